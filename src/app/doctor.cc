@@ -1,0 +1,60 @@
+// etrlrec doctor: what this machine is, and how fast the arithmetic of the language models runs on
+// it.
+#include <ATen/Parallel.h>
+#include <torch/types.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <iostream>
+
+#include "app/command.h"
+#include "base/json.h"
+
+namespace etrlrec {
+namespace {
+
+// GFLOP/s of y = x W^T with 2048 x 512 by 512 x 512, the best of five.
+double gemm_rate(at::ScalarType type) {
+  const at::NoGradGuard no_grad;
+  const at::Tensor x = at::randn({2048, 512}).to(type), w = at::randn({512, 512}).to(type);
+  double best = 0;
+  for (int i = 0; i < 5; ++i) {
+    const Stopwatch watch;
+    for (int repeat = 0; repeat < 8; ++repeat) at::linear(x, w);
+    best = std::max(best, 8 * 2.0 * 2048 * 512 * 512 / watch.seconds() / 1e9);
+  }
+  return best;
+}
+
+void doctor(const CommonOptions& common) {
+  const double memory =
+      static_cast<double>(::sysconf(_SC_PHYS_PAGES)) * static_cast<double>(::sysconf(_SC_PAGESIZE));
+  const double fp32 = gemm_rate(at::kFloat), bf16 = gemm_rate(at::kBFloat16);
+  const OrderedJson found = {{"schema_version", 1},
+                             {"version", kVersion},
+                             {"cpu", cpu_description()},
+                             {"threads", at::get_num_threads()},
+                             {"memory_gib", memory / (1 << 30)},
+                             {"gflops_fp32", fp32},
+                             {"gflops_bf16", bf16}};
+  if (common.json) {
+    std::cout << found.dump(2) << "\n";
+    return;
+  }
+  fmt::print("etrlrec {}\nCPU {} · {} threads · {:.1f} GiB\n", kVersion, cpu_description(),
+             at::get_num_threads(), memory / (1 << 30));
+  fmt::print("linear layers: {:.0f} GFLOP/s in fp32, {:.0f} in bf16{}\n", fp32, bf16,
+             bf16 > fp32 ? "" : " (fp32 is the faster one here)");
+  fmt::print("next: etrlrec demo --quick\n");
+}
+
+}  // namespace
+
+void add_doctor(CLI::App& app, CommonOptions& common) {
+  CLI::App* command =
+      app.add_subcommand("doctor", "what this machine is and how fast its arithmetic runs");
+  command->alias("env");
+  command->callback([&common] { doctor(common); });
+}
+
+}  // namespace etrlrec

@@ -1,0 +1,180 @@
+// etrlrec evaluate: any model on the rows of one candidate file under a named protocol ->
+// predictions.jsonl, summary.json.
+#include <CLI/CLI.hpp>
+#include <iostream>
+#include <memory>
+#include <optional>
+
+#include "app/command.h"
+#include "app/model_folder.h"
+#include "base/check.h"
+#include "base/io.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "data/candidates.h"
+#include "data/synthetic.h"
+#include "eval/ablation.h"
+#include "eval/protocol.h"
+#include "models/recommender.h"
+
+namespace etrlrec {
+namespace {
+
+struct EvaluateOptions {
+  std::string data, model, out, candidates, name, ablate = "none";
+  ProtocolOptions protocol;
+  int64_t limit = 0;
+  double fail_under = 0;
+  bool replace = false;
+};
+
+bool is_language_model(const fs::path& folder) { return fs::exists(folder / "tokenizer.json"); }
+
+Predictions evaluate_language_model(const EvaluateOptions& options, const Dataset& dataset,
+                                    std::span<const Request> requests) {
+  const LoadedModel loaded = load_model_folder(options.model, catalogue_hash(dataset.catalogue));
+  ProtocolOptions protocol = options.protocol;
+  protocol.prompt = loaded.card.prompt;
+  protocol.max_reasoning_tokens = loaded.card.max_reasoning_tokens;
+  const std::vector<Request> asked = ablate_requests(requests, options.ablate, protocol.seed);
+  ProgressBar bar("evaluate", static_cast<int64_t>(requests.size()));
+  Predictions predictions =
+      ask_language_model({*loaded.llm, *loaded.tokenizer, dataset.catalogue}, asked, protocol,
+                         [&bar](int64_t done, int64_t) { bar.update(done); });
+  predictions.stage = loaded.card.stage;
+  return predictions;
+}
+
+Predictions evaluate_any(const EvaluateOptions& options, const Dataset& dataset,
+                         std::span<const Row> rows, std::span<const Request> requests) {
+  if (options.model == "bayes") {
+    const World world = load_world(options.data);
+    Predictions predictions = rank_by_world(world, dataset, rows, requests);
+    predictions.stage = "bound";
+    return predictions;
+  }
+  if (options.model == "random") {
+    Predictions predictions = rank_by_scores(requests, [](const Request& request) {
+      return std::vector<double>(request.candidates.size(), 0.0);
+    });
+    predictions.stage = "bound";
+    return predictions;
+  }
+  if (is_language_model(options.model)) return evaluate_language_model(options, dataset, requests);
+  CHECK(options.ablate == "none", kUsage, "--ablate: only language models, {} is a recommender",
+        options.model);
+  const auto recommender = load_recommender(options.model);
+  CHECK(recommender->num_items() == dataset.catalogue.num_items(), kModel,
+        "{}: trained on {} items, the data set has {}", options.model, recommender->num_items(),
+        dataset.catalogue.num_items());
+  Predictions predictions = rank_by_recommender(*recommender, requests);
+  predictions.stage = "fit";
+  return predictions;
+}
+
+OrderedJson summary_of(const MetricRow& row, const RandomLevel& level) {
+  return {{"schema_version", 1},
+          {"model", row.model},
+          {"stage", row.stage},
+          {"protocol", row.protocol},
+          {"n", row.n},
+          {"hit@1", row.hit1.mean},
+          {"hit@1_low", row.hit1.low},
+          {"hit@1_high", row.hit1.high},
+          {"hit@5", row.hit5},
+          {"hit@10", row.hit10},
+          {"ndcg@5", row.ndcg5},
+          {"ndcg@10", row.ndcg10},
+          {"mrr", row.mrr},
+          {"valid_ratio", row.valid_ratio},
+          {"hit@1_by_slot", row.hit1_by_slot},
+          {"random", {{"hit@1", level.hit1}, {"hit@10", level.hit10}, {"ndcg@10", level.ndcg10}}}};
+}
+
+void evaluate(const EvaluateOptions& options, const CLI::App& command,
+              const CommonOptions& common) {
+  const Stopwatch watch;
+  const Dataset dataset = load_dataset(options.data);
+  const fs::path path = options.candidates.empty()
+                            ? fs::path(options.data) / "candidates-test.jsonl"
+                            : fs::path(options.candidates);
+  const CandidateSet set = load_candidates(path, dataset);
+  const auto rows = static_cast<int64_t>(set.rows.size());
+  const int64_t count = options.limit > 0 ? std::min(options.limit, rows) : rows;
+  if (count < rows) log_info("--limit: {} of {} rows", count, rows);
+  std::vector<Request> requests;
+  for (int64_t r = 0; r < count; ++r) requests.push_back(make_request(dataset, set, r, 200));
+
+  Predictions predictions = evaluate_any(options, dataset, set.rows, requests);
+  predictions.model =
+      !options.name.empty() ? options.name : fs::path(options.model).filename().string();
+  if (options.ablate != "none") predictions.model += "/" + options.ablate;
+  predictions.protocol = protocol_name(predictions.protocol, set.options);
+  predictions.candidates_hash = set.hash;
+  predictions.seed = common.seed;
+
+  const MetricRow row = summarize(predictions, common.seed);
+  const OrderedJson summary = summary_of(row, random_level(set.options.count));
+  if (!options.out.empty()) {
+    FolderWriter writer(options.out, options.replace);
+    save_predictions(predictions, writer.path() / "predictions.jsonl");
+    write_json_atomic(writer.path() / "summary.json", summary);
+    write_run_record(writer.path(), command, common,
+                     {{"candidates", path}, {"model", options.model}}, watch.seconds());
+    writer.commit();
+  }
+  if (common.json) {
+    std::cout << summary.dump(2) << "\n";
+  } else {
+    fmt::print(
+        "{} · {} · {} rows\nhit@1 {:.4f} [{:.4f}, {:.4f}]  hit@5 {:.4f}  hit@10 {:.4f}  ndcg@10 "
+        "{:.4f}  mrr {:.4f}"
+        "  valid {:.3f}  (random hit@1 {:.4f})\n",
+        row.model, row.protocol, row.n, row.hit1.mean, row.hit1.low, row.hit1.high, row.hit5,
+        row.hit10, row.ndcg10, row.mrr, row.valid_ratio, random_level(set.options.count).hit1);
+    if (!options.out.empty())
+      fmt::print("next: etrlrec compare {} <another evaluated run>\n", options.out);
+  }
+  CHECK(row.hit1.mean >= options.fail_under, kGate, "hit@1 {:.4f} is below --fail-under {:.4f}",
+        row.hit1.mean, options.fail_under);
+}
+
+}  // namespace
+
+void add_evaluate(CLI::App& app, CommonOptions& common) {
+  CLI::App* command = app.add_subcommand(
+      "evaluate", "metrics of any model on one candidate file under a named protocol");
+  command->alias("eval");
+  auto options = std::make_shared<EvaluateOptions>();
+  command->add_option("-d,--data", options->data, "data set folder")
+      ->required()
+      ->check(CLI::ExistingDirectory);
+  command
+      ->add_option("-m,--model", options->model,
+                   "model folder (language model or recommender), or: random, bayes")
+      ->required();
+  command->add_option("--candidates", options->candidates,
+                      "candidate file, default DATA/candidates-test.jsonl");
+  command->add_option("-o,--out", options->out, "folder for predictions.jsonl and summary.json");
+  command->add_option("--name", options->name,
+                      "name of the row in tables, default the folder's name");
+  command->add_option("--protocol", options->protocol.name, "how a language model is asked")
+      ->check(CLI::IsMember({"likelihood", "first-answer", "elimination"}))
+      ->capture_default_str();
+  command
+      ->add_option("--reasonings", options->protocol.reasonings,
+                   "likelihood: reasonings averaged, above 1 sampled")
+      ->check(CLI::Range(1, 64))
+      ->capture_default_str();
+  command->add_option("--ablate", options->ablate, "what is taken from a language model's input")
+      ->check(CLI::IsMember({"none", "shuffle-history", "permute-gaps", "shift-season"}))
+      ->capture_default_str();
+  command->add_option("--limit", options->limit, "only the first rows, 0: all")
+      ->capture_default_str();
+  command->add_option("--fail-under", options->fail_under, "exit code 8 when hit@1 is below")
+      ->capture_default_str();
+  command->add_flag("--replace", options->replace, "replace an existing --out");
+  command->callback([options, command, &common] { evaluate(*options, *command, common); });
+}
+
+}  // namespace etrlrec

@@ -1,0 +1,41 @@
+// A language model as every command reads and writes it: a complete Hugging Face folder
+// (config.json, model.safetensors, tokenizer.json …) plus etrlrec.json, which ties it to the item
+// table and the prompt it was trained with.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include "models/llm.h"
+#include "temporal/prompts.h"
+#include "text/tokenizer.h"
+
+namespace etrlrec {
+
+struct ModelCard {             // etrlrec.json
+  std::string stage = "base";  // base | label-only | distill | reinforce
+  std::string catalogue_hash;  // of the data set it was trained on; empty for a base model
+  PromptOptions prompt;
+  int64_t max_reasoning_tokens = 160;
+  std::string parent;  // folder name of the model it was trained from
+};
+
+struct LoadedModel {
+  std::unique_ptr<Llm> llm;
+  std::unique_ptr<Tokenizer> tokenizer;
+  ModelCard card;
+};
+
+// `catalogue_hash`: of the data set it is to be used with; another item table is an error (kModel)
+// that says so. Empty: not checked.
+LoadedModel load_model_folder(const std::filesystem::path& folder,
+                              const std::string& catalogue_hash);
+// Copies the tokenizer files of `tokenizer_source`. Atomic; replaces an existing folder only with
+// `replace`.
+void save_model_folder(const Llm& llm, const std::filesystem::path& tokenizer_source,
+                       const ModelCard& card, const std::filesystem::path& folder,
+                       bool replace = false);
+
+}  // namespace etrlrec

@@ -1,0 +1,150 @@
+#include "base/io.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <utility>
+
+#include "base/check.h"
+
+namespace etrlrec {
+namespace {
+
+// A file descriptor that closes itself.
+class Descriptor {
+ public:
+  Descriptor(const fs::path& path, int flags, mode_t mode = 0)
+      : fd_(::open(path.c_str(), flags | O_CLOEXEC, mode)) {
+    CHECK(fd_ >= 0, kInput, "{}: cannot open: {}", path.string(), std::strerror(errno));
+  }
+  Descriptor(const Descriptor&) = delete;
+  ~Descriptor() { ::close(fd_); }
+  int get() const { return fd_; }
+
+ private:
+  int fd_;
+};
+
+void sync_path(const fs::path& path, int flags) {
+  const Descriptor file(path, flags);
+  CHECK(::fsync(file.get()) == 0, kFailure, "{}: fsync failed: {}", path.string(),
+        std::strerror(errno));
+}
+
+// Unique beside the target: the process id is enough, a process writes a path once at a time.
+fs::path temporary_name(const fs::path& target) {
+  const fs::path clean = target.has_filename() ? target : target.parent_path();
+  return clean.parent_path() / fmt::format(".{}.tmp-{}", clean.filename().string(), ::getpid());
+}
+
+}  // namespace
+
+std::string read_file(const fs::path& path, uint64_t max_bytes) {
+  std::error_code error;
+  CHECK(!fs::is_directory(path, error), kInput, "{}: expected a file, found a folder",
+        path.string());
+  std::ifstream stream(path, std::ios::binary);
+  CHECK(stream.good(), kInput, "{}: cannot open: {}", path.string(), std::strerror(errno));
+  const uint64_t size = fs::file_size(path, error);
+  CHECK(!error && size <= max_bytes, kInput, "{}: expected at most {} bytes, found {}",
+        path.string(), max_bytes, size);
+  std::string content(size, '\0');
+  stream.read(content.data(), static_cast<std::streamsize>(size));
+  CHECK(stream.gcount() == static_cast<std::streamsize>(size), kInput,
+        "{}: expected {} bytes, could read {}", path.string(), size, stream.gcount());
+  return content;
+}
+
+void for_each_line(const fs::path& path,
+                   const std::function<void(std::string_view line, int64_t number)>& on_line) {
+  const MappedFile file(path);
+  std::string_view rest = file.text();
+  for (int64_t number = 1; !rest.empty(); ++number) {
+    const size_t end = rest.find('\n');
+    std::string_view line = rest.substr(0, end);
+    rest = end == std::string_view::npos ? std::string_view() : rest.substr(end + 1);
+    if (!line.empty() && line.back() == '\r') line.remove_suffix(1);
+    on_line(line, number);
+  }
+}
+
+void write_file_atomic(const fs::path& path, std::string_view content) {
+  const fs::path temporary = temporary_name(path);
+  {
+    const Descriptor file(temporary, O_WRONLY | O_CREAT | O_TRUNC, 0644);
+    for (size_t done = 0; done < content.size();) {
+      const ssize_t written = ::write(file.get(), content.data() + done, content.size() - done);
+      CHECK(written > 0 || errno == EINTR, kFailure, "{}: cannot write: {}", path.string(),
+            std::strerror(errno));
+      if (written > 0) done += static_cast<size_t>(written);
+    }
+    CHECK(::fsync(file.get()) == 0, kFailure, "{}: fsync failed: {}", path.string(),
+          std::strerror(errno));
+  }
+  fs::rename(temporary, path);
+}
+
+MappedFile::MappedFile(const fs::path& path) {
+  const Descriptor file(path, O_RDONLY);
+  struct stat status {};
+  CHECK(::fstat(file.get(), &status) == 0 && S_ISREG(status.st_mode), kInput,
+        "{}: expected a regular file", path.string());
+  size_ = static_cast<size_t>(status.st_size);
+  if (size_ == 0) return;
+  void* mapped = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.get(), 0);
+  CHECK(mapped != MAP_FAILED, kInput, "{}: cannot map: {}", path.string(), std::strerror(errno));
+  data_ = static_cast<const std::byte*>(mapped);
+}
+
+MappedFile::MappedFile(MappedFile&& other) noexcept
+    : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+
+MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
+  std::swap(data_, other.data_);
+  std::swap(size_, other.size_);
+  return *this;
+}
+
+MappedFile::~MappedFile() {
+  if (data_ != nullptr) ::munmap(const_cast<std::byte*>(data_), size_);
+}
+
+FolderWriter::FolderWriter(fs::path target, bool replace) : target_(std::move(target)) {
+  if (!target_.has_filename()) target_ = target_.parent_path();
+  CHECK(replace || !fs::exists(target_) || (fs::is_directory(target_) && fs::is_empty(target_)),
+        kUsage, "{}: exists already\nhint: choose another --out, or remove it", target_.string());
+  if (target_.has_parent_path()) fs::create_directories(target_.parent_path());
+  temporary_ = temporary_name(target_);
+  fs::remove_all(temporary_);
+  fs::create_directories(temporary_);
+}
+
+FolderWriter::~FolderWriter() {
+  std::error_code ignored;
+  if (!committed_) fs::remove_all(temporary_, ignored);
+}
+
+void FolderWriter::commit() {
+  for (const auto& entry : fs::recursive_directory_iterator(temporary_)) {
+    if (entry.is_regular_file()) sync_path(entry.path(), O_RDONLY);
+  }
+  sync_path(temporary_, O_RDONLY | O_DIRECTORY);
+  fs::path old;
+  if (fs::exists(target_)) {
+    old = temporary_;
+    old += "-old";
+    fs::rename(target_, old);
+  }
+  fs::rename(temporary_, target_);
+  committed_ = true;
+  sync_path(target_.has_parent_path() ? target_.parent_path() : fs::path("."),
+            O_RDONLY | O_DIRECTORY);
+  if (!old.empty()) fs::remove_all(old);
+}
+
+}  // namespace etrlrec

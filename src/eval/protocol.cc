@@ -1,0 +1,251 @@
+#include "eval/protocol.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "base/check.h"
+#include "temporal/encoding.h"
+
+namespace etrlrec {
+namespace {
+
+constexpr int64_t kScoreBatch = 256;    // histories scored together
+constexpr int64_t kRowsPerPass = 1024;  // requests generated together, bounds memory
+
+Prediction new_prediction(const Request& request, int64_t row) {
+  Prediction prediction;
+  prediction.row = row;
+  prediction.user = request.user;
+  prediction.target_slot = request.target_slot;
+  return prediction;
+}
+
+std::string decode_reasoning(const LanguageModel& model, const Completion& completion) {
+  return model.tokenizer.decode(
+      std::span(completion.ids).first(static_cast<size_t>(completion.reasoning_tokens)));
+}
+
+void set_ranking(Prediction& prediction, std::vector<double> scores) {
+  prediction.rank = mean_rank(scores, prediction.target_slot);
+  prediction.answer =
+      static_cast<int32_t>(std::max_element(scores.begin(), scores.end()) - scores.begin()) + 1;
+  prediction.scores.assign(scores.begin(), scores.end());
+}
+
+std::vector<Completion> generate_for(const LanguageModel& model, std::span<const Request> requests,
+                                     const ProtocolOptions& options,
+                                     const GenerationOptions& generation) {
+  std::vector<GenerationRequest> prompts;
+  prompts.reserve(requests.size());
+  for (const Request& request : requests)
+    prompts.push_back(generation_request(model, request, options.prompt));
+  return generate(model.llm, prompts, generation);
+}
+
+void likelihood(const LanguageModel& model, std::span<const Request> requests,
+                const ProtocolOptions& options, int64_t first_row, Predictions& out) {
+  GenerationOptions generation = generation_options(model, options);
+  const int64_t samples = options.reasonings;
+  generation.completions_per_prompt = samples;
+  if (samples > 1) generation.sampling.temperature = 1.0;
+  generation.sampling.seed = options.seed + static_cast<uint64_t>(first_row);
+  const auto completions = generate_for(model, requests, options, generation);
+  for (size_t r = 0; r < requests.size(); ++r) {
+    Prediction prediction = new_prediction(requests[r], first_row + static_cast<int64_t>(r));
+    std::vector<double> scores(requests[r].candidates.size(), 0.0);
+    for (int64_t s = 0; s < samples; ++s) {
+      const Completion& completion =
+          completions[r * static_cast<size_t>(samples) + static_cast<size_t>(s)];
+      for (size_t k = 0; k < scores.size(); ++k) {
+        scores[k] += std::exp(static_cast<double>(completion.answer_logprobs[k])) /
+                     static_cast<double>(samples);
+      }
+      prediction.valid = prediction.valid && !completion.forced_close;
+      if (s == 0) prediction.reasoning = decode_reasoning(model, completion);
+    }
+    set_ranking(prediction, std::move(scores));
+    out.rows.push_back(std::move(prediction));
+  }
+}
+
+// Free generation: nothing is forced or restricted, so that the valid ratio says something.
+void first_answer(const LanguageModel& model, std::span<const Request> requests,
+                  const ProtocolOptions& options, int64_t first_row, Predictions& out) {
+  GenerationOptions generation = generation_options(model, options);
+  generation.format = {};
+  generation.max_new_tokens = options.max_reasoning_tokens + 16;
+  std::vector<GenerationRequest> prompts;
+  for (const Request& request : requests) {
+    prompts.push_back(generation_request(model, request, options.prompt));
+    prompts.back().answers.clear();
+  }
+  const auto completions = generate(model.llm, prompts, generation);
+  for (size_t r = 0; r < requests.size(); ++r) {
+    Prediction prediction = new_prediction(requests[r], first_row + static_cast<int64_t>(r));
+    std::vector<int64_t> ids = completions[r].ids;
+    while (!ids.empty() && ids.back() == model.tokenizer.eos_id()) ids.pop_back();
+    const std::string text = model.tokenizer.decode(ids);
+    const auto n = static_cast<int32_t>(requests[r].candidates.size());
+    const ParsedCompletion parsed = parse_completion(text, n, options.prompt.reasoning);
+    prediction.valid = parsed.code == AnswerCode::kValid;
+    prediction.answer = prediction.valid ? parsed.answer : 0;
+    prediction.reasoning = std::string(parsed.reasoning);
+    // One answer orders nothing behind it: a miss ranks in the middle of the rest.
+    const bool hit = prediction.valid && parsed.answer == requests[r].target_slot + 1;
+    prediction.rank = hit ? 1.0 : 1.0 + 0.5 * n;
+    out.rows.push_back(std::move(prediction));
+  }
+}
+
+void elimination(const LanguageModel& model, std::span<const Request> requests,
+                 const ProtocolOptions& options, int64_t first_row, Predictions& out) {
+  const GenerationOptions generation = generation_options(model, options);
+  std::vector<Request> open(requests.begin(), requests.end());
+  std::vector<std::vector<int32_t>> slots(
+      requests.size());  // original slot of each remaining candidate
+  std::vector<Prediction> rows;
+  for (size_t r = 0; r < requests.size(); ++r) {
+    slots[r].resize(requests[r].candidates.size());
+    std::iota(slots[r].begin(), slots[r].end(), 0);
+    rows.push_back(new_prediction(requests[r], first_row + static_cast<int64_t>(r)));
+  }
+  std::vector<std::vector<int32_t>> chosen(requests.size());
+  for (int32_t round = 0; round < options.rounds; ++round) {
+    const auto completions = generate_for(model, open, options, generation);
+    for (size_t r = 0; r < open.size(); ++r) {
+      const auto answer = static_cast<size_t>(completions[r].answer);
+      if (round == 0) {
+        rows[r].valid = !completions[r].forced_close;
+        rows[r].reasoning = decode_reasoning(model, completions[r]);
+        rows[r].answer = slots[r][answer] + 1;
+      }
+      chosen[r].push_back(slots[r][answer]);
+      slots[r].erase(slots[r].begin() + static_cast<int64_t>(answer));
+      open[r].candidates.erase(open[r].candidates.begin() + static_cast<int64_t>(answer));
+    }
+    if (open.empty() || open[0].candidates.size() <= 1) break;
+  }
+  for (size_t r = 0; r < requests.size(); ++r) {
+    const auto hit = std::find(chosen[r].begin(), chosen[r].end(), requests[r].target_slot);
+    const auto asked = static_cast<double>(chosen[r].size());
+    // Never chosen: the rest is unordered, its mean rank counts.
+    rows[r].rank = hit != chosen[r].end() ? static_cast<double>(hit - chosen[r].begin()) + 1
+                                          : asked + (static_cast<double>(slots[r].size()) + 1) / 2;
+    out.rows.push_back(std::move(rows[r]));
+  }
+}
+
+}  // namespace
+
+GenerationRequest generation_request(const LanguageModel& model, const Request& request,
+                                     const PromptOptions& options) {
+  GenerationRequest result;
+  result.prompt = model.tokenizer.encode(student_prompt(model.catalogue, request, options));
+  result.answers = encode_answers(model.tokenizer, static_cast<int32_t>(request.candidates.size()),
+                                  options.reasoning)
+                       .answers;
+  return result;
+}
+
+GenerationOptions generation_options(const LanguageModel& model, const ProtocolOptions& options) {
+  GenerationOptions generation;
+  generation.sampling.temperature = 0;
+  generation.sampling.seed = options.seed;
+  const AnswerEncoding encoding = encode_answers(model.tokenizer, 1, options.prompt.reasoning);
+  generation.format.close = encoding.close;
+  generation.format.finish = encoding.finish;
+  generation.format.max_reasoning_tokens =
+      options.prompt.reasoning ? options.max_reasoning_tokens : 0;
+  generation.eos_id = model.tokenizer.eos_id();
+  return generation;
+}
+
+Predictions ask_language_model(const LanguageModel& model, std::span<const Request> requests,
+                               const ProtocolOptions& options, const ProgressFn& on_progress) {
+  const auto ask = options.name == "likelihood"     ? likelihood
+                   : options.name == "first-answer" ? first_answer
+                   : options.name == "elimination"  ? elimination
+                                                    : nullptr;
+  CHECK(ask != nullptr, kUsage,
+        "unknown protocol \"{}\"; known: likelihood, first-answer, elimination", options.name);
+  Predictions out;
+  out.protocol = options.name;
+  const auto total = static_cast<int64_t>(requests.size());
+  for (int64_t begin = 0; begin < total; begin += kRowsPerPass) {
+    const int64_t count = std::min(kRowsPerPass, total - begin);
+    ask(model, requests.subspan(static_cast<size_t>(begin), static_cast<size_t>(count)), options,
+        begin, out);
+    if (on_progress) on_progress(begin + count, total);
+  }
+  if (!requests.empty()) out.num_candidates = static_cast<int32_t>(requests[0].candidates.size());
+  return out;
+}
+
+Predictions rank_by_scores(std::span<const Request> requests, const ScoreFn& score) {
+  Predictions out;
+  out.protocol = "score";
+  for (size_t r = 0; r < requests.size(); ++r) {
+    Prediction prediction = new_prediction(requests[r], static_cast<int64_t>(r));
+    set_ranking(prediction, score(requests[r]));
+    out.rows.push_back(std::move(prediction));
+  }
+  if (!requests.empty()) out.num_candidates = static_cast<int32_t>(requests[0].candidates.size());
+  return out;
+}
+
+std::vector<std::vector<float>> candidate_scores(const Recommender& recommender,
+                                                 std::span<const Request> requests) {
+  std::vector<std::vector<float>> result;
+  result.reserve(requests.size());
+  for (size_t begin = 0; begin < requests.size(); begin += kScoreBatch) {
+    const size_t end = std::min(requests.size(), begin + kScoreBatch);
+    std::vector<HistoryView> histories;
+    for (size_t r = begin; r < end; ++r) {
+      histories.push_back({requests[r].history, requests[r].times, requests[r].now});
+    }
+    const at::Tensor scores = recommender.score(histories).contiguous();  // [B, N]
+    for (size_t r = begin; r < end; ++r) {
+      const float* row =
+          scores.const_data_ptr<float>() + static_cast<int64_t>(r - begin) * scores.size(1);
+      std::vector<float>& out = result.emplace_back();
+      for (const int32_t item : requests[r].candidates) out.push_back(row[item]);
+    }
+  }
+  return result;
+}
+
+Predictions rank_by_recommender(const Recommender& recommender, std::span<const Request> requests) {
+  const auto scores = candidate_scores(recommender, requests);
+  const Request* first = requests.data();
+  return rank_by_scores(requests, [&](const Request& request) {
+    const auto& row = scores[static_cast<size_t>(&request - first)];
+    return std::vector<double>(row.begin(), row.end());
+  });
+}
+
+Predictions rank_by_world(const World& world, const Dataset& dataset, std::span<const Row> rows,
+                          std::span<const Request> requests) {
+  const Request* first = requests.data();
+  return rank_by_scores(requests, [&](const Request& request) {
+    const Row& row = rows[static_cast<size_t>(&request - first)];
+    const auto begin = static_cast<size_t>(dataset.user_offsets[static_cast<size_t>(row.user)]);
+    const auto count = static_cast<size_t>(row.position) - begin;
+    const auto probabilities =
+        next_item_probabilities(world, std::span(dataset.items).subspan(begin, count),
+                                std::span(dataset.times).subspan(begin, count), request.now);
+    std::vector<double> scores;
+    for (const int32_t item : request.candidates)
+      scores.push_back(probabilities[static_cast<size_t>(item)]);
+    return scores;
+  });
+}
+
+std::string protocol_name(const std::string& name, const CandidateOptions& options) {
+  const char* kind = options.kind == CandidateKind::kUniform   ? "uniform"
+                     : options.kind == CandidateKind::kPopular ? "popular"
+                                                               : "hard";
+  return fmt::format("{}[{}{},seed={}]", name, kind, options.count, options.seed);
+}
+
+}  // namespace etrlrec

@@ -1,0 +1,72 @@
+// Three named ways to ask a language model about candidate rows, and the ways to ask everything
+// else on the same rows. The protocol is part of every metric's name.
+//   likelihood    the model writes its own reasoning (greedy), then all candidate numbers are
+//   ranked by their probability:
+//                 one pass, deterministic; the headline
+//   first-answer  free generation, the first answer counts if the completion keeps the contract;
+//   hit@1 and valid ratio elimination   asked again without the candidate it chose, up to `rounds`
+//   times, without looking at the truth
+// Recommenders, the exact world and the teacher are ranked by their scores ("score").
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "data/candidates.h"
+#include "data/dataset.h"
+#include "data/synthetic.h"
+#include "engine/engine.h"
+#include "eval/predictions.h"
+#include "models/llm.h"
+#include "models/recommender.h"
+#include "temporal/prompts.h"
+#include "text/tokenizer.h"
+
+namespace etrlrec {
+
+struct ProtocolOptions {
+  std::string name = "likelihood";  // likelihood | first-answer | elimination
+  PromptOptions prompt;
+  int64_t max_reasoning_tokens = 160;
+  int64_t reasonings = 1;  // likelihood: > 1 averages p over that many samples at temperature 1
+  int32_t rounds = 10;     // elimination
+  uint64_t seed = 42;
+};
+
+// What a model is asked with: the model, its tokenizer and the catalogue its prompts are rendered
+// from.
+struct LanguageModel {
+  const Llm& llm;
+  const Tokenizer& tokenizer;
+  const Catalogue& catalogue;
+};
+
+using ProgressFn = std::function<void(int64_t done, int64_t total)>;
+
+GenerationRequest generation_request(const LanguageModel& model, const Request& request,
+                                     const PromptOptions& options);
+GenerationOptions generation_options(const LanguageModel& model, const ProtocolOptions& options);
+
+// Rows are numbered 0.. in the order of `requests`; scores are candidate probabilities.
+Predictions ask_language_model(const LanguageModel& model, std::span<const Request> requests,
+                               const ProtocolOptions& options, const ProgressFn& on_progress = {});
+// Scores of a request's candidates, [n]; used for recommenders, the world's exact probabilities and
+// popularity.
+using ScoreFn = std::function<std::vector<double>(const Request& request)>;
+Predictions rank_by_scores(std::span<const Request> requests, const ScoreFn& score);
+// Batched: candidate scores of a recommender for all requests, [rows][n].
+std::vector<std::vector<float>> candidate_scores(const Recommender& recommender,
+                                                 std::span<const Request> requests);
+Predictions rank_by_recommender(const Recommender& recommender, std::span<const Request> requests);
+// The world's exact next-item probabilities: the Bayes-optimal ranking of uniform candidates. The
+// whole stored history of each user before the request counts, not the cut one of the requests.
+Predictions rank_by_world(const World& world, const Dataset& dataset, std::span<const Row> rows,
+                          std::span<const Request> requests);
+
+// "likelihood[uniform20,seed=42]"
+std::string protocol_name(const std::string& name, const CandidateOptions& options);
+
+}  // namespace etrlrec

@@ -1,0 +1,76 @@
+// The language model: a Qwen2-type decoder (pre-norm, RMSNorm, RoPE, grouped-query attention with qkv bias, SwiGLU) over
+// the token forest. Configuration keys and parameter names are Hugging Face's, so load and save are identity maps.
+// It handles token ids only; it knows nothing about items, prompts or rewards.
+#pragma once
+
+#include <torch/types.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "nn/adapters.h"
+#include "nn/forest.h"
+#include "nn/parameters.h"
+
+namespace etrlrec {
+
+struct LlmConfig {                              // keys of config.json
+  std::string model_type = "qwen2";
+  int64_t vocab_size = 0;
+  int64_t hidden_size = 128;
+  int64_t num_hidden_layers = 3;
+  int64_t num_attention_heads = 4;
+  int64_t num_key_value_heads = 4;
+  int64_t intermediate_size = 384;
+  int64_t max_position_embeddings = 2048;
+  double rms_norm_eps = 1e-6;
+  double rope_theta = 10000;
+  bool tie_word_embeddings = true;
+  int64_t eos_token_id = 0;
+  double initializer_range = 0.02;
+
+  int64_t head_dim() const { return hidden_size / num_attention_heads; }
+};
+LlmConfig read_llm_config(const std::filesystem::path& folder);   // unsupported fields that change the result: kModel
+void write_llm_config(const LlmConfig& config, const std::filesystem::path& folder);
+
+// Keys and values of prompts (shared, computed once) and of the rows that grow below them.
+class KvCache {
+ public:
+  virtual ~KvCache() = default;
+  virtual int64_t num_rows() const = 0;
+  // Row r of the new state is row rows[r] of the old one: finished rows leave, order may change.
+  virtual void keep_rows(std::span<const int64_t> rows) = 0;
+};
+
+class Llm {
+ public:
+  virtual ~Llm() = default;
+  virtual const LlmConfig& config() const = 0;
+  virtual ParameterMap& parameters() = 0;       // trainable ones have requires_grad set
+  virtual const ParameterMap& parameters() const = 0;
+  // Final-norm hidden states of every token, [T, hidden_size]; differentiable unless at::NoGradGuard is on.
+  virtual at::Tensor hidden_states(const TokenForest& forest) const = 0;
+  virtual const at::Tensor& head_weight() const = 0;              // [V, hidden_size]
+  // Adapter switch: with false the LoRA pairs are ignored (the reference policy of GRPO).
+  virtual void set_adapter_enabled(bool enabled) = 0;
+
+  // Rollouts, without gradient. prefill: the roots of `prompts` (no children) are computed once; row r continues root
+  // root_of_row[r] and may grow by `capacity` tokens. The last hidden state of every root is returned in `last_hidden`
+  // [roots, hidden_size]. decode: feeds token ids[r] to row r and returns [rows, hidden_size].
+  virtual std::unique_ptr<KvCache> prefill(const TokenForest& prompts, std::span<const int64_t> root_of_row,
+                                           int64_t capacity, at::Tensor& last_hidden) const = 0;
+  virtual at::Tensor decode(KvCache& cache, std::span<const int64_t> ids) const = 0;
+};
+
+std::unique_ptr<Llm> new_llm(const LlmConfig& config, uint64_t seed);             // random weights, N(0, initializer_range)
+std::unique_ptr<Llm> load_llm(const std::filesystem::path& folder);               // config.json + model.safetensors
+void save_llm(const Llm& model, const std::filesystem::path& folder);             // the same, adapters not included
+// Weights only, in the layout of model.safetensors (tied head omitted).
+void assign_parameters(ParameterMap& target, const ParameterMap& source, const std::string& name);
+
+}  // namespace etrlrec

@@ -1,0 +1,42 @@
+// Attention over a token forest, forward and backward, with grouped-query heads. Exact: the gradient of a shared prefix
+// is the sum over its repeats. Each tree is one unit of work per key/value head: its keys are packed once, siblings that
+// follow each other share their tiles against the ancestors' keys, parts are merged by a running softmax, and the
+// backward pass recomputes the scores from the log-sum-exp.
+#pragma once
+
+#include <torch/types.h>
+
+#include <memory>
+
+#include "nn/forest.h"
+
+namespace etrlrec {
+
+// query [T, H, D], key and value [T, H_kv, D], fp32 -> [T, H, D]. scale is usually 1/sqrt(D).
+at::Tensor forest_attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
+                            const TokenForest& forest, double scale);
+
+// The slow twin: dense mask over the flattened forest, autograd by LibTorch. For tests.
+at::Tensor forest_attention_dense(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
+                                  const TokenForest& forest, double scale);
+
+// Rotary tables [positions, D / 2] in the rotate-half form; undefined tensors: no rotation.
+struct RotaryTable {
+  at::Tensor cos, sin;
+};
+RotaryTable rotary_table(int64_t positions, int64_t head_dim, double theta);
+
+struct HeadShape {
+  int64_t num_heads = 1, num_key_value_heads = 1, head_dim = 1;
+  int64_t packed_width() const { return (num_heads + 2 * num_key_value_heads) * head_dim; }
+};
+
+// How attention walks a forest: its trees and query tiles. Made once per forest, used by all layers.
+class ForestPlan;
+std::shared_ptr<const ForestPlan> plan_forest(const TokenForest& forest);
+
+// The form of the models: queries, keys and values side by side, qkv [T, (H + 2 H_kv) D], rotated on the fly -> [T, H D].
+at::Tensor rotary_attention(const at::Tensor& qkv, const std::shared_ptr<const ForestPlan>& plan,
+                            const HeadShape& shape, const RotaryTable& rotary, double scale);
+
+}  // namespace etrlrec

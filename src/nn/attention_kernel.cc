@@ -1,0 +1,200 @@
+// One instance of each kernel per register width; see attention_kernel.h and simd.h.
+#include "nn/attention_kernel.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "nn/simd.h"
+
+namespace etrlrec {
+namespace {
+
+using simd::kLanes;
+using simd::Vec;
+
+// Pass over keys [begin, begin + count) of a span: how many are visible to row i of the tile.
+struct KeyPass {
+  int64_t begin, count, first_visible;
+  int64_t visible(int64_t row) const {
+    return std::clamp<int64_t>(first_visible + row + 1 - begin, 0, count);
+  }
+};
+
+int64_t num_visible(const QueryTile& tile, const KeySpan& span, int64_t first_visible) {
+  return std::min(span.count, first_visible + tile.rows);
+}
+
+// out [rows][kKeyBlock] = rows of `a` times the blocked keys of the pass
+template <int B>
+void scores_of(const QueryTile& tile, const float* a, const float* blocks, const KeyPass& pass,
+               float* out) {
+  const int64_t dim = tile.head_dim;
+  simd::gemm<B>({tile.rows, (pass.count + kLanes - 1) / kLanes, dim, a, simd::padded(dim), 1,
+                 blocks + pass.begin * dim, dim * kLanes, kLanes, out, kKeyBlock, false});
+}
+
+// Replaces the scores of one row by exp(score - maximum), invisible ones by 0; updates the running state.
+template <int B>
+[[gnu::always_inline]] inline void softmax_row(float* row, int64_t visible, int64_t vecs, float& maximum,
+                                               float& sum, float* output, int64_t dim) {
+  for (int64_t j = visible; j < vecs * kLanes; ++j) row[j] = -1e30f;
+  Vec<B> top, x;
+  load(top, row);
+  for (int64_t v = 1; v < vecs; ++v) {
+    load(x, row + v * kLanes);
+    simd::maximum(top, x);
+  }
+  const float new_maximum = std::max(maximum, max_lane(top));
+  Vec<B> total;
+  fill(total, 0.0f);
+  for (int64_t v = 0; v < vecs; ++v) {
+    load(x, row + v * kLanes);
+    shift(x, -new_maximum);
+    exponential(x);
+    store(row + v * kLanes, x);
+    add(total, x);
+  }
+  for (int64_t j = visible; j < vecs * kLanes; ++j) row[j] = 0;
+  if (new_maximum > maximum && sum > 0) {
+    const float shrink = std::exp(maximum - new_maximum);
+    sum *= shrink;
+    for (int64_t d = 0; d < dim; d += kLanes) {
+      load(x, output + d);
+      scale(x, shrink);
+      store(output + d, x);
+    }
+  }
+  maximum = new_maximum;
+  sum += simd::sum(total);
+}
+
+template <int B>
+[[gnu::always_inline]] inline void attend_with(const QueryTile& tile, const KeySpan& span,
+                                               int64_t first_visible, const TileState& state,
+                                               float* scores) {
+  const int64_t dim = simd::padded(tile.head_dim);
+  const int64_t end = num_visible(tile, span, first_visible);
+  for (int64_t begin = 0; begin < end; begin += kKeyBlock) {
+    const KeyPass pass{begin, std::min(kKeyBlock, end - begin), first_visible};
+    scores_of<B>(tile, tile.query, span.key_blocks, pass, scores);
+    const int64_t vecs = (pass.count + kLanes - 1) / kLanes;
+    for (int64_t i = 0; i < tile.rows; ++i) {
+      float* row = scores + i * kKeyBlock;
+      if (pass.visible(i) == 0) {
+        std::fill(row, row + vecs * kLanes, 0.0f);
+        continue;
+      }
+      softmax_row<B>(row, pass.visible(i), vecs, state.maximum[i], state.sum[i],
+                     state.output + i * dim, dim);
+    }
+    simd::gemm<B>({tile.rows, dim / kLanes, pass.count, scores, kKeyBlock, 1,
+                   span.value_rows + begin * dim, kLanes, dim, state.output, dim, true});
+  }
+}
+
+// scores -> probabilities, products -> gradient of the scores
+template <int B>
+[[gnu::always_inline]] inline void score_gradient_row(float* row, float* products, int64_t visible,
+                                                      int64_t vecs, float logsumexp, float delta) {
+  Vec<B> p, g;
+  for (int64_t v = 0; v < vecs; ++v) {
+    load(p, row + v * kLanes);
+    shift(p, -logsumexp);
+    exponential(p);
+    store(row + v * kLanes, p);
+    load(g, products + v * kLanes);
+    shift(g, -delta);
+    mul(g, p);
+    store(products + v * kLanes, g);
+  }
+  for (int64_t j = visible; j < vecs * kLanes; ++j) row[j] = products[j] = 0;
+}
+
+template <int B>
+[[gnu::always_inline]] inline void attend_backward_with(const QueryTile& tile, const KeySpan& span,
+                                                        int64_t first_visible,
+                                                        const TileGradient& gradient, float* scores) {
+  const int64_t dim = simd::padded(tile.head_dim), vecs_dim = dim / kLanes;
+  const int64_t end = num_visible(tile, span, first_visible);
+  float* products = scores + kTileRows * kKeyBlock;
+  for (int64_t begin = 0; begin < end; begin += kKeyBlock) {
+    const KeyPass pass{begin, std::min(kKeyBlock, end - begin), first_visible};
+    scores_of<B>(tile, tile.query, span.key_blocks, pass, scores);
+    scores_of<B>(tile, gradient.output_gradient, span.value_blocks, pass, products);
+    const int64_t vecs = (pass.count + kLanes - 1) / kLanes;
+    for (int64_t i = 0; i < tile.rows; ++i) {
+      score_gradient_row<B>(scores + i * kKeyBlock, products + i * kKeyBlock, pass.visible(i), vecs,
+                            gradient.logsumexp[i], gradient.delta[i]);
+    }
+    simd::gemm<B>({tile.rows, vecs_dim, pass.count, products, kKeyBlock, 1,
+                   span.key_rows + begin * dim, kLanes, dim, gradient.query, dim, true});
+    simd::gemm<B>({pass.count, vecs_dim, tile.rows, products, 1, kKeyBlock, tile.query, kLanes, dim,
+                   gradient.key_rows + begin * dim, dim, true});
+    simd::gemm<B>({pass.count, vecs_dim, tile.rows, scores, 1, kKeyBlock, gradient.output_gradient,
+                   kLanes, dim, gradient.value_rows + begin * dim, dim, true});
+  }
+}
+
+#define ETRLREC_AVX2 [[gnu::target("arch=x86-64-v3")]]
+#define ETRLREC_AVX512 [[gnu::target("arch=x86-64-v4,prefer-vector-width=512")]]
+
+void attend_base(const QueryTile& t, const KeySpan& k, int64_t f, const TileState& s, float* scores) {
+  attend_with<16>(t, k, f, s, scores);
+}
+ETRLREC_AVX2 void attend_avx2(const QueryTile& t, const KeySpan& k, int64_t f, const TileState& s,
+                              float* scores) {
+  attend_with<32>(t, k, f, s, scores);
+}
+ETRLREC_AVX512 void attend_avx512(const QueryTile& t, const KeySpan& k, int64_t f, const TileState& s,
+                                  float* scores) {
+  attend_with<64>(t, k, f, s, scores);
+}
+void backward_base(const QueryTile& t, const KeySpan& k, int64_t f, const TileGradient& g, float* s) {
+  attend_backward_with<16>(t, k, f, g, s);
+}
+ETRLREC_AVX2 void backward_avx2(const QueryTile& t, const KeySpan& k, int64_t f, const TileGradient& g,
+                                float* s) {
+  attend_backward_with<32>(t, k, f, g, s);
+}
+ETRLREC_AVX512 void backward_avx512(const QueryTile& t, const KeySpan& k, int64_t f,
+                                    const TileGradient& g, float* s) {
+  attend_backward_with<64>(t, k, f, g, s);
+}
+
+}  // namespace
+
+void rotate(const float* x, float* out, int64_t head_dim, Rotation rotation, float factor,
+            bool inverse) {
+  if (rotation.cos == nullptr) {
+    for (int64_t d = 0; d < head_dim; ++d) out[d] = x[d] * factor;
+    return;
+  }
+  const int64_t half = head_dim / 2;
+  const float sign = inverse ? -1.0f : 1.0f;
+  for (int64_t d = 0; d < half; ++d) {
+    const float a = x[d] * factor, b = x[d + half] * factor;
+    const float cos = rotation.cos[d], sin = sign * rotation.sin[d];
+    out[d] = a * cos - b * sin;
+    out[d + half] = b * cos + a * sin;
+  }
+}
+
+void attend(const QueryTile& tile, const KeySpan& span, int64_t first_visible, const TileState& state,
+            float* scores) {
+  switch (simd::cpu_isa()) {
+    case simd::Isa::kAvx512: return attend_avx512(tile, span, first_visible, state, scores);
+    case simd::Isa::kAvx2: return attend_avx2(tile, span, first_visible, state, scores);
+    case simd::Isa::kBase: return attend_base(tile, span, first_visible, state, scores);
+  }
+}
+
+void attend_backward(const QueryTile& tile, const KeySpan& span, int64_t first_visible,
+                     const TileGradient& gradient, float* scores) {
+  switch (simd::cpu_isa()) {
+    case simd::Isa::kAvx512: return backward_avx512(tile, span, first_visible, gradient, scores);
+    case simd::Isa::kAvx2: return backward_avx2(tile, span, first_visible, gradient, scores);
+    case simd::Isa::kBase: return backward_base(tile, span, first_visible, gradient, scores);
+  }
+}
+
+}  // namespace etrlrec

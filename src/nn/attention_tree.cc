@@ -1,0 +1,261 @@
+// See attention_tree.h. Every task owns the queries of its heads and the keys of its tree, so gradients need no locks.
+#include "nn/attention_tree.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/check.h"
+#include "nn/parallel.h"
+
+namespace etrlrec {
+
+ForestPlan::ForestPlan(const TokenForest& forest)
+    : num_tokens(forest.num_tokens()), positions(forest.positions) {
+  CHECK(num_tokens > 0, kInput, "token forest: expected at least one token");
+  max_position = *std::max_element(positions.begin(), positions.end());
+  std::vector<int64_t> tree_of;
+  for (const Segment& segment : forest.segments) {
+    const bool root = segment.parent < 0;
+    tree_of.push_back(root ? static_cast<int64_t>(trees.size()) : tree_of[segment.parent]);
+    if (root) trees.emplace_back();
+    Tree& tree = trees[tree_of.back()];
+    const int64_t index = static_cast<int64_t>(parts.size());
+    const bool joins = !root && !tree.segments.empty() && tree.segments.back() == index - 1 &&
+                       parts.back().parent == segment.parent;
+    for (int64_t t = segment.begin; t < segment.end;) {
+      const bool extend = joins && t == segment.begin && tree.tiles.back().end == t &&
+                          t - tree.tiles.back().begin < kTileRows;
+      if (!extend) tree.tiles.push_back({t, t, index});
+      Tile& tile = tree.tiles.back();
+      tile.end = t = std::min(segment.end, tile.begin + kTileRows);
+    }
+    tree.segments.push_back(index);
+    parts.push_back({segment.begin, segment.end, segment.parent, tree.packed});
+    tree.packed += simd::padded(segment.end - segment.begin);
+  }
+}
+
+namespace {
+
+// Scratch memory of one thread, cut into pieces; contents are undefined unless cleared.
+class Scratch {
+ public:
+  void reserve(int64_t floats) {
+    if (static_cast<int64_t>(memory_.size()) < floats + kSlack) memory_.resize(floats + kSlack);
+    used_ = 0;
+  }
+  float* take(int64_t floats) {
+    float* out = memory_.data() + used_;
+    used_ += simd::padded(floats);
+    return out;
+  }
+  float* take_zeros(int64_t floats) {
+    float* out = take(floats);
+    std::fill(out, out + floats, 0.0f);
+    return out;
+  }
+
+ private:
+  static constexpr int64_t kSlack = 512;
+  std::vector<float> memory_;
+  int64_t used_ = 0;
+};
+
+Scratch& thread_scratch() {
+  thread_local Scratch scratch;
+  return scratch;
+}
+
+// Packed keys and values of a tree for one key/value head.
+struct PackedTree {
+  float* key_blocks = nullptr;
+  float* value_rows = nullptr;
+  float* key_rows = nullptr;
+  float* value_blocks = nullptr;
+
+  KeySpan span(const AttentionProblem& p, const ForestPlan::Part& part) const {
+    const int64_t rows = part.offset * p.width(), blocks = part.offset * p.shape.head_dim;
+    KeySpan out;
+    out.count = part.end - part.begin;
+    out.key_blocks = key_blocks + blocks;
+    out.value_rows = value_rows + rows;
+    if (key_rows != nullptr) out.key_rows = key_rows + rows;
+    if (value_blocks != nullptr) out.value_blocks = value_blocks + blocks;
+    return out;
+  }
+};
+
+PackedTree pack(const AttentionProblem& p, const ForestPlan::Tree& tree, int64_t head, bool backward,
+                Scratch& scratch) {
+  const int64_t dim = p.shape.head_dim, width = p.width();
+  PackedTree out;
+  out.key_blocks = scratch.take_zeros(tree.packed * dim);
+  out.value_rows = scratch.take_zeros(tree.packed * width);
+  if (backward) {
+    out.key_rows = scratch.take_zeros(tree.packed * width);
+    out.value_blocks = scratch.take_zeros(tree.packed * dim);
+  }
+  float* row = scratch.take(width);
+  for (int64_t index : tree.segments) {
+    const ForestPlan::Part& part = p.plan->parts[index];
+    for (int64_t t = part.begin; t < part.end; ++t) {
+      const int64_t j = part.offset + t - part.begin;
+      const float* value = p.value.at(t, head);
+      rotate(p.key.at(t, head), row, dim, p.rotation(t), 1.0f, false);
+      put_blocked(out.key_blocks, j, row, dim);
+      std::copy(value, value + dim, out.value_rows + j * width);
+      if (!backward) continue;
+      std::copy(row, row + dim, out.key_rows + j * width);
+      put_blocked(out.value_blocks, j, value, dim);
+    }
+  }
+  return out;
+}
+
+void load_queries(const AttentionProblem& p, const ForestPlan::Tile& tile, int64_t head, float* out) {
+  for (int64_t t = tile.begin; t < tile.end; ++t) {
+    rotate(p.query.at(t, head), out + (t - tile.begin) * p.width(), p.shape.head_dim, p.rotation(t),
+           p.scale, false);
+  }
+}
+
+// Calls visit(first row, rows, part, first visible key) for every span that the tile sees: ancestors with all rows, then
+// each overlapping segment with its own rows.
+template <typename F>
+void for_each_span(const ForestPlan& plan, const ForestPlan::Tile& tile, const F& visit) {
+  for (int64_t a = plan.parts[tile.first].parent; a >= 0; a = plan.parts[a].parent) {
+    visit(int64_t{0}, tile.end - tile.begin, a, kAllKeys);
+  }
+  for (int64_t s = tile.first; s < static_cast<int64_t>(plan.parts.size()); ++s) {
+    const ForestPlan::Part& part = plan.parts[s];
+    if (part.begin >= tile.end) break;
+    const int64_t begin = std::max(part.begin, tile.begin), end = std::min(part.end, tile.end);
+    visit(begin - tile.begin, end - begin, s, begin - part.begin);
+  }
+}
+
+
+int64_t packed_floats(const AttentionProblem& p, const ForestPlan::Tree& tree) {
+  return tree.packed * (p.width() + p.shape.head_dim) + 2 * p.width() + 64;
+}
+
+void forward_tile(const AttentionProblem& p, const ForestPlan::Tile& tile, const PackedTree& packed,
+                  int64_t head, const Rows& out, float* logsumexp, float* work) {
+  const int64_t width = p.width(), dim = p.shape.head_dim, rows = tile.end - tile.begin;
+  float* query = work;
+  float* output = query + kTileRows * width;
+  float* maximum = output + kTileRows * width;
+  float* sum = maximum + kTileRows;
+  float* scores = sum + kTileRows;
+  load_queries(p, tile, head, query);
+  std::fill(output, output + rows * width, 0.0f);
+  std::fill(maximum, maximum + rows, -1e30f);
+  std::fill(sum, sum + rows, 0.0f);
+  for_each_span(*p.plan, tile, [&](int64_t row, int64_t count, int64_t part, int64_t visible) {
+    attend({count, dim, query + row * width}, packed.span(p, p.plan->parts[part]), visible,
+           {maximum + row, sum + row, output + row * width}, scores);
+  });
+  for (int64_t i = 0; i < rows; ++i) {
+    float* to = out.at(tile.begin + i, head);
+    const float inverse = 1.0f / sum[i];
+    for (int64_t d = 0; d < dim; ++d) to[d] = output[i * width + d] * inverse;
+    logsumexp[(tile.begin + i) * p.shape.num_heads + head] = maximum[i] + std::log(sum[i]);
+  }
+}
+
+void forward_tree(const AttentionProblem& p, const ForestPlan::Tree& tree, int64_t kv_head,
+                  const Rows& out, float* logsumexp) {
+  const int64_t work_floats = kTileRows * (2 * p.width() + 2 + kKeyBlock);
+  Scratch& scratch = thread_scratch();
+  scratch.reserve(packed_floats(p, tree) + work_floats);
+  const PackedTree packed = pack(p, tree, kv_head, false, scratch);
+  float* work = scratch.take_zeros(work_floats);
+  for (int64_t head = kv_head * p.group(); head < (kv_head + 1) * p.group(); ++head) {
+    for (const ForestPlan::Tile& tile : tree.tiles) {
+      forward_tile(p, tile, packed, head, out, logsumexp, work);
+    }
+  }
+}
+
+// Gradients of a tree's keys and values while its tiles are walked, in packed order.
+struct KeyGradient {
+  float* key_rows;
+  float* value_rows;
+};
+
+void backward_tile(const AttentionProblem& p, const ForestPlan::Tile& tile, const PackedTree& packed,
+                   int64_t head, const AttentionGradient& g, const KeyGradient& sums, float* work) {
+  const int64_t width = p.width(), dim = p.shape.head_dim, rows = tile.end - tile.begin;
+  float* query = work;
+  float* query_gradient = query + kTileRows * width;
+  float* out_gradient = query_gradient + kTileRows * width;
+  float* logsumexp = out_gradient + kTileRows * width;
+  float* delta = logsumexp + kTileRows;
+  float* scores = delta + kTileRows;
+  load_queries(p, tile, head, query);
+  std::fill(query_gradient, query_gradient + rows * width, 0.0f);
+  for (int64_t i = 0; i < rows; ++i) {
+    const float* from = g.out_gradient.at(tile.begin + i, head);
+    const float* out = g.out.at(tile.begin + i, head);
+    float dot = 0;
+    for (int64_t d = 0; d < dim; ++d) dot += from[d] * out[d];
+    std::copy(from, from + dim, out_gradient + i * width);
+    delta[i] = dot;
+    logsumexp[i] = g.logsumexp[(tile.begin + i) * p.shape.num_heads + head];
+  }
+  for_each_span(*p.plan, tile, [&](int64_t row, int64_t count, int64_t index, int64_t visible) {
+    const ForestPlan::Part& part = p.plan->parts[index];
+    attend_backward({count, dim, query + row * width}, packed.span(p, part), visible,
+                    {out_gradient + row * width, logsumexp + row, delta + row,
+                     query_gradient + row * width, sums.key_rows + part.offset * width,
+                     sums.value_rows + part.offset * width},
+                    scores);
+  });
+  for (int64_t t = tile.begin; t < tile.end; ++t) {
+    rotate(query_gradient + (t - tile.begin) * width, g.query.at(t, head), dim, p.rotation(t), p.scale,
+           true);
+  }
+}
+
+void backward_tree(const AttentionProblem& p, const ForestPlan::Tree& tree, int64_t kv_head,
+                   const AttentionGradient& g) {
+  const int64_t width = p.width();
+  const int64_t work_floats = kTileRows * (3 * width + 2 + 2 * kKeyBlock);
+  Scratch& scratch = thread_scratch();
+  scratch.reserve(2 * packed_floats(p, tree) + 2 * tree.packed * width + work_floats);
+  const PackedTree packed = pack(p, tree, kv_head, true, scratch);
+  const KeyGradient sums{scratch.take_zeros(tree.packed * width),
+                         scratch.take_zeros(tree.packed * width)};
+  float* work = scratch.take_zeros(work_floats);
+  for (int64_t head = kv_head * p.group(); head < (kv_head + 1) * p.group(); ++head) {
+    for (const ForestPlan::Tile& tile : tree.tiles) {
+      backward_tile(p, tile, packed, head, g, sums, work);
+    }
+  }
+  for (int64_t index : tree.segments) {
+    const ForestPlan::Part& part = p.plan->parts[index];
+    for (int64_t t = part.begin; t < part.end; ++t) {
+      const int64_t j = (part.offset + t - part.begin) * width;
+      rotate(sums.key_rows + j, g.key.at(t, kv_head), p.shape.head_dim, p.rotation(t), 1.0f, true);
+      std::copy(sums.value_rows + j, sums.value_rows + j + p.shape.head_dim, g.value.at(t, kv_head));
+    }
+  }
+}
+
+}  // namespace
+
+void attention_forward(const AttentionProblem& p, const Rows& out, float* logsumexp) {
+  const int64_t heads = p.shape.num_key_value_heads;
+  parallel_tasks(static_cast<int64_t>(p.plan->trees.size()) * heads, [&](int64_t i) {
+    forward_tree(p, p.plan->trees[i / heads], i % heads, out, logsumexp);
+  });
+}
+
+void attention_backward(const AttentionProblem& p, const AttentionGradient& gradient) {
+  const int64_t heads = p.shape.num_key_value_heads;
+  parallel_tasks(static_cast<int64_t>(p.plan->trees.size()) * heads, [&](int64_t i) {
+    backward_tree(p, p.plan->trees[i / heads], i % heads, gradient);
+  });
+}
+
+}  // namespace etrlrec

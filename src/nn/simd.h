@@ -1,0 +1,174 @@
+// Portable vectors of 16 floats for the hot loops, as GCC vector types: one zmm register, two ymm or four xmm. Kernels are
+// written once as always-inlined templates over the register width and instantiated in functions with a target attribute;
+// cpu_isa() picks one at run time, so a generic build is fast on every machine. Knows nothing about tensors.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+namespace etrlrec::simd {
+
+enum class Isa { kBase, kAvx2, kAvx512 };
+Isa cpu_isa();               // best one of this machine, unless set_isa was called
+void set_isa(Isa isa);       // for tests; must be supported by the machine
+bool is_supported(Isa isa);
+
+inline constexpr int64_t kLanes = 16;
+inline constexpr int64_t padded(int64_t n) { return (n + kLanes - 1) / kLanes * kLanes; }
+
+template <int Bytes>
+struct Native;
+template <>
+struct Native<16> {
+  using F = float __attribute__((vector_size(16)));
+  using I = int32_t __attribute__((vector_size(16)));
+};
+template <>
+struct Native<32> {
+  using F = float __attribute__((vector_size(32)));
+  using I = int32_t __attribute__((vector_size(32)));
+};
+template <>
+struct Native<64> {
+  using F = float __attribute__((vector_size(64)));
+  using I = int32_t __attribute__((vector_size(64)));
+};
+
+// Bytes: width of a native register.
+template <int Bytes>
+struct Vec {
+  using F = typename Native<Bytes>::F;
+  using I = typename Native<Bytes>::I;
+  static constexpr int kParts = 64 / Bytes;
+  static constexpr int kWidth = Bytes / 4;
+  F part[kParts];
+};
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wpsabi"
+
+template <int B>
+[[gnu::always_inline]] inline void load(Vec<B>& r, const float* p) {
+  for (int i = 0; i < Vec<B>::kParts; ++i) std::memcpy(&r.part[i], p + i * Vec<B>::kWidth, B);
+}
+template <int B>
+[[gnu::always_inline]] inline void store(float* p, const Vec<B>& r) {
+  for (int i = 0; i < Vec<B>::kParts; ++i) std::memcpy(p + i * Vec<B>::kWidth, &r.part[i], B);
+}
+// The first n < 16 floats; the other lanes are `fill`.
+template <int B>
+[[gnu::always_inline]] inline void load_first(Vec<B>& r, const float* p, int64_t n, float fill) {
+  float lanes[kLanes];
+  for (int64_t i = 0; i < kLanes; ++i) lanes[i] = i < n ? p[i] : fill;
+  load(r, lanes);
+}
+template <int B>
+[[gnu::always_inline]] inline void store_first(float* p, const Vec<B>& r, int64_t n) {
+  float lanes[kLanes];
+  store(lanes, r);
+  std::memcpy(p, lanes, static_cast<size_t>(n) * sizeof(float));
+}
+template <int B>
+[[gnu::always_inline]] inline void fill(Vec<B>& r, float x) {
+  for (int i = 0; i < Vec<B>::kParts; ++i) r.part[i] = typename Vec<B>::F{} + x;
+}
+template <int B>
+[[gnu::always_inline]] inline void add(Vec<B>& r, const Vec<B>& a) {
+  for (int i = 0; i < Vec<B>::kParts; ++i) r.part[i] += a.part[i];
+}
+template <int B>
+[[gnu::always_inline]] inline void sub(Vec<B>& r, const Vec<B>& a) {
+  for (int i = 0; i < Vec<B>::kParts; ++i) r.part[i] -= a.part[i];
+}
+template <int B>
+[[gnu::always_inline]] inline void mul(Vec<B>& r, const Vec<B>& a) {
+  for (int i = 0; i < Vec<B>::kParts; ++i) r.part[i] *= a.part[i];
+}
+template <int B>
+[[gnu::always_inline]] inline void scale(Vec<B>& r, float a) {
+  for (int i = 0; i < Vec<B>::kParts; ++i) r.part[i] *= a;
+}
+template <int B>
+[[gnu::always_inline]] inline void shift(Vec<B>& r, float a) {
+  for (int i = 0; i < Vec<B>::kParts; ++i) r.part[i] += a;
+}
+// r += a * b
+template <int B>
+[[gnu::always_inline]] inline void add_product(Vec<B>& r, const Vec<B>& a, const Vec<B>& b) {
+  for (int i = 0; i < Vec<B>::kParts; ++i) r.part[i] += a.part[i] * b.part[i];
+}
+template <int B>
+[[gnu::always_inline]] inline void add_product(Vec<B>& r, float a, const Vec<B>& b) {
+  for (int i = 0; i < Vec<B>::kParts; ++i) r.part[i] += a * b.part[i];
+}
+template <int B>
+[[gnu::always_inline]] inline void maximum(Vec<B>& r, const Vec<B>& a) {
+  for (int i = 0; i < Vec<B>::kParts; ++i) {
+    r.part[i] = a.part[i] > r.part[i] ? a.part[i] : r.part[i];
+  }
+}
+template <int B>
+[[gnu::always_inline]] inline float sum(const Vec<B>& r) {
+  float lanes[kLanes];
+  store(lanes, r);
+  for (int64_t n = kLanes / 2; n > 0; n /= 2) {
+    for (int64_t i = 0; i < n; ++i) lanes[i] += lanes[i + n];
+  }
+  return lanes[0];
+}
+template <int B>
+[[gnu::always_inline]] inline float max_lane(const Vec<B>& r) {
+  float lanes[kLanes];
+  store(lanes, r);
+  for (int64_t n = kLanes / 2; n > 0; n /= 2) {
+    for (int64_t i = 0; i < n; ++i) lanes[i] = lanes[i] > lanes[i + n] ? lanes[i] : lanes[i + n];
+  }
+  return lanes[0];
+}
+
+// e^x to 2e-7 relative for |x| <= 86.5; beyond, x is clamped (e^-86.5 is 3e-38).
+template <int B>
+[[gnu::always_inline]] inline void exponential(Vec<B>& r) {
+  using F = typename Vec<B>::F;
+  using I = typename Vec<B>::I;
+  constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer in the low bits
+  for (int i = 0; i < Vec<B>::kParts; ++i) {
+    F x = r.part[i];
+    x = x < -86.5f ? F{} - 86.5f : x;
+    x = x > 86.5f ? F{} + 86.5f : x;
+    const F shifted = x * 1.44269504f + kRound;
+    const F n = shifted - kRound;
+    const F t = (x - n * 0.693145752f) - n * 1.42860677e-6f;
+    F p = t * (1.0f / 720) + 1.0f / 120;
+    p = p * t + 1.0f / 24;
+    p = p * t + 1.0f / 6;
+    p = p * t + 0.5f;
+    p = p * t + 1.0f;
+    p = p * t + 1.0f;
+    r.part[i] = reinterpret_cast<F>(reinterpret_cast<I>(p) + (reinterpret_cast<I>(shifted) << 23));
+  }
+}
+#pragma GCC diagnostic pop
+
+// C [M, 16 * vecs] = or += A [M, K] B [K, 16 * vecs]. Element (m, k) of A is a[m * a_row + k * a_col]; vector n of row k of B
+// starts at b + n * b_vec + k * b_row. Small operands that stay in cache; large products belong to LibTorch.
+struct Gemm {
+  int64_t rows, vecs, depth;
+  const float* a;
+  int64_t a_row, a_col;
+  const float* b;
+  int64_t b_vec, b_row;
+  float* c;
+  int64_t c_row;
+  bool accumulate;
+};
+template <int Bytes>
+void gemm(const Gemm& g);
+template <>
+void gemm<16>(const Gemm& g);
+template <>
+void gemm<32>(const Gemm& g);
+template <>
+void gemm<64>(const Gemm& g);
+
+}  // namespace etrlrec::simd

@@ -1,0 +1,5 @@
+// Precompiled header of the units that use torch. `torch/torch.h` costs 25 s a unit and is never included.
+#pragma once
+#include <torch/types.h>
+#include <torch/csrc/autograd/custom_function.h>
+#include <ATen/Parallel.h>

@@ -1,0 +1,36 @@
+#include "temporal/encoding.h"
+
+#include <string>
+
+#include "base/check.h"
+
+namespace etrlrec {
+
+AnswerEncoding encode_answers(const Tokenizer& tokenizer, int32_t num_candidates, bool reasoning) {
+  AnswerEncoding encoding;
+  if (reasoning) {
+    encoding.close = tokenizer.encode(kReasoningClose);
+    const auto open = tokenizer.encode(kAnswerOpen);
+    encoding.close.insert(encoding.close.end(), open.begin(), open.end());
+  }
+  for (int32_t k = 1; k <= num_candidates; ++k)
+    encoding.answers.push_back(tokenizer.encode(std::to_string(k)));
+  encoding.finish = tokenizer.encode(kAnswerClose);
+  encoding.finish.push_back(tokenizer.eos_id());
+  return encoding;
+}
+
+std::vector<int64_t> encode_completion(const Tokenizer& tokenizer, const AnswerEncoding& encoding,
+                                       std::string_view reasoning, int32_t answer) {
+  CHECK(answer >= 1 && answer <= static_cast<int32_t>(encoding.answers.size()), kFailure,
+        "completion: expected an answer in 1..{}, found {}", encoding.answers.size(), answer);
+  std::vector<int64_t> ids;
+  if (!encoding.close.empty()) ids = tokenizer.encode(reasoning);
+  const auto& number = encoding.answers[static_cast<size_t>(answer - 1)];
+  ids.insert(ids.end(), encoding.close.begin(), encoding.close.end());
+  ids.insert(ids.end(), number.begin(), number.end());
+  ids.insert(ids.end(), encoding.finish.begin(), encoding.finish.end());
+  return ids;
+}
+
+}  // namespace etrlrec

@@ -1,0 +1,98 @@
+#include "temporal/names.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <chrono>
+
+namespace etrlrec {
+namespace {
+
+constexpr std::array<const char*, 4> kSeasonWords{"winter", "spring", "summer", "autumn"};
+
+char word_byte(char c) {
+  const auto u = static_cast<unsigned char>(c);
+  const bool kept = (u >= '0' && u <= '9') || (u >= 'a' && u <= 'z') || (u >= 'A' && u <= 'Z') ||
+                    u == '-' || u == '_' || u == '\'' || u >= 0x80;
+  return kept ? c : '-';
+}
+
+// Room for "#" and an id behind the longest plain word.
+constexpr size_t kMaxPlainBytes = kMaxWordBytes - 12;
+
+std::string_view cut(std::string_view name) {
+  if (name.size() <= kMaxPlainBytes) return name;
+  size_t end = kMaxPlainBytes;
+  while (end > 0 && (static_cast<unsigned char>(name[end]) & 0xC0) == 0x80) --end;
+  return name.substr(0, end);
+}
+
+bool written_equal(std::string_view name, std::string_view other) {
+  name = cut(name), other = cut(other);
+  if (name.empty()) name = "-";
+  if (other.empty()) other = "-";
+  return name.size() == other.size() &&
+         std::equal(name.begin(), name.end(), other.begin(),
+                    [](char a, char b) { return word_byte(a) == word_byte(b); });
+}
+
+int32_t first_written_as(const Catalogue& catalogue, std::string_view word) {
+  for (size_t a = 0; a < catalogue.attributes.size(); ++a)
+    if (written_equal(catalogue.attributes[a], word)) return static_cast<int32_t>(a);
+  return -1;
+}
+
+}  // namespace
+
+std::string attribute_word(const Catalogue& catalogue, int32_t attribute) {
+  const std::string_view name = cut(catalogue.attributes.at(attribute));
+  std::string word(name.empty() ? "-" : name);
+  std::transform(word.begin(), word.end(), word.begin(), word_byte);
+  if (first_written_as(catalogue, name) != attribute) word += "#" + std::to_string(attribute);
+  return word;
+}
+
+int32_t find_attribute(const Catalogue& catalogue, std::string_view word) {
+  if (word.empty() || word.size() > kMaxWordBytes) return -1;
+  const size_t mark = word.find('#');
+  const auto is_plain = [](char c) { return word_byte(c) == c; };
+  if (!std::all_of(word.begin(), mark == word.npos ? word.end() : word.begin() + mark, is_plain))
+    return -1;
+  if (mark == word.npos)
+    return word.size() > kMaxPlainBytes ? -1 : first_written_as(catalogue, word);
+  int32_t id = -1;
+  const char* end = word.data() + word.size();
+  const auto [stop, error] = std::from_chars(word.data() + mark + 1, end, id);
+  if (error != std::errc() || stop != end || id < 0 ||
+      id >= static_cast<int32_t>(catalogue.attributes.size()))
+    return -1;
+  return attribute_word(catalogue, id) == word ? id : -1;
+}
+
+int32_t season_index(int64_t time) {
+  const std::chrono::sys_seconds instant{std::chrono::seconds{time}};
+  const std::chrono::year_month_day date{std::chrono::floor<std::chrono::days>(instant)};
+  return static_cast<int32_t>((static_cast<unsigned>(date.month()) - 1) / 3);
+}
+
+const char* season_word(int32_t season) { return kSeasonWords.at(season); }
+
+int32_t find_season(std::string_view word) {
+  const auto found = std::find(kSeasonWords.begin(), kSeasonWords.end(), word);
+  return found == kSeasonWords.end() ? -1 : static_cast<int32_t>(found - kSeasonWords.begin());
+}
+
+int32_t lead_attribute(const Catalogue& catalogue, int32_t item, int32_t field) {
+  for (const int32_t a : catalogue.attributes_of(item))
+    if (catalogue.attribute_fields[a] == field) return a;
+  return -1;
+}
+
+bool has_attribute(const Catalogue& catalogue, int32_t item, int32_t attribute) {
+  const auto all = catalogue.attributes_of(item);
+  return std::find(all.begin(), all.end(), attribute) != all.end();
+}
+
+int32_t season_field(const Catalogue& catalogue) { return catalogue.fields.size() >= 2 ? 1 : 0; }
+
+}  // namespace etrlrec

@@ -1,0 +1,192 @@
+#include "text/pre_tokenizer.h"
+
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include <pcre2.h>
+#include <utf8proc.h>
+
+#include <array>
+#include <cstdlib>
+#include <cstring>
+#include <deque>
+
+#include "base/check.h"
+
+namespace etrlrec {
+namespace {
+
+// Unicode White_Space, in the syntax of a PCRE2 class.
+constexpr std::string_view kWhiteSpace =
+    R"(\t-\r \x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000})";
+
+// \s and \S of a pattern, inside or outside of a class, written as White_Space.
+std::string spell_white_space(std::string_view pattern) {
+  std::string out;
+  bool in_class = false;
+  for (size_t i = 0; i < pattern.size(); ++i) {
+    const char c = pattern[i];
+    if (c == '\\' && i + 1 < pattern.size()) {
+      const char next = pattern[++i];
+      if (next == 's') {
+        out += in_class ? std::string(kWhiteSpace) : fmt::format("[{}]", kWhiteSpace);
+      } else if (next == 'S') {
+        out += fmt::format("[^{}]", kWhiteSpace);
+      } else {
+        out += {c, next};
+      }
+      continue;
+    }
+    if (c == '[') in_class = true;
+    if (c == ']') in_class = false;
+    out += c;
+  }
+  return out;
+}
+
+size_t utf8_sequence_length(const unsigned char* p, size_t left) {
+  const auto continues = [&](size_t i) { return i < left && (p[i] & 0xC0) == 0x80; };
+  if (p[0] < 0x80) return 1;
+  if (p[0] >= 0xC2 && p[0] <= 0xDF) return continues(1) ? 2 : 0;
+  if (p[0] >= 0xE0 && p[0] <= 0xEF) {
+    if (!continues(1) || !continues(2)) return 0;
+    const bool overlong = p[0] == 0xE0 && p[1] < 0xA0, surrogate = p[0] == 0xED && p[1] > 0x9F;
+    return overlong || surrogate ? 0 : 3;
+  }
+  if (p[0] >= 0xF0 && p[0] <= 0xF4) {
+    if (!continues(1) || !continues(2) || !continues(3)) return 0;
+    const bool overlong = p[0] == 0xF0 && p[1] < 0x90, beyond = p[0] == 0xF4 && p[1] > 0x8F;
+    return overlong || beyond ? 0 : 4;
+  }
+  return 0;
+}
+
+// Code points below U+0300 never change under NFC; in UTF-8 they have first bytes below 0xCC.
+bool may_change_under_nfc(std::string_view text) {
+  for (unsigned char c : text)
+    if (c >= 0xCC) return true;
+  return false;
+}
+
+struct FreeDeleter {
+  void operator()(void* p) const { std::free(p); }
+};
+
+}  // namespace
+
+const std::string& split_pattern(SplitKind kind) {
+  static const std::array<std::string, 4> patterns{
+      R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)",
+      R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)",
+      R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)",
+      R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+| ?\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)",
+  };
+  return patterns[static_cast<size_t>(kind)];
+}
+
+std::optional<SplitKind> find_split_pattern(std::string_view pattern) {
+  for (SplitKind kind :
+       {SplitKind::kGpt2, SplitKind::kQwen2, SplitKind::kLlama3, SplitKind::kSpacedNumbers})
+    if (split_pattern(kind) == pattern) return kind;
+  return std::nullopt;
+}
+
+size_t valid_utf8_length(std::string_view text) {
+  const auto* p = reinterpret_cast<const unsigned char*>(text.data());
+  size_t i = 0;
+  while (i < text.size()) {
+    uint64_t word;
+    while (i + 8 <= text.size() && (std::memcpy(&word, p + i, 8), (word & 0x8080808080808080u) == 0))
+      i += 8;
+    if (i == text.size()) break;
+    const size_t length = utf8_sequence_length(p + i, text.size() - i);
+    if (length == 0) return i;
+    i += length;
+  }
+  return i;
+}
+
+// Compiled patterns are immutable; one per kind serves the whole program.
+struct PreTokenizer::Code {
+  pcre2_code* code = nullptr;
+  explicit Code(SplitKind kind) {
+    const std::string pattern = spell_white_space(split_pattern(kind));
+    int error = 0;
+    PCRE2_SIZE offset = 0;
+    code = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(),
+                         PCRE2_UTF | PCRE2_UCP | PCRE2_NO_UTF_CHECK | PCRE2_ANCHORED, &error, &offset, nullptr);
+    CHECK(code != nullptr, kFailure, "PCRE2 refuses a split pattern at offset {}: error {}", offset, error);
+    // Without JIT support in the library pcre2_match interprets the pattern: the same pieces, slower.
+    pcre2_jit_compile(code, PCRE2_JIT_COMPLETE);
+  }
+  ~Code() { pcre2_code_free(code); }
+};
+
+struct PreTokenizer::Scratch::Impl {
+  pcre2_match_data* match = pcre2_match_data_create(1, nullptr);
+  pcre2_match_context* context = pcre2_match_context_create(nullptr);
+  pcre2_jit_stack* stack = pcre2_jit_stack_create(32 << 10, 1 << 20, nullptr);
+  std::deque<std::unique_ptr<char, FreeDeleter>> normalized;
+  Impl() { pcre2_jit_stack_assign(context, nullptr, stack); }
+  ~Impl() {
+    pcre2_match_data_free(match);
+    pcre2_match_context_free(context);
+    pcre2_jit_stack_free(stack);
+  }
+};
+
+PreTokenizer::Scratch::Scratch() : impl_(std::make_unique<Impl>()) {}
+PreTokenizer::Scratch::~Scratch() = default;
+
+PreTokenizer::PreTokenizer(SplitKind kind, bool normalize_nfc)
+    : kind_(kind), normalize_nfc_(normalize_nfc) {
+  static const std::array<std::shared_ptr<const Code>, 4> codes{
+      std::make_shared<Code>(SplitKind::kGpt2), std::make_shared<Code>(SplitKind::kQwen2),
+      std::make_shared<Code>(SplitKind::kLlama3), std::make_shared<Code>(SplitKind::kSpacedNumbers)};
+  code_ = codes[static_cast<size_t>(kind)];
+}
+PreTokenizer::~PreTokenizer() = default;
+
+void PreTokenizer::split_valid(std::string_view text, Scratch& scratch,
+                               std::vector<std::string_view>& pieces) const {
+  auto* subject = reinterpret_cast<PCRE2_SPTR>(text.data());
+  const PCRE2_SIZE* range = pcre2_get_ovector_pointer(scratch.impl_->match);
+  size_t position = 0;
+  while (position < text.size()) {
+    const int found = pcre2_match(code_->code, subject, text.size(), position,
+                                  PCRE2_NO_UTF_CHECK, scratch.impl_->match, scratch.impl_->context);
+    CHECK(found > 0 && range[1] > position, kInput,
+          "text: cannot be split at byte {} (PCRE2 result {})", position, found);
+    pieces.push_back(text.substr(position, range[1] - position));
+    position = range[1];
+  }
+}
+
+void PreTokenizer::split(std::string_view text, Scratch& scratch,
+                         std::vector<std::string_view>& pieces) const {
+  pieces.clear();
+  scratch.impl_->normalized.clear();
+  while (!text.empty()) {
+    const size_t valid = valid_utf8_length(text);
+    std::string_view part = text.substr(0, valid);
+    if (normalize_nfc_ && may_change_under_nfc(part)) {
+      utf8proc_uint8_t* buffer = nullptr;
+      const auto length =
+          utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(part.data()),
+                       static_cast<utf8proc_ssize_t>(part.size()), &buffer,
+                       static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_COMPOSE));
+      CHECK(length >= 0, kInput, "text: normalisation failed: {}", utf8proc_errmsg(length));
+      scratch.impl_->normalized.emplace_back(reinterpret_cast<char*>(buffer));
+      part = {reinterpret_cast<char*>(buffer), static_cast<size_t>(length)};
+    }
+    split_valid(part, scratch, pieces);
+    text.remove_prefix(valid);
+    size_t invalid = 0;   // bytes up to the next character
+    while (invalid < text.size() &&
+           utf8_sequence_length(reinterpret_cast<const unsigned char*>(text.data()) + invalid,
+                                text.size() - invalid) == 0)
+      ++invalid;
+    if (invalid > 0) pieces.push_back(text.substr(0, invalid));
+    text.remove_prefix(invalid);
+  }
+}
+
+}  // namespace etrlrec

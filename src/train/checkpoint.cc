@@ -1,0 +1,164 @@
+#include "train/checkpoint.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <limits>
+
+#include "base/check.h"
+#include "base/io.h"
+#include "base/json.h"
+#include "nn/safetensors.h"
+
+namespace etrlrec {
+namespace {
+
+constexpr std::string_view kPrefix = "checkpoint-";
+
+// The step in "checkpoint-<step>", -1 for other names (temporary folders among them).
+int64_t parse_step(const std::string& name) {
+  if (!name.starts_with(kPrefix)) return -1;
+  int64_t step = -1;
+  const char* end = name.data() + name.size();
+  const auto [stop, error] = std::from_chars(name.data() + kPrefix.size(), end, step);
+  return error == std::errc() && stop == end ? step : -1;
+}
+
+OrderedJson to_json(const TrainerState& state) {
+  OrderedJson history = OrderedJson::array();
+  for (const LogEntry& entry : state.log_history) {
+    OrderedJson line{{"step", entry.step}};
+    for (const auto& [name, value] : entry.values) line[name] = value;
+    history.push_back(line);
+  }
+  OrderedJson window = OrderedJson::object();
+  for (const auto& [name, sum] : state.window) window[name] = {sum.first, sum.second};
+  OrderedJson json{{"global_step", state.global_step}, {"max_steps", state.max_steps},
+                   {"epoch", state.epoch},             {"num_input_tokens_seen", state.tokens},
+                   {"train_seconds", state.seconds}};
+  json["best_metric"] = state.has_best ? OrderedJson(state.best_metric) : OrderedJson(nullptr);
+  json["best_global_step"] = state.best_step;
+  json["stale_evaluations"] = state.stale_evaluations;
+  json["finished"] = state.finished;
+  json["options"] = state.options;
+  json["window"] = window;
+  json["log_history"] = history;
+  return json;
+}
+
+double number_or_nan(const Json& value, const std::string& name, const std::string& key) {
+  if (value.is_null()) return std::numeric_limits<double>::quiet_NaN();
+  CHECK(value.is_number(), kInput, "{}: \"{}\": expected a number, found {}", name, key,
+        value.dump());
+  return value.get<double>();
+}
+
+LogEntry parse_log_entry(const Json& json, const std::string& name) {
+  LogEntry entry;
+  entry.step = get<int64_t>(json, "step", name);
+  for (const auto& [key, value] : json.items())
+    if (key != "step") entry.values[key] = number_or_nan(value, name, key);
+  return entry;
+}
+
+TrainerState parse_state(const Json& json, const std::string& name) {
+  TrainerState state;
+  state.global_step = get<int64_t>(json, "global_step", name);
+  state.max_steps = get<int64_t>(json, "max_steps", name);
+  state.epoch = get<double>(json, "epoch", name);
+  state.tokens = get<int64_t>(json, "num_input_tokens_seen", name);
+  state.seconds = get<double>(json, "train_seconds", name);
+  state.has_best = !get<Json>(json, "best_metric", name).is_null();
+  if (state.has_best) state.best_metric = get<double>(json, "best_metric", name);
+  state.best_step = get<int64_t>(json, "best_global_step", name);
+  state.stale_evaluations = get<int64_t>(json, "stale_evaluations", name);
+  state.finished = get<bool>(json, "finished", name);
+  state.options = get<std::map<std::string, std::string>>(json, "options", name);
+  state.window = get<std::map<std::string, std::pair<double, int64_t>>>(json, "window", name);
+  const Json history = get<Json>(json, "log_history", name);
+  CHECK(history.is_array(), kInput, "{}: \"log_history\": expected an array", name);
+  for (const Json& line : history) state.log_history.push_back(parse_log_entry(line, name));
+  return state;
+}
+
+}  // namespace
+
+std::vector<int64_t> CheckpointFolder::steps() const {
+  std::vector<int64_t> found;
+  if (!fs::is_directory(folder_)) return found;
+  for (const auto& entry : fs::directory_iterator(folder_)) {
+    const int64_t step = parse_step(entry.path().filename().string());
+    if (step >= 0 && entry.is_directory()) found.push_back(step);
+  }
+  std::sort(found.begin(), found.end());
+  return found;
+}
+
+fs::path CheckpointFolder::path(int64_t step) const {
+  return folder_ / fmt::format("{}{}", kPrefix, step);
+}
+
+bool CheckpointFolder::contains(int64_t step) const { return fs::is_directory(path(step)); }
+
+void CheckpointFolder::remove_leftovers() const {
+  if (!fs::is_directory(folder_)) return;
+  std::vector<fs::path> doomed;
+  for (const auto& entry : fs::directory_iterator(folder_)) {
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with(".checkpoint-") || name.starts_with(".removed-"))
+      doomed.push_back(entry.path());
+  }
+  for (const fs::path& path : doomed) fs::remove_all(path);
+}
+
+void CheckpointFolder::save(const TrainerState& state, const AdamW& optimizer,
+                            const ParameterMap& parameters, int64_t limit) const {
+  FolderWriter writer(path(state.global_step), /*replace=*/true);
+  save_safetensors(parameters, writer.path() / "model.safetensors");
+  save_safetensors(optimizer.state(), writer.path() / "optimizer.safetensors");
+  write_json_atomic(writer.path() / "trainer_state.json", to_json(state));
+  writer.commit();
+  remove_old(state.global_step, state.has_best ? state.best_step : -1, limit);
+}
+
+// A checkpoint is renamed before its files go, so that no incomplete folder ever carries its name.
+void CheckpointFolder::remove_old(int64_t newest, int64_t best, int64_t limit) const {
+  std::vector<int64_t> removable = steps();
+  const auto excess = static_cast<int64_t>(removable.size()) - std::max<int64_t>(limit, 1);
+  std::erase_if(removable, [&](int64_t step) { return step == newest || step == best; });
+  for (int64_t i = 0; i < std::min<int64_t>(excess, static_cast<int64_t>(removable.size())); ++i) {
+    const fs::path doomed = folder_ / fmt::format(".removed-{}", removable[i]);
+    fs::remove_all(doomed);
+    fs::rename(path(removable[i]), doomed);
+    fs::remove_all(doomed);
+  }
+}
+
+TrainerState CheckpointFolder::load_state(int64_t step) const {
+  const fs::path file = path(step) / "trainer_state.json";
+  const TrainerState state = parse_state(read_json(file), file.string());
+  CHECK(state.global_step == step, kInput, "{}: expected global_step {}, found {}", file.string(),
+        step, state.global_step);
+  return state;
+}
+
+void CheckpointFolder::load_parameters(int64_t step, ParameterMap& parameters) const {
+  const fs::path file = path(step) / "model.safetensors";
+  const ParameterMap saved = load_safetensors(file);
+  CHECK(saved.size() == parameters.size(), kInput, "{}: expected {} tensors, found {}",
+        file.string(), parameters.size(), saved.size());
+  const at::NoGradGuard no_grad;
+  for (auto& [name, tensor] : parameters) {
+    const auto found = saved.find(name);
+    CHECK(found != saved.end() && found->second.sizes() == tensor.sizes(), kInput,
+          "{}: tensor \"{}\" is missing or has another shape than the model", file.string(), name);
+    tensor.copy_(found->second);
+  }
+}
+
+void CheckpointFolder::load_optimizer(int64_t step, AdamW& optimizer) const {
+  const fs::path file = path(step) / "optimizer.safetensors";
+  optimizer.load_state(load_safetensors(file), file.string());
+}
+
+}  // namespace etrlrec

@@ -1,0 +1,198 @@
+#include "train/sft.h"
+
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include "base/check.h"
+#include "nn/logprob.h"
+
+namespace etrlrec {
+namespace {
+
+// One prediction: hidden state `source` of the forest has to give `target`.
+struct Prediction {
+  int64_t source = 0, target = 0;
+  float weight = 0;
+  int64_t row = 0, offset = -1;  // offset inside the completion, -1 for a prompt token
+};
+
+struct Batch {
+  TokenForest forest;
+  std::vector<Prediction> predictions;
+};
+
+// Weights of one row's tokens; the loss of a micro-batch is the sum over its predictions.
+class Weighting {
+ public:
+  Weighting(const SftOptions& options, std::span<const SftRow* const> rows)
+      : options_(options), num_rows_(static_cast<double>(rows.size())) {
+    for (const SftRow* row : rows) all_tokens_ += static_cast<double>(row->completion.size());
+  }
+  float completion(const SftRow& row, int64_t offset) const {
+    if (options_.loss_type == "token") return static_cast<float>(1 / all_tokens_);
+    bool answer = offset >= row.answer_begin && offset < row.answer_begin + row.answer_tokens;
+    double length = answer ? static_cast<double>(row.answer_tokens)
+                           : static_cast<double>(row.completion.size()) -
+                                 static_cast<double>(row.answer_tokens);
+    return static_cast<float>((answer ? options_.answer_weight : 1) / (length * num_rows_));
+  }
+  float prompt(const SftRow& row) const {
+    if (options_.loss_type == "token")
+      return static_cast<float>(options_.prompt_weight / all_tokens_);
+    double length = static_cast<double>(row.prompt.size()) - 1;
+    return static_cast<float>(options_.prompt_weight / (length * num_rows_));
+  }
+
+ private:
+  const SftOptions& options_;
+  double num_rows_, all_tokens_ = 0;
+};
+
+// Rows with equal prompts become children of one root; a single row is one segment. The last token of a completion is a
+// target only.
+Batch build_batch(std::span<const SftRow* const> rows, const SftOptions& options) {
+  Batch batch;
+  Weighting weighting(options, rows);
+  std::map<std::span<const int64_t>, std::vector<int64_t>,
+           decltype([](std::span<const int64_t> a, std::span<const int64_t> b) {
+             return std::lexicographical_compare(a.begin(), a.end(), b.begin(), b.end());
+           })>
+      by_prompt;
+  for (size_t r = 0; r < rows.size(); ++r)
+    by_prompt[rows[r]->prompt].push_back(static_cast<int64_t>(r));
+
+  for (size_t first = 0; first < rows.size(); ++first) {
+    const std::vector<int64_t>& members = by_prompt[rows[first]->prompt];
+    if (members[0] != static_cast<int64_t>(first)) continue;  // its root is there already
+    const std::vector<int64_t>& prompt = rows[first]->prompt;
+    int64_t root_begin = batch.forest.num_tokens();
+    int64_t prompt_end = root_begin + static_cast<int64_t>(prompt.size());
+    int64_t root = -1;
+    if (members.size() > 1) root = batch.forest.add(-1, prompt);
+    for (int64_t member : members) {
+      const SftRow& row = *rows[member];
+      int64_t size = static_cast<int64_t>(row.completion.size());
+      std::vector<int64_t> tokens(row.completion.begin(), row.completion.end() - 1);
+      int64_t begin = prompt_end;  // of the completion's tokens in the forest
+      if (root < 0) {
+        tokens.insert(tokens.begin(), prompt.begin(), prompt.end());
+        batch.forest.add(-1, tokens);
+      } else if (!tokens.empty()) {
+        begin = batch.forest.num_tokens();
+        batch.forest.add(root, tokens);
+      }
+      for (int64_t t = 0; t < size; ++t)
+        batch.predictions.push_back({t == 0 ? prompt_end - 1 : begin + t - 1, row.completion[t],
+                                     weighting.completion(row, t), member, t});
+      if (options.prompt_weight > 0)
+        for (size_t t = 1; t < prompt.size(); ++t)
+          batch.predictions.push_back({root_begin + static_cast<int64_t>(t) - 1, prompt[t],
+                                       weighting.prompt(row), member, -1});
+    }
+  }
+  return batch;
+}
+
+class Tally {
+ public:
+  void add(const std::string& name, bool right) {
+    auto& [hits, count] = counts_[name];
+    hits += right;
+    ++count;
+  }
+  void write(std::map<std::string, double>& metrics) const {
+    for (const auto& [name, hits] : counts_) metrics[name] = hits.first / hits.second;
+  }
+
+ private:
+  std::map<std::string, std::pair<double, double>> counts_;
+};
+
+// Most probable token of every hidden state, in chunks, without gradient. [N]
+at::Tensor best_tokens(const at::Tensor& hidden, const at::Tensor& weight) {
+  constexpr int64_t kChunk = 256;
+  at::NoGradGuard no_grad;
+  std::vector<at::Tensor> parts;
+  for (int64_t begin = 0; begin < hidden.size(0); begin += kChunk)
+    parts.push_back(hidden.narrow(0, begin, std::min(kChunk, hidden.size(0) - begin))
+                        .matmul(weight.t())
+                        .argmax(-1));
+  return at::cat(parts);
+}
+
+void measure_accuracy(const at::Tensor& hidden, const at::Tensor& weight, const Batch& batch,
+                      std::span<const SftRow* const> rows, const SftOptions& options,
+                      std::map<std::string, double>& metrics) {
+  at::Tensor best = best_tokens(hidden.detach(), weight.detach()).contiguous();
+  const int64_t* found = best.data_ptr<int64_t>();
+  Tally tally;
+  for (size_t i = 0; i < batch.predictions.size(); ++i) {
+    const Prediction& p = batch.predictions[i];
+    if (p.offset < 0) continue;
+    const SftRow& row = *rows[p.row];
+    bool right = found[i] == p.target;
+    bool answer = p.offset >= row.answer_begin && p.offset < row.answer_begin + row.answer_tokens;
+    tally.add("accuracy", right);
+    tally.add(answer ? "accuracy/answer" : "accuracy/reasoning", right);
+    if (!row.fields.empty())
+      tally.add("accuracy/" + options.field_names[row.fields[p.offset]], right);
+  }
+  tally.write(metrics);
+}
+
+void check_row(const SftRow& row, size_t number, const SftOptions& options) {
+  CHECK(!row.prompt.empty() && !row.completion.empty(), kInput,
+        "fine-tuning row {}: expected a prompt and a completion of at least one token", number);
+  CHECK(row.answer_begin >= 0 && row.answer_tokens >= 0 &&
+            row.answer_begin + row.answer_tokens <= static_cast<int64_t>(row.completion.size()),
+        kInput, "fine-tuning row {}: answer [{}, +{}) lies outside a completion of {} tokens",
+        number, row.answer_begin, row.answer_tokens, row.completion.size());
+  CHECK(row.fields.empty() || row.fields.size() == row.completion.size(), kInput,
+        "fine-tuning row {}: expected {} fields, found {}", number, row.completion.size(),
+        row.fields.size());
+  for (int16_t field : row.fields)
+    CHECK(field >= 0 && static_cast<size_t>(field) < options.field_names.size(), kInput,
+          "fine-tuning row {}: field {} has no name", number, field);
+}
+
+}  // namespace
+
+SftObjective::SftObjective(Llm& model, std::vector<SftRow> rows, SftOptions options)
+    : model_(model), rows_(std::move(rows)), options_(std::move(options)) {
+  CHECK(options_.loss_type == "segment" || options_.loss_type == "token", kUsage,
+        "unknown loss type \"{}\"; known: segment, token", options_.loss_type);
+  CHECK(!rows_.empty(), kInput, "fine-tuning: no rows");
+  for (size_t r = 0; r < rows_.size(); ++r) check_row(rows_[r], r, options_);
+}
+
+LossOutput SftObjective::loss(std::span<const int64_t> indices, int64_t step, Rng&) {
+  std::vector<const SftRow*> rows;
+  for (int64_t index : indices) rows.push_back(&rows_.at(index));
+  Batch batch = build_batch(rows, options_);
+
+  std::vector<int64_t> sources, targets;
+  std::vector<float> weights, flat;
+  for (const Prediction& p : batch.predictions) {
+    sources.push_back(p.source);
+    targets.push_back(p.target);
+    weights.push_back(p.weight);
+    flat.push_back(p.offset >= 0 ? 1.f : 0.f);
+  }
+  at::Tensor hidden = model_.hidden_states(batch.forest).index_select(0, at::tensor(sources));
+  LossOutput output;
+  output.loss =
+      linear_nll(hidden, model_.head_weight(), at::tensor(targets), at::tensor(weights));
+  output.tokens = batch.forest.num_tokens();
+  if (options_.accuracy_steps > 0 && step % options_.accuracy_steps == 0) {
+    measure_accuracy(hidden, model_.head_weight(), batch, rows, options_, output.metrics);
+    at::NoGradGuard no_grad;
+    at::Tensor logprobs =
+        linear_logprob(hidden.detach(), model_.head_weight().detach(), at::tensor(targets))
+            .logprobs;
+    output.metrics["nll"] = -masked_mean(logprobs, at::tensor(flat)).item<double>();
+  }
+  return output;
+}
+
+}  // namespace etrlrec

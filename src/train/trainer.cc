@@ -1,0 +1,343 @@
+#include "train/trainer.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <csignal>
+#include <numeric>
+#include <optional>
+
+#include "base/check.h"
+#include "base/io.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "nn/optim.h"
+#include "train/checkpoint.h"
+
+namespace etrlrec {
+namespace {
+
+volatile std::sig_atomic_t stop_requested = 0;
+
+extern "C" void request_stop(int) { stop_requested = 1; }
+
+// While it lives, the first SIGINT or SIGTERM only sets a flag; the second one has its usual effect.
+class StopSignals {
+ public:
+  StopSignals() {
+    stop_requested = 0;
+    struct sigaction action {};
+    action.sa_handler = request_stop;
+    action.sa_flags = static_cast<int>(SA_RESETHAND);
+    ::sigaction(SIGINT, &action, &old_int_);
+    ::sigaction(SIGTERM, &action, &old_term_);
+  }
+  StopSignals(const StopSignals&) = delete;
+  ~StopSignals() {
+    ::sigaction(SIGINT, &old_int_, nullptr);
+    ::sigaction(SIGTERM, &old_term_, nullptr);
+  }
+  bool requested() const { return stop_requested != 0; }
+
+ private:
+  struct sigaction old_int_ {}, old_term_ {};
+};
+
+// Every option that decides the resulting bits, as text, to be compared when a folder is continued.
+std::map<std::string, std::string> describe(const TrainerOptions& options, int64_t num_rows) {
+  const auto text = [](auto value) { return fmt::format("{}", value); };
+  return {{"learning_rate", text(options.learning_rate)},
+          {"lr_scheduler_type", options.lr_scheduler_type},
+          {"warmup_ratio", text(options.warmup_ratio)},
+          {"weight_decay", text(options.weight_decay)},
+          {"adam_beta1", text(options.adam_beta1)},
+          {"adam_beta2", text(options.adam_beta2)},
+          {"adam_epsilon", text(options.adam_epsilon)},
+          {"max_grad_norm", text(options.max_grad_norm)},
+          {"train_batch_size", text(options.train_batch_size)},
+          {"gradient_accumulation_steps", text(options.gradient_accumulation_steps)},
+          {"max_steps", text(options.max_steps)},
+          {"num_train_epochs", text(options.num_train_epochs)},
+          {"logging_steps", text(options.logging_steps)},
+          {"eval_steps", text(options.eval_steps)},
+          {"early_stopping_patience", text(options.early_stopping_patience)},
+          {"metric_for_best_model", options.metric_for_best_model},
+          {"seed", text(options.seed)},
+          {"num_rows", text(num_rows)}};
+}
+
+void check_options(const TrainerOptions& options) {
+  CHECK(options.train_batch_size > 0 && options.gradient_accumulation_steps > 0, kUsage,
+        "train_batch_size, gradient_accumulation_steps: expected positive values, found {}, {}",
+        options.train_batch_size, options.gradient_accumulation_steps);
+  CHECK(options.max_steps > 0 || options.num_train_epochs > 0, kUsage,
+        "num_train_epochs: expected a positive value, found {}", options.num_train_epochs);
+  CHECK(options.warmup_ratio >= 0 && options.warmup_ratio <= 1, kUsage,
+        "warmup_ratio: expected a value in [0, 1], found {}", options.warmup_ratio);
+  CHECK(options.logging_steps > 0 && options.eval_steps >= 0 && options.save_steps >= 0, kUsage,
+        "logging_steps, eval_steps, save_steps: expected > 0, >= 0, >= 0, found {}, {}, {}",
+        options.logging_steps, options.eval_steps, options.save_steps);
+}
+
+class TrainingRun {
+ public:
+  TrainingRun(Objective& objective, const TrainerOptions& options, const fs::path& folder,
+              const EvaluateFn& evaluate)
+      : objective_(objective),
+        options_(options),
+        folder_(folder),
+        checkpoints_(folder),
+        evaluate_(evaluate),
+        optimizer_(trainable_parameters(objective.parameters()),
+                   {options.adam_beta1, options.adam_beta2, options.adam_epsilon,
+                    options.weight_decay}) {}
+
+  TrainingResult run();
+
+ private:
+  void resume();
+  void optimizer_step();
+  double backward(std::span<const int64_t> rows, int64_t micro, double share);
+  std::vector<int64_t> rows_of_step(int64_t step);
+  void collect_log(std::map<std::string, double>& values);
+  bool evaluate(std::map<std::string, double>& values);
+  [[noreturn]] void stop_nonfinite(std::span<const int64_t> rows, const std::string& what,
+                                   double value);
+  void save();
+  void finish();
+  std::string progress_note() const;
+  double seconds() const;
+
+  Objective& objective_;
+  const TrainerOptions& options_;
+  fs::path folder_;
+  CheckpointFolder checkpoints_;
+  const EvaluateFn& evaluate_;
+  AdamW optimizer_;
+  TrainerState state_;
+  std::optional<MetricsWriter> metrics_;
+  int64_t steps_per_epoch_ = 0, warmup_steps_ = 0;
+  int64_t order_epoch_ = -1;
+  std::vector<int64_t> order_;
+  double last_loss_ = 0, last_grad_norm_ = 0, last_learning_rate_ = 0, seconds_before_ = 0;
+  int64_t tokens_before_ = 0;
+  std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
+};
+
+double TrainingRun::seconds() const {
+  const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - begin_;
+  return seconds_before_ + elapsed.count();
+}
+
+void TrainingRun::resume() {
+  fs::create_directories(folder_);
+  checkpoints_.remove_leftovers();
+  const auto options = describe(options_, objective_.num_rows());
+  const std::vector<int64_t> steps = checkpoints_.steps();
+  if (!steps.empty()) {
+    state_ = checkpoints_.load_state(steps.back());
+    for (const auto& [name, value] : options) {
+      const auto found = state_.options.find(name);
+      const std::string before = found == state_.options.end() ? "nothing" : found->second;
+      CHECK(before == value, kUsage,
+            "{}: cannot continue: {} was {}, is {}\nhint: repeat the command with the old value, "
+            "or choose another folder",
+            folder_.string(), name, before, value);
+    }
+    checkpoints_.load_parameters(steps.back(), optimizer_.parameters());
+    checkpoints_.load_optimizer(steps.back(), optimizer_);
+    log_info("{}: continuing from step {} of {} ({})", options_.label, state_.global_step,
+             state_.max_steps, checkpoints_.path(steps.back()).string());
+  }
+  state_.options = options;
+  steps_per_epoch_ = steps_per_epoch(objective_.num_rows(), options_);
+  state_.max_steps =
+      options_.max_steps > 0
+          ? options_.max_steps
+          : static_cast<int64_t>(
+                std::ceil(options_.num_train_epochs * static_cast<double>(steps_per_epoch_)));
+  warmup_steps_ = static_cast<int64_t>(
+      std::ceil(static_cast<double>(state_.max_steps) * options_.warmup_ratio));
+  seconds_before_ = state_.seconds;
+  tokens_before_ = state_.tokens;
+  if (!state_.finished) metrics_.emplace(folder_, state_.global_step + (steps.empty() ? 0 : 1));
+}
+
+std::vector<int64_t> TrainingRun::rows_of_step(int64_t step) {
+  const int64_t epoch = step / steps_per_epoch_;
+  if (epoch != order_epoch_) {
+    order_epoch_ = epoch;
+    order_.resize(static_cast<size_t>(objective_.num_rows()));
+    std::iota(order_.begin(), order_.end(), 0);
+    Rng rng(options_.seed, "order", static_cast<uint64_t>(epoch));
+    rng.shuffle(order_);
+    objective_.begin_epoch(epoch);
+  }
+  const int64_t rows = options_.train_batch_size * options_.gradient_accumulation_steps;
+  const int64_t begin = step % steps_per_epoch_ * rows;
+  const int64_t end = std::min<int64_t>(begin + rows, objective_.num_rows());
+  return {order_.begin() + begin, order_.begin() + end};
+}
+
+void TrainingRun::stop_nonfinite(std::span<const int64_t> rows, const std::string& what,
+                                 double value) {
+  const int64_t step = state_.global_step + 1;
+  metrics_->write(step, {{"train/" + what, value}});
+  OrderedJson json{{"step", step}, {"what", what}, {"value", fmt::format("{}", value)}};
+  json["rows"] = std::vector<int64_t>(rows.begin(), rows.end());
+  write_json_atomic(folder_ / "nonfinite.json", json);
+  fail(ExitCode::kNumbers,
+       "{}: {} is {} at step {}; rows of the batch: {}\nhint: lower --learning-rate; the last "
+       "checkpoint is kept",
+       options_.label, what, value, step, (folder_ / "nonfinite.json").string());
+}
+
+// Adds the gradients of one micro-batch, weighted by its share of the step's rows; returns its loss.
+double TrainingRun::backward(std::span<const int64_t> rows, int64_t micro, double share) {
+  const int64_t step = state_.global_step;
+  Rng rng(options_.seed, "batch",
+          static_cast<uint64_t>(step * options_.gradient_accumulation_steps + micro));
+  LossOutput output = objective_.loss(rows, step, rng);
+  const double loss = output.loss.item<double>();
+  if (!std::isfinite(loss)) stop_nonfinite(rows, "loss", loss);
+  if (output.loss.requires_grad()) (share == 1 ? output.loss : output.loss * share).backward();
+  state_.tokens += output.tokens;
+  for (const auto& [name, value] : output.metrics) {
+    auto& [sum, count] = state_.window["train/" + name];
+    sum += value;
+    ++count;
+  }
+  return loss;
+}
+
+void TrainingRun::optimizer_step() {
+  const std::vector<int64_t> rows = rows_of_step(state_.global_step);
+  const auto size = static_cast<int64_t>(rows.size());
+  last_loss_ = 0;
+  for (int64_t begin = 0, micro = 0; begin < size; begin += options_.train_batch_size, ++micro) {
+    const int64_t count = std::min(options_.train_batch_size, size - begin);
+    const double share = static_cast<double>(count) / static_cast<double>(size);
+    last_loss_ += share * backward({rows.data() + begin, static_cast<size_t>(count)}, micro, share);
+  }
+  last_grad_norm_ = clip_grad_norm(optimizer_.parameters(), options_.max_grad_norm);
+  if (!std::isfinite(last_grad_norm_)) stop_nonfinite(rows, "grad_norm", last_grad_norm_);
+  last_learning_rate_ =
+      options_.learning_rate * schedule_factor(options_.lr_scheduler_type, state_.global_step,
+                                               warmup_steps_, state_.max_steps);
+  optimizer_.step(last_learning_rate_);
+  optimizer_.zero_grad();
+  ++state_.global_step;
+  state_.epoch = static_cast<double>(state_.global_step) / static_cast<double>(steps_per_epoch_);
+  for (const auto& [name, value] : {std::pair{"train/loss", last_loss_},
+                                    std::pair{"train/grad_norm", last_grad_norm_}}) {
+    auto& [sum, number] = state_.window[name];
+    sum += value;
+    ++number;
+  }
+}
+
+// Means since the last log, and where training stands.
+void TrainingRun::collect_log(std::map<std::string, double>& values) {
+  for (const auto& [name, sum] : state_.window)
+    values[name] = sum.first / static_cast<double>(sum.second);
+  state_.window.clear();
+  values["train/learning_rate"] = last_learning_rate_;
+  values["train/epoch"] = state_.epoch;
+  values["train/num_input_tokens_seen"] = static_cast<double>(state_.tokens);
+}
+
+// Runs the callback, adds its values under "eval/", and says whether this is the best step so far.
+bool TrainingRun::evaluate(std::map<std::string, double>& values) {
+  std::map<std::string, double> found;
+  {
+    const at::NoGradGuard no_grad;
+    found = evaluate_(state_.global_step);
+  }
+  for (const auto& [name, value] : found) values["eval/" + name] = value;
+  const auto metric = found.find(options_.metric_for_best_model);
+  CHECK(metric != found.end(), kUsage, "metric_for_best_model: the evaluation has no \"{}\"",
+        options_.metric_for_best_model);
+  if (!std::isfinite(metric->second)) stop_nonfinite({}, metric->first, metric->second);
+  const bool better = !state_.has_best || metric->second > state_.best_metric;
+  state_.stale_evaluations = better ? 0 : state_.stale_evaluations + 1;
+  if (better) {
+    state_.has_best = true;
+    state_.best_metric = metric->second;
+    state_.best_step = state_.global_step;
+  }
+  if (options_.early_stopping_patience > 0 &&
+      state_.stale_evaluations >= options_.early_stopping_patience)
+    state_.finished = true;
+  return better;
+}
+
+void TrainingRun::save() {
+  state_.seconds = seconds();
+  checkpoints_.save(state_, optimizer_, optimizer_.parameters(), options_.save_total_limit);
+}
+
+std::string TrainingRun::progress_note() const {
+  const double elapsed = std::max(seconds() - seconds_before_, 1e-9);
+  std::string note = fmt::format("loss={:.4g}, tok/s={}", last_loss_,
+                                 format_count((state_.tokens - tokens_before_) / elapsed));
+  if (state_.has_best)
+    note += fmt::format(", best {}={:.4f}", options_.metric_for_best_model, state_.best_metric);
+  return note;
+}
+
+TrainingResult TrainingRun::run() {
+  resume();
+  const StopSignals signals;
+  std::optional<ProgressBar> bar;
+  if (!state_.finished) bar.emplace(options_.label, state_.max_steps, state_.global_step);
+  while (!state_.finished) {
+    optimizer_step();
+    const int64_t step = state_.global_step;
+    if (step >= state_.max_steps) state_.finished = true;
+    std::map<std::string, double> values;
+    bool save_due = options_.save_steps > 0 && step % options_.save_steps == 0;
+    const bool eval_due = options_.eval_steps > 0 && step % options_.eval_steps == 0;
+    if (evaluate_ && (eval_due || state_.finished)) save_due |= evaluate(values);
+    if (step % options_.logging_steps == 0 || state_.finished) collect_log(values);
+    if (!values.empty()) {
+      metrics_->write(step, values);
+      state_.log_history.push_back({step, std::move(values)});
+    }
+    if (save_due || state_.finished || signals.requested()) save();
+    bar->update(step, progress_note());
+    if (signals.requested() && !state_.finished) {
+      bar.reset();
+      fail(ExitCode::kResumable,
+           "{}: stopped by a signal after step {} of {}; checkpoint: {}\nhint: repeat the same "
+           "command to continue",
+           options_.label, step, state_.max_steps, checkpoints_.path(step).string());
+    }
+  }
+  finish();
+  return {state_.global_step, state_.best_step, state_.best_metric, state_.tokens,
+          std::max(state_.seconds, 0.0)};
+}
+
+// The parameters of the best checkpoint, which is not always the last one.
+void TrainingRun::finish() {
+  if (state_.has_best && state_.best_step != state_.global_step)
+    checkpoints_.load_parameters(state_.best_step, optimizer_.parameters());
+  if (!state_.has_best) state_.best_step = state_.global_step;
+}
+
+}  // namespace
+
+int64_t steps_per_epoch(int64_t num_rows, const TrainerOptions& options) {
+  const int64_t rows = options.train_batch_size * options.gradient_accumulation_steps;
+  return (num_rows + rows - 1) / rows;
+}
+
+TrainingResult train(Objective& objective, const TrainerOptions& options, const fs::path& folder,
+                     const EvaluateFn& evaluate) {
+  check_options(options);
+  CHECK(objective.num_rows() > 0, kInput, "{}: expected a row to train on, found none",
+        options.label);
+  return TrainingRun(objective, options, folder, evaluate).run();
+}
+
+}  // namespace etrlrec

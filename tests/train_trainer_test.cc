@@ -1,0 +1,272 @@
+#include "train/trainer.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cmath>
+#include <cstdlib>
+#include <limits>
+#include <thread>
+
+#include "base/check.h"
+#include "base/io.h"
+#include "base/json.h"
+#include "train/checkpoint.h"
+
+extern char** environ;
+
+namespace etrlrec {
+namespace {
+
+// Least squares with noisy inputs: a loss that depends on rows, step and random stream, so that any mistake of a
+// resumed run shows in the bits.
+class NoisyRegression : public Objective {
+ public:
+  NoisyRegression() {
+    parameters_["weight"] = at::zeros({4, 3}).requires_grad_();
+    parameters_["bias"] = at::zeros({3}).requires_grad_();
+    parameters_["frozen"] = at::ones({2});
+  }
+  int64_t num_rows() const override { return 37; }
+  ParameterMap& parameters() override { return parameters_; }
+  void begin_epoch(int64_t epoch) override { epoch_ = epoch; }
+  LossOutput loss(std::span<const int64_t> rows, int64_t step, Rng& rng) override {
+    if (pause_us > 0) ::usleep(static_cast<useconds_t>(pause_us));
+    if (step == fail_at) throw std::runtime_error("power cut");
+    if (step == signal_at) ::raise(SIGTERM);
+    const auto count = static_cast<int64_t>(rows.size());
+    at::Tensor inputs = at::empty({count, 4}), targets = at::empty({count, 3});
+    for (int64_t r = 0; r < count; ++r) {
+      for (int64_t c = 0; c < 4; ++c)
+        inputs[r][c] = std::sin(rows[r] + c + 0.1 * static_cast<double>(epoch_)) + 0.1 * rng.normal();
+      for (int64_t c = 0; c < 3; ++c) targets[r][c] = std::cos(rows[r] * (c + 1));
+    }
+    at::Tensor error = at::addmm(parameters_["bias"], inputs, parameters_["weight"]) - targets;
+    LossOutput output{error.square().mean(), count, {{"rows", static_cast<double>(count)}}};
+    if (step == nan_at) output.loss = output.loss * std::numeric_limits<double>::quiet_NaN();
+    return output;
+  }
+
+  int64_t fail_at = -1, signal_at = -1, nan_at = -1, pause_us = 0;
+
+ private:
+  ParameterMap parameters_;
+  int64_t epoch_ = -1;
+};
+
+TrainerOptions small_options() {
+  TrainerOptions options;
+  options.learning_rate = 0.05;
+  options.train_batch_size = 4;
+  options.gradient_accumulation_steps = 2;
+  options.num_train_epochs = 6;  // 5 steps each, the last one of an epoch is partial
+  options.logging_steps = 4;
+  options.eval_steps = 7;
+  options.save_steps = 3;
+  options.metric_for_best_model = "score";
+  options.seed = 7;
+  return options;
+}
+
+std::map<std::string, double> validation(int64_t step) {
+  return {{"score", step == 14 ? 2.0 : 1.0 / static_cast<double>(step)}};
+}
+
+class TemporaryFolder {
+ public:
+  explicit TemporaryFolder(const std::string& name)
+      : path_(fs::temp_directory_path() / fmt::format("etrlrec-{}-{}", name, ::getpid())) {
+    fs::remove_all(path_);
+  }
+  ~TemporaryFolder() { fs::remove_all(path_); }
+  const fs::path& path() const { return path_; }
+
+ private:
+  fs::path path_;
+};
+
+std::string model_bytes(const fs::path& folder, int64_t step) {
+  return read_file(CheckpointFolder(folder).path(step) / "model.safetensors") +
+         read_file(CheckpointFolder(folder).path(step) / "optimizer.safetensors");
+}
+
+void expect_same_run(const fs::path& first, const fs::path& second) {
+  ASSERT_EQ(CheckpointFolder(first).steps(), CheckpointFolder(second).steps());
+  for (int64_t step : CheckpointFolder(first).steps())
+    EXPECT_EQ(model_bytes(first, step), model_bytes(second, step)) << "checkpoint " << step;
+  EXPECT_EQ(read_file(first / "metrics.jsonl"), read_file(second / "metrics.jsonl"));
+}
+
+TEST(Trainer, continues_after_a_failure_with_the_same_bits) {
+  const TemporaryFolder whole("whole"), parts("parts");
+  NoisyRegression uninterrupted, interrupted, resumed;
+  train(uninterrupted, small_options(), whole.path(), validation);
+  interrupted.fail_at = 17;
+  EXPECT_THROW(train(interrupted, small_options(), parts.path(), validation), std::runtime_error);
+  const TrainingResult result = train(resumed, small_options(), parts.path(), validation);
+  EXPECT_EQ(result.steps, 30);
+  expect_same_run(whole.path(), parts.path());
+  EXPECT_TRUE(at::equal(uninterrupted.parameters()["weight"], resumed.parameters()["weight"]));
+}
+
+TEST(Trainer, ends_with_the_best_checkpoint_and_keeps_it) {
+  const TemporaryFolder folder("best");
+  NoisyRegression objective;
+  const TrainingResult result = train(objective, small_options(), folder.path(), validation);
+  EXPECT_EQ(result.best_step, 14);
+  EXPECT_EQ(result.best_metric, 2.0);
+  EXPECT_EQ(CheckpointFolder(folder.path()).steps(), (std::vector<int64_t>{14, 30}));
+  ParameterMap saved{{"bias", at::zeros({3})}, {"weight", at::zeros({4, 3})}};
+  CheckpointFolder(folder.path()).load_parameters(14, saved);
+  EXPECT_TRUE(at::equal(objective.parameters()["weight"], saved["weight"]));
+}
+
+TEST(Trainer, does_nothing_when_the_folder_is_finished) {
+  const TemporaryFolder folder("finished");
+  NoisyRegression first, second;
+  train(first, small_options(), folder.path(), validation);
+  second.fail_at = 0;
+  EXPECT_EQ(train(second, small_options(), folder.path(), validation).best_step, 14);
+  EXPECT_TRUE(at::equal(first.parameters()["weight"], second.parameters()["weight"]));
+}
+
+TEST(Trainer, stops_early_without_a_better_metric) {
+  const TemporaryFolder folder("early");
+  NoisyRegression objective;
+  TrainerOptions options = small_options();
+  options.eval_steps = 2;
+  options.early_stopping_patience = 3;
+  const TrainingResult result = train(objective, options, folder.path(), validation);
+  EXPECT_EQ(result.best_step, 2);
+  EXPECT_EQ(result.steps, 8);
+}
+
+TEST(Trainer, saves_and_says_how_to_continue_when_signalled) {
+  const TemporaryFolder whole("unsignalled"), parts("signalled");
+  NoisyRegression uninterrupted, signalled, resumed;
+  train(uninterrupted, small_options(), whole.path(), validation);
+  signalled.signal_at = 10;
+  try {
+    train(signalled, small_options(), parts.path(), validation);
+    FAIL() << "expected an Error";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::kResumable);
+    EXPECT_NE(std::string(error.what()).find("checkpoint-11"), std::string::npos);
+  }
+  train(resumed, small_options(), parts.path(), validation);
+  EXPECT_EQ(read_file(whole.path() / "metrics.jsonl"), read_file(parts.path() / "metrics.jsonl"));
+  EXPECT_EQ(model_bytes(whole.path(), 30), model_bytes(parts.path(), 30));
+}
+
+TEST(Trainer, stops_at_a_loss_that_is_no_number_and_names_the_rows) {
+  const TemporaryFolder folder("nan");
+  NoisyRegression objective;
+  objective.nan_at = 5;
+  try {
+    train(objective, small_options(), folder.path());
+    FAIL() << "expected an Error";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::kNumbers);
+  }
+  EXPECT_EQ(read_json(folder.path() / "nonfinite.json")["rows"].size(), 4U);
+  EXPECT_NE(read_file(folder.path() / "metrics.jsonl").find("\"step\":6"), std::string::npos);
+}
+
+TEST(Trainer, refuses_to_continue_with_other_options) {
+  const TemporaryFolder folder("options");
+  NoisyRegression first, second;
+  TrainerOptions options = small_options();
+  train(first, options, folder.path(), validation);
+  options.learning_rate = 0.06;
+  try {
+    train(second, options, folder.path(), validation);
+    FAIL() << "expected an Error";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::kUsage);
+    EXPECT_NE(std::string(error.what()).find("learning_rate was 0.05, is 0.06"), std::string::npos);
+  }
+}
+
+TEST(Trainer, refuses_a_damaged_checkpoint) {
+  const TemporaryFolder folder("damaged");
+  NoisyRegression first, second;
+  train(first, small_options(), folder.path(), validation);
+  write_file_atomic(CheckpointFolder(folder.path()).path(30) / "trainer_state.json", "{}");
+  EXPECT_THROW(train(second, small_options(), folder.path(), validation), Error);
+}
+
+TEST(Trainer, leaves_frozen_tensors_alone_and_out_of_checkpoints) {
+  const TemporaryFolder folder("frozen");
+  NoisyRegression objective;
+  train(objective, small_options(), folder.path());
+  EXPECT_TRUE(at::equal(objective.parameters()["frozen"], at::ones({2})));
+  EXPECT_EQ(model_bytes(folder.path(), 30).find("frozen"), std::string::npos);
+}
+
+constexpr const char* kChildFolder = "ETRLREC_TEST_TRAINING_FOLDER";
+
+// Body of the child process of the next test.
+TEST(TrainerChild, trains_slowly_where_it_is_told) {
+  const char* folder = std::getenv(kChildFolder);
+  if (folder == nullptr) GTEST_SKIP() << "only runs as a child of another test";
+  NoisyRegression objective;
+  objective.pause_us = 1000;
+  train(objective, small_options(), folder, validation);
+}
+
+pid_t spawn_child(const fs::path& folder) {
+  std::string filter = "--gtest_filter=TrainerChild.*", program = "/proc/self/exe";
+  char* arguments[] = {program.data(), filter.data(), nullptr};
+  ::setenv(kChildFolder, folder.c_str(), 1);
+  posix_spawn_file_actions_t actions;
+  ::posix_spawn_file_actions_init(&actions);
+  ::posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0);
+  ::posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
+  pid_t child = -1;
+  EXPECT_EQ(::posix_spawn(&child, program.c_str(), &actions, nullptr, arguments, environ), 0);
+  ::posix_spawn_file_actions_destroy(&actions);
+  ::unsetenv(kChildFolder);
+  return child;
+}
+
+int64_t newest(const fs::path& folder) {
+  const std::vector<int64_t> steps = CheckpointFolder(folder).steps();
+  return steps.empty() ? 0 : steps.back();
+}
+
+TEST(Trainer, survives_kills_at_random_moments_with_the_same_bits) {
+  const TemporaryFolder whole("unkilled"), killed("killed");
+  NoisyRegression uninterrupted, resumed;
+  train(uninterrupted, small_options(), whole.path(), validation);
+  Rng rng(3, "kill");
+  int kills = 0;
+  for (int round = 0; round < 3; ++round) {
+    const int64_t before = newest(killed.path());
+    const pid_t child = spawn_child(killed.path());
+    int status = 0;
+    pid_t ended = 0;
+    while (ended == 0 && newest(killed.path()) == before) {  // one checkpoint further, then die
+      ended = ::waitpid(child, &status, WNOHANG);
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    std::this_thread::sleep_for(std::chrono::microseconds(rng.below(15000)));
+    if (ended == 0) {
+      ::kill(child, SIGKILL);
+      ::waitpid(child, &status, 0);
+      kills += WIFSIGNALED(status) ? 1 : 0;
+    }
+  }
+  EXPECT_GT(kills, 0);
+  train(resumed, small_options(), killed.path(), validation);
+  EXPECT_EQ(read_file(whole.path() / "metrics.jsonl"), read_file(killed.path() / "metrics.jsonl"));
+  EXPECT_EQ(model_bytes(whole.path(), 30), model_bytes(killed.path(), 30));
+  EXPECT_EQ(model_bytes(whole.path(), 14), model_bytes(killed.path(), 14));
+}
+
+}  // namespace
+}  // namespace etrlrec
