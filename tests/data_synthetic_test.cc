@@ -27,13 +27,11 @@ WorldOptions small_options(const std::string& informative = "all") {
   return options;
 }
 
-// Few items, unequal cells (one genre without one tone), a series, a late item: every branch of the
-// rules occurs.
+// Few items, series, a late item, a genre that runs empty: every branch of the rules occurs.
 World tiny_world(const std::string& informative) {
   World world;
   world.options.items = 8;
   world.options.genres = 3;
-  world.options.tones = 2;
   world.options.follow_transition = 0.7;
   world.options.follow_long_term = 0.75;
   world.options.follow_season = 0.6;
@@ -41,12 +39,11 @@ World tiny_world(const std::string& informative) {
   world.options.drift = 0.3;
   world.options.informative = informative;
   world.item_genre = {0, 0, 0, 1, 1, 1, 2, 2};
-  world.item_tone = {0, 0, 1, 0, 1, 1, 0, 0};
   world.next_part = {1, -1, -1, -1, 5, -1, -1, -1};
   world.release = {0, 0, 0, 0, 0, 0, 0, kStart + 20 * kDay};
   world.item_weight = {1, 2, 0.5, 1, 1.5, 1, 1, 3};
   world.genre_successor = {1, 2, 0};
-  world.season_tone = {0, 1, 1, 0};
+  world.season_genre = {2, 1, 1, 0};
   world.genre_prior = {0.5, 0.3, 0.2};
   return world;
 }
@@ -103,7 +100,7 @@ double bound(const Chi& chi) {
   return degrees + 5 * std::sqrt(2 * degrees);
 }
 
-// First event, long gap, short gap, long gap into another quarter, short gap.
+// First event, a pause, a short gap, an absence into another quarter, a short gap.
 const std::vector<int64_t> kTimes = {kStart, kStart + 15 * kDay, kStart + 16 * kDay,
                                      kStart + 100 * kDay, kStart + 101 * kDay};
 
@@ -187,17 +184,16 @@ TEST(World, log_has_the_asked_size_and_lasts_about_two_years) {
   EXPECT_LT(years, 2.3);
 }
 
-TEST(World, catalogue_has_unique_titles_series_cold_items_and_two_fields) {
+TEST(World, catalogue_has_unique_titles_series_cold_items_and_one_genre_each) {
   const World world = make_world(small_options());
   const Catalogue& c = world.dataset.catalogue;
   EXPECT_EQ(std::set<std::string>(c.titles.begin(), c.titles.end()).size(), 400u);
-  EXPECT_EQ(c.fields, (std::vector<std::string>{"genre", "tone"}));
-  EXPECT_EQ(c.attributes.size(), 14u);
+  EXPECT_EQ(c.fields, std::vector<std::string>{"genre"});
+  EXPECT_EQ(c.attributes.size(), 20u);
   std::set<int32_t> in_series;
   for (int32_t i = 0; i < 400; ++i) {
-    ASSERT_EQ(c.attributes_of(i).size(), 2u);
+    ASSERT_EQ(c.attributes_of(i).size(), 1u);
     EXPECT_EQ(c.attributes_of(i)[0], world.item_genre[i]);
-    EXPECT_EQ(c.attributes_of(i)[1], 10 + world.item_tone[i]);
     const int32_t next = world.next_part[i];
     if (next < 0) continue;
     in_series.insert({i, next});
@@ -242,49 +238,67 @@ TEST(World, user_does_not_depend_on_the_number_of_users) {
       std::equal(few.dataset.items.begin(), few.dataset.items.end(), many.dataset.items.begin()));
 }
 
-// Share of non-first events whose genre is the successor of the last item's, and of events with the
-// season's tone.
+// By gap to the event before: share of events whose genre is the successor of the last item's, and
+// the season's.
 struct Shares {
-  double successor_short = 0, successor_long = 0, tone = 0;
+  double successor[4] = {}, season[4] = {};
 };
+constexpr int kShort = static_cast<int>(GapClass::kShort),
+              kPause = static_cast<int>(GapClass::kPause),
+              kAbsence = static_cast<int>(GapClass::kAbsence);
 Shares measure(const std::string& informative) {
   WorldOptions options = small_options(informative);
   options.users = 1000;
   const World w = make_world(options);
-  double hits[2] = {0, 0}, totals[2] = {0, 0}, tone = 0;
+  Shares shares;
+  double totals[4] = {};
   for (int64_t u = 0; u < options.users; ++u) {
-    for (int64_t j = w.dataset.user_offsets[u]; j < w.dataset.user_offsets[u + 1]; ++j) {
-      const int32_t item = w.dataset.items[j];
-      tone += w.item_tone[item] == w.season_tone[quarter_of_year(w.dataset.times[j])];
-      if (j == w.dataset.user_offsets[u]) continue;
-      const bool quick = is_short_gap(w.dataset.times[j] - w.dataset.times[j - 1]);
-      totals[quick] += 1;
-      hits[quick] += w.item_genre[item] == w.genre_successor[w.item_genre[w.dataset.items[j - 1]]];
+    for (int64_t j = w.dataset.user_offsets[u] + 1; j < w.dataset.user_offsets[u + 1]; ++j) {
+      const int gap = static_cast<int>(gap_class(w.dataset.times[j] - w.dataset.times[j - 1]));
+      const int32_t genre = w.item_genre[w.dataset.items[j]];
+      totals[gap] += 1;
+      shares.successor[gap] += genre == w.genre_successor[w.item_genre[w.dataset.items[j - 1]]];
+      shares.season[gap] += genre == w.season_genre[quarter_of_year(w.dataset.times[j])];
     }
   }
-  return {hits[1] / totals[1], hits[0] / totals[0],
-          tone / static_cast<double>(w.dataset.items.size())};
+  for (const int gap : {kShort, kPause, kAbsence}) {
+    shares.successor[gap] /= totals[gap];
+    shares.season[gap] /= totals[gap];
+  }
+  return shares;
 }
 
-TEST(World, all_rules_follow_the_successor_after_short_gaps_only_and_the_season) {
+TEST(World, all_rules_follow_the_last_item_after_short_gaps_and_the_season_after_absences) {
   const Shares shares = measure("all");
-  EXPECT_GT(shares.successor_short, 0.7);
-  EXPECT_LT(shares.successor_long, 0.2);
-  EXPECT_NEAR(shares.tone, 0.775, 0.04);
+  EXPECT_GT(shares.successor[kShort], 0.7);
+  EXPECT_LT(shares.successor[kPause], 0.2);
+  EXPECT_LT(shares.successor[kAbsence], 0.2);
+  EXPECT_LT(shares.season[kShort], 0.2);
+  EXPECT_LT(shares.season[kPause], 0.2);
+  EXPECT_GT(shares.season[kAbsence], 0.55);
 }
 
-TEST(World, order_follows_the_successor_after_every_gap_and_no_season) {
+TEST(World, order_follows_the_last_item_after_every_gap_and_no_season) {
   const Shares shares = measure("order");
-  EXPECT_GT(shares.successor_short, 0.7);
-  EXPECT_NEAR(shares.successor_long, shares.successor_short, 0.03);
-  EXPECT_NEAR(shares.tone, 0.25, 0.03);
+  EXPECT_GT(shares.successor[kShort], 0.7);
+  EXPECT_NEAR(shares.successor[kPause], shares.successor[kShort], 0.03);
+  EXPECT_NEAR(shares.successor[kAbsence], shares.successor[kShort], 0.03);
+  EXPECT_LT(shares.season[kAbsence], 0.15);
 }
 
-TEST(World, season_leaves_genres_to_the_prior) {
+TEST(World, season_follows_the_quarter_after_every_gap_until_its_genre_is_seen) {
   const Shares shares = measure("season");
-  EXPECT_NEAR(shares.successor_short, 0.1, 0.03);
-  EXPECT_NEAR(shares.successor_long, 0.1, 0.03);
-  EXPECT_NEAR(shares.tone, 0.775, 0.04);
+  EXPECT_NEAR(shares.season[kShort], shares.season[kAbsence], 0.03);
+  EXPECT_GT(shares.season[kShort], 0.55);
+  EXPECT_LT(shares.successor[kShort], 0.15);
+}
+
+TEST(World, gap_classes_meet_at_seven_and_thirty_days) {
+  EXPECT_EQ(gap_class(0), GapClass::kShort);
+  EXPECT_EQ(gap_class(7 * kDay), GapClass::kShort);
+  EXPECT_EQ(gap_class(7 * kDay + 1), GapClass::kPause);
+  EXPECT_EQ(gap_class(30 * kDay), GapClass::kPause);
+  EXPECT_EQ(gap_class(30 * kDay + 1), GapClass::kAbsence);
 }
 
 TEST(World, order_ignores_times_in_its_probabilities) {
@@ -305,7 +319,7 @@ TEST(World, gaps_ignore_the_place_of_an_entry_given_its_gap) {
     const std::vector<int64_t> times = {kStart, kStart + 40 * kDay, kStart + 80 * kDay};
     const std::vector<double> p =
         next_item_probabilities(world, items, times, kStart + 80 * kDay + gap);
-    std::vector<double> genres(10, 0);
+    std::vector<double> genres(world.genre_prior.size(), 0);
     for (size_t i = 0; i < p.size(); ++i) genres[world.item_genre[i]] += p[i];
     return genres;
   };
@@ -367,10 +381,9 @@ TEST(World, refuses_options_that_cannot_be_honoured) {
     EXPECT_THROW(make_world(options), Error);
   };
   refuses([](WorldOptions& o) { o.users = 0; });
-  refuses([](WorldOptions& o) { o.items = 39; });
+  refuses([](WorldOptions& o) { o.items = 19; });
   refuses([](WorldOptions& o) { o.genres = 1; });
   refuses([](WorldOptions& o) { o.genres = 21; });
-  refuses([](WorldOptions& o) { o.tones = 9; });
   refuses([](WorldOptions& o) { o.mean_events = 200; });
   refuses([](WorldOptions& o) { o.drift = 1.5; });
   refuses([](WorldOptions& o) { o.sequel = std::nan(""); });
@@ -435,14 +448,13 @@ TEST_F(WorldFile, hostile_values_are_refused) {
   refuses("/options/items", 399);
   refuses("/options/items", -1);
   refuses("/options/genres", 1 << 30);
-  refuses("/options/tones", 0);
-  refuses("/item_genre/0", 10);
-  refuses("/item_tone/0", -1);
+  refuses("/item_genre/0", 20);
+  refuses("/item_genre/0", -1);
   refuses("/next_part/5", 400);
   refuses("/item_weight/0", 0);
   refuses("/item_weight/0", nullptr);
-  refuses("/genre_successor/0", 10);
-  refuses("/season_tone", Json::array({0, 1, 2}));
+  refuses("/genre_successor/0", 20);
+  refuses("/season_genre", Json::array({0, 1, 2}));
   refuses("/genre_prior/0", 0.9);
   refuses("/release", "soon");
   write_file_atomic(folder_ / "world.json", "{\"format\": ");

@@ -38,7 +38,10 @@ class NoisyRegression : public Objective {
   LossOutput loss(std::span<const int64_t> rows, int64_t step, Rng& rng) override {
     if (pause_us > 0) ::usleep(static_cast<useconds_t>(pause_us));
     if (step == fail_at) throw std::runtime_error("power cut");
-    if (step == signal_at) ::raise(SIGTERM);
+    if (step == signal_at) {
+      signal_at = -1;  // a second signal would kill
+      ::raise(SIGTERM);
+    }
     const auto count = static_cast<int64_t>(rows.size());
     at::Tensor inputs = at::empty({count, 4}), targets = at::empty({count, 3});
     for (int64_t r = 0; r < count; ++r) {

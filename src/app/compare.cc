@@ -16,54 +16,17 @@ namespace {
 
 struct CompareOptions {
   std::vector<std::string> runs;
-  std::string metric = "hit@1";
   int64_t draws = 10000;
   bool latex = false, force = false;
 };
 
-std::vector<double> values_of(const Predictions& run, const std::string& metric) {
-  std::vector<double> values;
-  for (const Prediction& row : run.rows) {
-    values.push_back(metric == "hit@1"    ? hit_at(row.rank, 1)
-                     : metric == "mrr"    ? reciprocal_rank(row.rank)
-                     : metric == "hit@10" ? hit_at(row.rank, 10)
-                                          : ndcg_at(row.rank, 10));
-  }
-  return values;
-}
-
-std::vector<int64_t> users_of(const Predictions& run) {
-  std::vector<int64_t> users;
-  for (const Prediction& row : run.rows) users.push_back(row.user);
-  return users;
-}
-
-struct Comparison {
-  std::string first, second, test;
-  PairedResult result;
-  double adjusted = 1;
-};
-
-Comparison compare_pair(const Predictions& first, const Predictions& second,
-                        const CompareOptions& options, uint64_t seed) {
-  Comparison comparison{first.model, second.model, "paired bootstrap by user", {}, 1};
-  const auto a = values_of(first, options.metric), b = values_of(second, options.metric);
-  comparison.result = paired_bootstrap(a, b, users_of(first), options.draws, seed);
-  if (options.metric == "hit@1") {
-    int64_t only_a = 0, only_b = 0;
-    for (size_t i = 0; i < a.size(); ++i) {
-      only_a += a[i] > b[i];
-      only_b += b[i] > a[i];
-    }
-    comparison.result.p_value = mcnemar_exact(only_a, only_b);
-    comparison.test = "exact McNemar";
-  }
-  return comparison;
+OrderedJson difference_json(const PairedResult& result) {
+  return {{"difference", result.difference}, {"low", result.low}, {"high", result.high}, {"p", result.p_value}};
 }
 
 OrderedJson to_json(const std::vector<Predictions>& runs, const std::vector<Comparison>& pairs,
-                    const std::string& metric, uint64_t seed) {
-  OrderedJson document = {{"schema_version", 1}, {"metric", metric}};
+                    uint64_t seed) {
+  OrderedJson document = {{"schema_version", 1}};
   document["rows"] = OrderedJson::array();
   for (const Predictions& run : runs) {
     const MetricRow row = summarize(run, seed);
@@ -85,12 +48,10 @@ OrderedJson to_json(const std::vector<Predictions>& runs, const std::vector<Comp
   for (const Comparison& pair : pairs) {
     document["pairs"].push_back({{"first", pair.first},
                                  {"second", pair.second},
-                                 {"test", pair.test},
-                                 {"difference", pair.result.difference},
-                                 {"low", pair.result.low},
-                                 {"high", pair.result.high},
-                                 {"p", pair.result.p_value},
-                                 {"p_holm", pair.adjusted}});
+                                 {"n", pair.n},
+                                 {"hit@1", difference_json(pair.hit1)},
+                                 {"hit@1_p_holm", pair.hit1_adjusted},
+                                 {"ndcg@10", difference_json(pair.ndcg10)}});
   }
   return document;
 }
@@ -109,12 +70,12 @@ void print_text(const std::vector<Predictions>& runs, const std::vector<Comparis
                row.hit1.high, separator, row.ndcg10, separator, row.mrr, separator, row.valid_ratio,
                end);
   }
-  fmt::print("\n{} differences on the same {} rows, {}\n", options.metric, runs[0].rows.size(),
-             runs[0].protocol);
+  fmt::print("\npaired on the same {} rows; p: exact McNemar for hit@1 (Holm over all pairs), bootstrap by user for ndcg@10\n",
+             runs[0].rows.size());
   for (const Comparison& pair : pairs) {
-    fmt::print("{} - {}: {:+.4f} [{:+.4f}, {:+.4f}]  p = {:.2g} ({}), Holm {:.2g}\n", pair.first,
-               pair.second, pair.result.difference, pair.result.low, pair.result.high,
-               pair.result.p_value, pair.test, pair.adjusted);
+    fmt::print("{} - {}: hit@1 {:+.4f} [{:+.4f}, {:+.4f}] p = {:.2g} (Holm {:.2g}); ndcg@10 {:+.4f} [{:+.4f}, {:+.4f}] p = {:.2g}\n",
+               pair.first, pair.second, pair.hit1.difference, pair.hit1.low, pair.hit1.high, pair.hit1.p_value,
+               pair.hit1_adjusted, pair.ndcg10.difference, pair.ndcg10.low, pair.ndcg10.high, pair.ndcg10.p_value);
   }
 }
 
@@ -137,14 +98,11 @@ void compare(const CompareOptions& options, const CommonOptions& common) {
   std::vector<Comparison> pairs;
   for (size_t i = 0; i + 1 < runs.size(); ++i) {
     for (size_t j = i + 1; j < runs.size(); ++j)
-      pairs.push_back(compare_pair(runs[j], runs[i], options, common.seed));
+      pairs.push_back(compare_predictions(runs[j], runs[i], options.draws, common.seed));
   }
-  std::vector<double> p_values;
-  for (const Comparison& pair : pairs) p_values.push_back(pair.result.p_value);
-  const auto adjusted = holm(p_values);
-  for (size_t i = 0; i < pairs.size(); ++i) pairs[i].adjusted = adjusted[i];
+  adjust_comparisons(pairs);
   if (common.json) {
-    std::cout << to_json(runs, pairs, options.metric, common.seed).dump(2) << "\n";
+    std::cout << to_json(runs, pairs, common.seed).dump(2) << "\n";
   } else {
     print_text(runs, pairs, options, common.seed);
   }
@@ -161,9 +119,6 @@ void add_compare(CLI::App& app, CommonOptions& common) {
                    "folders of `etrlrec evaluate` (or predictions.jsonl files)")
       ->required()
       ->expected(2, 64);
-  command->add_option("--metric", options->metric, "what the paired tests compare")
-      ->check(CLI::IsMember({"hit@1", "hit@10", "ndcg@10", "mrr"}))
-      ->capture_default_str();
   command->add_option("--draws", options->draws, "bootstrap draws")
       ->check(CLI::Range(100, 1000000))
       ->capture_default_str();

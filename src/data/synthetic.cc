@@ -19,15 +19,12 @@ namespace {
 constexpr int64_t kMinute = 60, kHour = 3600, kDay = 86400;
 constexpr int64_t kLogStart = 1672531200;  // 2023-01-01
 constexpr int64_t kLogLength = 730 * kDay;
-constexpr int64_t kLongestShortGap = 7 * kDay;
+constexpr int64_t kLongestShortGap = 7 * kDay, kLongestPause = 30 * kDay;
 
 constexpr std::array<std::string_view, 20> kGenres = {
     "drama",   "comedy",  "crime",  "horror", "western", "fantasy",   "romance",
     "mystery", "history", "music",  "sports", "war",     "adventure", "family",
     "travel",  "science", "nature", "magic",  "space",   "school"};
-constexpr std::array<std::string_view, 8> kTones = {"dark", "bright", "gentle", "wild",
-                                                    "calm", "bitter", "sweet",  "strange"};
-
 constexpr std::array<std::string_view, 60> kAdjectives = {
     "Hollow",   "Silent",  "Golden",   "Broken",   "Crimson", "Distant",   "Frozen",   "Hidden",
     "Iron",     "Lonely",  "Midnight", "Northern", "Pale",    "Quiet",     "Restless", "Scarlet",
@@ -56,11 +53,8 @@ void check_options(const WorldOptions& o) {
         o.users);
   CHECK(o.genres >= 2 && o.genres <= static_cast<int32_t>(kGenres.size()), kUsage,
         "genres: expected 2 to {}, found {}", kGenres.size(), o.genres);
-  CHECK(o.tones >= 2 && o.tones <= static_cast<int32_t>(kTones.size()), kUsage,
-        "tones: expected 2 to {}, found {}", kTones.size(), o.tones);
-  CHECK(o.items >= o.genres * o.tones && o.items <= 100'000, kUsage,
-        "items: expected {} (one per genre and tone) to 100000, found {}", o.genres * o.tones,
-        o.items);
+  CHECK(o.items >= o.genres && o.items <= 100'000, kUsage,
+        "items: expected {} (one per genre) to 100000, found {}", o.genres, o.items);
   CHECK(o.mean_events >= 2 && o.mean_events <= 500, kUsage,
         "mean_events: expected 2 to 500, found {}", o.mean_events);
   CHECK(1.75 * o.mean_events < 0.8 * (1 - o.late_share) * static_cast<double>(o.items), kUsage,
@@ -90,11 +84,11 @@ void draw_rules(World& world) {
   for (int32_t g = 0; g < o.genres; ++g) world.genre_successor[g] = g;
   for (size_t i = o.genres; i-- > 1;)
     std::swap(world.genre_successor[i], world.genre_successor[rng.below(i)]);
-  std::vector<int32_t> tones(o.tones);
-  for (int32_t t = 0; t < o.tones; ++t) tones[t] = t;
-  rng.shuffle(tones);
+  std::vector<int32_t> genres(o.genres);
+  for (int32_t g = 0; g < o.genres; ++g) genres[g] = g;
+  rng.shuffle(genres);
   for (int32_t quarter = 0; quarter < 4; ++quarter)
-    world.season_tone.push_back(tones[quarter % o.tones]);
+    world.season_genre.push_back(genres[quarter % o.genres]);
   double sum = 0;
   for (int32_t g = 0; g < o.genres; ++g) {
     world.genre_prior.push_back(std::exp(0.25 * rng.normal()));
@@ -126,46 +120,41 @@ std::vector<std::string> draw_titles(int64_t count, Rng& rng) {
   return titles;
 }
 
-void add_item(World& world, std::string title, int32_t cell, int64_t release, double weight) {
+void add_item(World& world, std::string title, int32_t genre, int64_t release, double weight) {
   Catalogue& catalogue = world.dataset.catalogue;
-  const int32_t genre = cell / world.options.tones, tone = cell % world.options.tones;
   catalogue.item_ids.push_back(fmt::format("i{}", catalogue.item_ids.size() + 1));
   catalogue.titles.push_back(std::move(title));
-  catalogue.attribute_ids.insert(catalogue.attribute_ids.end(),
-                                 {genre, world.options.genres + tone});
+  catalogue.attribute_ids.push_back(genre);
   catalogue.attribute_offsets.push_back(static_cast<int64_t>(catalogue.attribute_ids.size()));
   world.item_genre.push_back(genre);
-  world.item_tone.push_back(tone);
   world.next_part.push_back(-1);
   world.release.push_back(release);
   world.item_weight.push_back(weight);
 }
 
-// Cells are dealt out in shuffled rounds, so that all are equally full up to series, whose parts
-// share one cell.
+// Genres are dealt out in shuffled rounds, so that all are equally full up to series, whose parts
+// share one genre.
 void draw_catalogue(World& world) {
   const WorldOptions& o = world.options;
   Catalogue& catalogue = world.dataset.catalogue;
-  catalogue.fields = {"genre", "tone"};
+  catalogue.fields = {"genre"};
   for (int32_t g = 0; g < o.genres; ++g) catalogue.attributes.emplace_back(kGenres[g]);
-  for (int32_t t = 0; t < o.tones; ++t) catalogue.attributes.emplace_back(kTones[t]);
   catalogue.attribute_fields.assign(o.genres, 0);
-  catalogue.attribute_fields.resize(o.genres + o.tones, 1);
 
   Rng rng(o.seed, "world.catalogue");
   const std::vector<std::string> titles = draw_titles(o.items, rng);
   const double series =
       o.series_share / (3 - 2 * o.series_share);  // series have 3 parts on average
-  std::vector<int32_t> cells;
+  std::vector<int32_t> genres;
   for (int64_t title = 0; catalogue.num_items() < o.items; ++title) {
     const int64_t length = rng.chance(series) ? 2 + static_cast<int64_t>(rng.below(3)) : 1;
     const int64_t parts = std::min(length, o.items - catalogue.num_items());
-    if (cells.empty()) {
-      for (int32_t c = 0; c < o.genres * o.tones; ++c) cells.push_back(c);
-      rng.shuffle(cells);
+    if (genres.empty()) {
+      for (int32_t g = 0; g < o.genres; ++g) genres.push_back(g);
+      rng.shuffle(genres);
     }
-    const int32_t cell = cells.back();
-    cells.pop_back();
+    const int32_t genre = genres.back();
+    genres.pop_back();
     std::vector<int64_t> releases;
     for (int64_t part = 0; part < parts; ++part) {
       const bool late = rng.chance(o.late_share);
@@ -176,7 +165,7 @@ void draw_catalogue(World& world) {
     std::sort(releases.begin(), releases.end());
     for (int64_t part = 0; part < parts; ++part) {
       std::string name = part == 0 ? titles[title] : fmt::format("{} {}", titles[title], part + 1);
-      add_item(world, std::move(name), cell, releases[part],
+      add_item(world, std::move(name), genre, releases[part],
                std::exp(o.popularity_spread * rng.normal()));
       if (part > 0)
         world.next_part[catalogue.num_items() - 2] =
@@ -220,7 +209,11 @@ bool is_available(const World& world, const WorldUser& user, int32_t item, int64
 
 }  // namespace
 
-bool is_short_gap(int64_t seconds) { return seconds <= kLongestShortGap; }
+GapClass gap_class(int64_t seconds) {
+  return seconds <= kLongestShortGap ? GapClass::kShort
+         : seconds <= kLongestPause  ? GapClass::kPause
+                                     : GapClass::kAbsence;
+}
 
 int32_t quarter_of_year(int64_t time) {
   using namespace std::chrono;
@@ -229,11 +222,9 @@ int32_t quarter_of_year(int64_t time) {
 }
 
 WorldSampler::WorldSampler(const World& world) : world_(world) {
-  cell_items_.resize(world.options.genres * world.options.tones);
   genre_items_.resize(world.options.genres);
   for (size_t i = 0; i < world.item_genre.size(); ++i) {
     const auto item = static_cast<int32_t>(i);
-    cell_items_[world.item_genre[i] * world.options.tones + world.item_tone[i]].push_back(item);
     genre_items_[world.item_genre[i]].push_back(item);
     all_items_.push_back(item);
   }
@@ -248,7 +239,8 @@ WorldUser WorldSampler::new_user(Rng& rng) const {
 void WorldSampler::next_event(WorldUser& user, int64_t now, Rng& rng) const {
   const WorldOptions& options = world_.options;
   const bool first = user.items.empty();
-  const EventRule rule = rule_of(options, first, !first && is_short_gap(now - user.times.back()));
+  const EventRule rule =
+      rule_of(options, first ? GapClass::kFirst : gap_class(now - user.times.back()));
   if (rng.chance(rule.drift))
     user.long_term = static_cast<int32_t>(rng.weighted(world_.genre_prior));
   int32_t item = -1;
@@ -258,16 +250,9 @@ void WorldSampler::next_event(WorldUser& user, int64_t now, Rng& rng) const {
   }
   if (item < 0) {
     auto genre = static_cast<int32_t>(rng.weighted(world_.genre_prior));
-    if (rule.genre != GenreSource::kPrior && rng.chance(rule.follow)) {
-      const int32_t base = rule.genre == GenreSource::kSuccessorOfLast
-                               ? world_.item_genre[user.items.back()]
-                               : user.long_term;
-      genre = rule.genre == GenreSource::kLongTerm ? base : world_.genre_successor[base];
-    }
-    auto tone = static_cast<int32_t>(rng.below(options.tones));
-    if (rng.chance(rule.season)) tone = world_.season_tone[quarter_of_year(now)];
-    item = draw_among(cell_items_[genre * options.tones + tone], user, now, rng);
-    if (item < 0) item = draw_among(genre_items_[genre], user, now, rng);
+    if (rule.genre != GenreSource::kPrior && rng.chance(rule.follow))
+      genre = followed_genre(user, rule, now);
+    item = draw_among(genre_items_[genre], user, now, rng);
     if (item < 0) item = draw_among(all_items_, user, now, rng);
   }
   CHECK(item >= 0, kUsage,
@@ -275,6 +260,20 @@ void WorldSampler::next_event(WorldUser& user, int64_t now, Rng& rng) const {
         user.items.size());
   user.items.push_back(item);
   user.times.push_back(now);
+}
+
+int32_t WorldSampler::followed_genre(const WorldUser& user, const EventRule& rule,
+                                     int64_t now) const {
+  switch (rule.genre) {
+    case GenreSource::kSuccessorOfLast:
+      return world_.genre_successor[world_.item_genre[user.items.back()]];
+    case GenreSource::kSuccessorOfLongTerm:
+      return world_.genre_successor[user.long_term];
+    case GenreSource::kSeason:
+      return world_.season_genre[quarter_of_year(now)];
+    default:
+      return user.long_term;
+  }
 }
 
 // An available one of `items` by item_weight, -1 when there is none.

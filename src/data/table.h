@@ -41,13 +41,19 @@ TableInfo sniff_table(const std::filesystem::path& path, const TableOptions& opt
 
 // Calls on_row for each row with the values of `columns` (indices into info.columns), in this order; null is an empty
 // value. `line` counts from 1, the header line included; a field that holds line breaks counts as one line, and Parquet
-// rows count from 1. Rows that cannot be split into the expected fields go to on_bad.
+// rows count from 1. Rows that cannot be split into the expected fields go to on_bad with their first 1000 bytes; an
+// empty line may arrive as a row of empty values.
 // Parquet timestamps and dates arrive as seconds since 1970. Errors (kInput) when the file cannot be read on.
 using OnRow = std::function<void(int64_t line, std::span<const std::string_view> values)>;
 using OnBad =
     std::function<void(int64_t line, const std::string& reason, std::string_view text)>;
 void read_table(const TableInfo& info, std::span<const int32_t> columns, const OnRow& on_row,
                 const OnBad& on_bad);
+
+bool is_utf8(std::string_view text);
+std::string latin1_to_utf8(std::string_view text);
+// The text itself when it is UTF-8, else read as ISO-8859-1.
+std::string to_utf8(std::string_view text);
 
 std::string_view table_kind_name(TableKind kind);
 

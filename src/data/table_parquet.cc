@@ -114,6 +114,15 @@ void append_cell(std::string& out, const arrow::Array& array, int64_t row,
   }
 }
 
+bool is_readable(const arrow::DataType& type) {
+  using Type = arrow::Type;
+  constexpr std::array kTypes = {Type::STRING, Type::LARGE_STRING, Type::BINARY, Type::INT8,
+                                 Type::INT16,  Type::INT32,        Type::INT64,  Type::UINT8,
+                                 Type::UINT16, Type::UINT32,       Type::UINT64, Type::FLOAT,
+                                 Type::DOUBLE, Type::TIMESTAMP,    Type::DATE32, Type::DATE64};
+  return std::find(kTypes.begin(), kTypes.end(), type.id()) != kTypes.end();
+}
+
 // Calls on_batch for each record batch of the chosen top-level columns; on_batch returns false to stop.
 template <typename OnBatch>
 void for_each_batch(const std::filesystem::path& path, std::span<const int32_t> columns,
@@ -141,15 +150,13 @@ void sniff_parquet(TableInfo& info) {
   std::vector<int32_t> readable;
   for (int f = 0; f < schema->num_fields(); ++f) {
     info.columns.push_back(schema->field(f)->name());
-    const auto id = schema->field(f)->type()->id();
-    if (id != arrow::Type::STRUCT && id != arrow::Type::MAP) readable.push_back(f);
+    if (is_readable(*schema->field(f)->type())) readable.push_back(f);
   }
   for_each_batch(info.path, readable, [&](const arrow::RecordBatch& batch) {
     for (int64_t r = 0; r < batch.num_rows() && info.first_rows.size() < 3; ++r) {
-      std::vector<std::string> cells(static_cast<size_t>(batch.num_columns()));
+      std::vector<std::string> cells(info.columns.size());
       for (int c = 0; c < batch.num_columns(); ++c) {
-        const bool nested = batch.column(c)->type()->num_fields() > 0;
-        if (!nested) append_cell(cells[c], *batch.column(c), r, info.path);
+        append_cell(cells[readable[c]], *batch.column(c), r, info.path);
       }
       info.first_rows.push_back(std::move(cells));
     }

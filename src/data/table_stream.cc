@@ -20,6 +20,7 @@ namespace etrlrec {
 namespace {
 
 constexpr int64_t kBlockBytes = 1 << 22;
+constexpr size_t kBadRowText = 1000;  // bytes of a bad row that are handed on
 
 template <typename T>
 T value_of(arrow::Result<T> result, const std::filesystem::path& path) {
@@ -162,11 +163,11 @@ void read_delimited(const TableInfo& info, std::span<const int32_t> columns, con
   LineCounter lines(info.header ? 2 : 1);
   parse.invalid_row_handler = [&](const arrow::csv::InvalidRow& row) {
     std::string reason;
-    if (!row.text.empty()) {
+    if (row.text.find_first_not_of("\r\n") != std::string_view::npos) {
       reason = fmt::format("expected {} fields, found {}", row.expected_columns,
                            row.actual_columns);
     }
-    lines.add_bad({row.number, std::move(reason), std::string(row.text.substr(0, 1000))});
+    lines.add_bad({row.number, std::move(reason), std::string(row.text.substr(0, kBadRowText))});
     return arrow::csv::InvalidRowResult::Skip;
   };
 

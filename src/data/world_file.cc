@@ -19,7 +19,6 @@ void for_each_option(Options& options, const Visit& visit) {
   visit("users", options.users);
   visit("items", options.items);
   visit("genres", options.genres);
-  visit("tones", options.tones);
   visit("mean_events", options.mean_events);
   visit("short_gap", options.short_gap);
   visit("follow_transition", options.follow_transition);
@@ -44,8 +43,6 @@ void check_options(const WorldOptions& o, const std::string& name) {
         name, o.items);
   CHECK(o.genres >= 2 && o.genres <= 1000, kInput, "{}: genres: expected 2 to 1000, found {}", name,
         o.genres);
-  CHECK(o.tones >= 2 && o.tones <= 1000, kInput, "{}: tones: expected 2 to 1000, found {}", name,
-        o.tones);
   check_probability(name, "follow_transition", o.follow_transition);
   check_probability(name, "follow_long_term", o.follow_long_term);
   check_probability(name, "follow_season", o.follow_season);
@@ -72,12 +69,11 @@ void check_rules(const World& world, const std::string& name) {
   const auto items = static_cast<int32_t>(o.items);
   constexpr int64_t kFarTime = int64_t{1} << 40;
   check_column(name, "item_genre", world.item_genre, items, 0, o.genres - 1);
-  check_column(name, "item_tone", world.item_tone, items, 0, o.tones - 1);
   check_column(name, "next_part", world.next_part, items, -1, items - 1);
   check_column(name, "release", world.release, items, -kFarTime, kFarTime);
   check_column(name, "item_weight", world.item_weight, items, 1e-30, 1e30);
   check_column(name, "genre_successor", world.genre_successor, o.genres, 0, o.genres - 1);
-  check_column(name, "season_tone", world.season_tone, 4, 0, o.tones - 1);
+  check_column(name, "season_genre", world.season_genre, 4, 0, o.genres - 1);
   check_column(name, "genre_prior", world.genre_prior, o.genres, 0.0, 1.0);
   double sum = 0;
   for (const double p : world.genre_prior) sum += p;
@@ -94,12 +90,11 @@ void save_world(const World& world, const std::filesystem::path& folder) {
   for_each_option(world.options,
                   [&](const char* key, const auto& value) { json["options"][key] = value; });
   json["item_genre"] = world.item_genre;
-  json["item_tone"] = world.item_tone;
   json["next_part"] = world.next_part;
   json["release"] = world.release;
   json["item_weight"] = world.item_weight;
   json["genre_successor"] = world.genre_successor;
-  json["season_tone"] = world.season_tone;
+  json["season_genre"] = world.season_genre;
   json["genre_prior"] = world.genre_prior;
   write_json_atomic(folder / "world.json", json);
 }
@@ -117,12 +112,11 @@ World load_world(const std::filesystem::path& folder) {
   });
   check_options(world.options, name);
   world.item_genre = get<std::vector<int32_t>>(json, "item_genre", name);
-  world.item_tone = get<std::vector<int32_t>>(json, "item_tone", name);
   world.next_part = get<std::vector<int32_t>>(json, "next_part", name);
   world.release = get<std::vector<int64_t>>(json, "release", name);
   world.item_weight = get<std::vector<double>>(json, "item_weight", name);
   world.genre_successor = get<std::vector<int32_t>>(json, "genre_successor", name);
-  world.season_tone = get<std::vector<int32_t>>(json, "season_tone", name);
+  world.season_genre = get<std::vector<int32_t>>(json, "season_genre", name);
   world.genre_prior = get<std::vector<double>>(json, "genre_prior", name);
   check_rules(world, name);
   return world;

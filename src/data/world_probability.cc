@@ -13,21 +13,18 @@ namespace {
 // What can be drawn at one moment: weights of available items and their sums.
 struct Available {
   std::vector<double> weight;     // [N] 0 when not available
-  std::vector<double> cell_sum;   // [genres * tones]
   std::vector<double> genre_sum;  // [genres]
   double total = 0;
 };
 
 Available available_at(const World& world, const std::vector<char>& seen, int64_t now) {
-  const int32_t genres = world.options.genres, tones = world.options.tones;
+  const int32_t genres = world.options.genres;
   Available a;
   a.weight.assign(world.item_weight.size(), 0);
-  a.cell_sum.assign(genres * tones, 0);
   a.genre_sum.assign(genres, 0);
   for (size_t i = 0; i < a.weight.size(); ++i) {
     if (seen[i] || world.release[i] > now) continue;
     a.weight[i] = world.item_weight[i];
-    a.cell_sum[world.item_genre[i] * tones + world.item_tone[i]] += a.weight[i];
     a.genre_sum[world.item_genre[i]] += a.weight[i];
     a.total += a.weight[i];
   }
@@ -35,45 +32,21 @@ Available available_at(const World& world, const std::vector<char>& seen, int64_
 }
 
 // p(item | the genre is drawn from `genres`, sequels aside) at one moment.
-class ItemDistribution {
- public:
-  ItemDistribution(const World& world, const Available& available, const EventRule& rule,
-                   int64_t now)
-      : world_(world), available_(available), tones_(world.options.tones) {
-    tone_.assign(tones_, (1 - rule.season) / tones_);
-    tone_[world.season_tone[quarter_of_year(now)]] += rule.season;
-    empty_tones_.assign(world.options.genres, 0);
-    for (int32_t g = 0; g < world.options.genres; ++g) {
-      for (int32_t t = 0; t < tones_; ++t) {
-        if (available.cell_sum[g * tones_ + t] <= 0) empty_tones_[g] += tone_[t];
-      }
-    }
+double item_probability(const World& world, const Available& available, int32_t item,
+                        std::span<const double> genres) {
+  const double weight = available.weight[item];
+  if (weight <= 0) return 0;
+  const int32_t genre = world.item_genre[item];
+  double result = genres[genre] * weight / available.genre_sum[genre];
+  for (size_t g = 0; g < genres.size(); ++g) {
+    if (available.genre_sum[g] <= 0) result += genres[g] * weight / available.total;
   }
-
-  double probability(int32_t item, std::span<const double> genres) const {
-    const double weight = available_.weight[item];
-    if (weight <= 0) return 0;
-    const int32_t genre = world_.item_genre[item], tone = world_.item_tone[item];
-    double result =
-        genres[genre] * tone_[tone] * weight / available_.cell_sum[genre * tones_ + tone];
-    result += genres[genre] * empty_tones_[genre] * weight / available_.genre_sum[genre];
-    for (size_t g = 0; g < genres.size(); ++g) {
-      if (available_.genre_sum[g] <= 0) result += genres[g] * weight / available_.total;
-    }
-    return result;
-  }
-
- private:
-  const World& world_;
-  const Available& available_;
-  int32_t tones_;
-  std::vector<double> tone_;         // [tones] p(tone)
-  std::vector<double> empty_tones_;  // [genres] p(tone has no available item in the genre)
-};
+  return result;
+}
 
 // p(genre | long-term genre), [genres].
 std::vector<double> genre_distribution(const World& world, const EventRule& rule, int32_t last,
-                                       int32_t long_term) {
+                                       int32_t long_term, int64_t now) {
   std::vector<double> result = world.genre_prior;
   for (double& p : result) p *= 1 - rule.follow;
   switch (rule.genre) {
@@ -87,6 +60,9 @@ std::vector<double> genre_distribution(const World& world, const EventRule& rule
       break;
     case GenreSource::kSuccessorOfLongTerm:
       result[world.genre_successor[long_term]] += rule.follow;
+      break;
+    case GenreSource::kSeason:
+      result[world.season_genre[quarter_of_year(now)]] += rule.follow;
       break;
   }
   return result;
@@ -127,24 +103,36 @@ void check_history(const World& world, std::span<const int32_t> items,
 
 }  // namespace
 
-EventRule rule_of(const WorldOptions& options, bool first, bool short_gap) {
+EventRule rule_of(const WorldOptions& options, GapClass gap) {
   EventRule rule;
   const std::string& informative = options.informative;
-  if (informative == "all" || informative == "season") rule.season = options.follow_season;
-  if (informative == "all" || informative == "gaps") {
-    const bool quick = short_gap && !first;
-    const bool by_gaps = informative == "gaps";
-    rule.genre = !quick    ? GenreSource::kLongTerm
-                 : by_gaps ? GenreSource::kSuccessorOfLongTerm
-                           : GenreSource::kSuccessorOfLast;
-    rule.follow = quick ? options.follow_transition : options.follow_long_term;
-    rule.sequel = quick && !by_gaps ? options.sequel : 0;
-    rule.drift = by_gaps ? 0 : options.drift;
-  } else if (informative == "order" && !first) {
+  const auto follow_last = [&] {
     rule.genre = GenreSource::kSuccessorOfLast;
     rule.follow = options.follow_transition;
     rule.sequel = options.sequel;
+  };
+  const auto follow_season = [&] {
+    rule.genre = GenreSource::kSeason;
+    rule.follow = options.follow_season;
+  };
+  if (informative == "order") {
+    if (gap != GapClass::kFirst) follow_last();
+    return rule;
   }
+  if (informative == "season") {
+    follow_season();
+    return rule;
+  }
+  const bool by_gaps = informative == "gaps";
+  rule.genre = GenreSource::kLongTerm;
+  rule.follow = options.follow_long_term;
+  if (!by_gaps && gap == GapClass::kShort) follow_last();
+  if (!by_gaps && gap == GapClass::kAbsence) follow_season();
+  if (by_gaps && gap == GapClass::kShort) {
+    rule.genre = GenreSource::kSuccessorOfLongTerm;
+    rule.follow = options.follow_transition;
+  }
+  rule.drift = by_gaps ? 0 : options.drift;
   return rule;
 }
 
@@ -159,11 +147,10 @@ std::vector<double> next_item_probabilities(const World& world, std::span<const 
     const int64_t time = j < items.size() ? times[j] : now;
     const int32_t last = j > 0 ? items[j - 1] : -1;
     const EventRule rule =
-        rule_of(world.options, j == 0, j > 0 && is_short_gap(time - times[j - 1]));
+        rule_of(world.options, j == 0 ? GapClass::kFirst : gap_class(time - times[j - 1]));
     const Available available = available_at(world, seen, time);
     CHECK(available.total > 0, kInput,
           "history entry {}: no item is released and unseen at its time", j);
-    const ItemDistribution distribution(world, available, rule, time);
     add_drift(world, rule, belief);
     const int32_t part = rule.sequel > 0 ? sequel_of(world, available, last) : -1;
     const double sequel = part >= 0 ? rule.sequel : 0;
@@ -172,11 +159,12 @@ std::vector<double> next_item_probabilities(const World& world, std::span<const 
       std::vector<double> genres(belief.size(), 0);
       for (size_t l = 0; l < belief.size(); ++l) {
         const std::vector<double> given =
-            genre_distribution(world, rule, last, static_cast<int32_t>(l));
+            genre_distribution(world, rule, last, static_cast<int32_t>(l), time);
         for (size_t g = 0; g < genres.size(); ++g) genres[g] += belief[l] * given[g];
       }
       for (size_t i = 0; i < num_items; ++i) {
-        result[i] = (1 - sequel) * distribution.probability(static_cast<int32_t>(i), genres);
+        result[i] =
+            (1 - sequel) * item_probability(world, available, static_cast<int32_t>(i), genres);
       }
       if (part >= 0) result[part] += sequel;
       break;
@@ -189,8 +177,8 @@ std::vector<double> next_item_probabilities(const World& world, std::span<const 
         continue;
       }
       const std::vector<double> given =
-          genre_distribution(world, rule, last, static_cast<int32_t>(l));
-      likelihood[l] = (1 - sequel) * distribution.probability(items[j], given) +
+          genre_distribution(world, rule, last, static_cast<int32_t>(l), time);
+      likelihood[l] = (1 - sequel) * item_probability(world, available, items[j], given) +
                       (items[j] == part ? sequel : 0);
     }
     double evidence = 0;

@@ -8,20 +8,16 @@
 #include <string>
 #include <vector>
 
+#include "engine/sampling.h"
+#include "engine/scoring.h"
 #include "models/llm.h"
 
 namespace etrlrec {
 
-struct SamplingOptions {
-  double temperature = 1.0;                     // 0: greedy
-  int64_t top_k = 0;                            // 0: off
-  double top_p = 1.0;
-  uint64_t seed = 42;                           // each (prompt, completion) has a stream of its own
-};
-
 // What follows the reasoning, described in tokens only: when a row has produced `max_reasoning_tokens` without
 // `close`, `close` is appended by force; after `close` the answer is chosen among `answers` only (each a token sequence),
-// then `finish` is appended and the row ends. An empty `answers` means free text until eos or max_new_tokens.
+// then `finish` is appended and the row ends. An empty `answers` means free text until eos or max_new_tokens. An end token
+// inside the reasoning is kept and followed by the forced close. A `close` that has begun when the budget ends is completed.
 struct ReasoningFormat {
   std::vector<int64_t> close;                   // e.g. the tokens of "</reasoning><answer>"
   std::vector<int64_t> finish;                  // e.g. the tokens of "</answer>" + eos
@@ -30,13 +26,13 @@ struct ReasoningFormat {
 
 struct GenerationRequest {
   std::vector<int64_t> prompt;
-  std::vector<std::vector<int64_t>> answers;    // allowed answers, e.g. the tokens of "1" .. "20"
+  Answers answers;                              // allowed ones, e.g. the tokens of "1" .. "20"; none begins another
 };
 
 struct Completion {
   std::vector<int64_t> ids;                     // completion tokens, forced ones included
   std::vector<float> logprobs;                  // of each id under the sampling-free model (temperature 1, full support)
-  int64_t reasoning_tokens = 0;                 // ids before `close`
+  int64_t reasoning_tokens = 0;                 // ids before `close`; 0 in free text
   bool forced_close = false;                    // the budget ended before the model closed its reasoning
   int64_t answer = -1;                          // index into answers, -1 in free text
   std::vector<float> answer_logprobs;           // log p(answer k | reasoning), normalised over the answers
@@ -50,15 +46,12 @@ struct GenerationOptions {
   int64_t eos_id = -1;
   int64_t batch_tokens = 16384;                 // prompt tokens prefilled together
   std::function<void(int64_t done)> on_progress;   // completions finished so far
+  std::function<void(int64_t row, int64_t id)> on_token;   // each id as it is decided, from the calling thread
 };
 
-// [requests * completions_per_prompt], request-major, in input order; independent of batching.
+// [requests * completions_per_prompt], request-major, in input order; independent of batching and of the thread count up
+// to the rounding of the logits. No gradient.
 std::vector<Completion> generate(const Llm& model, std::span<const GenerationRequest> requests,
                                  const GenerationOptions& options);
-
-// log p(answer | prefix) for every answer of every row, normalised over the answers, [rows][answers]; differentiable
-// when gradients are on. Answers of several tokens are scored through a trie below the prefix.
-std::vector<at::Tensor> answer_logprobs(const Llm& model, std::span<const std::vector<int64_t>> prefixes,
-                                        std::span<const std::vector<std::vector<int64_t>>> answers);
 
 }  // namespace etrlrec

@@ -1,5 +1,5 @@
-// What a model said about every row of a candidate set: the exchange format between evaluate, compare and the report
-// (predictions.jsonl, docs/formats.md).
+// What a model said about every row of a candidate set: the exchange format between evaluate,
+// compare and the report (predictions.jsonl, docs/formats.md).
 #pragma once
 
 #include <cstdint>
@@ -15,16 +15,16 @@ struct Prediction {
   int64_t row = 0;
   int32_t user = 0;
   int32_t target_slot = 0;
-  double rank = 0;                               // of the target under the protocol
+  double rank = 0;  // of the target under the protocol, in [1, n]; n + 1: never named
   bool valid = true;
-  std::vector<float> scores;                     // [n] per candidate slot; empty for generated-answer protocols
-  int32_t answer = 0;                            // 1-based first answer, 0 none
+  std::vector<float> scores;  // [n] per candidate slot; empty for generated-answer protocols
+  int32_t answer = 0;         // 1-based first answer, 0 none
   std::string reasoning;
 };
 
 struct Predictions {
-  std::string model, stage, protocol;            // protocol is part of the metric's name
-  std::string candidates_hash;                   // tables refuse to mix different ones
+  std::string model, stage, protocol;  // protocol is part of the metric's name
+  std::string candidates_hash;         // tables refuse to mix different ones
   int32_t num_candidates = 0;
   uint64_t seed = 0;
   std::vector<Prediction> rows;
@@ -33,11 +33,29 @@ struct Predictions {
 struct MetricRow {
   std::string model, stage, protocol;
   int64_t n = 0;
-  Interval hit1;
+  Interval hit1;  // bootstrap over users
   double hit5 = 0, hit10 = 0, ndcg5 = 0, ndcg10 = 0, mrr = 0, valid_ratio = 0;
-  std::vector<double> hit1_by_slot;
+  std::vector<double> hit1_by_slot;  // [num_candidates]; NaN where no target stood in the slot
 };
+// A rank beyond n (never named) counts 0 in every metric. Errors (kInput) without rows.
 MetricRow summarize(const Predictions& predictions, uint64_t seed = 42);
+
+// First against second on the same rows of the same candidates; refuses others (kInput).
+struct Comparison {
+  std::string first, second;                       // "model / stage"
+  std::string protocol;                            // both when they differ
+  int64_t n = 0, only_first = 0, only_second = 0;  // hits at 1 of one model only
+  PairedResult hit1;         // difference and interval by bootstrap over users, p by exact McNemar
+  PairedResult ndcg10;       // bootstrap over users
+  double hit1_adjusted = 1;  // Holm over the family, set by adjust_comparisons
+};
+Comparison compare_predictions(const Predictions& first, const Predictions& second,
+                               int64_t draws = 10'000, uint64_t seed = 42);
+void adjust_comparisons(std::vector<Comparison>& family);
+
+// JSON Lines: a header object, then one object per row. Bytes of `reasoning` that are no UTF-8 are
+// written as U+FFFD. Saving checks what loading checks: ranks, slots, finite scores of the right
+// number, unique rows (kInput, path:line).
 void save_predictions(const Predictions& predictions, const std::filesystem::path& path);
 Predictions load_predictions(const std::filesystem::path& path);
 

@@ -91,9 +91,9 @@ void first_answer(const LanguageModel& model, std::span<const Request> requests,
     prediction.valid = parsed.code == AnswerCode::kValid;
     prediction.answer = prediction.valid ? parsed.answer : 0;
     prediction.reasoning = std::string(parsed.reasoning);
-    // One answer orders nothing behind it: a miss ranks in the middle of the rest.
+    // One answer orders nothing behind it: a miss names the target nowhere.
     const bool hit = prediction.valid && parsed.answer == requests[r].target_slot + 1;
-    prediction.rank = hit ? 1.0 : 1.0 + 0.5 * n;
+    prediction.rank = hit ? 1.0 : n + 1.0;
     out.rows.push_back(std::move(prediction));
   }
 }
@@ -128,10 +128,8 @@ void elimination(const LanguageModel& model, std::span<const Request> requests,
   }
   for (size_t r = 0; r < requests.size(); ++r) {
     const auto hit = std::find(chosen[r].begin(), chosen[r].end(), requests[r].target_slot);
-    const auto asked = static_cast<double>(chosen[r].size());
-    // Never chosen: the rest is unordered, its mean rank counts.
-    rows[r].rank = hit != chosen[r].end() ? static_cast<double>(hit - chosen[r].begin()) + 1
-                                          : asked + (static_cast<double>(slots[r].size()) + 1) / 2;
+    const auto n = static_cast<double>(requests[r].candidates.size());
+    rows[r].rank = hit != chosen[r].end() ? static_cast<double>(hit - chosen[r].begin()) + 1 : n + 1;
     out.rows.push_back(std::move(rows[r]));
   }
 }

@@ -58,10 +58,17 @@ class Llm {
   virtual const at::Tensor& head_weight() const = 0;              // [V, hidden_size]
   // Adapter switch: with false the LoRA pairs are ignored (the reference policy of GRPO).
   virtual void set_adapter_enabled(bool enabled) = 0;
+  // The functions of nn/adapters.h on this model's parameters; the model keeps the configuration, hence the scale. After
+  // attaching or loading only the adapter pairs are trainable. A model made without adapters has lora().r == 0.
+  virtual void attach_lora(const LoraConfig& config, uint64_t seed);
+  virtual void load_lora(const std::filesystem::path& folder);
+  virtual void merge_lora();
+  virtual const LoraConfig& lora() const;
 
   // Rollouts, without gradient. prefill: the roots of `prompts` (no children) are computed once; row r continues root
   // root_of_row[r] and may grow by `capacity` tokens. The last hidden state of every root is returned in `last_hidden`
-  // [roots, hidden_size]. decode: feeds token ids[r] to row r and returns [rows, hidden_size].
+  // [roots, hidden_size]. decode: feeds token ids[r] to row r and returns [rows, hidden_size]. A cache sees in-place changes
+  // of the weights but keeps the adapter switch of its prefill; it must not outlive the model.
   virtual std::unique_ptr<KvCache> prefill(const TokenForest& prompts, std::span<const int64_t> root_of_row,
                                            int64_t capacity, at::Tensor& last_hidden) const = 0;
   virtual at::Tensor decode(KvCache& cache, std::span<const int64_t> ids) const = 0;

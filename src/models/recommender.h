@@ -41,8 +41,9 @@ class Recommender {
   virtual void save(const std::filesystem::path& folder) const = 0;
 };
 
-// Counting models (models/counting.cc): "popularity", "recency" (exponentially weighted popularity at request time,
-// half-life in days), "markov" (smoothed first-order transitions).
+// Counting models (models/counting.cc): "popularity" (add-one counts), "recency" (popularity in which an interaction loses
+// half its weight every half_life_days; exact at the request time, and only interactions before it count), "markov"
+// (first-order transitions smoothed towards popularity). Scores are log-probabilities over the catalogue.
 struct CountingOptions {
   double half_life_days = 30;
   double smoothing = 10;                        // alpha of the popularity prior in T(a -> b)

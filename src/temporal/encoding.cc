@@ -1,7 +1,5 @@
 #include "temporal/encoding.h"
 
-#include <string>
-
 #include "base/check.h"
 
 namespace etrlrec {
@@ -14,7 +12,7 @@ AnswerEncoding encode_answers(const Tokenizer& tokenizer, int32_t num_candidates
     encoding.close.insert(encoding.close.end(), open.begin(), open.end());
   }
   for (int32_t k = 1; k <= num_candidates; ++k)
-    encoding.answers.push_back(tokenizer.encode(std::to_string(k)));
+    encoding.answers.push_back(tokenizer.encode(answer_text(k)));
   encoding.finish = tokenizer.encode(kAnswerClose);
   encoding.finish.push_back(tokenizer.eos_id());
   return encoding;

@@ -15,7 +15,7 @@ namespace etrlrec {
 
 struct AnswerEncoding {
   std::vector<int64_t> close;  // "</reasoning><answer>", or nothing for the direct answer
-  std::vector<std::vector<int64_t>> answers;  // [n] "1" .. "n"
+  std::vector<std::vector<int64_t>> answers;  // [n] " 1" .. " n", as answer_text writes them
   std::vector<int64_t> finish;                // "</answer>" and the end token
 };
 AnswerEncoding encode_answers(const Tokenizer& tokenizer, int32_t num_candidates, bool reasoning);

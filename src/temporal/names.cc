@@ -5,9 +5,12 @@
 #include <charconv>
 #include <chrono>
 
+#include "base/check.h"
+
 namespace etrlrec {
 namespace {
 
+constexpr int64_t kFirstTime = -62135596800, kLastTime = 253402300799;
 constexpr std::array<const char*, 4> kSeasonWords{"winter", "spring", "summer", "autumn"};
 
 char word_byte(char c) {
@@ -48,7 +51,7 @@ std::string attribute_word(const Catalogue& catalogue, int32_t attribute) {
   const std::string_view name = cut(catalogue.attributes.at(attribute));
   std::string word(name.empty() ? "-" : name);
   std::transform(word.begin(), word.end(), word.begin(), word_byte);
-  if (first_written_as(catalogue, name) != attribute) word += "#" + std::to_string(attribute);
+  if (first_written_as(catalogue, name) != attribute) word += fmt::format("#{}", attribute);
   return word;
 }
 
@@ -70,6 +73,8 @@ int32_t find_attribute(const Catalogue& catalogue, std::string_view word) {
 }
 
 int32_t season_index(int64_t time) {
+  CHECK(time >= kFirstTime && time <= kLastTime, kInput,
+        "time: expected seconds since 1970 within the years 1 to 9999, found {}", time);
   const std::chrono::sys_seconds instant{std::chrono::seconds{time}};
   const std::chrono::year_month_day date{std::chrono::floor<std::chrono::days>(instant)};
   return static_cast<int32_t>((static_cast<unsigned>(date.month()) - 1) / 3);

@@ -1,4 +1,5 @@
-// Small measures of one history that both the statistics of a data set and the fact sheet of a request are built of.
+// Small measures of one history that both the statistics of a data set and the fact sheet of a
+// request are built of.
 #pragma once
 
 #include <cstdint>
@@ -9,16 +10,19 @@
 
 namespace etrlrec {
 
-// Weight of each entry in the long-term profile: entries that open a visit (more than a week after the one before)
-// show the lasting taste and weigh 1, those that follow within a week 1/4; the first one, of which this is unknown, 1/2.
+// Weight of each entry in the long-term profile: entries that open a visit (more than a week after
+// the one before) show the lasting taste and weigh 1, those that follow within a week 1/4; the
+// first one, of which this is unknown, 1/2.
 std::vector<double> visit_weights(std::span<const int64_t> times);
-// Weight of each entry in the short-term profile: 1, 1/2, 1/4 for the last three, 0 before (gamma^(n-j) of E.2).
+// Weight of each entry in the short-term profile: 1, 1/2, 1/4 for the last three, 0 before
+// (gamma^(n-j) of E.2).
 std::vector<double> recent_weights(size_t n);
-// Attributes by summed weight, best first; equal ones by the later occurrence, then the smaller id. Of each field only
-// those with at least 3/4 of its best weight.
+// Attributes by summed weight, best first; equal ones by the later occurrence, then the smaller id.
+// Of each field only those with at least 3/4 of its best weight.
 std::vector<int32_t> leading_attributes(const Catalogue& catalogue, std::span<const int32_t> items,
                                         std::span<const double> weights);
-// Share of the later half's entries whose set of attributes no earlier entry has; -1 for fewer than four entries.
+// Share of the later half's entries whose set of attributes no earlier entry has; -1 for fewer than
+// four entries.
 double novelty_share(const Catalogue& catalogue, std::span<const int32_t> items);
 
 }  // namespace etrlrec

@@ -65,8 +65,8 @@ int32_t part_number(const Word& word, bool last) {
 
 bool is_article(std::string_view word) { return word == "the" || word == "a" || word == "an"; }
 bool announces_number(std::string_view word) {
-  constexpr std::array<std::string_view, 7> kWords{"part", "episode", "vol", "volume",
-                                                   "chapter", "book", "no"};
+  constexpr std::array<std::string_view, 7> kWords{"part",    "episode", "vol", "volume",
+                                                   "chapter", "book",    "no"};
   return std::find(kWords.begin(), kWords.end(), word) != kWords.end();
 }
 

@@ -205,6 +205,24 @@ int64_t parse_eos(std::string_view config, const BpeVocabulary& vocabulary, cons
   return found->second;
 }
 
+std::unique_ptr<BpeTokenizer> parse(std::string_view json, std::string_view config, const std::string& name) {
+  const Json root = parse_json(json, name);
+  CHECK(root.is_object() && root.contains("model") && root["model"].is_object(), kInput,
+        "{}: model: expected an object", name);
+  const Json& model = root["model"];
+  const auto type = get_or<std::string>(model, "type", model.contains("merges") ? "BPE" : "none", name);
+  CHECK(type == "BPE", kInput, "{}: tokenizer model {} is not supported; known: BPE", name, type);
+  check_settings(root, model, name);
+  const bool normalize_nfc = parse_normalizer(root, name);
+  const SplitKind kind = parse_pre_tokenizer(root, name);
+  BpeVocabulary vocabulary;
+  vocabulary.ignore_merges = get_or<bool>(model, "ignore_merges", false, name);
+  const IdsByToken ids = parse_vocabulary(root, model, vocabulary, name);
+  parse_merges(model, ids, vocabulary, name);
+  vocabulary.eos_id = parse_eos(config, vocabulary, name);
+  return std::make_unique<BpeTokenizer>(std::move(vocabulary), kind, normalize_nfc);
+}
+
 }  // namespace
 
 std::string bytes_to_visible(std::string_view bytes) {
@@ -229,21 +247,11 @@ bool visible_to_bytes(std::string_view visible, std::string& bytes) {
 
 std::unique_ptr<BpeTokenizer> parse_bpe_tokenizer(std::string_view json, std::string_view config,
                                                   const std::string& name) {
-  const Json root = parse_json(json, name);
-  CHECK(root.is_object() && root.contains("model") && root["model"].is_object(), kInput,
-        "{}: model: expected an object", name);
-  const Json& model = root["model"];
-  const auto type = get_or<std::string>(model, "type", model.contains("merges") ? "BPE" : "none", name);
-  CHECK(type == "BPE", kInput, "{}: tokenizer model {} is not supported; known: BPE", name, type);
-  check_settings(root, model, name);
-  const bool normalize_nfc = parse_normalizer(root, name);
-  const SplitKind kind = parse_pre_tokenizer(root, name);
-  BpeVocabulary vocabulary;
-  vocabulary.ignore_merges = get_or<bool>(model, "ignore_merges", false, name);
-  const IdsByToken ids = parse_vocabulary(root, model, vocabulary, name);
-  parse_merges(model, ids, vocabulary, name);
-  vocabulary.eos_id = parse_eos(config, vocabulary, name);
-  return std::make_unique<BpeTokenizer>(std::move(vocabulary), kind, normalize_nfc);
+  try {
+    return parse(json, config, name);
+  } catch (const nlohmann::json::exception& error) {
+    fail(ExitCode::kInput, "{}: {}", name, error.what());
+  }
 }
 
 std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& folder) {

@@ -152,7 +152,11 @@ Growth start_growth(const BpeTrainingOptions& options) {
     growth.tokens.emplace_back(1, static_cast<char>(byte));
     growth.known.insert(growth.tokens.back());
   }
-  growth.known.insert(specials.begin(), specials.end());   // their texts name ids already
+  std::string bytes;
+  for (const std::string& special : specials) {   // no merge may lead to an entry that is written like a special token
+    if (!visible_to_bytes(special, bytes)) continue;
+    CHECK(growth.known.insert(bytes).second, kUsage, "special token \"{}\" is written like a byte", special);
+  }
   CHECK(static_cast<int64_t>(growth.tokens.size()) <= options.vocab_size, kUsage,
         "--vocab-size: expected at least {} (bytes and special tokens), found {}", growth.tokens.size(),
         options.vocab_size);
@@ -255,6 +259,13 @@ OrderedJson tokenizer_json(const BpeTrainingOptions& options, const Growth& grow
 }
 
 }  // namespace
+
+std::vector<std::string> training_pieces(std::string_view text, const BpeTrainingOptions& options) {
+  PreTokenizer::Scratch scratch;
+  std::vector<std::string_view> pieces;
+  PreTokenizer(choose_pattern(options), false).split(text, scratch, pieces);
+  return {pieces.begin(), pieces.end()};
+}
 
 void train_bpe(std::span<const std::string> documents, const BpeTrainingOptions& options,
                const std::filesystem::path& folder) {

@@ -1,6 +1,7 @@
 #include "train/sft.h"
 
 #include <algorithm>
+#include <array>
 #include <map>
 #include <utility>
 
@@ -22,31 +23,50 @@ struct Batch {
   std::vector<Prediction> predictions;
 };
 
+bool is_answer(const SftRow& row, int64_t offset) {
+  return offset >= row.answer_begin && offset < row.answer_begin + row.answer_tokens;
+}
+
 // Weights of one row's tokens; the loss of a micro-batch is the sum over its predictions.
 class Weighting {
  public:
   Weighting(const SftOptions& options, std::span<const SftRow* const> rows)
-      : options_(options), num_rows_(static_cast<double>(rows.size())) {
-    for (const SftRow* row : rows) all_tokens_ += static_cast<double>(row->completion.size());
+      : options_(options), num_rows_(static_cast<double>(rows.size())), segments_(rows.size()) {
+    for (const std::string& name : options.field_names) {
+      auto found = options.field_weights.find(name);
+      field_weights_.push_back(found == options.field_weights.end() ? 1 : found->second);
+    }
+    for (size_t r = 0; r < rows.size(); ++r) {
+      for (size_t t = 0; t < rows[r]->completion.size(); ++t) {
+        double weight = token(*rows[r], static_cast<int64_t>(t));
+        segments_[r][is_answer(*rows[r], static_cast<int64_t>(t))] += weight;
+        total_ += weight;
+      }
+    }
   }
-  float completion(const SftRow& row, int64_t offset) const {
-    if (options_.loss_type == "token") return static_cast<float>(1 / all_tokens_);
-    bool answer = offset >= row.answer_begin && offset < row.answer_begin + row.answer_tokens;
-    double length = answer ? static_cast<double>(row.answer_tokens)
-                           : static_cast<double>(row.completion.size()) -
-                                 static_cast<double>(row.answer_tokens);
-    return static_cast<float>((answer ? options_.answer_weight : 1) / (length * num_rows_));
+  // `member`: index of the row in the micro-batch.
+  float completion(const SftRow& row, int64_t member, int64_t offset) const {
+    double weight = token(row, offset);
+    if (options_.loss_type == "token") return static_cast<float>(weight / total_);
+    bool answer = is_answer(row, offset);
+    double share = weight / segments_[member][answer];
+    return static_cast<float>((answer ? options_.answer_weight : 1) * share / num_rows_);
   }
   float prompt(const SftRow& row) const {
-    if (options_.loss_type == "token")
-      return static_cast<float>(options_.prompt_weight / all_tokens_);
+    if (options_.loss_type == "token") return static_cast<float>(options_.prompt_weight / total_);
     double length = static_cast<double>(row.prompt.size()) - 1;
     return static_cast<float>(options_.prompt_weight / (length * num_rows_));
   }
 
  private:
+  double token(const SftRow& row, int64_t offset) const {
+    return row.fields.empty() ? 1 : field_weights_[row.fields[offset]];
+  }
+
   const SftOptions& options_;
-  double num_rows_, all_tokens_ = 0;
+  double num_rows_, total_ = 0;
+  std::vector<double> field_weights_;
+  std::vector<std::array<double, 2>> segments_;  // weight of reasoning and answer
 };
 
 // Rows with equal prompts become children of one root; a single row is one segment. The last token of a completion is a
@@ -84,7 +104,7 @@ Batch build_batch(std::span<const SftRow* const> rows, const SftOptions& options
       }
       for (int64_t t = 0; t < size; ++t)
         batch.predictions.push_back({t == 0 ? prompt_end - 1 : begin + t - 1, row.completion[t],
-                                     weighting.completion(row, t), member, t});
+                                     weighting.completion(row, member, t), member, t});
       if (options.prompt_weight > 0)
         for (size_t t = 1; t < prompt.size(); ++t)
           batch.predictions.push_back({root_begin + static_cast<int64_t>(t) - 1, prompt[t],
@@ -132,7 +152,7 @@ void measure_accuracy(const at::Tensor& hidden, const at::Tensor& weight, const 
     if (p.offset < 0) continue;
     const SftRow& row = *rows[p.row];
     bool right = found[i] == p.target;
-    bool answer = p.offset >= row.answer_begin && p.offset < row.answer_begin + row.answer_tokens;
+    bool answer = is_answer(row, p.offset);
     tally.add("accuracy", right);
     tally.add(answer ? "accuracy/answer" : "accuracy/reasoning", right);
     if (!row.fields.empty())
@@ -163,6 +183,9 @@ SftObjective::SftObjective(Llm& model, std::vector<SftRow> rows, SftOptions opti
   CHECK(options_.loss_type == "segment" || options_.loss_type == "token", kUsage,
         "unknown loss type \"{}\"; known: segment, token", options_.loss_type);
   CHECK(!rows_.empty(), kInput, "fine-tuning: no rows");
+  for (const auto& [name, weight] : options_.field_weights)
+    CHECK(weight > 0, kUsage, "field weight of {}: expected a positive number, found {}", name,
+          weight);
   for (size_t r = 0; r < rows_.size(); ++r) check_row(rows_[r], r, options_);
 }
 

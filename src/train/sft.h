@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,7 @@ struct SftOptions {
   double prompt_weight = 0;           // weight of the mean over prompt tokens (segment), of each one (token)
   int64_t accuracy_steps = 10;        // token accuracy is measured at every such step; 0: never
   std::vector<std::string> field_names;
+  std::map<std::string, double> field_weights;  // of a token inside its segment's mean; others weigh 1
 };
 
 // Metrics: "nll" (flat mean over completion tokens); "accuracy", "accuracy/reasoning", "accuracy/answer" and

@@ -1,0 +1,333 @@
+// etrlrec reinforce: GRPO with the composed reward, from the distilled model.
+#include <CLI/CLI.hpp>
+#include <cmath>
+#include <memory>
+
+#include "app/command.h"
+#include "app/recommendation_reward.h"
+#include "app/stages.h"
+#include "app/training_options.h"
+#include "app/workspace.h"
+#include "base/check.h"
+#include "base/io.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "temporal/encoding.h"
+
+namespace etrlrec {
+namespace {
+
+constexpr int64_t kCalibrationRows = 2000;
+
+std::vector<GrpoRow> make_rows(const ReinforceOptions& options, const Workspace& workspace,
+                               const CandidateSet& set, const LoadedModel& model,
+                               const AnswerEncoding& encoding) {
+  std::vector<GrpoRow> rows;
+  const auto total = static_cast<int64_t>(set.rows.size());
+  for (int64_t r = 0; r < total; ++r) {
+    if (options.limit > 0 && static_cast<int64_t>(rows.size()) >= options.limit) break;
+    if (is_distillation_row(options.trainer.seed, r, options.sft_share)) continue;
+    const Request request =
+        make_request(workspace.dataset, set, r, model.card.prompt.max_history);
+    GrpoRow& row = rows.emplace_back();
+    row.id = r;
+    row.prompt = model.tokenizer->encode(
+        student_prompt(workspace.dataset.catalogue, request, model.card.prompt));
+    row.answers = encoding.answers;
+    row.target = request.target_slot;
+  }
+  CHECK(!rows.empty(), kInput, "reinforce: no training rows are left by --sft-share {}",
+        options.sft_share);
+  return rows;
+}
+
+// The first completions of a logged step, with their rewards, to samples/step-<n>.jsonl. A repeated step replaces them.
+class SampleWriter {
+ public:
+  SampleWriter(const ReinforceOptions& options, const Workspace& workspace,
+               const Tokenizer& tokenizer)
+      : options_(options), workspace_(workspace), tokenizer_(tokenizer) {}
+
+  void operator()(int64_t step, std::span<const Rollout> rollouts,
+                  std::span<const ScoredCompletion> scored, std::span<const double> rewards,
+                  std::span<const double> advantages) {
+    if (options_.samples <= 0 || step % options_.trainer.logging_steps != 0 || step == last_step_)
+      return;
+    last_step_ = step;
+    std::string lines;
+    const auto count = std::min(static_cast<size_t>(options_.samples), rollouts.size());
+    for (size_t i = 0; i < count; ++i)
+      lines += sample(rollouts[i], scored[i], rewards[i], advantages[i]).dump() + "\n";
+    fs::create_directories(fs::path(options_.out) / "samples");
+    write_file_atomic(fs::path(options_.out) / "samples" / fmt::format("step-{}.jsonl", step),
+                      lines);
+  }
+
+ private:
+  OrderedJson sample(const Rollout& rollout, const ScoredCompletion& scored, double reward,
+                     double advantage) const {
+    OrderedJson parts = OrderedJson::object();
+    for (const auto& [name, value] : scored.parts) parts[name] = value;
+    OrderedJson json = {{"row", rollout.id},
+                        {"completion", tokenizer_.decode(rollout.output->ids)},
+                        {"answer", rollout.output->answer + 1},
+                        {"reward", reward},
+                        {"advantage", advantage},
+                        {"parts", parts}};
+    if (!scored.invalid.empty()) json["invalid"] = scored.invalid;
+    return json;
+  }
+
+  const ReinforceOptions& options_;
+  const Workspace& workspace_;
+  const Tokenizer& tokenizer_;
+  int64_t last_step_ = -1;
+};
+
+GrpoOptions grpo_options(const ReinforceOptions& options, const LoadedModel& model,
+                         const AnswerEncoding& encoding) {
+  GrpoOptions grpo = options.grpo;
+  grpo.format.close = encoding.close;
+  grpo.format.finish = encoding.finish;
+  grpo.format.max_reasoning_tokens =
+      model.card.prompt.reasoning ? model.card.max_reasoning_tokens : 0;
+  grpo.eos_id = model.tokenizer->eos_id();
+  if (grpo.policy.max_completion_length <= 0)
+    grpo.policy.max_completion_length =
+        std::max<int64_t>(1, grpo.format.max_reasoning_tokens +
+                                 static_cast<int64_t>(encoding.close.size()));
+  return grpo;
+}
+
+RewardSetup reward_setup(const ReinforceOptions& options, const LoadedModel& model,
+                         const GrpoOptions& grpo, const Recommender* recommender,
+                         const Workspace& workspace, int64_t total_steps) {
+  RewardSetup setup;
+  setup.reward = options.reward;
+  setup.curriculum = options.curriculum;
+  setup.curriculum.total_steps = total_steps;
+  setup.fixed_weights = options.reward_weights;
+  setup.rank_credit = options.rank_credit;
+  setup.prompt = model.card.prompt;
+  const auto around = static_cast<int64_t>(grpo.format.close.size() + grpo.format.finish.size());
+  setup.reward.max_length = options.length_limit > 0
+                                ? options.length_limit
+                                : std::max<int64_t>(4, grpo.format.max_reasoning_tokens + around);
+  setup.reward.length_buffer = std::max<int64_t>(1, setup.reward.max_length / 4);
+  if (recommender != nullptr && setup.reward.crm == CrmReward::kCalibrated) {
+    setup.reward.crm_temperature = calibrate_recommender(*recommender, workspace, kCalibrationRows);
+    log_info("reinforce: recommender temperature {:.4g} (calibrated on validation rows)",
+             setup.reward.crm_temperature);
+  }
+  return setup;
+}
+
+// Rolls out and scores some prompts with the first step's weights; prints what the reward says.
+void print_rewards(const GrpoObjective& objective, const ReinforceOptions& options,
+                   const Tokenizer& tokenizer) {
+  const auto rows = spread_rows(objective.num_rows(), options.check_rewards);
+  const GrpoObjective::Batch batch = objective.roll_out(rows, 0, options.trainer.seed);
+  std::map<std::string, double> sums;
+  double valid = 0, reward = 0;
+  for (size_t i = 0; i < batch.scored.size(); ++i) {
+    for (const auto& [name, value] : batch.scored[i].parts) sums[name] += value;
+    valid += batch.scored[i].invalid.empty();
+    reward += batch.rewards[i];
+  }
+  const auto count = static_cast<double>(batch.scored.size());
+  fmt::print("{} prompts, {} completions, valid {:.3f}\n", rows.size(), batch.scored.size(),
+             valid / count);
+  fmt::print("  {:<20} {:8.4f}\n", "reward", reward / count);
+  for (const auto& [name, value] : sums) fmt::print("  {:<20} {:8.4f}\n", name, value / count);
+  fmt::print("  {:<20} {:8.4f}\n", "zero-variance share",
+             zero_variance_share(batch.rewards, options.grpo.num_generations));
+  for (size_t i = 0; i < std::min<size_t>(4, batch.scored.size()); ++i)
+    fmt::print("\n[{}] reward {:.4f}\n{}\n", batch.rollouts[i].id, batch.rewards[i],
+               tokenizer.decode(batch.completions[i].ids));
+}
+
+int64_t planned_steps(const TrainerOptions& trainer, int64_t num_rows) {
+  if (trainer.max_steps > 0) return trainer.max_steps;
+  return static_cast<int64_t>(std::ceil(
+      trainer.num_train_epochs * static_cast<double>(steps_per_epoch(num_rows, trainer))));
+}
+
+}  // namespace
+
+TrainingResult reinforce(const ReinforceOptions& options) {
+  const Workspace workspace = open_workspace(options.data);
+  const CandidateSet set = workspace_candidates(workspace, "train");
+  LoadedModel model = load_model_folder(options.model, workspace.hash);
+  CHECK(!model.card.catalogue_hash.empty(), kModel,
+        "{}: not trained on this data set\nhint: etrlrec distill first", options.model);
+  const AnswerEncoding encoding =
+      encode_answers(*model.tokenizer, set.options.count, model.card.prompt.reasoning);
+  std::vector<GrpoRow> rows = make_rows(options, workspace, set, model, encoding);
+  log_info("reinforce: {} prompts", rows.size());
+
+  std::unique_ptr<Recommender> recommender;
+  if (!options.recommender.empty()) {
+    recommender = load_recommender(options.recommender);
+    CHECK(recommender->num_items() == workspace.dataset.catalogue.num_items(), kModel,
+          "{}: trained on {} items, the data set has {}", options.recommender,
+          recommender->num_items(), workspace.dataset.catalogue.num_items());
+  }
+  ClaimWeights claim_weights;
+  if (!options.reasoning.empty())
+    claim_weights = read_claim_weights(fs::path(options.reasoning) / "claim_weights.json");
+
+  const GrpoOptions grpo = grpo_options(options, model, encoding);
+  const auto num_rows = static_cast<int64_t>(rows.size());
+  const RecommendationReward reward(
+      reward_setup(options, model, grpo, recommender.get(), workspace,
+                   planned_steps(options.trainer, num_rows)),
+      workspace, set, recommender.get(), claim_weights, *model.tokenizer);
+
+  // The reference is the distilled model: the same weights with the new adapter off, or a frozen copy.
+  std::unique_ptr<Llm> frozen;
+  Llm* reference = nullptr;
+  if (grpo.policy.beta > 0) {
+    if (options.lora.r == 0) frozen = load_llm(options.model);
+    reference = frozen ? frozen.get() : model.llm.get();
+  }
+  if (options.lora.r > 0) model.llm->attach_lora(options.lora, options.trainer.seed);
+  GrpoObjective objective(*model.llm, reference, std::move(rows), grpo, std::cref(reward),
+                          SampleWriter(options, workspace, *model.tokenizer));
+  if (options.check_rewards > 0) {
+    print_rewards(objective, options, *model.tokenizer);
+    return {};
+  }
+
+  ModelCard card = model.card;
+  card.stage = "reinforce";
+  card.parent = options.model;
+  TrainerOptions trainer = options.trainer;
+  if (trainer.label == TrainerOptions{}.label) trainer.label = card.stage;
+  const TrainingResult result =
+      train(objective, trainer, options.out,
+            validation(workspace, model, card, options.eval_rows, trainer.seed));
+  finish_model_folder(*model.llm, options.lora, options.model, card, options.out);
+  return result;
+}
+
+namespace {
+
+void add_reward_options(CLI::App& command, ReinforceOptions& options, std::string& mode,
+                        std::string& crm) {
+  const std::string group = "Reward";
+  command.add_option("--reward-mode", mode, "verified: format gate and dominance of the label")
+      ->check(CLI::IsMember({"faithful", "verified"}))
+      ->capture_default_str()
+      ->group(group);
+  command.add_option("--crm-reward", crm, "the recommender's term; default by the mode")
+      ->check(CLI::IsMember({"faithful", "calibrated", "percentile"}))
+      ->group(group);
+  command
+      .add_option("--reward-weights", options.reward_weights,
+                  "reasoning,recommender,label instead of a curriculum")
+      ->delimiter(',')
+      ->expected(3)
+      ->group(group);
+  command.add_option("--curriculum", options.curriculum.name, "weights by optimiser step")
+      ->check(CLI::IsMember({"C0", "C1", "C2", "C3", "C4"}))
+      ->capture_default_str()
+      ->group(group);
+  command.add_option("--curriculum-step", options.curriculum.switch_step, "C0, C2: first switch")
+      ->capture_default_str()
+      ->group(group);
+  command.add_option("--gate", options.reward.gate, "dominance of right answers")
+      ->check(CLI::IsMember({"on", "off", "reasoning-only"}))
+      ->capture_default_str()
+      ->group(group);
+  command.add_option("--eta", options.reward.eta, "partial credit of a near miss")
+      ->check(CLI::Range(0.0, 0.99))
+      ->capture_default_str()
+      ->group(group);
+  command.add_flag("--rank-credit,!--no-rank-credit", options.rank_credit,
+                   "misses are credited by the target's rank, too")
+      ->group(group);
+  command.add_option("--length-limit", options.length_limit,
+                     "tokens of a completion with the full length penalty, 0: its budget")
+      ->capture_default_str()
+      ->group(group);
+  command.add_option("--check-rewards", options.check_rewards,
+                     "only roll out and score that many prompts")
+      ->group(group);
+}
+
+void add_policy_options(CLI::App& command, GrpoOptions& options) {
+  const std::string group = "Policy";
+  const auto add = [&](const char* names, auto& value, const char* text) {
+    return command.add_option(names, value, text)->capture_default_str()->group(group);
+  };
+  add("--num-generations,--group-size", options.num_generations, "completions per prompt");
+  add("--temperature", options.temperature, "of the rollouts");
+  add("--top-p", options.top_p, "of the rollouts");
+  add("--beta,--kl-coef", options.policy.beta, "weight of the divergence from the distilled model");
+  add("--kl-estimator", options.policy.kl_estimator, "differentiated as a loss")
+      ->check(CLI::IsMember({"k2", "k3"}));
+  add("--epsilon,--clip-eps", options.policy.epsilon, "clipping of the ratio, below");
+  add("--epsilon-high", options.policy.epsilon_high, "clipping of the ratio, above");
+  add("--loss-type", options.policy.loss_type, "how tokens are averaged")
+      ->check(CLI::IsMember({"grpo", "dapo", "bnpo", "dr_grpo", "sum"}));
+  add("--importance-sampling-level", options.policy.importance_sampling_level, "of the ratio")
+      ->check(CLI::IsMember({"token", "sequence"}));
+  add("--advantage", options.advantage, "normalisation of rewards in a group")
+      ->check(CLI::IsMember({"group", "batch", "mean", "rloo"}));
+  add("--std-floor", options.std_floor, "least standard deviation of group and batch");
+  command.add_flag("--rb,!--no-rb", options.rb, "exact expectation over the answers")->group(group);
+  add("--lambda-ce", options.lambda_ce, "with --rb: weight of the target's log-likelihood");
+  add("--pass-at-k", options.pass_at_k, "without --rb: pass@k bonus, 0: off");
+  command
+      .add_flag("--mask-truncated-completions", options.mask_truncated_completions,
+                "completions closed by force carry no loss")
+      ->group(group);
+}
+
+}  // namespace
+
+void add_reinforce(CLI::App& app, CommonOptions& common) {
+  CLI::App* command = app.add_subcommand("reinforce", "GRPO with the composed reward");
+  command->alias("grpo")->alias("rl");
+  auto options = std::make_shared<ReinforceOptions>();
+  auto mode = std::make_shared<std::string>("verified"), crm = std::make_shared<std::string>();
+  command->add_option("-d,--data", options->data, "data set folder")
+      ->required()
+      ->check(CLI::ExistingDirectory);
+  command->add_option("-m,--model", options->model, "model folder of distill")
+      ->required()
+      ->check(CLI::ExistingDirectory);
+  command->add_option("--recommender", options->recommender,
+                      "folder of fit; without it the recommender's weight is 0");
+  command->add_option("--reasoning", options->reasoning,
+                      "folder of construct (claim weights); without it every claim weighs one bit");
+  command->add_option("-o,--out", options->out, "model folder to fill; an unfinished one is continued");
+  command->add_option("--sft-share", options->sft_share, "as given to distill")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
+  command->add_option("--limit", options->limit, "prompts, 0: all")->capture_default_str();
+  command->add_option("--eval-rows", options->eval_rows, "validation rows, 0: no validation")
+      ->capture_default_str();
+  command->add_option("--samples", options->samples, "completions kept of every logged step")
+      ->capture_default_str();
+  add_reward_options(*command, *options, *mode, *crm);
+  add_policy_options(*command, options->grpo);
+  add_training_options(*command, options->trainer);
+  add_lora_options(*command, options->lora);
+  command->callback([options, mode, crm, command, &common] {
+    const Stopwatch watch;
+    CHECK(options->check_rewards > 0 || !options->out.empty(), kUsage, "--out is required");
+    options->trainer.seed = common.seed;
+    options->reward.mode = reward_mode_from_name(*mode);
+    const bool faithful = options->reward.mode == RewardMode::kFaithful;
+    options->reward.crm =
+        crm_reward_from_name(!crm->empty() ? *crm : faithful ? "faithful" : "calibrated");
+    const TrainingResult result = reinforce(*options);
+    if (options->check_rewards > 0) return;
+    write_run_record(options->out, *command, common,
+                     {{"data", options->data}, {"model", options->model}}, watch.seconds());
+    report_training(result, options->trainer, options->out, common);
+  });
+}
+
+}  // namespace etrlrec

@@ -1,0 +1,145 @@
+// Candidate files: JSON Lines with string ids, so that they can be read by eye and by other programs.
+#include <unordered_map>
+
+#include "base/check.h"
+#include "base/io.h"
+#include "base/json.h"
+#include "data/candidates.h"
+
+namespace etrlrec {
+namespace {
+
+template <typename T>
+void append_bytes(std::string& out, const T& value) {
+  out.append(reinterpret_cast<const char*>(&value), sizeof(T));
+}
+
+std::unordered_map<std::string, int32_t> index_of(const std::vector<std::string>& ids) {
+  std::unordered_map<std::string, int32_t> index;
+  index.reserve(ids.size());
+  for (size_t i = 0; i < ids.size(); ++i) index.emplace(ids[i], static_cast<int32_t>(i));
+  return index;
+}
+
+int32_t find_id(const std::unordered_map<std::string, int32_t>& index, const std::string& id,
+                const char* what, const std::string& where) {
+  const auto found = index.find(id);
+  CHECK(found != index.end(), kInput, "{}: {} \"{}\" is not in the data set", where, what, id);
+  return found->second;
+}
+
+void read_header(const Json& value, const Dataset& dataset, const std::string& where,
+                 CandidateSet& set) {
+  CHECK(get<std::string>(value, "format", where) == "etrlrec-candidates" &&
+            get<int64_t>(value, "version", where) == 1,
+        kInput, "{}: expected format etrlrec-candidates, version 1", where);
+  const auto catalogue = get<std::string>(value, "catalogue", where);
+  CHECK(catalogue == catalogue_hash(dataset.catalogue), kInput,
+        "{}: the candidates were drawn from another catalogue\nhint: etrlrec prepare", where);
+  set.options.kind = candidate_kind(get<std::string>(value, "kind", where));
+  set.options.count = get<int32_t>(value, "count", where);
+  set.options.seed = get<uint64_t>(value, "seed", where);
+  set.protocol = get<std::string>(value, "protocol", where);
+  set.hash = get<std::string>(value, "hash", where);
+  CHECK(set.options.count >= 2, kInput, "{}: expected a count of at least 2, found {}", where,
+        set.options.count);
+}
+
+}  // namespace
+
+std::string candidate_hash(const CandidateSet& set) {
+  std::string bytes = fmt::format("{}\n{}\n{}\n{}\n", candidate_kind_name(set.options.kind),
+                                  set.options.count, set.options.seed, set.protocol);
+  for (const Row& row : set.rows) {
+    append_bytes(bytes, row.user);
+    append_bytes(bytes, row.position);
+  }
+  for (const int32_t item : set.items) append_bytes(bytes, item);
+  for (const int32_t slot : set.slots) append_bytes(bytes, slot);
+  return sha256_hex(bytes);
+}
+
+void save_candidates(const CandidateSet& set, const Dataset& dataset, const fs::path& path) {
+  const OrderedJson header = {{"format", "etrlrec-candidates"},
+                              {"version", 1},
+                              {"kind", candidate_kind_name(set.options.kind)},
+                              {"count", set.options.count},
+                              {"seed", set.options.seed},
+                              {"protocol", set.protocol},
+                              {"rows", set.rows.size()},
+                              {"hash", set.hash},
+                              {"catalogue", catalogue_hash(dataset.catalogue)}};
+  std::string text = header.dump() + "\n";
+  const auto count = static_cast<size_t>(set.options.count);
+  for (size_t r = 0; r < set.rows.size(); ++r) {
+    const Row& row = set.rows[r];
+    OrderedJson line = {{"user", dataset.user_ids[row.user]},
+                        {"position", row.position - dataset.user_offsets[row.user]},
+                        {"target", set.slots[r]}};
+    OrderedJson& items = line["candidates"] = OrderedJson::array();
+    for (size_t c = 0; c < count; ++c) {
+      items.push_back(dataset.catalogue.item_ids[set.items[r * count + c]]);
+    }
+    text += line.dump() + "\n";
+  }
+  write_file_atomic(path, text);
+}
+
+CandidateSet load_candidates(const fs::path& path, const Dataset& dataset) {
+  const auto users = index_of(dataset.user_ids);
+  const auto items = index_of(dataset.catalogue.item_ids);
+  CandidateSet set;
+  int64_t expected_rows = 0;
+  for_each_json_line(path, [&](const Json& value, int64_t number) {
+    const std::string where = fmt::format("{}:{}", path.string(), number);
+    if (number == 1) {
+      read_header(value, dataset, where, set);
+      expected_rows = get<int64_t>(value, "rows", where);
+      return;
+    }
+    Row row;
+    row.user = find_id(users, get<std::string>(value, "user", where), "user", where);
+    const auto position = get<int64_t>(value, "position", where);
+    const int64_t begin = dataset.user_offsets[row.user];
+    const int64_t length = dataset.user_offsets[row.user + 1] - begin;
+    CHECK(position >= 0 && position < length, kInput,
+          "{}: expected a position below {}, found {}", where, length, position);
+    row.position = begin + position;
+    const auto ids = get<std::vector<std::string>>(value, "candidates", where);
+    const auto slot = get<int32_t>(value, "target", where);
+    CHECK(static_cast<int64_t>(ids.size()) == set.options.count, kInput,
+          "{}: expected {} candidates, found {}", where, set.options.count, ids.size());
+    CHECK(slot >= 0 && slot < set.options.count, kInput,
+          "{}: expected a target slot below {}, found {}", where, set.options.count, slot);
+    for (const std::string& id : ids) set.items.push_back(find_id(items, id, "item", where));
+    CHECK(set.items[set.items.size() - ids.size() + slot] == dataset.items[row.position], kInput,
+          "{}: candidate {} is not the target of this row", where, slot + 1);
+    set.rows.push_back(row);
+    set.slots.push_back(slot);
+  });
+  CHECK(static_cast<int64_t>(set.rows.size()) == expected_rows && !set.hash.empty(), kInput,
+        "{}: expected {} rows, found {}", path.string(), expected_rows, set.rows.size());
+  const std::string found = candidate_hash(set);
+  CHECK(found == set.hash, kInput, "{}: expected hash {}, found {}", path.string(), set.hash,
+        found);
+  return set;
+}
+
+const char* candidate_kind_name(CandidateKind kind) {
+  switch (kind) {
+    case CandidateKind::kUniform: return "uniform";
+    case CandidateKind::kPopular: return "popular";
+    case CandidateKind::kMixedHard: return "hard";
+  }
+  return "";
+}
+
+CandidateKind candidate_kind(const std::string& name) {
+  for (const auto kind :
+       {CandidateKind::kUniform, CandidateKind::kPopular, CandidateKind::kMixedHard}) {
+    if (name == candidate_kind_name(kind)) return kind;
+  }
+  fail(ExitCode::kUsage, "unknown candidates \"{}\"; known: uniform, popular, hard", name);
+}
+
+}  // namespace etrlrec

@@ -1,0 +1,321 @@
+// Rows are visited by request time while a sweep over the log keeps popularity and liveness as of that time in a Fenwick
+// tree: a draw costs O(log N). Draws are by rejection; where few items are left, the exact remaining weights are listed.
+#include "data/candidates.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "base/check.h"
+#include "base/rng.h"
+
+namespace etrlrec {
+namespace {
+
+constexpr double kPopularityPower = 0.75;
+constexpr int32_t kTriesPerNegative = 20;
+
+// Weights by item with O(log N) update and draw.
+class WeightTree {
+ public:
+  explicit WeightTree(size_t size) : weights_(size), sums_(size + 1) {
+    while (2 * top_ <= size) top_ *= 2;
+  }
+  void set(size_t i, double weight) {
+    const double change = weight - weights_[i];
+    weights_[i] = weight;
+    total_ += change;
+    for (size_t k = i + 1; k < sums_.size(); k += k & (~k + 1)) sums_[k] += change;
+  }
+  double weight(size_t i) const { return weights_[i]; }
+  double total() const { return total_; }
+  // The item in whose interval of the cumulated weights `point` lies; size() where rounding leads past the end.
+  size_t find(double point) const {
+    size_t i = 0;
+    for (size_t step = top_; step > 0; step /= 2) {
+      if (i + step < sums_.size() && sums_[i + step] <= point) {
+        i += step;
+        point -= sums_[i];
+      }
+    }
+    return i;
+  }
+  size_t size() const { return weights_.size(); }
+
+ private:
+  std::vector<double> weights_, sums_;
+  double total_ = 0;
+  size_t top_ = 1;
+};
+
+// First position of each title in a user's sequence; "does the user know this title at position p" in O(log n).
+class UserPast {
+ public:
+  UserPast(const Dataset& dataset, const std::vector<int32_t>& canonical)
+      : offsets_(dataset.user_offsets), first_(dataset.items.size()) {
+    for (int64_t u = 0; u < dataset.num_users(); ++u) {
+      for (int64_t p = offsets_[u]; p < offsets_[u + 1]; ++p) {
+        first_[p] = {canonical[dataset.items[p]], p};
+      }
+      std::sort(first_.begin() + offsets_[u], first_.begin() + offsets_[u + 1]);
+    }
+  }
+  // True when an interaction of the user at or before `row.position` has this title.
+  bool knows(const Row& row, int32_t title) const {
+    const auto end = first_.begin() + offsets_[row.user + 1];
+    const auto found = std::lower_bound(first_.begin() + offsets_[row.user], end,
+                                        std::pair<int32_t, int64_t>(title, -1));
+    return found != end && found->first == title && found->second <= row.position;
+  }
+
+ private:
+  const std::vector<int64_t>& offsets_;
+  std::vector<std::pair<int32_t, int64_t>> first_;
+};
+
+// Items that may be drawn at a time, with their weights; time moves forward only.
+class Pool {
+ public:
+  Pool(const Dataset& dataset, const Split& split, CandidateKind kind)
+      : dataset_(dataset),
+        split_(split),
+        tree_(dataset.catalogue.item_ids.size()),
+        train_count_(tree_.size()) {
+    std::vector<int32_t> later_count(tree_.size());
+    for_each_event([&](int64_t p, bool train) {
+      ++(train ? train_count_ : later_count)[dataset_.items[p]];
+    });
+    for (size_t i = 0; i < tree_.size(); ++i) {
+      const bool cold = train_count_[i] == 0 && later_count[i] > 0;
+      if (cold || (kind == CandidateKind::kUniform && train_count_[i] > 0)) add(i, 1);
+    }
+    if (kind == CandidateKind::kUniform) return;
+    std::fill(train_count_.begin(), train_count_.end(), 0);
+    for_each_event([&](int64_t p, bool train) { events_.push_back({p, train}); });
+    std::stable_sort(events_.begin(), events_.end(), [&](const Event& a, const Event& b) {
+      return dataset_.times[a.position] < dataset_.times[b.position];
+    });
+  }
+
+  void advance_to(int64_t now) {
+    for (; next_ < events_.size() && dataset_.times[events_[next_].position] < now; ++next_) {
+      const int32_t item = dataset_.items[events_[next_].position];
+      train_count_[item] += events_[next_].train;
+      add(item, std::pow(std::max(train_count_[item], 1), kPopularityPower));
+    }
+  }
+
+  const WeightTree& tree() const { return tree_; }
+  int64_t num_alive() const { return num_alive_; }
+
+ private:
+  struct Event {
+    int64_t position;
+    bool train;
+  };
+  template <typename OnEvent>
+  void for_each_event(const OnEvent& on_event) const {
+    for (int64_t u = 0; u < dataset_.num_users(); ++u) {
+      for (int64_t p = dataset_.user_offsets[u]; p < dataset_.user_offsets[u + 1]; ++p) {
+        on_event(p, p < split_.train_end[u]);
+      }
+    }
+  }
+  void add(size_t item, double weight) {
+    num_alive_ += tree_.weight(item) == 0;
+    tree_.set(item, weight);
+  }
+
+  const Dataset& dataset_;
+  const Split& split_;
+  WeightTree tree_;
+  std::vector<int32_t> train_count_;
+  std::vector<Event> events_;
+  size_t next_ = 0;
+  int64_t num_alive_ = 0;
+};
+
+// Rows by request time, the order in which a Pool can serve them.
+std::vector<size_t> rows_by_time(const Dataset& dataset, std::span<const Row> rows) {
+  std::vector<size_t> order(rows.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) {
+    return dataset.times[rows[a].position] < dataset.times[rows[b].position];
+  });
+  return order;
+}
+
+// Draws the negatives of one row.
+class RowDraw {
+ public:
+  RowDraw(const Pool& pool, const UserPast& past, const std::vector<int32_t>& canonical,
+          const Row& row, Rng& rng)
+      : pool_(pool), past_(past), canonical_(canonical), row_(row), rng_(rng) {}
+
+  const std::vector<int32_t>& negatives() const { return negatives_; }
+
+  void take_from(const std::vector<int32_t>& top, size_t count) {
+    std::vector<int32_t> allowed = top;
+    std::erase_if(allowed, [&](int32_t item) { return past_.knows(row_, canonical_[item]); });
+    rng_.shuffle(allowed);
+    for (const int32_t item : allowed) {
+      if (negatives_.size() == count) return;
+      take(item);
+    }
+  }
+
+  // Fills up to `count`; fewer remain in negatives() only when there are no more.
+  void fill(size_t count) {
+    const WeightTree& tree = pool_.tree();
+    for (size_t tries = kTriesPerNegative * count; tries > 0 && negatives_.size() < count; --tries) {
+      const size_t item = tree.find(rng_.uniform() * tree.total());
+      if (item < tree.size() && tree.weight(item) > 0) take(static_cast<int32_t>(item));
+    }
+    if (negatives_.size() < count) fill_exactly(count);
+  }
+
+ private:
+  bool is_free(int32_t item) const {
+    const int32_t title = canonical_[item];
+    return !past_.knows(row_, title) &&
+           std::none_of(negatives_.begin(), negatives_.end(),
+                        [&](int32_t other) { return canonical_[other] == title; });
+  }
+  void take(int32_t item) {
+    if (is_free(item)) negatives_.push_back(item);
+  }
+  void fill_exactly(size_t count) {
+    const WeightTree& tree = pool_.tree();
+    std::vector<int32_t> items;
+    std::vector<double> weights;
+    for (size_t i = 0; i < tree.size(); ++i) {
+      if (tree.weight(i) > 0 && is_free(static_cast<int32_t>(i))) {
+        items.push_back(static_cast<int32_t>(i));
+        weights.push_back(tree.weight(i));
+      }
+    }
+    size_t left = items.size();
+    while (negatives_.size() < count && left > 0) {
+      const int32_t chosen = items[rng_.weighted(weights)];
+      negatives_.push_back(chosen);
+      for (size_t k = 0; k < items.size(); ++k) {
+        if (weights[k] == 0 || canonical_[items[k]] != canonical_[chosen]) continue;
+        weights[k] = 0;
+        --left;
+      }
+    }
+  }
+
+  const Pool& pool_;
+  const UserPast& past_;
+  const std::vector<int32_t>& canonical_;
+  const Row& row_;
+  Rng& rng_;
+  std::vector<int32_t> negatives_;
+};
+
+void check_rows(const Dataset& dataset, std::span<const Row> rows,
+                const CandidateOptions& options) {
+  CHECK(options.count >= 2, kUsage, "--num-candidates: expected at least 2, found {}",
+        options.count);
+  for (const Row& row : rows) {
+    CHECK(row.user >= 0 && row.user < dataset.num_users() &&
+              row.position >= dataset.user_offsets[row.user] &&
+              row.position < dataset.user_offsets[row.user + 1],
+          kInput, "candidates: row ({}, {}) lies outside the data set", row.user, row.position);
+  }
+}
+
+}  // namespace
+
+CandidateSet draw_candidates(const Dataset& dataset, const Split& split, std::span<const Row> rows,
+                             const CandidateOptions& options,
+                             std::span<const std::vector<int32_t>> recommender_top) {
+  check_rows(dataset, rows, options);
+  const bool hard = options.kind == CandidateKind::kMixedHard;
+  CHECK(!hard || recommender_top.size() == rows.size(), kInput,
+        "candidates: expected a recommender's top list for each of {} rows, found {}", rows.size(),
+        recommender_top.size());
+  const auto canonical = canonical_items(dataset.catalogue);
+  const UserPast past(dataset, canonical);
+  Pool pool(dataset, split, options.kind);
+  const auto count = static_cast<size_t>(options.count);
+  const std::string stream = std::string("candidates/") + candidate_kind_name(options.kind);
+
+  CandidateSet set;
+  set.options = options;
+  set.protocol = split.protocol;
+  set.rows.assign(rows.begin(), rows.end());
+  set.items.resize(rows.size() * count);
+  set.slots.resize(rows.size());
+  for (const size_t r : rows_by_time(dataset, rows)) {
+    const Row& row = rows[r];
+    pool.advance_to(dataset.times[row.position]);
+    Rng rng(options.seed, stream, static_cast<uint64_t>(row.position));
+    RowDraw draw(pool, past, canonical, row, rng);
+    if (hard) draw.take_from(recommender_top[r], (count - 1) / 2);
+    draw.fill(count - 1);
+    std::vector<int32_t> negatives = draw.negatives();
+    CHECK(negatives.size() == count - 1, kInput,
+          "candidates: expected {} possible negatives for interaction {} of user \"{}\", found "
+          "{}\nhint: --num-candidates {}",
+          count - 1, row.position - dataset.user_offsets[row.user], dataset.user_ids[row.user],
+          negatives.size(), negatives.size() + 1);
+    rng.shuffle(negatives);
+    const auto slot = static_cast<int32_t>(rng.below(count));
+    negatives.insert(negatives.begin() + slot, dataset.items[row.position]);
+    std::copy(negatives.begin(), negatives.end(),
+              set.items.begin() + static_cast<int64_t>(r * count));
+    set.slots[r] = slot;
+  }
+  set.hash = candidate_hash(set);
+  return set;
+}
+
+std::vector<int32_t> count_negatives(const Dataset& dataset, const Split& split,
+                                     std::span<const Row> rows, const CandidateOptions& options) {
+  check_rows(dataset, rows, options);
+  const auto canonical = canonical_items(dataset.catalogue);
+  const UserPast past(dataset, canonical);
+  Pool pool(dataset, split, options.kind);
+  int64_t shared_titles = 0;
+  for (size_t i = 0; i < canonical.size(); ++i) shared_titles += canonical[i] != int32_t(i);
+  std::vector<int32_t> counts(rows.size());
+  std::vector<size_t> marked(canonical.size(), SIZE_MAX);  // title -> row that counted it last
+  for (const size_t r : rows_by_time(dataset, rows)) {
+    const Row& row = rows[r];
+    pool.advance_to(dataset.times[row.position]);
+    const int64_t known = row.position - dataset.user_offsets[row.user] + 1;
+    if (pool.num_alive() - shared_titles - known >= options.count - 1) {
+      counts[r] = options.count - 1;
+      continue;
+    }
+    for (size_t i = 0; i < canonical.size() && counts[r] < options.count - 1; ++i) {
+      const int32_t title = canonical[i];
+      if (pool.tree().weight(i) == 0 || marked[title] == r || past.knows(row, title)) continue;
+      marked[title] = r;
+      ++counts[r];
+    }
+  }
+  return counts;
+}
+
+Request make_request(const Dataset& dataset, const CandidateSet& set, int64_t r,
+                     int32_t max_history) {
+  CHECK(r >= 0 && static_cast<size_t>(r) < set.rows.size(), kInput,
+        "candidates: expected a row below {}, found {}", set.rows.size(), r);
+  const Row& row = set.rows[r];
+  const int64_t begin =
+      std::max(dataset.user_offsets[row.user], row.position - std::max(max_history, 0));
+  Request request;
+  request.user = row.user;
+  request.history.assign(dataset.items.begin() + begin, dataset.items.begin() + row.position);
+  request.times.assign(dataset.times.begin() + begin, dataset.times.begin() + row.position);
+  request.now = dataset.times[row.position];
+  const int64_t count = set.options.count;
+  request.candidates.assign(set.items.begin() + r * count, set.items.begin() + (r + 1) * count);
+  request.target_slot = set.slots[r];
+  return request;
+}
+
+}  // namespace etrlrec

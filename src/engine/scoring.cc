@@ -1,0 +1,161 @@
+#include "engine/scoring.h"
+
+#include <algorithm>
+#include <map>
+
+#include "base/check.h"
+#include "nn/logprob.h"
+
+namespace etrlrec {
+namespace {
+
+// Tries of all rows, flattened. A node is a position whose next token is asked for; an edge leaves it with a token.
+struct Tries {
+  std::vector<int64_t> node_sources;            // [M] token of the forest whose hidden state the node reads
+  std::vector<int64_t> first_edges;             // [M]
+  std::vector<bool> is_root;                    // [M]
+  std::vector<int64_t> edge_nodes, edge_tokens; // [E]
+  std::vector<int64_t> path_edges, path_cells;  // [P] edge and (flattened) answer it belongs to
+  std::vector<int64_t> row_sizes;               // answers of each row
+  int64_t num_cells = 0;
+};
+
+// Children of one node by token, as edges; built breadth first so that siblings are neighbours in the forest.
+void add_trie(TokenForest& forest, int64_t segment, const Answers& answers, Tries& tries) {
+  struct Place {
+    int64_t segment;                            // of the forest
+    std::vector<size_t> answers;                // that pass through
+  };
+  std::vector<Place> level{{segment, {}}};
+  for (size_t k = 0; k < answers.size(); ++k) level[0].answers.push_back(k);
+  for (size_t depth = 0; !level.empty(); ++depth) {
+    std::vector<Place> next;
+    for (const Place& place : level) {
+      const auto node = static_cast<int64_t>(tries.node_sources.size());
+      tries.node_sources.push_back(forest.segments[static_cast<size_t>(place.segment)].end - 1);
+      tries.first_edges.push_back(static_cast<int64_t>(tries.edge_nodes.size()));
+      tries.is_root.push_back(depth == 0);
+      std::map<int64_t, std::vector<size_t>> children;
+      for (size_t k : place.answers) children[answers[k][depth]].push_back(k);
+      for (auto& [token, passing] : children) {
+        const auto edge = static_cast<int64_t>(tries.edge_nodes.size());
+        tries.edge_nodes.push_back(node);
+        tries.edge_tokens.push_back(token);
+        for (size_t k : passing) {
+          tries.path_edges.push_back(edge);
+          tries.path_cells.push_back(tries.num_cells + static_cast<int64_t>(k));
+        }
+        if (answers[passing[0]].size() > depth + 1)
+          next.push_back({forest.add(place.segment, std::span(&token, 1)), std::move(passing)});
+      }
+    }
+    level = std::move(next);
+  }
+  tries.row_sizes.push_back(static_cast<int64_t>(answers.size()));
+  tries.num_cells += static_cast<int64_t>(answers.size());
+}
+
+at::Tensor index_tensor(const std::vector<int64_t>& values, const at::Tensor& like) {
+  return at::tensor(values, at::kLong).to(like.device());
+}
+
+// log p(token | node) of every edge; edges of roots lack the normaliser, which cancels in the softmax over answers.
+at::Tensor edge_logprobs(const at::Tensor& node_hidden, const at::Tensor& head, const Tries& tries) {
+  std::vector<int64_t> tokens = tries.edge_tokens;
+  std::sort(tokens.begin(), tokens.end());
+  tokens.erase(std::unique(tokens.begin(), tokens.end()), tokens.end());
+  std::vector<int64_t> cells(tries.edge_tokens.size());
+  for (size_t e = 0; e < cells.size(); ++e)
+    cells[e] = tries.edge_nodes[e] * static_cast<int64_t>(tokens.size()) +
+               (std::lower_bound(tokens.begin(), tokens.end(), tries.edge_tokens[e]) - tokens.begin());
+  const at::Tensor rows = head.index_select(0, index_tensor(tokens, head));
+  const at::Tensor logits = at::mm(node_hidden, rows.t()).to(at::kFloat);               // [M, U]
+  at::Tensor edges = logits.reshape({-1}).index_select(0, index_tensor(cells, logits)); // [E]
+
+  std::vector<int64_t> inner, first, targets, slot(tries.node_sources.size(), 0);
+  for (size_t m = 0; m < tries.node_sources.size(); ++m) {
+    if (tries.is_root[m]) continue;
+    inner.push_back(static_cast<int64_t>(m));
+    first.push_back(tries.first_edges[m]);
+    targets.push_back(tries.edge_tokens[static_cast<size_t>(tries.first_edges[m])]);
+    slot[m] = static_cast<int64_t>(inner.size());
+  }
+  if (inner.empty()) return edges;
+  // One full normaliser per inner node: log p(first edge) - its logit.
+  const at::Tensor full = linear_logprob(node_hidden.index_select(0, index_tensor(inner, node_hidden)), head,
+                                         index_tensor(targets, head)).logprobs;
+  const at::Tensor shift = full - edges.index_select(0, index_tensor(first, edges));
+  std::vector<int64_t> edge_slots;
+  for (int64_t node : tries.edge_nodes) edge_slots.push_back(slot[static_cast<size_t>(node)]);
+  return edges + at::cat({at::zeros({1}, shift.options()), shift}).index_select(0, index_tensor(edge_slots, edges));
+}
+
+}  // namespace
+
+bool all_single_tokens(const Answers& answers) {
+  return std::all_of(answers.begin(), answers.end(), [](const auto& answer) { return answer.size() == 1; });
+}
+
+void check_answers(const Answers& answers, int64_t vocab_size) {
+  CHECK(!answers.empty(), kInput, "answers: expected at least one");
+  Answers sorted = answers;
+  std::sort(sorted.begin(), sorted.end());
+  for (size_t k = 0; k < sorted.size(); ++k) {
+    CHECK(!sorted[k].empty(), kInput, "answers: expected at least one token each, found an empty one");
+    for (int64_t id : sorted[k])
+      CHECK(id >= 0 && id < vocab_size, kInput, "answers: token id {} is not in the vocabulary of {}", id, vocab_size);
+    if (k == 0) continue;
+    const auto& shorter = sorted[k - 1];        // in sorted order a prefix stands right before what it begins
+    CHECK(shorter.size() > sorted[k].size() || !std::equal(shorter.begin(), shorter.end(), sorted[k].begin()), kInput,
+          "answers: one of {} tokens begins another one\nhint: append the token that ends an answer to all of them",
+          shorter.size());
+  }
+}
+
+std::vector<at::Tensor> score_answers(const Llm& model, TokenForest forest, std::span<const int64_t> segments,
+                                      std::span<const Answers> answers) {
+  CHECK(segments.size() == answers.size(), kInput, "answers: expected one list per row, found {} for {} rows",
+        answers.size(), segments.size());
+  if (segments.empty()) return {};
+  Tries tries;
+  for (size_t r = 0; r < segments.size(); ++r) {
+    if (r == 0 || answers[r] != answers[r - 1]) check_answers(answers[r], model.config().vocab_size);
+    add_trie(forest, segments[r], answers[r], tries);
+  }
+  const at::Tensor hidden = model.hidden_states(forest);                                // [T, C]
+  const at::Tensor node_hidden = hidden.index_select(0, index_tensor(tries.node_sources, hidden));
+  const at::Tensor edges = edge_logprobs(node_hidden, model.head_weight(), tries);      // [E]
+  const at::Tensor scores = at::zeros({tries.num_cells}, edges.options())
+                                .index_add(0, index_tensor(tries.path_cells, edges),
+                                           edges.index_select(0, index_tensor(tries.path_edges, edges)));
+  const int64_t size = tries.row_sizes[0];
+  if (std::all_of(tries.row_sizes.begin(), tries.row_sizes.end(), [&](int64_t n) { return n == size; }))
+    return scores.view({-1, size}).log_softmax(-1).unbind(0);
+  std::vector<at::Tensor> rows = scores.split_with_sizes(tries.row_sizes);
+  for (at::Tensor& row : rows) row = row.log_softmax(-1);
+  return rows;
+}
+
+std::vector<at::Tensor> answer_logprobs(const Llm& model, std::span<const std::vector<int64_t>> prefixes,
+                                        std::span<const Answers> answers, int64_t batch_tokens) {
+  CHECK(prefixes.size() == answers.size(), kInput, "answers: expected one list per prefix, found {} for {} prefixes",
+        answers.size(), prefixes.size());
+  std::vector<at::Tensor> out;
+  for (size_t begin = 0; begin < prefixes.size();) {
+    TokenForest forest;
+    std::vector<int64_t> segments;
+    size_t end = begin;
+    while (end < prefixes.size() &&
+           (at::GradMode::is_enabled() || end == begin ||
+            forest.num_tokens() + static_cast<int64_t>(prefixes[end].size()) <= batch_tokens)) {
+      CHECK(!prefixes[end].empty(), kInput, "prefix {}: expected at least one token", end);
+      segments.push_back(forest.add(-1, prefixes[end++]));
+    }
+    for (at::Tensor& row : score_answers(model, std::move(forest), segments, answers.subspan(begin, end - begin)))
+      out.push_back(std::move(row));
+    begin = end;
+  }
+  return out;
+}
+
+}  // namespace etrlrec

@@ -1,0 +1,262 @@
+// Pre-norm decoder: RMSNorm, rotary grouped-query attention, SwiGLU (Touvron et al. 2023; Qwen team 2024). The residual sum
+// and the norm behind it are one pass; queries, keys and values are one product.
+#include "models/decoder.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+
+#include "base/check.h"
+#include "models/kv_cache.h"
+#include "nn/attention_kernel.h"
+#include "nn/row_kernels.h"
+
+namespace etrlrec {
+namespace {
+
+using at::Tensor;
+
+std::string layer_prefix(int64_t layer) { return fmt::format("model.layers.{}.", layer); }
+
+class Decoder final : public Llm {
+ public:
+  explicit Decoder(const LlmConfig& config) : config_(config) {
+    for (const auto& group : parameter_groups(config)) {
+      std::vector<std::vector<int64_t>> shapes;
+      for (const auto& [name, shape] : group) shapes.push_back(shape);
+      std::vector<Tensor> tensors = allocate_packed(shapes);
+      for (size_t i = 0; i < group.size(); ++i) {
+        parameters_[group[i].first] = tensors[i].requires_grad_(true);
+      }
+    }
+  }
+
+  const LlmConfig& config() const override { return config_; }
+  ParameterMap& parameters() override { return parameters_; }
+  const ParameterMap& parameters() const override { return parameters_; }
+  Tensor hidden_states(const TokenForest& forest) const override { return forward(weights(), forest, {}); }
+  const Tensor& head_weight() const override {
+    return parameters_.at(config_.tie_word_embeddings ? "model.embed_tokens.weight" : "lm_head.weight");
+  }
+  void set_adapter_enabled(bool enabled) override { adapter_enabled_ = enabled; }
+  void attach_lora(const LoraConfig& config, uint64_t seed) override {
+    ::etrlrec::attach_lora(parameters_, config, seed);
+    lora_ = config;
+  }
+  void load_lora(const std::filesystem::path& folder) override {
+    lora_ = ::etrlrec::load_lora(parameters_, folder);
+  }
+  void merge_lora() override {
+    ::etrlrec::merge_lora(parameters_, lora_);
+    lora_ = {};
+  }
+  const LoraConfig& lora() const override { return lora_; }
+
+  std::unique_ptr<KvCache> prefill(const TokenForest& prompts, std::span<const int64_t> root_of_row,
+                                   int64_t capacity, Tensor& last_hidden) const override;
+  Tensor decode(KvCache& cache, std::span<const int64_t> ids) const override;
+
+ private:
+  using OnQkv = std::function<void(int64_t layer, const Tensor& qkv)>;
+
+  DecoderWeights weights() const {
+    return DecoderWeights(parameters_, config_, adapter_enabled_ ? lora_.scale() : 0);
+  }
+  Tensor forward(const DecoderWeights& weights, const TokenForest& forest, const OnQkv& on_qkv) const;
+  void decode_rows(DecoderCache& cache, int64_t begin, int64_t end) const;
+  const RotaryTable& rotary(int64_t positions) const;
+  void check_ids(std::span<const int64_t> ids) const;
+
+  LlmConfig config_;
+  ParameterMap parameters_;
+  LoraConfig lora_;
+  bool adapter_enabled_ = true;
+  mutable RotaryTable rotary_;
+};
+
+void Decoder::check_ids(std::span<const int64_t> ids) const {
+  for (int64_t id : ids) {
+    CHECK(id >= 0 && id < config_.vocab_size, kInput, "language model: expected token ids in [0, {}), found {}",
+          config_.vocab_size, id);
+  }
+}
+
+const RotaryTable& Decoder::rotary(int64_t positions) const {
+  if (!rotary_.cos.defined() || rotary_.cos.size(0) < positions) {
+    const int64_t size = static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(positions)));
+    rotary_ = rotary_table(std::max<int64_t>(size, 256), config_.head_dim(), config_.rope_theta);
+  }
+  return rotary_;
+}
+
+Tensor Decoder::forward(const DecoderWeights& weights, const TokenForest& forest,
+                        const OnQkv& on_qkv) const {
+  CHECK(forest.num_tokens() > 0, kInput, "language model: expected at least one token");
+  check_ids(forest.ids);
+  const HeadShape shape{config_.num_attention_heads, config_.num_key_value_heads, config_.head_dim()};
+  const double scale = 1.0 / std::sqrt(static_cast<double>(shape.head_dim));
+  const double eps = config_.rms_norm_eps;
+  const auto plan = plan_forest(forest);
+  const RotaryTable& table =
+      rotary(*std::max_element(forest.positions.begin(), forest.positions.end()) + 1);
+  const Tensor ids = at::from_blob(const_cast<int64_t*>(forest.ids.data()), {forest.num_tokens()},
+                                   at::kLong).clone();
+  Tensor x = at::embedding(weights.embed_tokens, ids);   // [T, C]
+  Tensor normed, delta;
+  for (size_t l = 0; l < weights.layers.size(); ++l) {
+    const DecoderLayer& layer = weights.layers[l];
+    if (l == 0) {
+      normed = rms_norm(x, layer.input_layernorm, eps);
+    } else {
+      std::tie(x, normed) = add_rms_norm(x, delta, layer.input_layernorm, eps);
+    }
+    const Tensor qkv = linear(normed, layer.qkv);   // [T, (H + 2 H_kv) D]
+    if (on_qkv) on_qkv(static_cast<int64_t>(l), qkv);
+    delta = linear(rotary_attention(qkv, plan, shape, table, scale), layer.o_proj);
+    std::tie(x, normed) = add_rms_norm(x, delta, layer.post_attention_layernorm, eps);
+    delta = linear(swiglu(linear(normed, layer.gate_up)), layer.down_proj);
+  }
+  return add_rms_norm(x, delta, weights.norm, eps).second;
+}
+
+std::unique_ptr<KvCache> Decoder::prefill(const TokenForest& prompts,
+                                          std::span<const int64_t> root_of_row, int64_t capacity,
+                                          Tensor& last_hidden) const {
+  const at::NoGradGuard no_grad;
+  CHECK(capacity >= 0, kUsage, "prefill: expected a capacity of at least 0, found {}", capacity);
+  CHECK(prompts.num_tokens() > 0, kInput, "prefill: expected at least one prompt");
+  const int64_t longest = *std::max_element(prompts.positions.begin(), prompts.positions.end()) + 1;
+  auto cache = std::make_unique<DecoderCache>(config_, weights(), rotary(longest + capacity), prompts,
+                                              root_of_row, capacity);
+  const Tensor hidden = forward(cache->weights(), prompts, [&](int64_t layer, const Tensor& qkv) {
+    cache->store_prompts(layer, qkv);
+  });
+  std::vector<int64_t> last;
+  for (const Segment& segment : prompts.segments) last.push_back(segment.end - 1);
+  last_hidden = hidden.index_select(0, at::tensor(last, at::kLong));
+  return cache;
+}
+
+// One layer after the other for ordered rows [begin, end); products and attention use the threads that are free.
+void Decoder::decode_rows(DecoderCache& cache, int64_t begin, int64_t end) const {
+  const at::NoGradGuard no_grad;
+  DecoderCache::Buffers& b = cache.buffers();
+  const auto mine = [&](const Tensor& t) { return t.narrow(0, begin, end - begin); };
+  const Tensor normed = mine(b.normed), qkv = mine(b.qkv), attended = mine(b.attended),
+               delta = mine(b.delta), gate_up = mine(b.gate_up), activated = mine(b.activated);
+  RmsNormRows norm;
+  norm.x = norm.sum = b.x.data_ptr<float>();
+  norm.out = b.normed.data_ptr<float>();
+  norm.inverse_rms = b.inverse_rms.data_ptr<float>();
+  norm.columns = config_.hidden_size;
+  norm.eps = static_cast<float>(config_.rms_norm_eps);
+  const float* residual = b.delta.data_ptr<float>();
+  const auto normalise = [&](const Tensor& weight) {
+    norm.weight = weight.const_data_ptr<float>();
+    rms_norm_rows(norm, begin, end);
+    norm.delta = residual;   // every later norm adds the block's output first
+  };
+  const DecoderWeights& weights = cache.weights();
+  for (size_t l = 0; l < weights.layers.size(); ++l) {
+    const DecoderLayer& layer = weights.layers[l];
+    normalise(layer.input_layernorm);
+    linear_out(qkv, normed, layer.qkv);
+    cache.attend_rows(static_cast<int64_t>(l), begin, end, b.qkv, b.attended);
+    linear_out(delta, attended, layer.o_proj);
+    normalise(layer.post_attention_layernorm);
+    linear_out(gate_up, normed, layer.gate_up);
+    swiglu_rows(b.gate_up.const_data_ptr<float>(), b.activated.data_ptr<float>(),
+                config_.intermediate_size, begin, end);
+    linear_out(delta, activated, layer.down_proj);
+  }
+  normalise(weights.norm);
+}
+
+Tensor Decoder::decode(KvCache& base, std::span<const int64_t> ids) const {
+  const at::NoGradGuard no_grad;
+  auto& cache = dynamic_cast<DecoderCache&>(base);
+  const int64_t rows = cache.num_rows(), columns = config_.hidden_size;
+  CHECK(static_cast<int64_t>(ids.size()) == rows, kUsage, "decode: expected {} tokens, found {}", rows,
+        ids.size());
+  check_ids(ids);
+  cache.check_room();
+  Tensor out = at::empty({rows, columns}, at::kFloat);
+  if (rows == 0) return out;
+  const float* table = cache.weights().embed_tokens.const_data_ptr<float>();
+  float* x = cache.buffers().x.data_ptr<float>();
+  for (int64_t i = 0; i < rows; ++i) {
+    const float* from = table + ids[cache.order()[i]] * columns;
+    std::copy(from, from + columns, x + i * columns);
+  }
+  constexpr int64_t kRowsPerWorker = 16;   // with fewer the weights are read too often for too little work
+  const int64_t threads = at::get_num_threads();
+  if (rows >= kRowsPerWorker * threads && !at::in_parallel_region()) {
+    at::parallel_for(0, threads, 1, [&](int64_t first, int64_t last) {
+      for (int64_t w = first; w < last; ++w) {
+        decode_rows(cache, rows * w / threads, rows * (w + 1) / threads);
+      }
+    });
+  } else {
+    decode_rows(cache, 0, rows);
+  }
+  cache.advance();
+  const float* normed = cache.buffers().normed.const_data_ptr<float>();
+  float* to = out.data_ptr<float>();
+  for (int64_t i = 0; i < rows; ++i) {
+    std::copy(normed + i * columns, normed + (i + 1) * columns, to + cache.order()[i] * columns);
+  }
+  return out;
+}
+
+}  // namespace
+
+DecoderWeights::DecoderWeights(const ParameterMap& parameters, const LlmConfig& config, double lora_scale)
+    : embed_tokens(parameters.at("model.embed_tokens.weight")), norm(parameters.at("model.norm.weight")) {
+  for (int64_t l = 0; l < config.num_hidden_layers; ++l) {
+    const std::string prefix = layer_prefix(l);
+    const auto part = [&](const std::string& name) {
+      return linear_part(parameters, prefix + name, lora_scale);
+    };
+    DecoderLayer layer;
+    layer.input_layernorm = parameters.at(prefix + "input_layernorm.weight");
+    layer.post_attention_layernorm = parameters.at(prefix + "post_attention_layernorm.weight");
+    layer.qkv = {part("self_attn.q_proj"), part("self_attn.k_proj"), part("self_attn.v_proj")};
+    layer.o_proj = {part("self_attn.o_proj")};
+    layer.gate_up = {part("mlp.gate_proj"), part("mlp.up_proj")};
+    layer.down_proj = {part("mlp.down_proj")};
+    layers.push_back(std::move(layer));
+  }
+}
+
+std::vector<std::vector<std::pair<std::string, std::vector<int64_t>>>> parameter_groups(
+    const LlmConfig& config) {
+  const int64_t hidden = config.hidden_size, inner = config.intermediate_size;
+  const int64_t kv = config.num_key_value_heads * config.head_dim();
+  std::vector<std::vector<std::pair<std::string, std::vector<int64_t>>>> groups;
+  groups.push_back({{"model.embed_tokens.weight", {config.vocab_size, hidden}}});
+  for (int64_t l = 0; l < config.num_hidden_layers; ++l) {
+    const std::string p = layer_prefix(l), attention = p + "self_attn.", mlp = p + "mlp.";
+    groups.push_back({{p + "input_layernorm.weight", {hidden}}});
+    groups.push_back({{attention + "q_proj.weight", {hidden, hidden}},
+                      {attention + "k_proj.weight", {kv, hidden}},
+                      {attention + "v_proj.weight", {kv, hidden}}});
+    if (config.model_type == "qwen2") {
+      groups.push_back({{attention + "q_proj.bias", {hidden}},
+                        {attention + "k_proj.bias", {kv}},
+                        {attention + "v_proj.bias", {kv}}});
+    }
+    groups.push_back({{attention + "o_proj.weight", {hidden, hidden}}});
+    groups.push_back({{p + "post_attention_layernorm.weight", {hidden}}});
+    groups.push_back({{mlp + "gate_proj.weight", {inner, hidden}}, {mlp + "up_proj.weight", {inner, hidden}}});
+    groups.push_back({{mlp + "down_proj.weight", {hidden, inner}}});
+  }
+  groups.push_back({{"model.norm.weight", {hidden}}});
+  if (!config.tie_word_embeddings) groups.push_back({{"lm_head.weight", {config.vocab_size, hidden}}});
+  return groups;
+}
+
+std::unique_ptr<Llm> make_decoder(const LlmConfig& config) { return std::make_unique<Decoder>(config); }
+
+}  // namespace etrlrec

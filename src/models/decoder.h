@@ -1,0 +1,33 @@
+// Internal to models/: the decoder behind Llm, for model types "qwen2" (qkv bias) and "llama" (no bias).
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "models/llm.h"
+#include "nn/attention.h"
+#include "nn/layers.h"
+
+namespace etrlrec {
+
+struct DecoderLayer {
+  at::Tensor input_layernorm, post_attention_layernorm;
+  std::vector<LinearPart> qkv, o_proj, gate_up, down_proj;
+};
+
+// Handles to the parameters as the forward pass reads them; a lora_scale of 0 leaves adapters out.
+struct DecoderWeights {
+  DecoderWeights(const ParameterMap& parameters, const LlmConfig& config, double lora_scale);
+  at::Tensor embed_tokens, norm;
+  std::vector<DecoderLayer> layers;
+};
+
+// Names and shapes of all parameters of a configuration, groups that are read by one product together.
+std::vector<std::vector<std::pair<std::string, std::vector<int64_t>>>> parameter_groups(
+    const LlmConfig& config);
+
+// A decoder with uninitialised trainable parameters.
+std::unique_ptr<Llm> make_decoder(const LlmConfig& config);
+
+}  // namespace etrlrec

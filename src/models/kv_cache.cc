@@ -1,0 +1,194 @@
+#include "models/kv_cache.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "base/check.h"
+#include "nn/parallel.h"
+#include "nn/simd.h"
+
+namespace etrlrec {
+
+DecoderCache::DecoderCache(const LlmConfig& config, DecoderWeights weights, RotaryTable rotary,
+                           const TokenForest& prompts, std::span<const int64_t> root_of_row,
+                           int64_t capacity)
+    : shape_{config.num_attention_heads, config.num_key_value_heads, config.head_dim()},
+      weights_(std::move(weights)),
+      rotary_(std::move(rotary)),
+      width_(simd::padded(config.head_dim())),
+      capacity_(capacity),
+      slot_keys_(simd::padded(capacity)),
+      scale_(static_cast<float>(1.0 / std::sqrt(static_cast<double>(config.head_dim())))) {
+  int64_t packed = 0;
+  for (const Segment& segment : prompts.segments) {
+    CHECK(segment.parent < 0, kUsage, "prefill: expected prompts without children");
+    roots_.push_back({segment.begin, segment.end - segment.begin, packed});
+    packed += simd::padded(segment.end - segment.begin);
+  }
+  for (size_t r = 0; r < root_of_row.size(); ++r) {
+    CHECK(root_of_row[r] >= 0 && root_of_row[r] < static_cast<int64_t>(roots_.size()), kUsage,
+          "prefill: expected a prompt in [0, {}) for row {}, found {}", roots_.size(), r, root_of_row[r]);
+    rows_.push_back({static_cast<int64_t>(r), root_of_row[r], 0});
+  }
+  const int64_t heads = shape_.num_key_value_heads, rows = num_rows();
+  for (int64_t layer = 0; layer < config.num_hidden_layers; ++layer) {
+    root_keys_.push_back(at::empty({packed * heads * shape_.head_dim}, at::kFloat));
+    root_values_.push_back(at::empty({packed * heads * width_}, at::kFloat));
+    slot_keys_memory_.push_back(at::empty({rows * slot_keys_ * heads * shape_.head_dim}, at::kFloat));
+    slot_values_.push_back(at::empty({rows * slot_keys_ * heads * width_}, at::kFloat));
+  }
+  const auto buffer = [&](int64_t columns) { return at::empty({rows, columns}, at::kFloat); };
+  const int64_t hidden = config.hidden_size, inner = config.intermediate_size;
+  buffers_ = {buffer(hidden), buffer(hidden), buffer(shape_.packed_width()), buffer(hidden),
+              buffer(hidden), buffer(2 * inner), buffer(inner), buffer(hidden), buffer(1)};
+  sort_rows();
+}
+
+void DecoderCache::sort_rows() {
+  order_.resize(rows_.size());
+  std::iota(order_.begin(), order_.end(), 0);
+  std::stable_sort(order_.begin(), order_.end(),
+                   [&](int64_t a, int64_t b) { return rows_[a].root < rows_[b].root; });
+}
+
+void DecoderCache::keep_rows(std::span<const int64_t> rows) {
+  std::vector<Row> kept;
+  std::vector<bool> seen(rows_.size(), false);
+  for (int64_t r : rows) {
+    CHECK(r >= 0 && r < num_rows() && !seen[r], kUsage,
+          "keep_rows: expected different rows in [0, {}), found {}", num_rows(), r);
+    seen[r] = true;
+    kept.push_back(rows_[r]);
+  }
+  rows_ = std::move(kept);
+  sort_rows();
+}
+
+void DecoderCache::check_room() const {
+  for (const Row& row : rows_) {
+    CHECK(row.length < capacity_, kUsage, "decode: a row has reached the capacity of {} tokens",
+          capacity_);
+  }
+}
+
+void DecoderCache::advance() {
+  for (Row& row : rows_) ++row.length;
+}
+
+Rotation DecoderCache::rotation(int64_t position) const {
+  const int64_t offset = position * (shape_.head_dim / 2);
+  return {rotary_.cos.const_data_ptr<float>() + offset, rotary_.sin.const_data_ptr<float>() + offset};
+}
+
+KeySpan DecoderCache::root_span(int64_t layer, const Root& root, int64_t head) const {
+  const int64_t key = root.offset * shape_.num_key_value_heads + head * simd::padded(root.count);
+  KeySpan span;
+  span.count = root.count;
+  span.key_blocks = root_keys_[layer].const_data_ptr<float>() + key * shape_.head_dim;
+  span.value_rows = root_values_[layer].const_data_ptr<float>() + key * width_;
+  return span;
+}
+
+KeySpan DecoderCache::own_span(int64_t layer, const Row& row, int64_t head) const {
+  const int64_t key = (row.slot * shape_.num_key_value_heads + head) * slot_keys_;
+  KeySpan span;
+  span.count = row.length;
+  span.key_blocks = slot_keys_memory_[layer].const_data_ptr<float>() + key * shape_.head_dim;
+  span.value_rows = slot_values_[layer].const_data_ptr<float>() + key * width_;
+  return span;
+}
+
+void DecoderCache::store_prompts(int64_t layer, const at::Tensor& qkv) {
+  const int64_t dim = shape_.head_dim, heads = shape_.num_key_value_heads;
+  const float* data = qkv.const_data_ptr<float>();
+  parallel_tasks(static_cast<int64_t>(roots_.size()) * heads, [&](int64_t task) {
+    const Root& root = roots_[task / heads];
+    const int64_t head = task % heads;
+    const KeySpan span = root_span(layer, root, head);
+    float* key_blocks = const_cast<float*>(span.key_blocks);
+    float* value_rows = const_cast<float*>(span.value_rows);
+    std::vector<float> key(width_);
+    for (int64_t j = 0; j < root.count; ++j) {
+      const float* token = data + (root.begin + j) * shape_.packed_width() + shape_.num_heads * dim;
+      const float* value = token + (heads + head) * dim;
+      rotate(token + head * dim, key.data(), dim, rotation(j), 1.0f, false);
+      put_blocked(key_blocks, j, key.data(), dim);
+      std::copy(value, value + dim, value_rows + j * width_);
+      std::fill(value_rows + j * width_ + dim, value_rows + (j + 1) * width_, 0.0f);
+    }
+  });
+}
+
+void DecoderCache::append(int64_t layer, const Row& row, const float* qkv) {
+  const int64_t dim = shape_.head_dim, heads = shape_.num_key_value_heads;
+  const Rotation turn = rotation(roots_[row.root].count + row.length);
+  float key[512];
+  for (int64_t head = 0; head < heads; ++head) {
+    const KeySpan span = own_span(layer, row, head);
+    const float* value = qkv + (shape_.num_heads + heads + head) * dim;
+    rotate(qkv + (shape_.num_heads + head) * dim, key, dim, turn, 1.0f, false);
+    put_blocked(const_cast<float*>(span.key_blocks), row.length, key, dim);
+    float* to = const_cast<float*>(span.value_rows) + row.length * width_;
+    std::copy(value, value + dim, to);
+    std::fill(to + dim, to + width_, 0.0f);
+  }
+}
+
+void DecoderCache::attend_group(int64_t layer, const Group& group, int64_t head, const float* qkv,
+                                float* out) const {
+  const int64_t dim = shape_.head_dim, repeat = shape_.num_heads / shape_.num_key_value_heads;
+  const int64_t queries = (group.end - group.begin) * repeat;
+  thread_local std::vector<float> memory;
+  memory.resize(kTileRows * (2 * width_ + 2 + kKeyBlock));
+  float* query = memory.data();
+  float* output = query + kTileRows * width_;
+  float* maximum = output + kTileRows * width_;
+  float* sum = maximum + kTileRows;
+  float* scores = sum + kTileRows;
+  std::fill(output, output + queries * width_, 0.0f);
+  std::fill(maximum, maximum + queries, -1e30f);
+  std::fill(sum, sum + queries, 0.0f);
+  const Root& root = roots_[rows_[order_[group.begin]].root];
+  for (int64_t q = 0; q < queries; ++q) {
+    const int64_t i = group.begin + q / repeat;
+    const float* from = qkv + i * shape_.packed_width() + (head * repeat + q % repeat) * dim;
+    rotate(from, query + q * width_, dim, rotation(root.count + rows_[order_[i]].length), scale_, false);
+  }
+  attend({queries, dim, query}, root_span(layer, root, head), kAllKeys, {maximum, sum, output}, scores);
+  for (int64_t q = 0; q < queries; q += repeat) {
+    KeySpan own = own_span(layer, rows_[order_[group.begin + q / repeat]], head);
+    own.count += 1;   // the token just appended
+    attend({repeat, dim, query + q * width_}, own, kAllKeys,
+           {maximum + q, sum + q, output + q * width_}, scores);
+  }
+  for (int64_t q = 0; q < queries; ++q) {
+    float* to = out + (group.begin + q / repeat) * shape_.num_heads * dim +
+                (head * repeat + q % repeat) * dim;
+    const float inverse = 1.0f / sum[q];
+    for (int64_t d = 0; d < dim; ++d) to[d] = output[q * width_ + d] * inverse;
+  }
+}
+
+void DecoderCache::attend_rows(int64_t layer, int64_t begin, int64_t end, const at::Tensor& qkv,
+                               const at::Tensor& out) {
+  const float* from = qkv.const_data_ptr<float>();
+  float* to = out.data_ptr<float>();
+  const int64_t heads = shape_.num_key_value_heads;
+  const int64_t limit = std::max<int64_t>(kTileRows / (shape_.num_heads / heads), 1);
+  std::vector<Group> groups;
+  for (int64_t i = begin; i < end; ++i) {
+    append(layer, rows_[order_[i]], from + i * shape_.packed_width());
+    const bool joins = !groups.empty() && i - groups.back().begin < limit &&
+                       rows_[order_[i]].root == rows_[order_[groups.back().begin]].root;
+    if (!joins) groups.push_back({i, i});
+    groups.back().end = i + 1;
+  }
+  parallel_tasks(static_cast<int64_t>(groups.size()) * heads, [&](int64_t task) {
+    attend_group(layer, groups[task / heads], task % heads, from, to);
+  });
+}
+
+}  // namespace etrlrec

@@ -1,0 +1,68 @@
+#include "models/ranking.h"
+
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "nn/vectorize.h"
+
+namespace etrlrec {
+namespace {
+
+constexpr int64_t kTileScores = int64_t{1} << 22;  // at most 16 MiB of scores at a time
+constexpr int64_t kTileRows = 512;
+
+// Twice the number of higher scores plus the number of equal ones.
+ETRLREC_VECTORIZE
+int64_t count_above(const float* __restrict scores, int64_t size, float target) {
+  int64_t total = 0;
+  for (int64_t begin = 0; begin < size; begin += 1 << 20) {  // keeps the inner sums in 32 bits
+    const int64_t end = begin + (1 << 20) < size ? begin + (1 << 20) : size;
+    int32_t sum = 0;
+    for (int64_t i = begin; i < end; ++i) sum += (scores[i] > target) + (scores[i] >= target);
+    total += sum;
+  }
+  return total;
+}
+
+double rank_in(const float* scores, int64_t size, const RankingTask& task, bool mask_seen) {
+  const float target = scores[task.target];
+  int64_t doubled = count_above(scores, size, target) - 1;  // the target equals itself
+  if (mask_seen) {
+    std::vector<int32_t> seen(task.history.items.begin(), task.history.items.end());
+    std::sort(seen.begin(), seen.end());
+    seen.erase(std::unique(seen.begin(), seen.end()), seen.end());
+    for (const int32_t item : seen)
+      if (item != task.target) doubled -= (scores[item] > target) + (scores[item] >= target);
+  }
+  return 1 + static_cast<double>(doubled) / 2;
+}
+
+}  // namespace
+
+std::vector<double> full_ranks(const Recommender& model, std::span<const RankingTask> tasks,
+                               bool mask_seen, const std::function<void(int64_t done)>& on_progress) {
+  const int64_t items = model.num_items(), count = static_cast<int64_t>(tasks.size());
+  for (const RankingTask& task : tasks)
+    CHECK(task.target >= 0 && task.target < items, kInput, "ranking: target {} is not in [0, {})",
+          task.target, items);
+  const int64_t tile = std::clamp<int64_t>(kTileScores / items, 1, kTileRows);
+  std::vector<double> ranks(tasks.size());
+  std::vector<HistoryView> histories;
+  for (int64_t begin = 0; begin < count; begin += tile) {
+    const int64_t end = std::min(count, begin + tile);
+    histories.clear();
+    for (int64_t i = begin; i < end; ++i) histories.push_back(tasks[i].history);
+    const at::Tensor scores = model.score(histories).contiguous();  // [end - begin, N]
+    const float* data = scores.const_data_ptr<float>();
+    at::parallel_for(begin, end, 8, [&](int64_t first, int64_t last) {
+      for (int64_t i = first; i < last; ++i)
+        ranks[i] = rank_in(data + (i - begin) * items, items, tasks[i], mask_seen);
+    });
+    if (on_progress) on_progress(end);
+  }
+  return ranks;
+}
+
+}  // namespace etrlrec

@@ -1,0 +1,335 @@
+#include "nn/layers.h"
+
+#include <malloc.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <mutex>
+
+#include "base/check.h"
+#include "nn/row_kernels.h"
+
+namespace etrlrec {
+namespace {
+
+using at::Tensor;
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+constexpr int64_t kRowGrain = 64;
+
+// The tensors as one [sum of rows, ...] tensor: a view when they are adjacent in memory, a copy otherwise.
+Tensor joined(const std::vector<Tensor>& tensors) {
+  if (tensors.size() == 1) return tensors[0].detach();
+  int64_t rows = 0;
+  const char* next = static_cast<const char*>(tensors[0].data_ptr());
+  bool adjacent = true;
+  for (const Tensor& t : tensors) {
+    adjacent = adjacent && t.is_contiguous() && t.data_ptr() == next &&
+               t.storage().data() == tensors[0].storage().data();
+    next += t.nbytes();
+    rows += t.size(0);
+  }
+  if (!adjacent) {
+    const at::NoGradGuard no_grad;
+    return at::cat(tensors, 0);
+  }
+  std::vector<int64_t> sizes = tensors[0].sizes().vec();
+  sizes[0] = rows;
+  return tensors[0].detach().as_strided(sizes, tensors[0].strides());
+}
+
+Tensor joined_weight(const std::vector<LinearPart>& parts) {
+  std::vector<Tensor> tensors;
+  for (const LinearPart& part : parts) tensors.push_back(part.weight);
+  return joined(tensors);
+}
+
+Tensor joined_bias(const std::vector<LinearPart>& parts) {
+  std::vector<Tensor> tensors;
+  for (const LinearPart& part : parts) {
+    if (part.bias.defined()) tensors.push_back(part.bias);
+  }
+  if (tensors.empty()) return {};
+  if (tensors.size() == parts.size()) return joined(tensors);
+  tensors.clear();
+  for (const LinearPart& part : parts) {
+    tensors.push_back(part.bias.defined() ? part.bias.detach()
+                                          : at::zeros({part.weight.size(0)}, part.weight.options()));
+  }
+  return at::cat(tensors, 0);
+}
+
+// Parts as a flat tensor list for autograd, and back.
+constexpr int64_t kHasBias = 1, kHasAdapter = 2;
+
+std::vector<Tensor> flatten(const std::vector<LinearPart>& parts, std::vector<int64_t>& flags,
+                            std::vector<double>& scales) {
+  std::vector<Tensor> out;
+  for (const LinearPart& part : parts) {
+    const bool adapter = part.lora_A.defined();
+    flags.push_back((part.bias.defined() ? kHasBias : 0) | (adapter ? kHasAdapter : 0));
+    scales.push_back(part.lora_scale);
+    out.push_back(part.weight);
+    if (part.bias.defined()) out.push_back(part.bias);
+    if (adapter) out.insert(out.end(), {part.lora_A, part.lora_B});
+  }
+  return out;
+}
+
+std::vector<LinearPart> unflatten(const std::vector<Tensor>& tensors, const std::vector<int64_t>& flags,
+                                  const std::vector<double>& scales) {
+  std::vector<LinearPart> parts;
+  size_t next = 0;
+  for (size_t i = 0; i < flags.size(); ++i) {
+    LinearPart part;
+    part.weight = tensors[next++];
+    if (flags[i] & kHasBias) part.bias = tensors[next++];
+    if (flags[i] & kHasAdapter) {
+      part.lora_A = tensors[next++];
+      part.lora_B = tensors[next++];
+    }
+    part.lora_scale = scales[i];
+    parts.push_back(std::move(part));
+  }
+  return parts;
+}
+
+class PackedLinear : public torch::autograd::Function<PackedLinear> {
+ public:
+  static Tensor forward(AutogradContext* ctx, const Tensor& x, at::TensorList tensors,
+                        std::vector<int64_t> flags, std::vector<double> scales) {
+    const std::vector<LinearPart> parts = unflatten(tensors.vec(), flags, scales);
+    int64_t width = 0;
+    for (const LinearPart& part : parts) width += part.weight.size(0);
+    Tensor out = at::empty({x.size(0), width}, x.options());
+    linear_out(out, x, parts);
+    bool keep_input = false;   // only products with x need it: gradients of weights and adapters
+    for (const Tensor& t : tensors) keep_input = keep_input || t.requires_grad();
+    std::vector<Tensor> saved = tensors.vec();
+    saved.push_back(keep_input ? x : Tensor());
+    ctx->save_for_backward(saved);
+    ctx->saved_data["flags"] = flags;
+    ctx->saved_data["scales"] = scales;
+    return out;
+  }
+
+  static variable_list backward(AutogradContext* ctx, const variable_list& gradients) {
+    std::vector<Tensor> saved = ctx->get_saved_variables();
+    const Tensor x = saved.back();
+    saved.pop_back();
+    const std::vector<int64_t> flags = ctx->saved_data["flags"].toIntVector();
+    const auto parts = unflatten(saved, flags, ctx->saved_data["scales"].toDoubleVector());
+    const Tensor g = gradients[0].contiguous();
+    variable_list out(saved.size() + 3);
+    if (ctx->needs_input_grad(0)) out[0] = at::mm(g, joined_weight(parts));
+    Tensor weights, biases;
+    size_t index = 1;
+    int64_t column = 0;
+    for (const LinearPart& part : parts) {
+      const int64_t rows = part.weight.size(0);
+      if (ctx->needs_input_grad(index)) {
+        if (!weights.defined()) weights = at::mm(g.t(), x);
+        out[index] = weights.narrow(0, column, rows);
+      }
+      ++index;
+      if (part.bias.defined()) {
+        if (ctx->needs_input_grad(index)) {
+          if (!biases.defined()) biases = g.sum(0);
+          out[index] = biases.narrow(0, column, rows);
+        }
+        ++index;
+      }
+      if (part.lora_A.defined()) {
+        adapter_gradient(ctx, part, x, g.narrow(1, column, rows), index, out);
+        index += 2;
+      }
+      column += rows;
+    }
+    return out;
+  }
+
+ private:
+  static void adapter_gradient(AutogradContext* ctx, const LinearPart& part, const Tensor& x,
+                               const Tensor& g, size_t index, variable_list& out) {
+    const Tensor inner = at::mm(g, part.lora_B) * part.lora_scale;   // [T, rank]
+    if (ctx->needs_input_grad(index)) out[index] = at::mm(inner.t(), x);
+    if (ctx->needs_input_grad(index + 1)) {
+      out[index + 1] = at::mm(g.t(), at::mm(x, part.lora_A.t())) * part.lora_scale;
+    }
+    if (out[0].defined()) out[0].addmm_(inner, part.lora_A);
+  }
+};
+
+// {sum, out} of x and an optional delta
+class RmsNorm : public torch::autograd::Function<RmsNorm> {
+ public:
+  static variable_list forward(AutogradContext* ctx, const Tensor& x, const Tensor& delta,
+                               const Tensor& weight, double eps) {
+    const int64_t rows = x.size(0);
+    const Tensor sum = delta.defined() ? at::empty_like(x) : x;
+    Tensor out = at::empty_like(x), inverse_rms = at::empty({rows}, x.options());
+    RmsNormRows p;
+    p.x = x.const_data_ptr<float>();
+    p.weight = weight.const_data_ptr<float>();
+    if (delta.defined()) {
+      p.delta = delta.const_data_ptr<float>();
+      p.sum = sum.data_ptr<float>();
+    }
+    p.out = out.data_ptr<float>();
+    p.inverse_rms = inverse_rms.data_ptr<float>();
+    p.columns = x.size(1);
+    p.eps = static_cast<float>(eps);
+    at::parallel_for(0, rows, kRowGrain, [&](int64_t b, int64_t e) { rms_norm_rows(p, b, e); });
+    ctx->set_materialize_grads(false);
+    ctx->save_for_backward({sum, weight, inverse_rms});
+    ctx->saved_data["has_delta"] = delta.defined();
+    if (delta.defined()) return {sum, out};
+    return {out};
+  }
+
+  static variable_list backward(AutogradContext* ctx, const variable_list& gradients) {
+    const variable_list saved = ctx->get_saved_variables();
+    const bool has_delta = ctx->saved_data["has_delta"].toBool();
+    const Tensor& sum = saved[0];
+    const int64_t rows = sum.size(0), columns = sum.size(1);
+    Tensor out_gradient = gradients.back(), sum_gradient = has_delta ? gradients[0] : Tensor();
+    if (!out_gradient.defined()) return {sum_gradient, sum_gradient, Tensor(), Tensor()};
+    out_gradient = out_gradient.contiguous();
+    Tensor x_gradient = at::empty_like(sum);
+    const int64_t workers = std::min<int64_t>(at::get_num_threads(), (rows + kRowGrain - 1) / kRowGrain);
+    const bool wants_weight = ctx->needs_input_grad(2);
+    Tensor weight_gradients = at::zeros({workers, columns}, sum.options());
+    RmsNormGradientRows p;
+    p.sum = sum.const_data_ptr<float>();
+    p.weight = saved[1].const_data_ptr<float>();
+    p.inverse_rms = saved[2].const_data_ptr<float>();
+    p.out_gradient = out_gradient.const_data_ptr<float>();
+    if (sum_gradient.defined()) {
+      sum_gradient = sum_gradient.contiguous();
+      p.sum_gradient = sum_gradient.const_data_ptr<float>();
+    }
+    p.x_gradient = x_gradient.data_ptr<float>();
+    p.columns = columns;
+    float* partial = weight_gradients.data_ptr<float>();
+    at::parallel_for(0, workers, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t w = begin; w < end; ++w) {
+        RmsNormGradientRows mine = p;
+        mine.weight_gradient = wants_weight ? partial + w * columns : nullptr;
+        rms_norm_backward_rows(mine, rows * w / workers, rows * (w + 1) / workers);
+      }
+    });
+    const Tensor weight_gradient = wants_weight ? weight_gradients.sum(0) : Tensor();
+    return {x_gradient, has_delta ? x_gradient : Tensor(), weight_gradient, Tensor()};
+  }
+};
+
+class SwiGlu : public torch::autograd::Function<SwiGlu> {
+ public:
+  static Tensor forward(AutogradContext* ctx, const Tensor& gate_up) {
+    const int64_t columns = gate_up.size(1) / 2;
+    Tensor out = at::empty({gate_up.size(0), columns}, gate_up.options());
+    const float* from = gate_up.const_data_ptr<float>();
+    float* to = out.data_ptr<float>();
+    at::parallel_for(0, gate_up.size(0), kRowGrain,
+                     [&](int64_t b, int64_t e) { swiglu_rows(from, to, columns, b, e); });
+    ctx->save_for_backward({gate_up});
+    return out;
+  }
+
+  static variable_list backward(AutogradContext* ctx, const variable_list& gradients) {
+    const Tensor gate_up = ctx->get_saved_variables()[0], g = gradients[0].contiguous();
+    Tensor out = at::empty_like(gate_up);
+    const float* from = gate_up.const_data_ptr<float>();
+    const float* gradient = g.const_data_ptr<float>();
+    float* to = out.data_ptr<float>();
+    at::parallel_for(0, gate_up.size(0), kRowGrain, [&](int64_t b, int64_t e) {
+      swiglu_backward_rows(from, gradient, to, gate_up.size(1) / 2, b, e);
+    });
+    return {out};
+  }
+};
+
+}  // namespace
+
+void keep_freed_memory() {
+  static std::once_flag once;
+  std::call_once(once, [] {
+    mallopt(M_MMAP_MAX, 0);
+    mallopt(M_TRIM_THRESHOLD, 1 << 30);
+    mallopt(M_TOP_PAD, 64 << 20);
+  });
+}
+
+LinearPart linear_part(const ParameterMap& parameters, const std::string& module, double lora_scale) {
+  const auto find = [&](const std::string& suffix) {
+    const auto it = parameters.find(module + suffix);
+    return it == parameters.end() ? Tensor() : it->second;
+  };
+  LinearPart part;
+  part.weight = find(".weight");
+  CHECK(part.weight.defined(), kModel, "model: parameter \"{}.weight\" is missing", module);
+  part.bias = find(".bias");
+  if (lora_scale != 0) {
+    part.lora_A = find(".lora_A.weight");
+    part.lora_B = find(".lora_B.weight");
+    CHECK(part.lora_A.defined() == part.lora_B.defined(), kModel,
+          "model: adapter of \"{}\" has only one of lora_A and lora_B", module);
+    part.lora_scale = lora_scale;
+  }
+  return part;
+}
+
+void linear_out(Tensor out, const Tensor& x, const std::vector<LinearPart>& parts) {
+  const at::NoGradGuard no_grad;
+  const Tensor weight = joined_weight(parts), bias = joined_bias(parts);
+  if (bias.defined()) {
+    at::addmm_out(out, bias, x.detach(), weight.t());
+  } else {
+    at::mm_out(out, x.detach(), weight.t());
+  }
+  int64_t column = 0;
+  for (const LinearPart& part : parts) {
+    const int64_t rows = part.weight.size(0);
+    if (part.lora_A.defined()) {
+      Tensor slice = out.narrow(1, column, rows);
+      slice.addmm_(at::mm(x.detach(), part.lora_A.detach().t()), part.lora_B.detach().t(), 1,
+                   part.lora_scale);
+    }
+    column += rows;
+  }
+}
+
+Tensor linear(const Tensor& x, const std::vector<LinearPart>& parts) {
+  std::vector<int64_t> flags;
+  std::vector<double> scales;
+  const std::vector<Tensor> tensors = flatten(parts, flags, scales);
+  return PackedLinear::apply(x.contiguous(), at::TensorList(tensors), flags, scales);
+}
+
+std::vector<Tensor> allocate_packed(const std::vector<std::vector<int64_t>>& shapes) {
+  std::vector<int64_t> whole = shapes[0];
+  whole[0] = 0;
+  for (const auto& shape : shapes) whole[0] += shape[0];
+  const Tensor memory = at::empty(whole, at::kFloat);
+  std::vector<Tensor> out;
+  int64_t row = 0;
+  for (const auto& shape : shapes) {
+    out.push_back(memory.narrow(0, row, shape[0]).detach());
+    row += shape[0];
+  }
+  return out;
+}
+
+Tensor rms_norm(const Tensor& x, const Tensor& weight, double eps) {
+  return RmsNorm::apply(x.contiguous(), Tensor(), weight, eps)[0];
+}
+
+std::pair<Tensor, Tensor> add_rms_norm(const Tensor& x, const Tensor& delta, const Tensor& weight,
+                                       double eps) {
+  const variable_list out = RmsNorm::apply(x.contiguous(), delta.contiguous(), weight, eps);
+  return {out[0], out[1]};
+}
+
+Tensor swiglu(const Tensor& gate_up) { return SwiGlu::apply(gate_up.contiguous()); }
+
+}  // namespace etrlrec

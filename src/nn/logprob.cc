@@ -1,0 +1,221 @@
+// Rows are taken in chunks whose logits stay in cache. With a small head each worker owns whole chunks and a partial weight
+// gradient (summed in worker order); with a large one the workers share each product instead.
+#include "nn/logprob.h"
+
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <algorithm>
+#include <vector>
+
+#include "base/check.h"
+#include "nn/row_kernels.h"
+
+namespace etrlrec {
+namespace {
+
+using at::Tensor;
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+struct Chunking {
+  int64_t rows = 0, chunk = 0, workers = 1;
+  bool own_chunks = false;     // workers run chunks side by side
+};
+
+Chunking chunking_of(int64_t rows, int64_t columns, int64_t vocab) {
+  constexpr int64_t kCacheFloats = 1 << 18, kLargeFloats = 1 << 24, kPartialFloats = 1 << 24;
+  const int64_t threads = at::get_num_threads();
+  Chunking c;
+  c.rows = rows;
+  c.own_chunks = vocab * columns * threads <= kPartialFloats && !at::in_parallel_region();
+  c.chunk = c.own_chunks ? std::clamp<int64_t>(kCacheFloats / vocab, 32, 512)
+                         : std::clamp<int64_t>(kLargeFloats / vocab, 64, 1024);
+  c.chunk = std::max<int64_t>(std::min(c.chunk, rows), 1);
+  if (c.own_chunks) c.workers = std::clamp<int64_t>(rows / c.chunk, 1, threads);
+  return c;
+}
+
+// work(worker, first row, rows, logits buffer [chunk, V]) for every chunk.
+template <typename F>
+void for_each_chunk(const Chunking& c, int64_t vocab, const F& work) {
+  const auto run = [&](int64_t worker) {
+    const c10::InferenceMode no_autograd;
+    const int64_t begin = c.rows * worker / c.workers, end = c.rows * (worker + 1) / c.workers;
+    const Tensor logits = at::empty({std::min(c.chunk, end - begin), vocab}, at::kFloat);
+    for (int64_t row = begin; row < end; row += c.chunk) {
+      const int64_t count = std::min(c.chunk, end - row);
+      work(worker, row, count, logits.narrow(0, 0, count));
+    }
+  };
+  if (c.workers == 1) return run(0);
+  at::parallel_for(0, c.workers, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t worker = begin; worker < end; ++worker) run(worker);
+  });
+}
+
+void softmax_chunk(const Tensor& logits, float* logsumexp, float* entropy, const float* factor) {
+  const int64_t columns = logits.size(1);
+  float* x = logits.data_ptr<float>();
+  at::parallel_for(0, logits.size(0), 16, [&](int64_t b, int64_t e) {
+    softmax_rows({x + b * columns, e - b, columns, logsumexp + b,
+                  entropy == nullptr ? nullptr : entropy + b,
+                  factor == nullptr ? nullptr : factor + b});
+  });
+}
+
+// Adds chunk gradients: d hidden = P W, d weight += P^T hidden, with P the gradient of the logits.
+class GradientSums {
+ public:
+  GradientSums(const Tensor& hidden, const Tensor& weight, int64_t workers, bool want_hidden,
+               bool want_weight) {
+    if (want_hidden) hidden_ = at::empty_like(hidden);
+    if (want_weight) weight_ = at::zeros({workers, weight.size(0), weight.size(1)}, weight.options());
+  }
+  bool wanted() const { return hidden_.defined() || weight_.defined(); }
+  void add(int64_t worker, int64_t row, const Tensor& logits_gradient, const Tensor& hidden,
+           const Tensor& weight) const {
+    const int64_t count = logits_gradient.size(0);
+    if (hidden_.defined()) {
+      Tensor slice = hidden_.narrow(0, row, count);
+      at::mm_out(slice, logits_gradient, weight);
+    }
+    if (weight_.defined()) {
+      weight_.select(0, worker).addmm_(logits_gradient.t(), hidden.narrow(0, row, count));
+    }
+  }
+  const Tensor& hidden() const { return hidden_; }
+  Tensor weight() const {
+    if (!weight_.defined()) return {};
+    return weight_.size(0) == 1 ? weight_.select(0, 0) : weight_.sum(0);
+  }
+
+ private:
+  Tensor hidden_, weight_;
+};
+
+void check_inputs(const Tensor& hidden, const Tensor& weight, const Tensor& targets) {
+  CHECK(hidden.dim() == 2 && weight.dim() == 2 && hidden.size(1) == weight.size(1), kModel,
+        "log-probabilities: expected hidden [N, C] and weight [V, C], found {} and {} columns",
+        hidden.size(-1), weight.size(-1));
+  CHECK(targets.dim() == 1 && targets.size(0) == hidden.size(0) && targets.scalar_type() == at::kLong,
+        kModel, "log-probabilities: expected {} int64 targets, found {}", hidden.size(0),
+        targets.numel());
+  const int64_t* target = targets.const_data_ptr<int64_t>();
+  for (int64_t i = 0; i < targets.size(0); ++i) {
+    CHECK(target[i] >= 0 && target[i] < weight.size(0), kModel,
+          "log-probabilities: expected targets in [0, {}), found {}", weight.size(0), target[i]);
+  }
+}
+
+class LinearLogprob : public torch::autograd::Function<LinearLogprob> {
+ public:
+  static variable_list forward(AutogradContext* ctx, const Tensor& hidden, const Tensor& weight,
+                               const Tensor& targets, bool with_entropy) {
+    const int64_t rows = hidden.size(0), vocab = weight.size(0);
+    const Tensor h = hidden.detach(), w = weight.detach();
+    Tensor logprobs = at::empty({rows}, h.options());
+    Tensor entropy = with_entropy ? at::empty({rows}, h.options()) : Tensor();
+    float* out = logprobs.data_ptr<float>();
+    const int64_t* target = targets.const_data_ptr<int64_t>();
+    for_each_chunk(chunking_of(rows, h.size(1), vocab), vocab,
+                   [&](int64_t, int64_t row, int64_t count, Tensor logits) {
+      at::mm_out(logits, h.narrow(0, row, count), w.t());
+      const float* x = logits.const_data_ptr<float>();
+      std::vector<float> chosen(count);
+      for (int64_t i = 0; i < count; ++i) chosen[i] = x[i * vocab + target[row + i]];
+      softmax_chunk(logits, out + row, with_entropy ? entropy.data_ptr<float>() + row : nullptr,
+                    nullptr);
+      for (int64_t i = 0; i < count; ++i) out[row + i] = chosen[i] - out[row + i];
+    });
+    ctx->save_for_backward({hidden, weight, targets});
+    if (!with_entropy) return {logprobs};
+    ctx->mark_non_differentiable({entropy});
+    return {logprobs, entropy};
+  }
+
+  static variable_list backward(AutogradContext* ctx, const variable_list& gradients) {
+    const variable_list saved = ctx->get_saved_variables();
+    const Tensor h = saved[0].detach(), w = saved[1].detach();
+    const Tensor factor = -gradients[0].contiguous();
+    const int64_t rows = h.size(0), vocab = w.size(0);
+    const int64_t* target = saved[2].const_data_ptr<int64_t>();
+    const float* minus_gradient = factor.const_data_ptr<float>();
+    const Chunking c = chunking_of(rows, h.size(1), vocab);
+    const GradientSums sums(h, w, c.workers, ctx->needs_input_grad(0), ctx->needs_input_grad(1));
+    for_each_chunk(c, vocab, [&](int64_t worker, int64_t row, int64_t count, Tensor logits) {
+      at::mm_out(logits, h.narrow(0, row, count), w.t());
+      std::vector<float> logsumexp(count);
+      softmax_chunk(logits, logsumexp.data(), nullptr, minus_gradient + row);
+      float* x = logits.data_ptr<float>();
+      for (int64_t i = 0; i < count; ++i) x[i * vocab + target[row + i]] -= minus_gradient[row + i];
+      sums.add(worker, row, logits, h, w);
+    });
+    return {sums.hidden(), sums.weight(), Tensor(), Tensor()};
+  }
+};
+
+class LinearNll : public torch::autograd::Function<LinearNll> {
+ public:
+  static Tensor forward(AutogradContext* ctx, const Tensor& hidden, const Tensor& weight,
+                        const Tensor& targets, const Tensor& row_weights) {
+    const int64_t rows = hidden.size(0), vocab = weight.size(0);
+    const Tensor h = hidden.detach(), w = weight.detach();
+    const int64_t* target = targets.const_data_ptr<int64_t>();
+    const float* factor = row_weights.const_data_ptr<float>();
+    const Chunking c = chunking_of(rows, h.size(1), vocab);
+    const GradientSums sums(h, w, c.workers, hidden.requires_grad(), weight.requires_grad());
+    std::vector<double> loss(c.workers, 0.0);
+    for_each_chunk(c, vocab, [&](int64_t worker, int64_t row, int64_t count, Tensor logits) {
+      at::mm_out(logits, h.narrow(0, row, count), w.t());
+      float* x = logits.data_ptr<float>();
+      std::vector<float> chosen(count), logsumexp(count);
+      for (int64_t i = 0; i < count; ++i) chosen[i] = x[i * vocab + target[row + i]];
+      softmax_chunk(logits, logsumexp.data(), nullptr, factor + row);
+      for (int64_t i = 0; i < count; ++i) {
+        loss[worker] += static_cast<double>(factor[row + i]) * (logsumexp[i] - chosen[i]);
+        x[i * vocab + target[row + i]] -= factor[row + i];
+      }
+      if (sums.wanted()) sums.add(worker, row, logits, h, w);
+    });
+    ctx->save_for_backward({sums.hidden(), sums.weight()});
+    double total = 0;
+    for (double part : loss) total += part;
+    return at::full({}, total, h.options());
+  }
+
+  static variable_list backward(AutogradContext* ctx, const variable_list& gradients) {
+    const variable_list saved = ctx->get_saved_variables();
+    const float g = gradients[0].item<float>();
+    const auto scaled = [g](const Tensor& t) { return !t.defined() || g == 1.0f ? t : t * g; };
+    return {scaled(saved[0]), scaled(saved[1]), Tensor(), Tensor()};
+  }
+};
+
+}  // namespace
+
+LogprobOutput linear_logprob(const Tensor& hidden, const Tensor& weight, const Tensor& targets,
+                             bool with_entropy) {
+  check_inputs(hidden, weight, targets);
+  const variable_list out = LinearLogprob::apply(hidden.contiguous(), weight.contiguous(),
+                                                 targets.contiguous(), with_entropy);
+  return {out[0], with_entropy ? out[1] : Tensor()};
+}
+
+Tensor linear_nll(const Tensor& hidden, const Tensor& weight, const Tensor& targets,
+                  const Tensor& row_weights) {
+  check_inputs(hidden, weight, targets);
+  CHECK(row_weights.dim() == 1 && row_weights.size(0) == hidden.size(0), kModel,
+        "negative log-likelihood: expected {} row weights, found {}", hidden.size(0),
+        row_weights.numel());
+  return LinearNll::apply(hidden.contiguous(), weight.contiguous(), targets.contiguous(),
+                          row_weights.to(at::kFloat).contiguous());
+}
+
+Tensor masked_mean(const Tensor& values, const Tensor& mask) {
+  const Tensor weights = mask.to(values.scalar_type());
+  // A select, not a product: a masked value may be infinite.
+  const Tensor kept = at::where(weights != 0, values * weights, at::zeros_like(values));
+  return kept.sum() / weights.sum().clamp_min(1);
+}
+
+}  // namespace etrlrec

@@ -1,0 +1,109 @@
+// The parser of answers: scans for the four tags, then compares what it found with the one allowed
+// order.
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <limits>
+#include <vector>
+
+#include "temporal/prompts.h"
+
+namespace etrlrec {
+namespace {
+
+enum class Tag : int8_t { kReasoningOpen, kReasoningClose, kAnswerOpen, kAnswerClose };
+constexpr std::array<std::string_view, 4> kTags{kReasoningOpen, kReasoningClose, kAnswerOpen,
+                                                kAnswerClose};
+constexpr size_t kMaxTags = 4;  // one more than any valid text has
+
+struct FoundTag {
+  Tag tag;
+  size_t begin, end;
+};
+
+std::vector<FoundTag> find_tags(std::string_view text) {
+  std::vector<FoundTag> found;
+  for (size_t p = text.find('<'); p != text.npos && found.size() < kMaxTags;
+       p = text.find('<', p + 1))
+    for (size_t t = 0; t < kTags.size(); ++t)
+      if (text.substr(p, kTags[t].size()) == kTags[t])
+        found.push_back({static_cast<Tag>(t), p, p + kTags[t].size()});
+  return found;
+}
+
+bool is_blank(char c) { return c == ' ' || c == '\n' || c == '\t' || c == '\r'; }
+bool all_blank(std::string_view text) { return std::all_of(text.begin(), text.end(), is_blank); }
+
+std::string_view trim(std::string_view text) {
+  while (!text.empty() && is_blank(text.front())) text.remove_prefix(1);
+  while (!text.empty() && is_blank(text.back())) text.remove_suffix(1);
+  return text;
+}
+
+AnswerCode read_answer(std::string_view text, int32_t num_candidates, int32_t& answer) {
+  text = trim(text);
+  const std::string_view digits = text.substr(!text.empty() && text.front() == '-' ? 1 : 0);
+  const bool integer = !digits.empty() && std::all_of(digits.begin(), digits.end(),
+                                                      [](char c) { return c >= '0' && c <= '9'; });
+  if (!integer || (digits.size() > 1 && digits.front() == '0')) return AnswerCode::kNotAnInteger;
+  const auto error = std::from_chars(text.data(), text.data() + text.size(), answer).ec;
+  if (error == std::errc::result_out_of_range)
+    answer = text.front() == '-' ? std::numeric_limits<int32_t>::min()
+                                 : std::numeric_limits<int32_t>::max();
+  return answer >= 1 && answer <= num_candidates ? AnswerCode::kValid : AnswerCode::kOutOfRange;
+}
+
+// tags[0] is "<answer>" (or stands for the one in the prompt, with end = 0), tags[1] is what comes
+// next.
+AnswerCode read_answer_pair(std::string_view text, size_t begin,
+                            const std::vector<FoundTag>& closing, int32_t num_candidates,
+                            int32_t& answer) {
+  if (closing.empty()) return AnswerCode::kNoAnswer;
+  if (closing.front().tag != Tag::kAnswerClose || closing.size() > 1)
+    return AnswerCode::kRepeatedTag;
+  if (!all_blank(text.substr(closing.front().end))) return AnswerCode::kTrailingText;
+  return read_answer(text.substr(begin, closing.front().begin - begin), num_candidates, answer);
+}
+
+}  // namespace
+
+ParsedCompletion parse_completion(std::string_view text, int32_t num_candidates, bool reasoning) {
+  ParsedCompletion parsed;
+  const std::vector<FoundTag> tags = find_tags(text);
+  if (!reasoning) {
+    parsed.code = read_answer_pair(text, 0, tags, num_candidates, parsed.answer);
+    return parsed;
+  }
+  const auto is_close = [](const FoundTag& found) { return found.tag == Tag::kReasoningClose; };
+  if (std::none_of(tags.begin(), tags.end(), is_close)) {
+    parsed.code = AnswerCode::kNoReasoning;
+    return parsed;
+  }
+  if (!is_close(tags[0])) {
+    parsed.code = AnswerCode::kRepeatedTag;
+    return parsed;
+  }
+  parsed.reasoning = text.substr(0, tags[0].begin);
+  if (all_blank(parsed.reasoning)) {
+    parsed.code = AnswerCode::kNoReasoning;
+  } else if (tags.size() == 1) {
+    parsed.code = AnswerCode::kNoAnswer;
+  } else if (tags[1].tag != Tag::kAnswerOpen) {
+    parsed.code = AnswerCode::kRepeatedTag;
+  } else if (!all_blank(text.substr(tags[0].end, tags[1].begin - tags[0].end))) {
+    parsed.code = AnswerCode::kTrailingText;
+  } else {
+    parsed.code = read_answer_pair(text, tags[1].end, {tags.begin() + 2, tags.end()},
+                                   num_candidates, parsed.answer);
+  }
+  return parsed;
+}
+
+const char* answer_code_name(AnswerCode code) {
+  constexpr std::array<const char*, 7> kNames{"valid",          "no_reasoning", "no_answer",
+                                              "not_an_integer", "out_of_range", "trailing_text",
+                                              "repeated_tag"};
+  return kNames.at(static_cast<size_t>(code));
+}
+
+}  // namespace etrlrec

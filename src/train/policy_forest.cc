@@ -1,0 +1,163 @@
+#include "train/policy_forest.h"
+
+#include <map>
+#include <set>
+
+#include "base/check.h"
+#include "nn/logprob.h"
+
+namespace etrlrec {
+namespace {
+
+// Inner nodes of the answers' trie in depth-first order; node 0 is the end of the completion.
+struct AnswerTrie {
+  struct Node {
+    int64_t parent = -1, token = -1;
+    std::map<int64_t, int64_t> edges;  // token -> edge
+    std::map<int64_t, int64_t> children;
+  };
+  std::vector<Node> nodes{1};
+  std::vector<int64_t> edge_nodes, edge_tokens;
+  std::vector<std::vector<int64_t>> paths;  // edges of each answer
+};
+
+AnswerTrie build_trie(std::span<const std::vector<int64_t>> answers) {
+  AnswerTrie trie;
+  std::set<std::vector<int64_t>> distinct;
+  for (const auto& answer : answers) {
+    CHECK(!answer.empty() && distinct.insert(answer).second, kInput,
+          "answers: expected different ones of at least one token each");
+    std::vector<int64_t> path;
+    int64_t node = 0;
+    for (size_t t = 0; t < answer.size(); ++t) {
+      int64_t token = answer[t];
+      auto [edge, is_new] = trie.nodes[node].edges.try_emplace(
+          token, static_cast<int64_t>(trie.edge_nodes.size()));
+      if (is_new) {
+        trie.edge_nodes.push_back(node);
+        trie.edge_tokens.push_back(token);
+      }
+      path.push_back(edge->second);
+      if (t + 1 == answer.size()) break;
+      auto [child, is_first] = trie.nodes[node].children.try_emplace(
+          token, static_cast<int64_t>(trie.nodes.size()));
+      int64_t next = child->second;
+      if (is_first) trie.nodes.push_back({node, token, {}, {}});
+      node = next;
+    }
+    trie.paths.push_back(std::move(path));
+  }
+  return trie;
+}
+
+void add_answers(PolicyForest& out, const AnswerTrie& trie, int64_t segment, int64_t end,
+                 int64_t sample) {
+  int64_t first_node = static_cast<int64_t>(out.node_sources.size());
+  int64_t first_edge = static_cast<int64_t>(out.edge_nodes.size());
+  std::vector<int64_t> segments{segment};
+  out.node_sources.push_back(end - 1);
+  for (size_t n = 1; n < trie.nodes.size(); ++n) {
+    const AnswerTrie::Node& node = trie.nodes[n];
+    segments.push_back(out.forest.add(segments[node.parent], std::span(&node.token, 1)));
+    out.node_sources.push_back(out.forest.num_tokens() - 1);
+  }
+  for (const AnswerTrie::Node& node : trie.nodes)
+    out.first_edges.push_back(first_edge + node.edges.begin()->second);
+  for (size_t e = 0; e < trie.edge_nodes.size(); ++e) {
+    out.edge_nodes.push_back(first_node + trie.edge_nodes[e]);
+    out.edge_tokens.push_back(trie.edge_tokens[e]);
+  }
+  for (size_t a = 0; a < trie.paths.size(); ++a)
+    for (int64_t edge : trie.paths[a]) {
+      out.path_edges.push_back(first_edge + edge);
+      out.path_cells.push_back(sample * out.num_answers + static_cast<int64_t>(a));
+    }
+}
+
+at::Tensor score_answers(const Llm& model, const PolicyForest& forest, const at::Tensor& hidden) {
+  const at::Tensor& head = model.head_weight();
+  at::Tensor nodes = hidden.index_select(0, at::tensor(forest.node_sources));  // [M, C]
+  at::Tensor edge_nodes = at::tensor(forest.edge_nodes);
+  at::Tensor edge_tokens = at::tensor(forest.edge_tokens);
+  at::Tensor logits = (nodes.index_select(0, edge_nodes).to(at::kFloat) *
+                       head.index_select(0, edge_tokens).to(at::kFloat))
+                          .sum(-1);  // [E]
+  if (!forest.single_tokens) {
+    at::Tensor first = at::tensor(forest.first_edges);
+    at::Tensor known =
+        linear_logprob(nodes, head, edge_tokens.index_select(0, first)).logprobs;      // [M]
+    at::Tensor normaliser = logits.index_select(0, first) - known;                     // [M]
+    logits = logits - normaliser.index_select(0, edge_nodes);
+  }
+  at::Tensor scores = at::zeros({forest.num_samples * forest.num_answers}, logits.options())
+                          .index_add(0, at::tensor(forest.path_cells),
+                                     logits.index_select(0, at::tensor(forest.path_edges)));
+  return scores.view({forest.num_samples, forest.num_answers}).log_softmax(-1);
+}
+
+}  // namespace
+
+PolicyForest build_policy_forest(std::span<const std::vector<int64_t>> prompts,
+                                 std::span<const std::vector<std::vector<int64_t>>> answers,
+                                 std::span<const PolicySample> samples) {
+  CHECK(!prompts.empty() && prompts.size() == answers.size(), kInput,
+        "policy forest: expected prompts with answers, found {} and {}", prompts.size(),
+        answers.size());
+  PolicyForest out;
+  out.num_samples = static_cast<int64_t>(samples.size());
+  out.num_answers = static_cast<int64_t>(answers[0].size());
+  std::vector<AnswerTrie> tries;
+  for (const auto& list : answers) {
+    CHECK(list.size() == answers[0].size(), kInput,
+          "policy forest: expected {} answers for every prompt, found {}", answers[0].size(),
+          list.size());
+    tries.push_back(build_trie(list));
+    out.single_tokens &= tries.back().nodes.size() == 1;
+  }
+  int64_t prompt = -1, root = -1, prompt_end = 0;
+  for (int64_t s = 0; s < out.num_samples; ++s) {
+    const PolicySample& sample = samples[s];
+    if (sample.prompt != prompt) {
+      CHECK(sample.prompt > prompt, kInput, "policy forest: samples of prompt {} are apart",
+            sample.prompt);
+      prompt = sample.prompt;
+      root = out.forest.add(-1, prompts[prompt]);
+      prompt_end = out.forest.num_tokens();
+    }
+    int64_t segment = root, begin = prompt_end, end = prompt_end;
+    bool answered = out.num_answers > 0;
+    // Without answers the last token is a target only.
+    size_t kept = sample.tokens.size() - (answered || sample.tokens.empty() ? 0 : 1);
+    if (kept > 0) {
+      begin = out.forest.num_tokens();
+      segment = out.forest.add(root, std::span(sample.tokens.data(), kept));
+      end = out.forest.num_tokens();
+    }
+    for (int64_t t = 0; t < sample.sampled; ++t) {
+      out.sources.push_back(t == 0 ? prompt_end - 1 : begin + t - 1);
+      out.targets.push_back(sample.tokens.at(t));
+      out.rows.push_back(s);
+    }
+    if (answered) add_answers(out, tries[prompt], segment, end, s);
+  }
+  return out;
+}
+
+PolicyOutput evaluate_policy(const Llm& model, const PolicyForest& forest, bool with_entropy) {
+  at::Tensor hidden = model.hidden_states(forest.forest);
+  PolicyOutput output;
+  if (forest.sources.empty()) {
+    output.logprobs = at::zeros({0});
+    if (with_entropy) output.entropy = at::zeros({0});
+  } else {
+    LogprobOutput tokens =
+        linear_logprob(hidden.index_select(0, at::tensor(forest.sources)), model.head_weight(),
+                       at::tensor(forest.targets), with_entropy);
+    output.logprobs = tokens.logprobs;
+    output.entropy = tokens.entropy;
+  }
+  if (forest.num_answers > 0) output.answer_logprobs = score_answers(model, forest, hidden);
+  return output;
+}
+
+}  // namespace etrlrec

@@ -1,0 +1,60 @@
+#include "train/sasrec_objective.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "nn/logprob.h"
+
+namespace etrlrec {
+
+SasrecObjective::SasrecObjective(Sasrec& model, const InteractionLog& log, uint64_t seed)
+    : model_(model), log_(log), seed_(seed) {
+  CHECK(log.num_items == model.num_items(), kModel, "sasrec: the model has {} items, the log {}",
+        model.num_items(), log.num_items);
+  const int64_t length = model.config().max_length;
+  const auto num_users = static_cast<int64_t>(log.user_offsets.size()) - 1;
+  for (int64_t user = 0; user < num_users; ++user) {
+    const int64_t targets = log.user_offsets[user + 1] - log.user_offsets[user] - 1;
+    for (int64_t window = 0; window * length < targets; ++window) {
+      users_.push_back(user);
+      windows_.push_back(window);
+    }
+    num_targets_ += std::max<int64_t>(targets, 0);
+  }
+}
+
+// The number of windows stays; what the last one leaves free is given at random to the first one.
+void SasrecObjective::begin_epoch(int64_t epoch) {
+  const int64_t length = model_.config().max_length;
+  Rng rng(seed_, "sasrec windows", static_cast<uint64_t>(epoch));
+  first_.assign(log_.user_offsets.size() - 1, length);
+  for (size_t user = 0; user < first_.size(); ++user) {
+    const int64_t targets = log_.user_offsets[user + 1] - log_.user_offsets[user] - 1;
+    if (targets <= length) continue;
+    const int64_t slack = (length - targets % length) % length;
+    first_[user] = length - static_cast<int64_t>(rng.below(static_cast<uint64_t>(slack) + 1));
+  }
+}
+
+LossOutput SasrecObjective::loss(std::span<const int64_t> rows, int64_t, Rng& rng) {
+  const int64_t length = model_.config().max_length;
+  TokenForest forest;
+  std::vector<int64_t> targets, window;
+  for (const int64_t row : rows) {
+    const int64_t user = users_[static_cast<size_t>(row)];
+    const int64_t number = windows_[static_cast<size_t>(row)];
+    const int64_t begin = log_.user_offsets[user], last = log_.user_offsets[user + 1] - 1;
+    const int64_t first = first_[static_cast<size_t>(user)];
+    const int64_t from = begin + (number == 0 ? 0 : first + (number - 1) * length);
+    const int64_t to = std::min(last, from + (number == 0 ? first : length));
+    window.assign(log_.items.begin() + from, log_.items.begin() + to);
+    forest.add(-1, window);
+    targets.insert(targets.end(), log_.items.begin() + from + 1, log_.items.begin() + to + 1);
+  }
+  const auto count = static_cast<int64_t>(targets.size());
+  const at::Tensor hidden = model_.hidden_states(forest, &rng);
+  const at::Tensor weights = at::full({count}, 1.0 / static_cast<double>(count));
+  return {linear_nll(hidden, model_.item_weight(), at::tensor(targets), weights), count, {}};
+}
+
+}  // namespace etrlrec

@@ -1,0 +1,237 @@
+#include "data/candidates.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <set>
+
+#include "base/check.h"
+#include "base/io.h"
+#include "base/rng.h"
+#include "data/split.h"
+
+namespace etrlrec {
+namespace {
+
+// 40 items of which 38 and 39 share a title with 0 and 1; 30 users with eight events each.
+Dataset make_log() {
+  Dataset dataset;
+  for (int i = 0; i < 40; ++i) {
+    dataset.catalogue.item_ids.push_back("i" + std::to_string(i));
+    dataset.catalogue.titles.push_back("Title " + std::to_string(i % 38));
+  }
+  dataset.catalogue.attribute_offsets.assign(41, 0);
+  Rng rng(1, "test/log");
+  for (int u = 0; u < 30; ++u) {
+    dataset.user_ids.push_back("u" + std::to_string(u));
+    for (int k = 0; k < 8; ++k) {
+      const auto a = rng.below(40), b = rng.below(40);  // small items are more popular
+      dataset.items.push_back(static_cast<int32_t>(std::min(a, b)));
+      dataset.times.push_back(1000 * k + u);
+    }
+    dataset.user_offsets.push_back(dataset.num_interactions());
+  }
+  return dataset;
+}
+
+struct Drawn {
+  Dataset dataset = make_log();
+  Split split = split_leave_one_out(dataset);
+  CandidateSet draw(CandidateKind kind, uint64_t seed = 42, int32_t count = 10) {
+    return draw_candidates(dataset, split, split.test, {kind, count, seed}, tops);
+  }
+  std::vector<std::vector<int32_t>> tops;
+};
+
+void expect_valid(const Dataset& dataset, const CandidateSet& set) {
+  const auto canonical = canonical_items(dataset.catalogue);
+  const auto count = static_cast<size_t>(set.options.count);
+  for (size_t r = 0; r < set.rows.size(); ++r) {
+    const Row& row = set.rows[r];
+    std::set<int32_t> past, titles;
+    for (int64_t p = dataset.user_offsets[row.user]; p <= row.position; ++p) {
+      past.insert(canonical[dataset.items[p]]);
+    }
+    for (size_t c = 0; c < count; ++c) {
+      const int32_t item = set.items[r * count + c];
+      EXPECT_TRUE(titles.insert(canonical[item]).second) << "two candidates share a title";
+      if (static_cast<int32_t>(c) == set.slots[r]) {
+        EXPECT_EQ(item, dataset.items[row.position]);
+      } else {
+        EXPECT_FALSE(past.contains(canonical[item])) << "a negative is in the user's past";
+      }
+    }
+  }
+}
+
+TEST(Candidates, hold_the_target_once_and_no_known_title) {
+  Drawn drawn;
+  expect_valid(drawn.dataset, drawn.draw(CandidateKind::kUniform));
+  expect_valid(drawn.dataset, drawn.draw(CandidateKind::kPopular));
+  drawn.tops.assign(drawn.split.test.size(), {0, 1, 2, 3, 4, 5, 6, 7, 8, 38, 39});
+  expect_valid(drawn.dataset, drawn.draw(CandidateKind::kMixedHard));
+}
+
+TEST(Candidates, of_a_row_do_not_depend_on_other_rows) {
+  Drawn drawn;
+  for (const auto kind : {CandidateKind::kUniform, CandidateKind::kPopular}) {
+    const CandidateSet all = drawn.draw(kind);
+    const Row row = drawn.split.test[17];
+    const CandidateSet one =
+        draw_candidates(drawn.dataset, drawn.split, std::span(&row, 1), all.options);
+    EXPECT_TRUE(std::equal(one.items.begin(), one.items.end(), all.items.begin() + 17 * 10));
+    EXPECT_EQ(one.slots[0], all.slots[17]);
+  }
+}
+
+TEST(Candidates, follow_the_seed) {
+  Drawn drawn;
+  EXPECT_EQ(drawn.draw(CandidateKind::kUniform).hash, drawn.draw(CandidateKind::kUniform).hash);
+  EXPECT_NE(drawn.draw(CandidateKind::kUniform).items,
+            drawn.draw(CandidateKind::kUniform, 43).items);
+}
+
+TEST(Candidates, slots_are_spread_evenly) {
+  Drawn drawn;
+  std::vector<int> counts(10);
+  for (uint64_t seed = 0; seed < 100; ++seed) {
+    for (const int32_t slot : drawn.draw(CandidateKind::kUniform, seed).slots) ++counts[slot];
+  }
+  for (const int count : counts) EXPECT_NEAR(count, 300, 85);  // five standard deviations
+}
+
+TEST(Candidates, popular_negatives_follow_training_popularity_before_the_request) {
+  // One user's request at time 50; before it item 0 has 16 training events and item 1 has one. Item 2 is interacted with
+  // only later by training users, so it is not alive; item 4 occurs in no training part, so it is.
+  Dataset dataset;
+  dataset.catalogue.item_ids = {"0", "1", "2", "3", "4", "5"};
+  dataset.catalogue.titles = dataset.catalogue.item_ids;
+  dataset.catalogue.attribute_offsets.assign(7, 0);
+  const auto add_user = [&](std::vector<int32_t> items, std::vector<int64_t> times) {
+    dataset.user_ids.push_back(std::to_string(dataset.user_ids.size()));
+    dataset.items.insert(dataset.items.end(), items.begin(), items.end());
+    dataset.times.insert(dataset.times.end(), times.begin(), times.end());
+    dataset.user_offsets.push_back(dataset.num_interactions());
+  };
+  add_user({3, 3, 3}, {1, 2, 50});
+  for (int i = 0; i < 8; ++i) add_user({0, 0}, {3, 4});
+  add_user({1, 2}, {5, 60});
+  add_user({3, 3, 4}, {6, 7, 70});
+  const Split split = split_leave_one_out(dataset);
+  const Row row = split.test[0];
+  std::vector<int> counts(6);
+  const int draws = 4000;
+  for (int seed = 0; seed < draws; ++seed) {
+    const auto set = draw_candidates(dataset, split, std::span(&row, 1),
+                                     {CandidateKind::kPopular, 2, static_cast<uint64_t>(seed)});
+    ++counts[set.items[1 - set.slots[0]]];
+  }
+  EXPECT_EQ(counts[2] + counts[3] + counts[5], 0);
+  const double expected = std::pow(16.0, 0.75) / (std::pow(16.0, 0.75) + 2);
+  EXPECT_NEAR(counts[0] / double(draws), expected, 0.03);
+  EXPECT_NEAR(counts[1], counts[4], 160);
+}
+
+TEST(Candidates, hard_ones_take_half_from_the_recommender) {
+  Drawn drawn;
+  drawn.tops.assign(drawn.split.test.size(), {30, 31, 32, 33, 34, 35, 36, 37});
+  const CandidateSet set = drawn.draw(CandidateKind::kMixedHard, 42, 9);
+  for (size_t r = 0; r < set.rows.size(); ++r) {
+    int from_top = 0;
+    for (int c = 0; c < 9; ++c) from_top += c != set.slots[r] && set.items[r * 9 + c] >= 30;
+    EXPECT_GE(from_top, 4);
+  }
+  drawn.tops.pop_back();
+  EXPECT_THROW(drawn.draw(CandidateKind::kMixedHard), Error);
+}
+
+TEST(Candidates, refuse_a_row_with_too_few_possible_negatives) {
+  Drawn drawn;
+  EXPECT_THROW(drawn.draw(CandidateKind::kUniform, 42, 40), Error);
+  EXPECT_THROW(drawn.draw(CandidateKind::kUniform, 42, 1), Error);
+}
+
+TEST(Candidates, counted_negatives_say_exactly_which_rows_can_be_drawn) {
+  Drawn drawn;
+  for (const auto kind : {CandidateKind::kUniform, CandidateKind::kPopular}) {
+    const CandidateOptions options{kind, 31, 42};
+    const auto counts = count_negatives(drawn.dataset, drawn.split, drawn.split.train, options);
+    for (size_t r = 0; r < counts.size(); r += 7) {
+      const auto row = std::span(&drawn.split.train[r], 1);
+      if (counts[r] == 30) {
+        EXPECT_NO_THROW(draw_candidates(drawn.dataset, drawn.split, row, options));
+      } else {
+        EXPECT_THROW(draw_candidates(drawn.dataset, drawn.split, row, options), Error);
+      }
+    }
+  }
+}
+
+TEST(Candidates, request_holds_the_most_recent_history) {
+  Drawn drawn;
+  const CandidateSet set = drawn.draw(CandidateKind::kUniform);
+  const Request request = make_request(drawn.dataset, set, 3, 2);
+  const int64_t p = set.rows[3].position;
+  EXPECT_EQ(request.history,
+            (std::vector<int32_t>{drawn.dataset.items[p - 2], drawn.dataset.items[p - 1]}));
+  EXPECT_EQ(request.now, drawn.dataset.times[p]);
+  EXPECT_EQ(request.candidates[request.target_slot], drawn.dataset.items[p]);
+  EXPECT_EQ(make_request(drawn.dataset, set, 3, 100).history.size(), 7u);
+}
+
+class CandidateFile : public testing::Test {
+ protected:
+  void SetUp() override {
+    path_ = fs::temp_directory_path() / ("etrlrec_candidates_" + std::to_string(getpid()));
+    set_ = drawn_.draw(CandidateKind::kPopular);
+    save_candidates(set_, drawn_.dataset, path_);
+  }
+  void TearDown() override { fs::remove(path_); }
+  void replace(const std::string& from, const std::string& to) {
+    std::string text = read_file(path_);
+    const size_t at = text.find(from);
+    ASSERT_NE(at, std::string::npos);
+    write_file_atomic(path_, text.replace(at, from.size(), to));
+  }
+  Drawn drawn_;
+  CandidateSet set_;
+  fs::path path_;
+};
+
+TEST_F(CandidateFile, comes_back_as_it_was_saved) {
+  const CandidateSet back = load_candidates(path_, drawn_.dataset);
+  EXPECT_EQ(back.items, set_.items);
+  EXPECT_EQ(back.slots, set_.slots);
+  EXPECT_EQ(back.hash, set_.hash);
+  EXPECT_EQ(back.protocol, "leave_one_out");
+}
+
+TEST_F(CandidateFile, refuses_a_changed_seed) {
+  replace("\"seed\":42", "\"seed\":43");
+  EXPECT_THROW(load_candidates(path_, drawn_.dataset), Error);
+}
+
+TEST_F(CandidateFile, refuses_an_unknown_item_and_a_wrong_target) {
+  replace("\"target\":" + std::to_string(set_.slots[0]),
+          "\"target\":" + std::to_string((set_.slots[0] + 1) % 10));
+  EXPECT_THROW(load_candidates(path_, drawn_.dataset), Error);
+  save_candidates(set_, drawn_.dataset, path_);
+  replace("\"candidates\":[\"i", "\"candidates\":[\"x");
+  EXPECT_THROW(load_candidates(path_, drawn_.dataset), Error);
+}
+
+TEST_F(CandidateFile, refuses_another_catalogue) {
+  drawn_.dataset.catalogue.titles[7] = "renamed";
+  EXPECT_THROW(load_candidates(path_, drawn_.dataset), Error);
+}
+
+TEST_F(CandidateFile, refuses_a_missing_row) {
+  std::string text = read_file(path_);
+  text.resize(text.rfind('\n', text.size() - 2) + 1);
+  write_file_atomic(path_, text);
+  EXPECT_THROW(load_candidates(path_, drawn_.dataset), Error);
+}
+
+}  // namespace
+}  // namespace etrlrec

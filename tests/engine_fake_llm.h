@@ -1,0 +1,114 @@
+// A language model for engine tests whose hidden state is a hash of the whole path of tokens: exact, cheap, the same in a
+// forest and in a cache, and different wherever a path differs.
+#pragma once
+
+#include <torch/types.h>
+
+#include <memory>
+#include <vector>
+
+#include "base/rng.h"
+#include "models/llm.h"
+
+namespace etrlrec {
+
+class FakeLlm final : public Llm {
+ public:
+  explicit FakeLlm(int64_t vocab_size = 24, double sharpness = 1) {
+    config_.vocab_size = vocab_size;
+    config_.hidden_size = kWidth;
+    config_.max_position_embeddings = 512;
+    Rng rng(11, "fake");
+    at::Tensor head = at::empty({vocab_size, kWidth});
+    for (int64_t i = 0; i < head.numel(); ++i)
+      head.mutable_data_ptr<float>()[i] = static_cast<float>(sharpness * rng.normal());
+    parameters_["lm_head.weight"] = head;
+    parameters_["scale"] = at::ones({kWidth});
+  }
+
+  const LlmConfig& config() const override { return config_; }
+  ParameterMap& parameters() override { return parameters_; }
+  const ParameterMap& parameters() const override { return parameters_; }
+  const at::Tensor& head_weight() const override { return parameters_.at("lm_head.weight"); }
+  void set_adapter_enabled(bool) override {}
+
+  at::Tensor hidden_states(const TokenForest& forest) const override {
+    ++calls_;
+    tokens_ += forest.num_tokens();
+    std::vector<uint64_t> paths(static_cast<size_t>(forest.num_tokens()));
+    for (const Segment& segment : forest.segments) {
+      uint64_t path = segment.parent < 0 ? 0 : paths[end_of(forest, segment.parent)];
+      for (int64_t t = segment.begin; t < segment.end; ++t)
+        path = paths[static_cast<size_t>(t)] = extend(path, forest.ids[static_cast<size_t>(t)]);
+    }
+    return hidden(paths) * parameters_.at("scale");
+  }
+
+  std::unique_ptr<KvCache> prefill(const TokenForest& prompts, std::span<const int64_t> root_of_row, int64_t capacity,
+                                   at::Tensor& last_hidden) const override {
+    std::vector<uint64_t> roots;
+    for (const Segment& segment : prompts.segments) {
+      uint64_t path = 0;
+      for (int64_t t = segment.begin; t < segment.end; ++t) path = extend(path, prompts.ids[static_cast<size_t>(t)]);
+      roots.push_back(path);
+    }
+    last_hidden = hidden(roots) * parameters_.at("scale");
+    auto cache = std::make_unique<Cache>();
+    cache->capacity = capacity;
+    for (int64_t root : root_of_row) cache->paths.push_back(roots.at(static_cast<size_t>(root)));
+    return cache;
+  }
+
+  at::Tensor decode(KvCache& state, std::span<const int64_t> ids) const override {
+    auto& cache = static_cast<Cache&>(state);
+    if (ids.size() != cache.paths.size()) throw std::runtime_error("decode: wrong number of ids");
+    if (++cache.length > cache.capacity) throw std::runtime_error("decode: over capacity");
+    decoded_rows_ += static_cast<int64_t>(ids.size());
+    for (size_t r = 0; r < ids.size(); ++r) cache.paths[r] = extend(cache.paths[r], ids[r]);
+    return hidden(cache.paths) * parameters_.at("scale");
+  }
+
+  // log softmax over the vocabulary after a path; the slow twin of everything.
+  std::vector<float> next_logprobs(const std::vector<int64_t>& path) const {
+    TokenForest forest;
+    forest.add(-1, path);
+    const at::Tensor last = hidden_states(forest).select(0, forest.num_tokens() - 1);
+    const at::Tensor row = at::mv(head_weight(), last).log_softmax(-1).contiguous();
+    return {row.const_data_ptr<float>(), row.const_data_ptr<float>() + row.numel()};
+  }
+
+  mutable int64_t calls_ = 0, tokens_ = 0, decoded_rows_ = 0;
+
+ private:
+  static constexpr int64_t kWidth = 8;
+  struct Cache final : KvCache {
+    std::vector<uint64_t> paths;
+    int64_t capacity = 0, length = 0;
+    int64_t num_rows() const override { return static_cast<int64_t>(paths.size()); }
+    void keep_rows(std::span<const int64_t> rows) override {
+      std::vector<uint64_t> kept;
+      for (int64_t r : rows) kept.push_back(paths.at(static_cast<size_t>(r)));
+      paths = std::move(kept);
+    }
+  };
+  static size_t end_of(const TokenForest& forest, int64_t segment) {
+    return static_cast<size_t>(forest.segments[static_cast<size_t>(segment)].end - 1);
+  }
+  static uint64_t extend(uint64_t path, int64_t id) {
+    return (path ^ static_cast<uint64_t>(id + 1)) * 0x9E3779B97F4A7C15u + 0x7F4A7C15u;
+  }
+  static at::Tensor hidden(const std::vector<uint64_t>& paths) {
+    at::Tensor out = at::empty({static_cast<int64_t>(paths.size()), kWidth});
+    float* data = out.mutable_data_ptr<float>();
+    for (uint64_t path : paths) {
+      Rng rng(path, "hidden");
+      for (int64_t c = 0; c < kWidth; ++c) *data++ = static_cast<float>(2 * rng.uniform() - 1);
+    }
+    return out;
+  }
+
+  LlmConfig config_;
+  ParameterMap parameters_;
+};
+
+}  // namespace etrlrec

@@ -1,0 +1,441 @@
+// The decoder against golden files of Transformers and PEFT, cached decoding against the full forward pass, refusals.
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <functional>
+
+#include "base/check.h"
+#include "base/io.h"
+#include "base/json.h"
+#include "base/rng.h"
+#include "models/llm.h"
+#include "nn/logprob.h"
+#include "nn/safetensors.h"
+
+namespace etrlrec {
+namespace {
+
+const fs::path kGolden = fs::path(ETRLREC_SOURCE_DIR) / "../shared/golden";
+
+#define SKIP_WITHOUT_GOLDEN() \
+  if (!fs::exists(kGolden)) GTEST_SKIP() << "golden files are not here"
+
+LlmConfig small_config() {
+  LlmConfig config;
+  config.vocab_size = 61;
+  config.hidden_size = 48;
+  config.num_hidden_layers = 2;
+  config.num_attention_heads = 4;
+  config.num_key_value_heads = 2;
+  config.intermediate_size = 80;
+  config.initializer_range = 0.3;
+  return config;
+}
+
+std::vector<int64_t> random_ids(int64_t length, uint64_t index) {
+  Rng rng(5, "decoder-test", index);
+  std::vector<int64_t> ids;
+  for (int64_t i = 0; i < length; ++i) ids.push_back(static_cast<int64_t>(rng.below(61)));
+  return ids;
+}
+
+double largest_difference(const at::Tensor& a, const at::Tensor& b) {
+  return (a - b).abs().max().item<double>();
+}
+
+// The unpadded rows of a golden batch as roots, and what belongs to their tokens.
+struct GoldenBatch {
+  explicit GoldenBatch(const ParameterMap& golden, const std::string& prefix) {
+    const at::Tensor ids = golden.at(prefix + "input_ids"), mask = golden.at(prefix + "attention_mask"),
+                     labels = golden.at(prefix + "labels");
+    for (int64_t row = 0; row < ids.size(0); ++row) {
+      const int64_t length = mask[row].sum().item<int64_t>();
+      const int64_t* tokens = ids[row].const_data_ptr<int64_t>();
+      forest.add(-1, {tokens, static_cast<size_t>(length)});
+      logits.push_back(golden.at(prefix + "logits")[row].narrow(0, 0, length));
+      for (int64_t t = 1; t < length; ++t) {
+        const int64_t label = labels[row][t].item<int64_t>();
+        if (label == -100) continue;
+        predicting.push_back(forest.segments.back().begin + t - 1);
+        targets.push_back(label);
+      }
+    }
+  }
+  at::Tensor expected_logits() const { return at::cat(logits, 0); }
+  at::Tensor loss(const Llm& model) const {
+    const at::Tensor rows = model.hidden_states(forest).index_select(0, at::tensor(predicting, at::kLong));
+    const int64_t n = static_cast<int64_t>(targets.size());
+    return linear_nll(rows, model.head_weight(), at::tensor(targets, at::kLong), at::full({n}, 1.0f / n));
+  }
+  TokenForest forest;
+  std::vector<at::Tensor> logits;
+  std::vector<int64_t> predicting, targets;
+};
+
+at::Tensor logits_of(const Llm& model, const TokenForest& forest) {
+  const at::NoGradGuard no_grad;
+  return at::mm(model.hidden_states(forest), model.head_weight().t());
+}
+
+void expect_golden(const std::string& name) {
+  const fs::path folder = kGolden / "decoders" / name;
+  const std::unique_ptr<Llm> model = load_llm(folder);
+  const ParameterMap golden = load_safetensors(folder / "golden.safetensors");
+  const GoldenBatch batch(golden, "right.");
+  EXPECT_LT(largest_difference(logits_of(*model, batch.forest), batch.expected_logits()), 2e-4);
+  const at::Tensor loss = batch.loss(*model);
+  EXPECT_NEAR(loss.item<double>(), golden.at("right.loss").item<double>(), 2e-5);
+  loss.backward();
+  int compared = 0;
+  for (const auto& [key, expected] : golden) {
+    if (!key.starts_with("grad.")) continue;
+    const at::Tensor found = model->parameters().at(key.substr(5)).grad();
+    EXPECT_LT(largest_difference(found, expected) / expected.abs().max().item<double>(), 1e-4) << key;
+    ++compared;
+  }
+  EXPECT_GE(compared, 7);
+  const Json json = read_json(folder / "golden.json");
+  for (const auto& [key, expected] : json["grad_norm_and_sum"].items()) {
+    EXPECT_NEAR(model->parameters().at(key).grad().norm().item<double>(), expected[0].get<double>(),
+                1e-4 * expected[0].get<double>()) << key;
+  }
+}
+
+std::vector<int64_t> argmax_tokens(const Llm& model, const at::Tensor& hidden) {
+  const at::Tensor best = at::mm(hidden, model.head_weight().t()).argmax(-1);
+  return {best.const_data_ptr<int64_t>(), best.const_data_ptr<int64_t>() + best.numel()};
+}
+
+void expect_golden_greedy(const std::string& name) {
+  const at::NoGradGuard no_grad;
+  const fs::path folder = kGolden / "decoders" / name;
+  const std::unique_ptr<Llm> model = load_llm(folder);
+  const Json generation = read_json(folder / "golden.json")["generation"];
+  TokenForest prompts;
+  std::vector<int64_t> rows;
+  for (size_t r = 0; r < generation["input_ids"].size(); ++r) {
+    std::vector<int64_t> prompt;
+    for (size_t t = 0; t < generation["input_ids"][r].size(); ++t) {
+      if (generation["attention_mask"][r][t] == 1) prompt.push_back(generation["input_ids"][r][t]);
+    }
+    rows.push_back(prompts.add(-1, prompt));
+  }
+  const Json expected = generation["greedy_no_eos"]["new_tokens"];
+  at::Tensor hidden;
+  const auto cache = model->prefill(prompts, rows, expected[0].size(), hidden);
+  for (size_t t = 0; t < expected[0].size(); ++t) {
+    const std::vector<int64_t> tokens = argmax_tokens(*model, hidden);
+    for (size_t r = 0; r < rows.size(); ++r) EXPECT_EQ(tokens[r], expected[r][t].get<int64_t>()) << r << " " << t;
+    hidden = model->decode(*cache, tokens);
+  }
+}
+
+TEST(DecoderGolden, qwen2_logits_loss_and_gradients) {
+  SKIP_WITHOUT_GOLDEN();
+  expect_golden("qwen2");
+}
+TEST(DecoderGolden, llama_tied_logits_loss_and_gradients) {
+  SKIP_WITHOUT_GOLDEN();
+  expect_golden("llama-tied");
+}
+TEST(DecoderGolden, qwen2_greedy_tokens) {
+  SKIP_WITHOUT_GOLDEN();
+  expect_golden_greedy("qwen2");
+}
+TEST(DecoderGolden, llama_tied_greedy_tokens) {
+  SKIP_WITHOUT_GOLDEN();
+  expect_golden_greedy("llama-tied");
+}
+
+TEST(DecoderGolden, older_config_files_and_sharded_weights_give_the_same_model) {
+  SKIP_WITHOUT_GOLDEN();
+  const fs::path folder = fs::path(testing::TempDir()) / "old-config";
+  fs::create_directories(folder);
+  const fs::path original = kGolden / "decoders/qwen2";
+  fs::copy_file(original / "config.v4.json", folder / "config.json", fs::copy_options::overwrite_existing);
+  fs::copy_file(original / "model.safetensors", folder / "model.safetensors", fs::copy_options::overwrite_existing);
+  TokenForest forest;
+  forest.add(-1, random_ids(12, 1));
+  const at::Tensor expected = logits_of(*load_llm(original), forest);
+  EXPECT_TRUE(at::equal(logits_of(*load_llm(folder), forest), expected));
+  EXPECT_TRUE(at::equal(logits_of(*load_llm(kGolden / "decoders/qwen2-sharded"), forest), expected));
+}
+
+TEST(DecoderGolden, bf16_files_are_widened) {
+  SKIP_WITHOUT_GOLDEN();
+  const std::unique_ptr<Llm> model = load_llm(kGolden / "decoders/qwen2-bf16");
+  for (const auto& [name, tensor] : model->parameters()) EXPECT_EQ(tensor.scalar_type(), at::kFloat) << name;
+}
+
+void expect_golden_adapter(const std::string& name) {
+  const fs::path folder = kGolden / "peft" / name;
+  const std::unique_ptr<Llm> model = load_llm(kGolden / "decoders/qwen2");
+  const ParameterMap golden = load_safetensors(folder / "golden.safetensors");
+  const GoldenBatch batch(golden, "");
+  std::vector<at::Tensor> off;
+  for (int64_t row = 0; row < static_cast<int64_t>(batch.logits.size()); ++row) {
+    off.push_back(golden.at("logits_adapter_off")[row].narrow(0, 0, batch.logits[row].size(0)));
+  }
+  model->load_lora(folder);
+  EXPECT_LT(largest_difference(logits_of(*model, batch.forest), batch.expected_logits()), 2e-4);
+  model->set_adapter_enabled(false);
+  EXPECT_LT(largest_difference(logits_of(*model, batch.forest), at::cat(off, 0)), 2e-4);
+  model->set_adapter_enabled(true);
+  const at::Tensor loss = batch.loss(*model);
+  EXPECT_NEAR(loss.item<double>(), golden.at("loss").item<double>(), 5e-5);
+  loss.backward();
+  for (auto& [key, tensor] : model->parameters()) {
+    ASSERT_EQ(tensor.grad().defined(), is_adapter_parameter(key)) << key;
+    const auto expected = golden.find("grad.base_model.model." + key);
+    if (expected == golden.end()) continue;
+    EXPECT_LT(largest_difference(tensor.grad(), expected->second) / expected->second.abs().max().item<double>(), 1e-4) << key;
+  }
+  model->merge_lora();
+  EXPECT_LT(largest_difference(logits_of(*model, batch.forest), batch.expected_logits()), 2e-4);
+}
+
+TEST(DecoderGolden, lora_on_queries_and_values) {
+  SKIP_WITHOUT_GOLDEN();
+  expect_golden_adapter("lora-qv");
+}
+TEST(DecoderGolden, lora_on_all_linear_layers) {
+  SKIP_WITHOUT_GOLDEN();
+  expect_golden_adapter("lora-all-linear");
+}
+TEST(DecoderGolden, rank_stabilised_lora) {
+  SKIP_WITHOUT_GOLDEN();
+  expect_golden_adapter("lora-all-linear-rslora");
+}
+
+TEST(Decoder, a_fresh_adapter_changes_nothing) {
+  const auto model = new_llm(small_config(), 1);
+  TokenForest forest;
+  forest.add(-1, random_ids(20, 1));
+  const at::Tensor before = logits_of(*model, forest);
+  model->attach_lora({4, 8, {}}, 3);
+  EXPECT_TRUE(at::equal(logits_of(*model, forest), before));
+}
+
+TEST(Decoder, training_an_adapter_leaves_frozen_weights_without_gradient) {
+  const auto model = new_llm(small_config(), 1);
+  model->attach_lora({4, 8, {"q_proj"}}, 3);
+  TokenForest forest;
+  forest.add(-1, random_ids(20, 1));
+  model->hidden_states(forest).sum().backward();
+  for (const auto& [name, tensor] : model->parameters()) {
+    EXPECT_EQ(tensor.grad().defined(), is_adapter_parameter(name)) << name;
+  }
+}
+
+TEST(Decoder, the_seed_decides_the_weights) {
+  const auto a = new_llm(small_config(), 1), b = new_llm(small_config(), 1), c = new_llm(small_config(), 2);
+  EXPECT_TRUE(at::equal(a->head_weight(), b->head_weight()));
+  EXPECT_FALSE(at::equal(a->head_weight(), c->head_weight()));
+}
+
+TEST(Decoder, a_forest_equals_its_rows_forward_and_backward) {
+  const auto shared = new_llm(small_config(), 1), repeated = new_llm(small_config(), 1);
+  TokenForest tree, rows;
+  const std::vector<int64_t> prompt = random_ids(40, 1);
+  tree.add(-1, prompt);
+  std::vector<int64_t> completion_tokens;
+  for (int i = 0; i < 5; ++i) {
+    const std::vector<int64_t> completion = random_ids(7 + 11 * i, 10 + i);
+    tree.add(0, completion);
+    std::vector<int64_t> row = prompt;
+    row.insert(row.end(), completion.begin(), completion.end());
+    rows.add(-1, row);
+    for (size_t t = prompt.size(); t < row.size(); ++t) {
+      completion_tokens.push_back(rows.segments.back().begin + static_cast<int64_t>(t));
+    }
+  }
+  const at::Tensor a = shared->hidden_states(tree).slice(0, 40);
+  const at::Tensor b = repeated->hidden_states(rows).index_select(0, at::tensor(completion_tokens, at::kLong));
+  EXPECT_LT(largest_difference(a, b), 1e-4);
+  a.pow(2).sum().backward();
+  b.pow(2).sum().backward();
+  for (const auto& [name, tensor] : shared->parameters()) {
+    const at::Tensor expected = repeated->parameters().at(name).grad();
+    EXPECT_LT(largest_difference(tensor.grad(), expected), 1e-4 * (1 + expected.abs().max().item<double>())) << name;
+  }
+}
+
+TEST(Decoder, saved_models_load_to_the_same_bits) {
+  const auto model = new_llm(small_config(), 1);
+  const fs::path folder = fs::path(testing::TempDir()) / "saved-llm";
+  save_llm(*model, folder);
+  const auto loaded = load_llm(folder);
+  EXPECT_EQ(loaded->config().num_key_value_heads, 2);
+  for (const auto& [name, tensor] : model->parameters()) EXPECT_TRUE(at::equal(tensor, loaded->parameters().at(name))) << name;
+  EXPECT_FALSE(load_safetensors(folder / "model.safetensors").contains("lm_head.weight"));
+}
+
+// ---- cached decoding -------------------------------------------------------------------------------------------------
+
+// Feeds continuations token by token and compares every hidden state with one full forward pass.
+void expect_cache_equals_forward(const Llm& model, int64_t roots, int64_t rows_per_root, int64_t steps) {
+  const at::NoGradGuard no_grad;
+  TokenForest prompts, full;
+  std::vector<int64_t> root_of_row;
+  std::vector<std::vector<int64_t>> continuations;
+  for (int64_t root = 0; root < roots; ++root) prompts.add(-1, random_ids(3 + 17 * (root % 5), root));
+  for (int64_t r = 0; r < roots * rows_per_root; ++r) {
+    root_of_row.push_back((r * 7) % roots);   // rows of one prompt are not neighbours
+    continuations.push_back(random_ids(steps, 100 + r));
+    const Segment& prompt = prompts.segments[root_of_row.back()];
+    full.add(-1, std::span(prompts.ids).subspan(prompt.begin, prompt.end - prompt.begin));
+    full.add(2 * r, continuations.back());
+  }
+  const at::Tensor expected = model.hidden_states(full);
+  at::Tensor last;
+  const auto cache = model.prefill(prompts, root_of_row, steps, last);
+  for (int64_t r = 0; r < cache->num_rows(); ++r) {
+    EXPECT_LT(largest_difference(last[root_of_row[r]], expected[full.segments[2 * r].end - 1]), 1e-4);
+  }
+  for (int64_t t = 0; t < steps; ++t) {
+    std::vector<int64_t> ids;
+    for (const auto& tokens : continuations) ids.push_back(tokens[t]);
+    const at::Tensor hidden = model.decode(*cache, ids);
+    for (int64_t r = 0; r < cache->num_rows(); ++r) {
+      ASSERT_LT(largest_difference(hidden[r], expected[full.segments[2 * r + 1].begin + t]), 1e-4) << r << " " << t;
+    }
+  }
+}
+
+TEST(KvCache, decoding_equals_the_full_forward_pass) {
+  const auto model = new_llm(small_config(), 1);
+  expect_cache_equals_forward(*model, 1, 1, 20);
+  expect_cache_equals_forward(*model, 3, 5, 20);
+}
+
+TEST(KvCache, many_rows_on_all_threads_equal_the_full_forward_pass) {
+  const auto model = new_llm(small_config(), 1);
+  expect_cache_equals_forward(*model, 11, 9, 4);
+  expect_cache_equals_forward(*model, 1, 100, 3);   // more rows of one prompt than a tile holds
+}
+
+TEST(KvCache, decodes_with_the_adapter_that_prefill_saw) {
+  const auto model = new_llm(small_config(), 1);
+  model->attach_lora({4, 8, {}}, 3);
+  for (auto& [name, tensor] : model->parameters()) {
+    const at::NoGradGuard no_grad;
+    if (name.ends_with("lora_B.weight")) tensor.fill_(0.05);
+  }
+  expect_cache_equals_forward(*model, 3, 2, 5);
+}
+
+TEST(KvCache, kept_rows_continue_as_if_the_others_had_never_been) {
+  const at::NoGradGuard no_grad;
+  const auto model = new_llm(small_config(), 1);
+  TokenForest prompts;
+  prompts.add(-1, random_ids(9, 1));
+  prompts.add(-1, random_ids(14, 2));
+  const std::vector<int64_t> roots{0, 1, 0, 1};
+  at::Tensor last;
+  const auto cache = model->prefill(prompts, roots, 8, last);
+  model->decode(*cache, std::vector<int64_t>{1, 2, 3, 4});
+  const std::vector<int64_t> kept{3, 0};
+  cache->keep_rows(kept);
+  EXPECT_EQ(cache->num_rows(), 2);
+  const at::Tensor found = model->decode(*cache, std::vector<int64_t>{5, 6});
+  TokenForest full;
+  full.add(-1, random_ids(14, 2));
+  full.add(0, std::vector<int64_t>{4, 5});
+  full.add(-1, random_ids(9, 1));
+  full.add(2, std::vector<int64_t>{1, 6});
+  const at::Tensor expected = model->hidden_states(full);
+  EXPECT_LT(largest_difference(found[0], expected[15]), 1e-4);
+  EXPECT_LT(largest_difference(found[1], expected[26]), 1e-4);
+  cache->keep_rows({});
+  EXPECT_EQ(model->decode(*cache, {}).size(0), 0);
+}
+
+TEST(KvCache, refuses_too_many_tokens_and_wrong_rows) {
+  const auto model = new_llm(small_config(), 1);
+  TokenForest prompts, tree;
+  prompts.add(-1, random_ids(4, 1));
+  tree.add(tree.add(-1, random_ids(4, 1)), random_ids(2, 2));
+  at::Tensor last;
+  const std::vector<int64_t> roots{0, 0}, one{1}, unknown{5}, twice{0, 0}, tokens{1, 2}, outside{1, 61};
+  EXPECT_THROW(model->prefill(tree, roots, 1, last), Error);
+  EXPECT_THROW(model->prefill(prompts, unknown, 1, last), Error);
+  const auto cache = model->prefill(prompts, roots, 1, last);
+  EXPECT_THROW(cache->keep_rows(twice), Error);
+  EXPECT_THROW(model->decode(*cache, one), Error);
+  EXPECT_THROW(model->decode(*cache, outside), Error);
+  model->decode(*cache, tokens);
+  EXPECT_THROW(model->decode(*cache, tokens), Error);
+}
+
+// ---- refusals --------------------------------------------------------------------------------------------------------
+
+std::string refusal(const std::function<void(OrderedJson&)>& change) {
+  const fs::path folder = fs::path(testing::TempDir()) / "refused-llm";
+  write_llm_config(small_config(), folder);
+  OrderedJson json = OrderedJson::parse(read_file(folder / "config.json"));
+  change(json);
+  write_json_atomic(folder / "config.json", json);
+  try {
+    read_llm_config(folder);
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "accepted";
+}
+
+TEST(LlmConfig, written_files_are_read_back) {
+  EXPECT_EQ(refusal([](OrderedJson&) {}), "accepted");
+}
+
+TEST(LlmConfig, refuses_by_name_what_it_does_not_compute) {
+  const auto expect_named = [](const std::string& key, const Json& value) {
+    EXPECT_NE(refusal([&](OrderedJson& json) { json[key] = value; }).find(key), std::string::npos) << key;
+  };
+  expect_named("model_type", "gpt2");
+  expect_named("hidden_act", "gelu");
+  expect_named("rope_scaling", {{"type", "linear"}, {"factor", 2.0}});
+  expect_named("rope_parameters", {{"rope_type", "llama3"}, {"rope_theta", 10000.0}});
+  expect_named("use_sliding_window", true);
+  expect_named("layer_types", {"full_attention", "sliding_attention"});
+  expect_named("attention_bias", true);
+  expect_named("mlp_bias", true);
+  expect_named("head_dim", 32);
+  expect_named("partial_rotary_factor", 0.5);
+  expect_named("quantization_config", {{"bits", 4}});
+  expect_named("num_key_value_heads", 3);
+  expect_named("eos_token_id", {1, 2});
+  expect_named("vocab_size", 0);
+}
+
+TEST(LlmConfig, golden_models_outside_the_scope_are_refused) {
+  SKIP_WITHOUT_GOLDEN();
+  for (const char* name : {"llama3-untied", "mistral-swa", "qwen3"}) {
+    EXPECT_THROW(read_llm_config(kGolden / "decoders" / name), Error) << name;
+  }
+}
+
+TEST(Decoder, refuses_weights_that_do_not_fit) {
+  const auto model = new_llm(small_config(), 1);
+  ParameterMap source;
+  for (const auto& [name, tensor] : model->parameters()) source[name] = tensor.detach();
+  ParameterMap missing = source, wrong = source, extra = source;
+  missing.erase("model.norm.weight");
+  wrong["model.norm.weight"] = at::ones({3});
+  extra["model.other.weight"] = at::ones({3});
+  EXPECT_NO_THROW(assign_parameters(model->parameters(), source, "test"));
+  for (const ParameterMap& bad : {missing, wrong, extra}) {
+    EXPECT_THROW(assign_parameters(model->parameters(), bad, "test"), Error);
+  }
+}
+
+TEST(Decoder, refuses_tokens_outside_the_vocabulary) {
+  const auto model = new_llm(small_config(), 1);
+  TokenForest forest;
+  forest.add(-1, std::vector<int64_t>{0, 61});
+  EXPECT_THROW(model->hidden_states(forest), Error);
+  EXPECT_THROW(model->hidden_states(TokenForest{}), Error);
+}
+
+}  // namespace
+}  // namespace etrlrec

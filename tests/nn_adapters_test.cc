@@ -1,0 +1,146 @@
+// LoRA on a parameter map: which modules, what is trainable, files in PEFT's layout and their refusals.
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "base/check.h"
+#include "base/io.h"
+#include "nn/adapters.h"
+#include "nn/safetensors.h"
+
+namespace etrlrec {
+namespace {
+
+ParameterMap small_map() {
+  ParameterMap map;
+  map["embed_tokens.weight"] = at::ones({5, 4});
+  map["layers.0.q_proj.weight"] = at::ones({6, 4});
+  map["layers.0.q_proj.bias"] = at::ones({6});
+  map["layers.0.v_proj.weight"] = at::ones({3, 4});
+  map["lm_head.weight"] = at::ones({5, 4});
+  for (auto& [name, tensor] : map) tensor.requires_grad_(true);
+  return map;
+}
+
+fs::path folder_with(const std::string& config, const ParameterMap& tensors) {
+  const fs::path folder = fs::path(testing::TempDir()) / "adapter";
+  fs::remove_all(folder);
+  fs::create_directories(folder);
+  write_file_atomic(folder / "adapter_config.json", config);
+  save_safetensors(tensors, folder / "adapter_model.safetensors");
+  return folder;
+}
+
+const std::string kPlain = R"({"peft_type":"LORA","r":2,"lora_alpha":8,"target_modules":["q_proj"]})";
+
+ParameterMap file_pair() {
+  return {{"base_model.model.layers.0.q_proj.lora_A.weight", at::ones({2, 4})},
+          {"base_model.model.layers.0.q_proj.lora_B.weight", at::ones({6, 2})}};
+}
+
+TEST(Lora, attaches_to_the_targets_and_freezes_the_rest) {
+  ParameterMap map = small_map();
+  attach_lora(map, {2, 8, {"q_proj"}}, 1);
+  EXPECT_EQ(map.size(), 7u);
+  for (const auto& [name, tensor] : map) EXPECT_EQ(tensor.requires_grad(), is_adapter_parameter(name)) << name;
+  EXPECT_EQ(map.at("layers.0.q_proj.lora_B.weight").abs().sum().item<float>(), 0);
+  EXPECT_LE(map.at("layers.0.q_proj.lora_A.weight").abs().max().item<float>(), 0.5f);
+}
+
+TEST(Lora, without_targets_takes_all_linear_layers_but_the_head) {
+  ParameterMap map = small_map();
+  attach_lora(map, {2, 8, {}}, 1);
+  EXPECT_EQ(map.size(), 9u);
+  EXPECT_FALSE(map.contains("lm_head.lora_A.weight"));
+}
+
+TEST(Lora, rank_zero_changes_nothing) {
+  ParameterMap map = small_map();
+  attach_lora(map, {}, 1);
+  EXPECT_EQ(map.size(), 5u);
+  EXPECT_TRUE(map.at("lm_head.weight").requires_grad());
+}
+
+TEST(Lora, scale_follows_the_rank) {
+  EXPECT_DOUBLE_EQ((LoraConfig{4, 8, {}}).scale(), 2.0);
+  EXPECT_DOUBLE_EQ((LoraConfig{4, 8, {}, true}).scale(), 4.0);
+  EXPECT_DOUBLE_EQ(LoraConfig{}.scale(), 0.0);
+}
+
+TEST(Lora, the_seed_decides_the_start) {
+  ParameterMap a = small_map(), b = small_map(), c = small_map();
+  attach_lora(a, {2, 8, {}}, 1);
+  attach_lora(b, {2, 8, {}}, 1);
+  attach_lora(c, {2, 8, {}}, 2);
+  const std::string name = "layers.0.v_proj.lora_A.weight";
+  EXPECT_TRUE(at::equal(a.at(name), b.at(name)));
+  EXPECT_FALSE(at::equal(a.at(name), c.at(name)));
+}
+
+TEST(Lora, merging_adds_the_scaled_product_and_removes_the_pairs) {
+  ParameterMap map = small_map();
+  const LoraConfig config = load_lora(map, folder_with(kPlain, file_pair()));
+  EXPECT_EQ(config.target_modules, std::vector<std::string>{"q_proj"});
+  merge_lora(map, config);
+  EXPECT_EQ(map.size(), 5u);
+  EXPECT_TRUE(at::allclose(map.at("layers.0.q_proj.weight"), at::full({6, 4}, 1.0 + 4 * 2)));
+}
+
+TEST(Lora, saved_files_load_to_the_same_adapter) {
+  ParameterMap a = small_map(), b = small_map();
+  const LoraConfig config{3, 7, {"v_proj"}};
+  attach_lora(a, config, 5);
+  const fs::path folder = fs::path(testing::TempDir()) / "saved-adapter";
+  save_lora(a, config, "../base", folder);
+  const LoraConfig loaded = load_lora(b, folder);
+  EXPECT_EQ(loaded.r, 3);
+  EXPECT_DOUBLE_EQ(loaded.scale(), config.scale());
+  for (const auto& [name, tensor] : a) EXPECT_TRUE(at::equal(tensor, b.at(name))) << name;
+}
+
+TEST(Lora, refuses_targets_that_match_nothing_and_a_second_adapter) {
+  ParameterMap map = small_map();
+  EXPECT_THROW(attach_lora(map, {2, 8, {"k_proj"}}, 1), Error);
+  EXPECT_TRUE(map.at("lm_head.weight").requires_grad());
+  attach_lora(map, {2, 8, {}}, 1);
+  EXPECT_THROW(attach_lora(map, {2, 8, {}}, 1), Error);
+}
+
+TEST(Lora, refuses_bad_ranks_and_alphas) {
+  ParameterMap map = small_map();
+  EXPECT_THROW(attach_lora(map, {-1, 8, {}}, 1), Error);
+  EXPECT_THROW(attach_lora(map, {2, 0, {}}, 1), Error);
+}
+
+TEST(Lora, refuses_options_that_change_the_result) {
+  for (const std::string option : {R"("use_dora":true)", R"("bias":"all")", R"("rank_pattern":{"q_proj":4})",
+                                   R"("modules_to_save":["lm_head"])", R"("fan_in_fan_out":true)"}) {
+    ParameterMap map = small_map();
+    const std::string config = kPlain.substr(0, kPlain.size() - 1) + "," + option + "}";
+    EXPECT_THROW(load_lora(map, folder_with(config, file_pair())), Error) << option;
+  }
+  ParameterMap map = small_map();
+  EXPECT_THROW(load_lora(map, folder_with(R"({"peft_type":"ADALORA","r":2,"lora_alpha":8})", file_pair())), Error);
+}
+
+TEST(Lora, refuses_files_that_do_not_fit_the_model) {
+  const auto refused = [](ParameterMap tensors) {
+    ParameterMap map = small_map();
+    EXPECT_THROW(load_lora(map, folder_with(kPlain, tensors)), Error);
+  };
+  refused({});
+  refused({{"base_model.model.layers.0.q_proj.lora_A.weight", at::ones({2, 4})}});
+  ParameterMap wrong = file_pair();
+  wrong["base_model.model.layers.0.q_proj.lora_A.weight"] = at::ones({3, 4});
+  refused(wrong);
+  wrong = file_pair();
+  wrong["base_model.model.layers.9.q_proj.lora_A.weight"] = at::ones({2, 4});
+  refused(wrong);
+  wrong = file_pair();
+  wrong["lm_head.weight"] = at::ones({2, 4});
+  refused(wrong);
+}
+
+}  // namespace
+}  // namespace etrlrec

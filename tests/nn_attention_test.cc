@@ -1,0 +1,158 @@
+// Forest attention against its dense twin, forward and backward, on every instruction set of the machine.
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <vector>
+
+#include "base/check.h"
+#include "base/rng.h"
+#include "nn/attention.h"
+#include "nn/forest.h"
+#include "nn/simd.h"
+
+namespace etrlrec {
+namespace {
+
+at::Tensor random_tensor(at::IntArrayRef shape, uint64_t index) {
+  at::Tensor out = at::empty(shape, at::kFloat);
+  Rng rng(7, "attention-test", index);
+  float* values = out.data_ptr<float>();
+  for (int64_t i = 0; i < out.numel(); ++i) values[i] = static_cast<float>(rng.normal());
+  return out;
+}
+
+// Several roots, long and short segments, up to five levels, siblings in a row and apart.
+TokenForest random_forest(uint64_t seed, int64_t segments) {
+  TokenForest forest;
+  Rng rng(seed, "forest");
+  for (int64_t s = 0; s < segments; ++s) {
+    const bool root = s == 0 || rng.chance(0.2);
+    const int64_t parent = root ? -1 : std::max<int64_t>(0, s - 1 - static_cast<int64_t>(rng.below(5)));
+    const int64_t length = rng.chance(0.2) ? 100 + rng.below(120) : 1 + rng.below(20);
+    forest.add(parent, std::vector<int64_t>(length, 1));
+  }
+  return forest;
+}
+
+double largest_difference(const at::Tensor& a, const at::Tensor& b) {
+  return (a - b).abs().max().item<double>();
+}
+
+void expect_equal_to_dense(const TokenForest& forest, int64_t heads, int64_t kv_heads, int64_t dim) {
+  const int64_t tokens = forest.num_tokens();
+  std::vector<at::Tensor> fast{random_tensor({tokens, heads, dim}, 1), random_tensor({tokens, kv_heads, dim}, 2),
+                               random_tensor({tokens, kv_heads, dim}, 3)};
+  std::vector<at::Tensor> slow;
+  for (at::Tensor& t : fast) slow.push_back(t.clone().requires_grad_(true));
+  for (at::Tensor& t : fast) t.requires_grad_(true);
+  const double scale = 1.0 / std::sqrt(static_cast<double>(dim));
+  const at::Tensor a = forest_attention(fast[0], fast[1], fast[2], forest, scale);
+  const at::Tensor b = forest_attention_dense(slow[0], slow[1], slow[2], forest, scale);
+  EXPECT_LT(largest_difference(a, b), 1e-4);
+  const at::Tensor weights = random_tensor({tokens, heads, dim}, 4);
+  (a * weights).sum().backward();
+  (b * weights).sum().backward();
+  for (int i = 0; i < 3; ++i) EXPECT_LT(largest_difference(fast[i].grad(), slow[i].grad()), 1e-4) << i;
+}
+
+TEST(ForestAttention, equals_dense_attention_on_random_forests) {
+  for (uint64_t seed = 1; seed <= 6; ++seed) expect_equal_to_dense(random_forest(seed, 14), 2, 2, 16);
+}
+
+TEST(ForestAttention, equals_dense_attention_with_grouped_query_heads) {
+  expect_equal_to_dense(random_forest(11, 12), 6, 2, 24);
+  expect_equal_to_dense(random_forest(12, 12), 4, 1, 64);
+}
+
+TEST(ForestAttention, takes_head_sizes_that_are_no_multiple_of_a_vector) {
+  expect_equal_to_dense(random_forest(13, 8), 2, 1, 6);
+  expect_equal_to_dense(random_forest(14, 8), 1, 1, 40);
+}
+
+TEST(ForestAttention, takes_a_trie_of_single_tokens) {
+  TokenForest forest;
+  const int64_t root = forest.add(-1, std::vector<int64_t>(37, 1));
+  for (int i = 0; i < 70; ++i) forest.add(root, std::vector<int64_t>(1, 1));
+  for (int i = 0; i < 40; ++i) forest.add(root + 1 + i % 3, std::vector<int64_t>(2, 1));
+  expect_equal_to_dense(forest, 2, 1, 16);
+}
+
+TEST(ForestAttention, keeps_precision_with_large_scores) {
+  TokenForest forest;
+  forest.add(-1, std::vector<int64_t>(300, 1));
+  const at::Tensor q = random_tensor({300, 1, 16}, 1) * 30, k = random_tensor({300, 1, 16}, 2) * 30,
+                   v = random_tensor({300, 1, 16}, 3);
+  EXPECT_LT(largest_difference(forest_attention(q, k, v, forest, 1), forest_attention_dense(q, k, v, forest, 1)),
+            1e-3);   // scores reach several thousand
+}
+
+TEST(ForestAttention, agrees_on_every_instruction_set) {
+  const simd::Isa best = simd::cpu_isa();
+  for (simd::Isa isa : {simd::Isa::kBase, simd::Isa::kAvx2, simd::Isa::kAvx512}) {
+    if (!simd::is_supported(isa)) continue;
+    simd::set_isa(isa);
+    expect_equal_to_dense(random_forest(21, 8), 4, 2, 32);
+  }
+  simd::set_isa(best);
+}
+
+TEST(ForestAttention, gradient_of_a_shared_prefix_is_the_sum_over_its_repeats) {
+  const int64_t prefix = 20, child = 7, dim = 16;
+  TokenForest shared, repeated;
+  shared.add(-1, std::vector<int64_t>(prefix, 1));
+  for (int i = 0; i < 3; ++i) shared.add(0, std::vector<int64_t>(child, 1));
+  for (int i = 0; i < 3; ++i) repeated.add(-1, std::vector<int64_t>(prefix + child, 1));
+  at::Tensor qkv = random_tensor({3, prefix + 3 * child, 1, dim}, 5).requires_grad_(true);
+  std::vector<at::Tensor> pieces;
+  for (int i = 0; i < 3; ++i) {
+    pieces.push_back(qkv.narrow(1, 0, prefix));
+    pieces.push_back(qkv.narrow(1, prefix + i * child, child));
+  }
+  const at::Tensor rows = at::cat(pieces, 1);   // [3, 3 (prefix + child), 1, D]
+  const at::Tensor whole = forest_attention(rows[0], rows[1], rows[2], repeated, 0.25);
+  at::Tensor loss = at::zeros({});
+  for (int i = 0; i < 3; ++i) loss = loss + whole.narrow(0, i * (prefix + child) + prefix, child).sum();
+  loss.backward();
+  const at::Tensor expected = qkv.grad().clone();
+  qkv.mutable_grad().zero_();
+  forest_attention(qkv[0], qkv[1], qkv[2], shared, 0.25).narrow(0, prefix, 3 * child).sum().backward();
+  EXPECT_LT(largest_difference(qkv.grad(), expected), 1e-4);
+}
+
+TEST(ForestAttention, rotates_like_the_formula) {
+  TokenForest forest;
+  forest.add(-1, std::vector<int64_t>(9, 1));
+  const HeadShape shape{2, 1, 8};
+  const RotaryTable table = rotary_table(16, 8, 10000);
+  const at::Tensor qkv = random_tensor({9, shape.packed_width()}, 6);
+  const auto rotate_half = [&](const at::Tensor& x) {   // [T, heads, D]
+    const at::Tensor cos = table.cos.narrow(0, 0, 9).repeat({1, 2}).unsqueeze(1);
+    const at::Tensor sin = table.sin.narrow(0, 0, 9).repeat({1, 2}).unsqueeze(1);
+    return x * cos + at::cat({-x.narrow(2, 4, 4), x.narrow(2, 0, 4)}, 2) * sin;
+  };
+  const at::Tensor heads = qkv.view({9, 4, 8});
+  const at::Tensor expected = forest_attention_dense(rotate_half(heads.narrow(1, 0, 2)), rotate_half(heads.narrow(1, 2, 1)),
+                                                     heads.narrow(1, 3, 1), forest, 0.5);
+  const at::Tensor found = rotary_attention(qkv, plan_forest(forest), shape, table, 0.5);
+  EXPECT_LT(largest_difference(found.view({9, 2, 8}), expected), 1e-5);
+  EXPECT_NEAR(table.cos[3][1].item<double>(), std::cos(3 * 0.1), 1e-6);
+}
+
+TEST(TokenForest, counts_positions_from_the_root) {
+  TokenForest forest;
+  const int64_t root = forest.add(-1, std::vector<int64_t>{5, 6});
+  const int64_t child = forest.add(root, std::vector<int64_t>{7});
+  forest.add(child, std::vector<int64_t>{8, 9});
+  forest.add(root, std::vector<int64_t>{4});
+  EXPECT_EQ(forest.positions, (std::vector<int64_t>{0, 1, 2, 3, 4, 2}));
+}
+
+TEST(TokenForest, refuses_empty_segments_and_unknown_parents) {
+  TokenForest forest;
+  EXPECT_THROW(forest.add(-1, {}), Error);
+  EXPECT_THROW(forest.add(0, std::vector<int64_t>{1}), Error);
+}
+
+}  // namespace
+}  // namespace etrlrec

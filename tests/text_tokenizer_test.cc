@@ -1,0 +1,235 @@
+// Reading byte-level BPE tokenizers: ids equal to the reference implementations, any bytes survive, and what is not
+// implemented is refused by name.
+#include "text/tokenizer.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <iterator>
+#include <sstream>
+#include <thread>
+
+#include "base/check.h"
+#include "base/io.h"
+#include "base/json.h"
+#include "base/rng.h"
+#include "text/bpe.h"
+
+namespace etrlrec {
+namespace {
+
+const std::string kModels = std::string(ETRLREC_SOURCE_DIR) + "/../shared/models/";
+
+std::string test_text(const char* name) {
+  return read_file(kModels + name);
+}
+
+// tokenizer.json of a vocabulary file and a merges file.
+std::unique_ptr<BpeTokenizer> from_files(const std::string& vocab, const std::string& merges, SplitKind kind,
+                                         bool ignore_merges) {
+  Json root;
+  root["added_tokens"] = Json::array();
+  root["decoder"] = {{"type", "ByteLevel"}};
+  const Json byte_level{{"type", "ByteLevel"}, {"add_prefix_space", false}, {"use_regex", kind == SplitKind::kGpt2}};
+  const Json split{{"type", "Split"}, {"pattern", {{"Regex", split_pattern(kind)}}}, {"behavior", "Isolated"}};
+  root["pre_tokenizer"] = kind == SplitKind::kGpt2 ? byte_level
+                                                   : Json{{"type", "Sequence"}, {"pretokenizers", {split, byte_level}}};
+  root["model"] = {{"type", "BPE"}, {"vocab", read_json(kModels + vocab)}, {"ignore_merges", ignore_merges}};
+  Json& list = root["model"]["merges"] = Json::array();
+  for_each_line(kModels + merges, [&](std::string_view line, int64_t) {
+    if (!line.empty() && !line.starts_with("#version")) list.push_back(line);
+  });
+  return parse_bpe_tokenizer(root.dump(), "", vocab);
+}
+
+std::unique_ptr<BpeTokenizer> gpt2() {
+  return from_files("gpt2-tokenizer/vocab.json", "gpt2-tokenizer/merges.txt", SplitKind::kGpt2, false);
+}
+std::unique_ptr<BpeTokenizer> llama3() {
+  return from_files("llama3-tokenizer/encoder.json", "llama3-tokenizer/vocab.bpe", SplitKind::kLlama3, true);
+}
+std::unique_ptr<BpeTokenizer> qwen(const std::string& version) {
+  const std::string folder = kModels + "qwen-tokenizer/";
+  return parse_bpe_tokenizer(read_file(folder + "tokenizer." + version + ".json"),
+                             read_file(folder + "tokenizer_config." + version + ".json"), version);
+}
+
+// llama.cpp vectors: texts separated by a marker line, one line of ids each.
+void expect_vectors(const Tokenizer& tokenizer, const std::string& base) {
+  const std::string input = test_text((base + ".inp").c_str());
+  const std::string marker = "\n__ggml_vocab_test__\n";
+  std::vector<std::string> texts;
+  size_t begin = 0;
+  for (size_t end; (end = input.find(marker, begin)) != std::string::npos; begin = end + marker.size())
+    texts.push_back(input.substr(begin, end - begin));
+  texts.push_back(input.substr(begin));
+  std::vector<std::vector<int64_t>> expected;
+  for_each_line(kModels + base + ".out", [&](std::string_view line, int64_t) {
+    std::istringstream stream{std::string(line)};
+    expected.emplace_back(std::istream_iterator<int64_t>(stream), std::istream_iterator<int64_t>());
+  });
+  ASSERT_GE(expected.size(), 46u);
+  ASSERT_GE(texts.size(), expected.size());
+  for (size_t i = 0; i < expected.size(); ++i)
+    EXPECT_EQ(tokenizer.encode(texts[i]), expected[i]) << "text " << i << ": " << texts[i];
+}
+
+// Hugging Face vectors: short cases under `key`; the ids may start with `bos`.
+void expect_hf_cases(const Tokenizer& tokenizer, const std::string& key, int64_t bos) {
+  const Json cases = read_json(kModels + "hf-tokenizer-vectors/tokenizer_tests.json").at(key);
+  for (const Json& entry : cases) {
+    auto ids = entry.at("encoded").at("input_ids").get<std::vector<int64_t>>();
+    if (bos >= 0 && !ids.empty() && ids[0] == bos) ids.erase(ids.begin());
+    EXPECT_EQ(tokenizer.encode(entry.at("input").get<std::string>()), ids) << entry.at("input");
+  }
+}
+
+std::string random_bytes(Rng& rng, size_t length) {
+  std::string text;
+  for (size_t i = 0; i < length; ++i)
+    text += static_cast<char>(rng.chance(0.5) ? rng.below(256) : 32 + rng.below(96));
+  return text;
+}
+
+#define SKIP_WITHOUT_MODELS() \
+  if (!fs::exists(kModels)) GTEST_SKIP() << "no tokenizer files at " << kModels
+
+TEST(Tokenizer, gives_the_ids_of_gpt2) {
+  SKIP_WITHOUT_MODELS();
+  const auto tokenizer = gpt2();
+  expect_vectors(*tokenizer, "gpt2-tokenizer/ggml-vocab-gpt-2.gguf");
+  expect_hf_cases(*tokenizer, "distilgpt2", -1);
+}
+
+TEST(Tokenizer, gives_the_ids_of_llama3) {
+  SKIP_WITHOUT_MODELS();
+  const auto tokenizer = llama3();
+  expect_vectors(*tokenizer, "llama3-tokenizer/ggml-vocab-llama-bpe.gguf");
+  expect_hf_cases(*tokenizer, "pcuenq/Llama-3.2-1B-Instruct-tokenizer", 128000);
+}
+
+TEST(Tokenizer, gives_the_ids_of_qwen2) {
+  SKIP_WITHOUT_MODELS();
+  const auto tokenizer = qwen("qwen2.5");
+  expect_vectors(*tokenizer, "qwen-tokenizer/ggml-vocab-qwen2.gguf");
+  EXPECT_EQ(tokenizer->special_id("<|im_start|>"), 151644);
+  EXPECT_EQ(tokenizer->eos_id(), tokenizer->special_id("<|im_end|>"));
+  EXPECT_THROW(tokenizer->special_id("<|nothing|>"), Error);
+  // Composed and decomposed letters are the same text under NFC.
+  EXPECT_EQ(tokenizer->encode("caf\u00e9"), tokenizer->encode("cafe\u0301"));
+}
+
+TEST(Tokenizer, does_not_recognise_special_tokens_in_text) {
+  SKIP_WITHOUT_MODELS();
+  const auto tokenizer = qwen("qwen2");
+  const auto ids = tokenizer->encode("<|endoftext|>");
+  EXPECT_GT(ids.size(), 1u);
+  EXPECT_EQ(std::count(ids.begin(), ids.end(), tokenizer->special_id("<|endoftext|>")), 0);
+  EXPECT_EQ(tokenizer->decode(ids), "<|endoftext|>");
+}
+
+TEST(Tokenizer, keeps_arbitrary_bytes) {
+  SKIP_WITHOUT_MODELS();
+  const auto tokenizer = gpt2();
+  Rng rng(1, "bytes");
+  for (int i = 0; i < 2000; ++i) {
+    const std::string text = random_bytes(rng, rng.below(80));
+    ASSERT_EQ(tokenizer->decode(tokenizer->encode(text)), text);
+  }
+  const std::string hard = std::string(200000, 'a') + std::string(100000, ' ') + std::string(50000, '\xff');
+  EXPECT_EQ(tokenizer->decode(tokenizer->encode(hard)), hard);
+}
+
+TEST(Tokenizer, gives_the_same_ids_from_many_threads) {
+  SKIP_WITHOUT_MODELS();
+  const auto tokenizer = gpt2();
+  const std::string text = test_text("gpt2-tokenizer/README.md");
+  const auto expected = tokenizer->encode(text);
+  std::vector<int> equal(8);
+  std::vector<std::thread> threads;
+  for (size_t t = 0; t < equal.size(); ++t)
+    threads.emplace_back([&, t] {
+      for (int i = 0; i < 50; ++i) equal[t] += tokenizer->encode(text) == expected;
+    });
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(equal, std::vector<int>(8, 50));
+}
+
+// A minimal valid file, for refusals: all bytes, one merge, one special token.
+Json minimal() {
+  Json vocab = Json::object();
+  for (int byte = 0; byte < 256; ++byte) vocab[bytes_to_visible(std::string(1, static_cast<char>(byte)))] = byte;
+  vocab["ab"] = 256;
+  return {{"added_tokens", {{{"id", 257}, {"content", "<end>"}, {"special", true}}}},
+          {"normalizer", nullptr},
+          {"pre_tokenizer", {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"use_regex", true}}},
+          {"decoder", {{"type", "ByteLevel"}}},
+          {"model", {{"type", "BPE"}, {"vocab", vocab}, {"merges", {"a b"}}}}};
+}
+
+std::string refusal(const Json& root, const std::string& config = "") {
+  try {
+    parse_bpe_tokenizer(root.dump(), config, "tokenizer.json");
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::kInput);
+    return error.what();
+  }
+  return "";
+}
+
+void expect_refusal(const char* pointer, const Json& value, const std::string& part) {
+  Json root = minimal();
+  root[Json::json_pointer(pointer)] = value;
+  const std::string message = refusal(root);
+  EXPECT_NE(message.find(part), std::string::npos) << pointer << ": " << message;
+}
+
+TEST(Tokenizer, reads_a_minimal_file) {
+  const auto tokenizer = parse_bpe_tokenizer(minimal().dump(), R"({"eos_token": {"content": "<end>"}})", "t");
+  EXPECT_EQ(tokenizer->encode("abba"), (std::vector<int64_t>{256, 'b', 'a'}));
+  EXPECT_EQ(tokenizer->eos_id(), 257);
+  EXPECT_EQ(tokenizer->vocab_size(), 258);
+  EXPECT_THROW(tokenizer->decode(std::vector<int64_t>{258}), Error);
+  EXPECT_THROW(tokenizer->decode(std::vector<int64_t>{-1}), Error);
+}
+
+TEST(Tokenizer, refuses_what_it_does_not_implement_by_name) {
+  expect_refusal("/model/type", "Unigram", "Unigram");
+  expect_refusal("/normalizer", {{"type", "Lowercase"}}, "Lowercase");
+  expect_refusal("/pre_tokenizer", {{"type", "Metaspace"}}, "Metaspace");
+  expect_refusal("/pre_tokenizer/add_prefix_space", true, "add_prefix_space");
+  expect_refusal("/decoder", {{"type", "WordPiece"}}, "WordPiece");
+  expect_refusal("/model/dropout", 0.1, "dropout");
+  expect_refusal("/model/byte_fallback", true, "byte_fallback");
+  expect_refusal("/model/end_of_word_suffix", "</w>", "end_of_word_suffix");
+  expect_refusal("/truncation", {{"max_length", 8}}, "truncation");
+}
+
+TEST(Tokenizer, refuses_unknown_split_patterns) {
+  const Json byte_level{{"type", "ByteLevel"}, {"add_prefix_space", false}, {"use_regex", false}};
+  Json split{{"type", "Split"}, {"pattern", {{"Regex", "(a+)+b"}}}, {"behavior", "Isolated"}};
+  expect_refusal("/pre_tokenizer", {{"type", "Sequence"}, {"pretokenizers", {split, byte_level}}}, "(a+)+b");
+  expect_refusal("/pre_tokenizer", {{"type", "Sequence"}, {"pretokenizers", {byte_level}}}, "Split and ByteLevel");
+  split["behavior"] = "Removed";
+  expect_refusal("/pre_tokenizer", {{"type", "Sequence"}, {"pretokenizers", {split, byte_level}}}, "Isolated");
+}
+
+TEST(Tokenizer, refuses_inconsistent_vocabularies) {
+  expect_refusal("/model/vocab/ab", 3, "occurs twice");
+  expect_refusal("/model/vocab/ab", -1, "out of range");
+  expect_refusal("/model/vocab/ab", 4e9, "integer");
+  expect_refusal("/model/vocab/ab", 4000000000, "out of range");
+  expect_refusal("/model/vocab/x y", 300, "byte-level alphabet");
+  expect_refusal("/model/merges", {"a c"}, "must be in model.vocab");
+  expect_refusal("/model/merges", {"ab"}, "expected two tokens");
+  expect_refusal("/model/merges", {"a b", "a b"}, "occurs twice");
+  expect_refusal("/added_tokens/0/id", 256, "occurs twice");
+  Json root = minimal();
+  root["model"]["vocab"].erase("a");
+  root["model"]["merges"] = Json::array();
+  EXPECT_NE(refusal(root).find("byte 97 has no token"), std::string::npos);
+  EXPECT_NE(refusal(minimal(), R"({"eos_token": "<other>"})").find("<other>"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace etrlrec

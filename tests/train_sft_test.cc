@@ -1,0 +1,185 @@
+// The fine-tuning objective against sums written out with a dense softmax, and shared prompts against single rows.
+#include "train/sft.h"
+
+#include <gtest/gtest.h>
+
+#include "base/check.h"
+#include "nn/forest.h"
+
+namespace etrlrec {
+namespace {
+
+std::unique_ptr<Llm> tiny_model() {
+  LlmConfig config;
+  config.vocab_size = 14;
+  config.hidden_size = 16;
+  config.num_hidden_layers = 2;
+  config.num_attention_heads = config.num_key_value_heads = 2;
+  config.intermediate_size = 24;
+  config.initializer_range = 0.3;
+  return new_llm(config, 7);
+}
+
+SftRow row(std::vector<int64_t> prompt, std::vector<int64_t> completion, int64_t answer_begin,
+           int64_t answer_tokens) {
+  SftRow made;
+  made.prompt = std::move(prompt);
+  made.completion = std::move(completion);
+  made.answer_begin = answer_begin;
+  made.answer_tokens = answer_tokens;
+  return made;
+}
+
+std::vector<SftRow> three_rows() {
+  return {row({1, 2, 3}, {4, 5, 6, 0}, 2, 1), row({9, 8}, {7, 0}, 0, 1),
+          row({1, 2, 3}, {10, 11, 12, 13, 0}, 3, 1)};
+}
+
+// -log p of every token of a row but the first, by a dense softmax.
+std::vector<double> token_losses(const Llm& model, const SftRow& row) {
+  at::NoGradGuard no_grad;
+  std::vector<int64_t> ids = row.prompt;
+  ids.insert(ids.end(), row.completion.begin(), row.completion.end());
+  TokenForest forest;
+  forest.add(-1, ids);
+  at::Tensor logprobs =
+      model.hidden_states(forest).matmul(model.head_weight().t()).log_softmax(-1);
+  std::vector<double> losses;
+  for (size_t t = 1; t < ids.size(); ++t)
+    losses.push_back(-logprobs[static_cast<int64_t>(t) - 1][ids[t]].item<double>());
+  return losses;
+}
+
+double loss_of(SftObjective& objective, std::vector<int64_t> rows) {
+  Rng rng(1, "unused");
+  return objective.loss(rows, 1, rng).loss.item<double>();
+}
+
+std::map<std::string, at::Tensor> gradients(Llm& model, SftObjective& objective,
+                                            std::vector<int64_t> rows) {
+  for (auto& [name, tensor] : model.parameters()) {
+    tensor.set_requires_grad(true);
+    tensor.mutable_grad() = at::Tensor();
+  }
+  Rng rng(1, "unused");
+  objective.loss(rows, 1, rng).loss.backward();
+  std::map<std::string, at::Tensor> found;
+  for (auto& [name, tensor] : model.parameters()) found[name] = tensor.grad().clone();
+  return found;
+}
+
+TEST(Sft, segment_loss_balances_reasoning_and_answer) {
+  auto model = tiny_model();
+  SftOptions options;
+  options.answer_weight = 2;
+  SftObjective objective(*model, three_rows(), options);
+  auto l = token_losses(*model, three_rows()[0]);  // targets 2 3 | 4 5 6 0, the answer is 6
+  EXPECT_NEAR(loss_of(objective, {0}), (l[2] + l[3] + l[5]) / 3 + 2 * l[4], 1e-4);
+}
+
+TEST(Sft, token_loss_is_the_mean_over_all_completion_tokens) {
+  auto model = tiny_model();
+  SftOptions options;
+  options.loss_type = "token";
+  SftObjective objective(*model, three_rows(), options);
+  auto a = token_losses(*model, three_rows()[0]), b = token_losses(*model, three_rows()[1]);
+  EXPECT_NEAR(loss_of(objective, {0, 1}), (a[2] + a[3] + a[4] + a[5] + b[1] + b[2]) / 6, 1e-4);
+}
+
+TEST(Sft, field_weights_shift_the_mean_inside_a_segment) {
+  auto model = tiny_model();
+  auto rows = three_rows();
+  rows[0].fields = {0, 1, 0, 0};
+  SftOptions options;
+  options.field_names = {"text", "number"};
+  options.field_weights = {{"number", 5}};
+  SftObjective objective(*model, {rows[0]}, options);
+  auto l = token_losses(*model, rows[0]);
+  EXPECT_NEAR(loss_of(objective, {0}), (l[2] + 5 * l[3] + l[5]) / 7 + l[4], 1e-4);
+}
+
+TEST(Sft, prompt_weight_adds_the_mean_over_the_prompt) {
+  auto model = tiny_model();
+  SftOptions plain, weighted;
+  weighted.prompt_weight = 0.5;
+  SftObjective without(*model, three_rows(), plain), with(*model, three_rows(), weighted);
+  auto l = token_losses(*model, three_rows()[0]);
+  EXPECT_NEAR(loss_of(with, {0}), loss_of(without, {0}) + 0.5 * (l[0] + l[1]) / 2, 1e-4);
+}
+
+TEST(Sft, shared_prompts_give_the_loss_and_gradient_of_single_rows) {
+  auto model = tiny_model();
+  SftOptions options;
+  options.prompt_weight = 0.3;
+  SftObjective objective(*model, three_rows(), options);
+  EXPECT_NEAR(loss_of(objective, {0, 1, 2}),
+              (loss_of(objective, {0}) + loss_of(objective, {1}) + loss_of(objective, {2})) / 3,
+              1e-5);
+  auto together = gradients(*model, objective, {0, 1, 2});
+  auto a = gradients(*model, objective, {0}), b = gradients(*model, objective, {1}),
+       c = gradients(*model, objective, {2});
+  for (auto& [name, gradient] : together)
+    EXPECT_TRUE(at::allclose(gradient, (a[name] + b[name] + c[name]) / 3, 1e-3, 1e-5)) << name;
+}
+
+TEST(Sft, shared_prompts_are_computed_once) {
+  auto model = tiny_model();
+  SftObjective objective(*model, three_rows(), {});
+  Rng rng(1, "unused");
+  std::vector<int64_t> shared{0, 2}, apart{0, 1};
+  EXPECT_EQ(objective.loss(shared, 1, rng).tokens, 3 + 3 + 4);
+  EXPECT_EQ(objective.loss(apart, 1, rng).tokens, (3 + 3) + (2 + 1));
+}
+
+TEST(Sft, repeated_rows_of_one_token_completions_work) {
+  auto model = tiny_model();
+  std::vector<SftRow> rows{row({1, 2}, {3}, 0, 1), row({1, 2}, {4}, 0, 1)};
+  SftObjective objective(*model, rows, {});
+  auto a = token_losses(*model, rows[0]), b = token_losses(*model, rows[1]);
+  EXPECT_NEAR(loss_of(objective, {0, 1}), (a[1] + b[1]) / 2, 1e-5);
+}
+
+TEST(Sft, training_raises_the_accuracy_of_every_field_to_one) {
+  auto model = tiny_model();
+  auto rows = three_rows();
+  rows[0].fields = {0, 0, 1, 2};
+  SftOptions options;
+  options.accuracy_steps = 1;
+  options.field_names = {"copy", "lookup", "end"};
+  SftObjective objective(*model, {rows[0]}, options);
+  std::map<std::string, double> metrics;
+  std::vector<int64_t> all{0};
+  for (auto& [name, tensor] : model->parameters()) tensor.set_requires_grad(true);
+  for (int step = 0; step < 60; ++step) {
+    Rng rng(1, "unused");
+    LossOutput output = objective.loss(all, step, rng);
+    metrics = output.metrics;
+    output.loss.backward();
+    at::NoGradGuard no_grad;
+    for (auto& [name, tensor] : model->parameters()) {
+      tensor.sub_(tensor.grad(), 0.05);
+      tensor.mutable_grad().zero_();
+    }
+  }
+  for (const char* name : {"accuracy", "accuracy/reasoning", "accuracy/answer", "accuracy/copy",
+                           "accuracy/lookup", "accuracy/end"})
+    EXPECT_EQ(metrics.at(name), 1) << name;
+  EXPECT_LT(metrics.at("nll"), 0.5);
+}
+
+TEST(Sft, refuses_rows_that_do_not_fit) {
+  auto model = tiny_model();
+  EXPECT_THROW(SftObjective(*model, {}, {}), Error);
+  EXPECT_THROW(SftObjective(*model, {row({}, {1}, 0, 0)}, {}), Error);
+  EXPECT_THROW(SftObjective(*model, {row({1}, {}, 0, 0)}, {}), Error);
+  EXPECT_THROW(SftObjective(*model, {row({1}, {1, 2}, 1, 2)}, {}), Error);
+  SftRow fields = row({1}, {1, 2}, 0, 1);
+  fields.fields = {0, 5};
+  EXPECT_THROW(SftObjective(*model, {fields}, {}), Error);
+  SftOptions options;
+  options.loss_type = "sentence";
+  EXPECT_THROW(SftObjective(*model, three_rows(), options), Error);
+}
+
+}  // namespace
+}  // namespace etrlrec
