@@ -3,3 +3,4 @@
 #include <torch/types.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <ATen/Parallel.h>
+#include <c10/util/Logging.h>  // defines CHECK; base/check.h redefines it

@@ -1,5 +1,3 @@
-#include "data/candidates.h"
-
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -9,6 +7,7 @@
 #include "base/check.h"
 #include "base/io.h"
 #include "base/rng.h"
+#include "data/candidates.h"
 #include "data/split.h"
 
 namespace etrlrec {
@@ -102,8 +101,9 @@ TEST(Candidates, slots_are_spread_evenly) {
 }
 
 TEST(Candidates, popular_negatives_follow_training_popularity_before_the_request) {
-  // One user's request at time 50; before it item 0 has 16 training events and item 1 has one. Item 2 is interacted with
-  // only later by training users, so it is not alive; item 4 occurs in no training part, so it is.
+  // One user's request at time 50; before it item 0 has 16 training events and item 1 has one. Item
+  // 2 is interacted with only later by training users, so it is not alive; item 4 occurs in no
+  // training part, so it is.
   Dataset dataset;
   dataset.catalogue.item_ids = {"0", "1", "2", "3", "4", "5"};
   dataset.catalogue.titles = dataset.catalogue.item_ids;

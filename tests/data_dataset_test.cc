@@ -1,5 +1,3 @@
-#include "data/dataset.h"
-
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -7,6 +5,7 @@
 
 #include "base/check.h"
 #include "base/io.h"
+#include "data/dataset.h"
 #include "data/split.h"
 
 namespace etrlrec {

@@ -1,5 +1,3 @@
-#include "data/readers.h"
-
 #include <arrow/api.h>
 #include <arrow/io/api.h>
 #include <arrow/util/compression.h>
@@ -9,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/io.h"
+#include "data/readers.h"
 
 namespace etrlrec {
 namespace {
@@ -92,9 +91,12 @@ TEST_F(Readers, reject_bad_rows_with_line_and_reason) {
       "a,y,3\n"
       "a,\xff,4\n");
   EXPECT_EQ(item_names(dataset), (Strings{"x", "y"}));
-  const std::vector<std::pair<int64_t, std::string>> expected = {
-      {3, "expected 3 fields, found 2"}, {5, "empty user id"}, {6, "empty item id"},
-      {7, "bad time"}, {8, "expected 3 fields, found 4"}, {10, "item id is not UTF-8"}};
+  const std::vector<std::pair<int64_t, std::string>> expected = {{3, "expected 3 fields, found 2"},
+                                                                 {5, "empty user id"},
+                                                                 {6, "empty item id"},
+                                                                 {7, "bad time"},
+                                                                 {8, "expected 3 fields, found 4"},
+                                                                 {10, "item id is not UTF-8"}};
   ASSERT_EQ(report.rejected.size(), expected.size());
   for (size_t i = 0; i < expected.size(); ++i) {
     EXPECT_EQ(report.rejected[i].line, expected[i].first);
@@ -159,8 +161,7 @@ TEST_F(Readers, tell_the_unit_of_times_by_their_size) {
 }
 
 TEST_F(Readers, sort_by_fractions_of_a_second_before_dropping_them) {
-  const auto [dataset, report] =
-      read("user,item,time\na,x,1400000000900\na,y,1400000000100\n");
+  const auto [dataset, report] = read("user,item,time\na,x,1400000000900\na,y,1400000000100\n");
   EXPECT_EQ(item_names(dataset), (Strings{"y", "x"}));
   EXPECT_EQ(report.ties, 0);
 }
@@ -240,17 +241,15 @@ TEST_F(Readers, read_parquet_with_typed_columns) {
   ASSERT_TRUE(items.AppendValues({"x", "y", "z"}).ok());
   ASSERT_TRUE(times.AppendValues({1400000000500, 1300000000000}).ok());
   ASSERT_TRUE(times.AppendNull().ok());
-  const auto schema = arrow::schema({arrow::field("extra", arrow::int64()),
-                                     arrow::field("cust", arrow::int64()),
-                                     arrow::field("sku", arrow::utf8()),
-                                     arrow::field("ts", times.type())});
+  const auto schema =
+      arrow::schema({arrow::field("extra", arrow::int64()), arrow::field("cust", arrow::int64()),
+                     arrow::field("sku", arrow::utf8()), arrow::field("ts", times.type())});
   const auto user_array = users.Finish().ValueOrDie();
   const auto table = arrow::Table::Make(
       schema, {user_array, user_array, items.Finish().ValueOrDie(), times.Finish().ValueOrDie()});
   const auto path = folder_ / "log.parquet";
   const auto out = arrow::io::FileOutputStream::Open(path.string()).ValueOrDie();
-  ASSERT_TRUE(
-      parquet::arrow::WriteTable(*table, arrow::default_memory_pool(), out, 1024).ok());
+  ASSERT_TRUE(parquet::arrow::WriteTable(*table, arrow::default_memory_pool(), out, 1024).ok());
   ASSERT_TRUE(out->Close().ok());
   options_.map = {{"user", "cust"}, {"item", "sku"}, {"time", "ts"}};
   const auto [dataset, report] = read_log(path, options_);
@@ -293,8 +292,9 @@ TEST_F(Readers, read_movielens_csv_files) {
 }
 
 TEST(ParseTime, refuses_what_is_no_date) {
-  for (const char* text : {"", "2024", "2024-13-01", "2024-02-30", "2024-01-01T", "2024-01-01T25:00",
-                           "2024-01-01 10:00x", "2024-01-01T10:00:00+", "24-01-01"}) {
+  for (const char* text :
+       {"", "2024", "2024-13-01", "2024-02-30", "2024-01-01T", "2024-01-01T25:00",
+        "2024-01-01 10:00x", "2024-01-01T10:00:00+", "24-01-01"}) {
     EXPECT_FALSE(parse_iso_time(text)) << text;
   }
   EXPECT_EQ(parse_iso_time("1969-12-31T23:59:59Z"), -1);
@@ -324,10 +324,8 @@ TEST(SharedData, movielens_100k_as_published) {
   EXPECT_EQ(catalogue.attributes.size(), 18u);
   EXPECT_EQ(result.report.items->encoding, "ISO-8859-1");
   const auto& times = result.dataset.times;
-  EXPECT_EQ(format_iso_time(*std::min_element(times.begin(), times.end())),
-            "1997-09-20T03:05:10Z");
-  EXPECT_EQ(format_iso_time(*std::max_element(times.begin(), times.end())),
-            "1998-04-22T23:10:38Z");
+  EXPECT_EQ(format_iso_time(*std::min_element(times.begin(), times.end())), "1997-09-20T03:05:10Z");
+  EXPECT_EQ(format_iso_time(*std::max_element(times.begin(), times.end())), "1998-04-22T23:10:38Z");
   EXPECT_NEAR(static_cast<double>(result.report.ties) / (100000 - 943), 0.51, 0.005);
 }
 

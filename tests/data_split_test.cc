@@ -1,11 +1,10 @@
-#include "data/split.h"
-
 #include <gtest/gtest.h>
 
 #include <set>
 
 #include "base/check.h"
 #include "data/filters.h"
+#include "data/split.h"
 
 namespace etrlrec {
 namespace {
@@ -13,8 +12,8 @@ namespace {
 // Users with the given times; items count up inside each user.
 Dataset make_log(const std::vector<std::vector<int64_t>>& times) {
   Dataset dataset;
-  dataset.catalogue.item_ids = dataset.catalogue.titles = {"0", "1", "2", "3", "4",
-                                                           "5", "6", "7", "8", "9"};
+  dataset.catalogue.item_ids =
+      dataset.catalogue.titles = {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"};
   dataset.catalogue.attribute_offsets.assign(11, 0);
   for (size_t u = 0; u < times.size(); ++u) {
     dataset.user_ids.push_back("u" + std::to_string(u));
@@ -123,8 +122,7 @@ TEST(UserRatio, refuses_shares_that_do_not_sum_to_one) {
 
 TEST(Split, every_protocol_passes_its_own_check) {
   const Dataset log = make_log({{1, 4, 9}, {2, 3, 5, 8}, {6}, {7, 10}});
-  for (const auto kind :
-       {SplitKind::kLeaveOneOut, SplitKind::kGlobalTime, SplitKind::kUserRatio}) {
+  for (const auto kind : {SplitKind::kLeaveOneOut, SplitKind::kGlobalTime, SplitKind::kUserRatio}) {
     SplitOptions options;
     options.kind = kind;
     EXPECT_NO_THROW(check_split(split_dataset(log, options), log.user_offsets, "split"));

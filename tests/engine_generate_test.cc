@@ -92,6 +92,35 @@ TEST(Generate, gives_the_same_completions_one_by_one) {
   }
 }
 
+// The real decoder: the cache, the forest and the batch agree.
+TEST(Generate, records_what_the_decoder_gives_in_one_pass) {
+  LlmConfig config;
+  config.vocab_size = 24;
+  config.hidden_size = 32;
+  config.intermediate_size = 48;
+  config.num_hidden_layers = 2;
+  config.initializer_range = 0.3;
+  const auto model = new_llm(config, 1);
+  const auto requests = some_requests(7, kDigits);
+  GenerationOptions options = reasoning_options();
+  const auto completions = generate(*model, requests, options);
+  const at::NoGradGuard no_grad;
+  for (size_t i = 0; i < completions.size(); ++i) {
+    std::vector<int64_t> path = requests[i / 3].prompt;
+    const auto begin = static_cast<int64_t>(path.size());
+    path.insert(path.end(), completions[i].ids.begin(), completions[i].ids.end());
+    TokenForest forest;
+    forest.add(-1, path);
+    const at::Tensor logprobs = at::mm(model->hidden_states(forest), model->head_weight().t()).log_softmax(-1);
+    for (size_t t = 0; t < completions[i].ids.size(); ++t)
+      EXPECT_NEAR(completions[i].logprobs[t],
+                  logprobs[begin + static_cast<int64_t>(t) - 1][completions[i].ids[t]].item<float>(), 2e-4);
+  }
+  options.batch_tokens = 1;
+  const auto single = generate(*model, requests, options);
+  for (size_t i = 0; i < single.size(); ++i) EXPECT_EQ(single[i].ids, completions[i].ids);
+}
+
 TEST(Generate, gives_the_same_completions_with_one_and_two_threads) {
   const FakeLlm model(5000);
   const int before = at::get_num_threads();

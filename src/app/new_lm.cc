@@ -11,6 +11,7 @@
 #include "base/check.h"
 #include "base/io.h"
 #include "base/log.h"
+#include "models/lookup_init.h"
 #include "temporal/names.h"
 #include "temporal/prompts.h"
 #include "temporal/teacher.h"
@@ -52,7 +53,10 @@ std::vector<std::string> required_words(const Catalogue& catalogue, int64_t numb
     texts.push_back(fmt::format(" {}", gap_word(gap)));
   for (int32_t season = 0; season < 4; ++season) texts.push_back(fmt::format(" {}", season_word(season)));
   const auto attributes = std::min<int64_t>(static_cast<int64_t>(catalogue.attributes.size()), kMaxRequiredAttributes);
-  for (int32_t a = 0; a < attributes; ++a) texts.push_back(" " + attribute_word(catalogue, a));
+  for (int32_t a = 0; a < attributes; ++a) {
+    texts.push_back(" " + attribute_word(catalogue, a));
+    texts.push_back(" " + key_word(catalogue, a));
+  }
   std::unordered_set<std::string> seen;
   for (const std::string& text : texts)
     for (std::string& piece : training_pieces(text, options))
@@ -73,6 +77,7 @@ LlmConfig model_config(const NewLmOptions& options, const Tokenizer& tokenizer) 
   config.num_attention_heads = config.num_key_value_heads = options.num_attention_heads;
   config.intermediate_size = options.intermediate_size > 0 ? options.intermediate_size : 3 * options.hidden_size;
   config.max_position_embeddings = options.max_position_embeddings;
+  config.rope_theta = 1e6;
   config.eos_token_id = tokenizer.eos_id();
   return config;
 }
@@ -111,6 +116,7 @@ void make_new_lm(const NewLmOptions& options) {
   const auto model = new_llm(model_config(options, *tokenizer), options.seed);
   log_info("new language model: {} parameters, {} tokens", format_count(static_cast<double>(count_parameters(*model))),
            tokenizer->vocab_size());
+  if (options.init == "lookup") initialize_lookup(*model, {}, options.seed);
   warm_up(*model, options);
   save_llm(*model, writer.path());
   writer.commit();
@@ -125,6 +131,9 @@ void add_new_lm(CLI::App& app, CommonOptions& common) {
   command->add_option("--num-hidden-layers", options->num_hidden_layers, "layers")->capture_default_str();
   command->add_option("--num-attention-heads", options->num_attention_heads, "heads")->capture_default_str();
   command->add_option("--intermediate-size", options->intermediate_size, "feed-forward width, 0: three times the width")
+      ->capture_default_str();
+  command->add_option("--init", options->init, "start of the attention: ready to look things up, or random")
+      ->check(CLI::IsMember({"lookup", "random"}))
       ->capture_default_str();
   command->add_option("--vocab-size", options->vocab_size, "tokens at most")->capture_default_str();
   command->add_option("--max-position-embeddings", options->max_position_embeddings, "longest sequence")

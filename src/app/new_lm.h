@@ -10,7 +10,8 @@ namespace etrlrec {
 
 struct NewLmOptions {
   std::string data, out;
-  int64_t hidden_size = 128, num_hidden_layers = 3, num_attention_heads = 4;
+  int64_t hidden_size = 64, num_hidden_layers = 3, num_attention_heads = 2;
+  std::string init = "lookup";                  // lookup (models/lookup_init.h) | random
   int64_t intermediate_size = 0;                // 0: three times hidden_size
   int64_t vocab_size = 2048;                    // upper bound: training stops when no pair of pieces repeats
   int64_t max_position_embeddings = 2048;

@@ -3,6 +3,9 @@
 #include <ATen/Parallel.h>
 
 #include <algorithm>
+#include <cctype>
+#include <functional>
+#include <tuple>
 
 #include "app/command.h"
 #include "app/fit.h"
@@ -19,7 +22,8 @@
 namespace etrlrec {
 namespace {
 
-// State of one run: what the stages hand to each other in memory. Everything lasting is in the folders.
+// State of one run: what the stages hand to each other in memory. Everything lasting is in the
+// folders.
 class Pipeline {
  public:
   explicit Pipeline(PipelineOptions options) : options_(std::move(options)), out_(options_.out) {}
@@ -59,12 +63,14 @@ std::vector<Row> long_enough(const Dataset& dataset, std::vector<Row> rows, int3
   return rows;
 }
 
-std::vector<Row> draw_rows(std::vector<Row> rows, int64_t count, uint64_t seed, const std::string& part) {
+std::vector<Row> draw_rows(std::vector<Row> rows, int64_t count, uint64_t seed,
+                           const std::string& part) {
   if (static_cast<int64_t>(rows.size()) <= count) return rows;
   Rng rng(seed, "pipeline rows/" + part);
   rng.shuffle(rows);
   rows.resize(static_cast<size_t>(count));
-  std::sort(rows.begin(), rows.end(), [](const Row& a, const Row& b) { return a.position < b.position; });
+  std::sort(rows.begin(), rows.end(),
+            [](const Row& a, const Row& b) { return a.position < b.position; });
   return rows;
 }
 
@@ -90,12 +96,15 @@ void Pipeline::prepare() {
     }
     const Split split = split_dataset(dataset, options_.split);
     save_dataset(dataset, split, writer.path());
-    const CandidateOptions candidates{CandidateKind::kUniform, options_.num_candidates, options_.seed};
+    const CandidateOptions candidates{CandidateKind::kUniform, options_.num_candidates,
+                                      options_.seed};
     for (const auto& [part, rows, count] : {std::tuple{"train", &split.train, options_.train_rows},
                                             std::tuple{"valid", &split.valid, options_.valid_rows},
                                             std::tuple{"test", &split.test, options_.test_rows}}) {
-      const auto kept = draw_rows(long_enough(dataset, *rows, options_.min_history), count, options_.seed, part);
-      CHECK(!kept.empty(), kInput, "{}: no {} row has {} earlier interactions", options_.input, part, options_.min_history);
+      const auto kept =
+          draw_rows(long_enough(dataset, *rows, options_.min_history), count, options_.seed, part);
+      CHECK(!kept.empty(), kInput, "{}: no {} row has {} earlier interactions", options_.input,
+            part, options_.min_history);
       save_candidates(draw_candidates(dataset, split, kept, candidates), dataset,
                       writer.path() / fmt::format("candidates-{}.jsonl", part));
     }
@@ -108,8 +117,9 @@ void Pipeline::prepare() {
   requests_ = make_requests(workspace_, test_, rows, 200);
   report_.num_candidates = options_.num_candidates;
   const Dataset& dataset = workspace_.dataset;
-  log_info("   {} users · {} items · {} interactions · {} test rows of {} candidates", dataset.num_users(),
-           dataset.catalogue.num_items(), dataset.num_interactions(), requests_.size(), options_.num_candidates);
+  log_info("   {} users · {} items · {} interactions · {} test rows of {} candidates",
+           dataset.num_users(), dataset.catalogue.num_items(), dataset.num_interactions(),
+           requests_.size(), options_.num_candidates);
 }
 
 void Pipeline::fit() {
@@ -144,7 +154,8 @@ void Pipeline::learn() {
     distill.out = folder(stage);
     distill.label_only = label_only;
     distill.trainer.label = stage;
-    distill.trainer.max_steps = static_cast<int64_t>(static_cast<double>(distill.trainer.max_steps) * factor);
+    distill.trainer.max_steps =
+        static_cast<int64_t>(static_cast<double>(distill.trainer.max_steps) * factor);
     etrlrec::distill(distill);
   };
   timed("label-only SFT", [&] { train_arm("label-only", true, options_.label_only_factor); });
@@ -164,7 +175,8 @@ void Pipeline::learn() {
   judge_language_model("policy", "ETRLRec (RL)");
 }
 
-void Pipeline::add_row(Predictions predictions, const std::string& model, const std::string& stage) {
+void Pipeline::add_row(Predictions predictions, const std::string& model,
+                       const std::string& stage) {
   predictions.model = model;
   predictions.stage = stage;
   predictions.protocol = protocol_name(predictions.protocol, test_.options);
@@ -172,11 +184,12 @@ void Pipeline::add_row(Predictions predictions, const std::string& model, const 
   predictions.num_candidates = test_.options.count;
   predictions.seed = options_.seed;
   const MetricRow row = summarize(predictions, options_.seed);
-  log_info("   {:<24} hit@1 {:.4f} [{:.4f}, {:.4f}]  ndcg@10 {:.4f}  mrr {:.4f}  ({} rows)", model, row.hit1.mean,
-           row.hit1.low, row.hit1.high, row.ndcg10, row.mrr, row.n);
+  log_info("   {:<24} hit@1 {:.4f} [{:.4f}, {:.4f}]  ndcg@10 {:.4f}  mrr {:.4f}  ({} rows)", model,
+           row.hit1.mean, row.hit1.low, row.hit1.high, row.ndcg10, row.mrr, row.n);
   fs::create_directories(out_ / "predictions");
   std::string file = model;
-  std::replace_if(file.begin(), file.end(), [](unsigned char c) { return std::isalnum(c) == 0; }, '-');
+  std::replace_if(
+      file.begin(), file.end(), [](unsigned char c) { return std::isalnum(c) == 0; }, '-');
   save_predictions(predictions, out_ / "predictions" / (file + ".jsonl"));
   report_.rows.push_back(row);
   predictions_.push_back(std::move(predictions));
@@ -184,11 +197,15 @@ void Pipeline::add_row(Predictions predictions, const std::string& model, const 
 
 void Pipeline::judge_recommenders() {
   add_row(rank_by_scores(requests_,
-                         [](const Request& request) { return std::vector<double>(request.candidates.size(), 0.0); }),
+                         [](const Request& request) {
+                           return std::vector<double>(request.candidates.size(), 0.0);
+                         }),
           "random", "bound");
-  for (const auto& [folder_name, title] : {std::pair{"popularity", "popularity"}, std::pair{"recency", "popularity, recent"},
-                                           std::pair{"markov", "Markov"}, std::pair{"sasrec", "SASRec"}}) {
-    add_row(rank_by_recommender(*load_recommender(out_ / "recommenders" / folder_name), requests_), title, "fit");
+  for (const auto& [folder_name, title] :
+       {std::pair{"popularity", "popularity"}, std::pair{"recency", "popularity, recent"},
+        std::pair{"markov", "Markov"}, std::pair{"sasrec", "SASRec"}}) {
+    add_row(rank_by_recommender(*load_recommender(out_ / "recommenders" / folder_name), requests_),
+            title, "fit");
   }
 }
 
@@ -199,24 +216,27 @@ void Pipeline::judge_language_model(const std::string& stage, const std::string&
   protocol.max_reasoning_tokens = loaded.card.max_reasoning_tokens;
   protocol.seed = options_.seed;
   ProgressBar bar("judge", static_cast<int64_t>(requests_.size()));
-  add_row(ask_language_model({*loaded.llm, *loaded.tokenizer, workspace_.dataset.catalogue}, requests_, protocol,
-                             [&bar](int64_t done, int64_t) { bar.update(done); }),
-          name, loaded.card.stage);
+  add_row(
+      ask_language_model({*loaded.llm, *loaded.tokenizer, workspace_.dataset.catalogue}, requests_,
+                         protocol, [&bar](int64_t done, int64_t) { bar.update(done); }),
+      name, loaded.card.stage);
 }
 
 void Pipeline::judge_teacher() {
   TeacherOptions teacher_options;
   teacher_options.temperature = options_.construct.temperature;
-  const auto teacher = programmatic_teacher(workspace_.dataset.catalogue, workspace_.statistics, teacher_options);
-  add_row(answers_of_teacher(*teacher, workspace_.dataset.catalogue, workspace_.statistics, requests_,
-                             options_.construct.max_history, options_.seed),
+  const auto teacher =
+      programmatic_teacher(workspace_.dataset.catalogue, workspace_.statistics, teacher_options);
+  add_row(answers_of_teacher(*teacher, workspace_.dataset.catalogue, workspace_.statistics,
+                             requests_, options_.construct.max_history, options_.seed),
           "teacher", "teacher");
 }
 
 void Pipeline::judge_world() {
   if (!options_.input.empty()) return;
   const World world = load_world(out_ / "data");
-  add_row(rank_by_world(world, workspace_.dataset, test_.rows, requests_), "Bayes-optimal", "bound");
+  add_row(rank_by_world(world, workspace_.dataset, test_.rows, requests_), "Bayes-optimal",
+          "bound");
   const MetricRow& row = report_.rows.back();
   report_.bayes = {true, row.hit1.mean, row.hit5, row.hit10, row.ndcg5, row.ndcg10, row.mrr};
 }
@@ -245,9 +265,11 @@ const Predictions* Pipeline::find(const std::string& model) const {
 
 void Pipeline::compare_models() {
   const Predictions* policy = find("ETRLRec (RL)");
-  for (const char* other : {"LM reasoning SFT", "LM label-only SFT", "SASRec", "teacher", "Bayes-optimal"}) {
+  for (const char* other :
+       {"LM reasoning SFT", "LM label-only SFT", "SASRec", "teacher", "Bayes-optimal"}) {
     const Predictions* second = find(other);
-    if (second != nullptr) report_.tests.push_back(compare_predictions(*policy, *second, 10000, options_.seed));
+    if (second != nullptr)
+      report_.tests.push_back(compare_predictions(*policy, *second, 10000, options_.seed));
   }
   const Predictions *student = find("LM reasoning SFT"), *label_only = find("LM label-only SFT");
   report_.tests.push_back(compare_predictions(*student, *label_only, 10000, options_.seed));
@@ -262,10 +284,11 @@ std::string Pipeline::summary_sentence() const {
     return 0.0;
   };
   std::string text = fmt::format(
-      "On {} test rows of {} candidates the reasoning student reaches hit@1 {:.3f}, reinforcement learning {:.3f}; SASRec "
+      "On {} test rows of {} candidates the reasoning student reaches hit@1 {:.3f}, reinforcement "
+      "learning {:.3f}; SASRec "
       "{:.3f}, the same model trained on labels only {:.3f}.",
-      requests_.size(), options_.num_candidates, hit("LM reasoning SFT"), hit("ETRLRec (RL)"), hit("SASRec"),
-      hit("LM label-only SFT"));
+      requests_.size(), options_.num_candidates, hit("LM reasoning SFT"), hit("ETRLRec (RL)"),
+      hit("SASRec"), hit("LM label-only SFT"));
   if (report_.bayes.known) {
     text += fmt::format(" That is {:.0f} % of what the exact rule of this world reaches ({:.3f}).",
                         100 * hit("ETRLRec (RL)") / report_.bayes.hit1, report_.bayes.hit1);
@@ -274,7 +297,8 @@ std::string Pipeline::summary_sentence() const {
 }
 
 fs::path Pipeline::write() {
-  report_.title = options_.name == "demo" ? "ETRLRec on the synthetic world" : "ETRLRec on " + options_.name;
+  report_.title =
+      options_.name == "demo" ? "ETRLRec on the synthetic world" : "ETRLRec on " + options_.name;
   report_.summary = summary_sentence();
   report_.peak_rss_mb = static_cast<double>(peak_rss_bytes()) / 1048576;
   report_.facts = {{"seed", std::to_string(options_.seed)},
@@ -282,8 +306,9 @@ fs::path Pipeline::write() {
                    {"version", kVersion},
                    {"cpu", cpu_description()},
                    {"threads", std::to_string(at::get_num_threads())}};
-  for (const auto& [stage, label] : {std::pair{"label-only", "label-only SFT"}, std::pair{"student", "distill"},
-                                     std::pair{"policy", "reinforce"}}) {
+  for (const auto& [stage, label] :
+       {std::pair{"label-only", "label-only SFT"}, std::pair{"student", "distill"},
+        std::pair{"policy", "reinforce"}}) {
     add_curves(out_ / stage, label, report_);
   }
   const Predictions* policy = find("ETRLRec (RL)");
@@ -291,9 +316,11 @@ fs::path Pipeline::write() {
   const ClaimWeights weights = read_claim_weights(out_ / "reasoning" / "claim_weights.json");
   for (const int64_t row : example_rows(*policy, 5)) {
     const auto index = static_cast<size_t>(row);
-    const auto requests = make_requests(workspace_, test_, std::span(&row, 1), options_.distill.max_history);
+    const auto requests =
+        make_requests(workspace_, test_, std::span(&row, 1), options_.distill.max_history);
     report_.examples.push_back(make_example(workspace_, requests[0], policy->rows[index],
-                                            bayes != nullptr ? &bayes->rows[index] : nullptr, weights));
+                                            bayes != nullptr ? &bayes->rows[index] : nullptr,
+                                            weights));
   }
   write_report(out_ / "report.html", report_);
   write_json_atomic(out_ / "summary.json", summary_json(report_));
@@ -313,8 +340,8 @@ fs::path Pipeline::run() {
     compare_models();
   });
   const fs::path path = write();
-  fmt::print("{}\n{}\nreport: {}\nnext: {}\n", format_metrics(report_), report_.summary, path.string(),
-             options_.next_command);
+  fmt::print("{}\n{}\nreport: {}\nnext: {}\n", format_metrics(report_), report_.summary,
+             path.string(), options_.next_command);
   return path;
 }
 

@@ -1,6 +1,8 @@
-// The whole method as one run: data -> recommenders -> reasoning -> base model -> label-only arm, distillation, reinforcement
-// -> judging on the same rows -> report. `demo` and `movielens` are two sets of these options. Every stage fills one folder
-// of `out`; a stage whose folder is complete is skipped, so an interrupted run goes on where it stopped.
+// The whole method as one run: data -> recommenders -> reasoning -> base model -> label-only arm,
+// distillation, reinforcement
+// -> judging on the same rows -> report. `demo` and `movielens` are two sets of these options.
+// Every stage fills one folder of `out`; a stage whose folder is complete is skipped, so an
+// interrupted run goes on where it stopped.
 #pragma once
 
 #include <cstdint>
@@ -24,7 +26,8 @@ struct PipelineOptions {
   WorldOptions world;
   SplitOptions split;
   int32_t num_candidates = 20;
-  int64_t train_rows = 60000, valid_rows = 1000, test_rows = 2400;  // with candidates; drawn by seed when there are more
+  int64_t train_rows = 60000, valid_rows = 1000,
+          test_rows = 2400;  // with candidates; drawn by seed when there are more
   int32_t min_history = 3;
 
   SasrecConfig sasrec;
@@ -32,12 +35,13 @@ struct PipelineOptions {
   ConstructOptions construct;
   NewLmOptions new_lm;
   DistillOptions distill;
-  double label_only_factor = 1;   // training tokens of the label-only arm over those of the reasoning arm
+  double label_only_factor =
+      1;  // training tokens of the label-only arm over those of the reasoning arm
   ReinforceOptions reinforce;
-  bool other_protocols = true;    // first-answer and elimination for the final model
+  bool other_protocols = true;  // first-answer and elimination for the final model
   int64_t other_protocol_rows = 500;
   uint64_t seed = 42;
-  std::string next_command;       // what the last line recommends
+  std::string next_command;  // what the last line recommends
 };
 
 // Prints the table's rows as they become known and returns the path of the report.

@@ -1,5 +1,8 @@
-// prepare: a log and a catalogue (or the synthetic world) become a dataset folder: filtered, split, with candidate files.
-// Says on stderr what it understood, and writes the same as prepare.json; rejected rows go to rejected.tsv.
+// prepare: a log and a catalogue (or the synthetic world) become a dataset folder: filtered, split,
+// with candidate files. Says on stderr what it understood, and writes the same as prepare.json;
+// rejected rows go to rejected.tsv.
+#include <fmt/ranges.h>
+
 #include <CLI/CLI.hpp>
 #include <charconv>
 #include <iostream>
@@ -48,12 +51,16 @@ struct Prepared {
 };
 
 const std::vector<std::string> kWorldOptions = {"--users", "--num-items", "--informative"};
-const std::vector<std::string> kLogOptions = {
-    "--input",     "--items",  "--map",             "--title",         "--attributes", "--item-column",
-    "--delimiter", "--header", "--quoting",         "--keep-duplicates", "--strict",   "--min-rating",
-    "--drop-untitled", "--attribute-separator"};
+const std::vector<std::string> kLogOptions = {"--input",         "--items",
+                                              "--map",           "--title",
+                                              "--attributes",    "--item-column",
+                                              "--delimiter",     "--header",
+                                              "--quoting",       "--keep-duplicates",
+                                              "--strict",        "--min-rating",
+                                              "--drop-untitled", "--attribute-separator"};
 
-// True when the option was given with another value than its default: a saved options.toml holds all defaults.
+// True when the option was given with another value than its default: a saved options.toml holds
+// all defaults.
 bool is_changed(const CLI::App& command, const std::string& name) {
   const CLI::Option* option = command.get_option(name);
   if (option->count() == 0) return false;
@@ -164,13 +171,15 @@ Prepared read_input(const PrepareOptions& options, const CLI::App& command) {
     return prepared;
   }
   refuse_options(command, kWorldOptions, options.format);
-  CHECK(!options.input.empty(), kUsage, "--input: expected a file or folder\nhint: or --format synthetic");
+  CHECK(!options.input.empty(), kUsage,
+        "--input: expected a file or folder\nhint: or --format synthetic");
   ReadResult result = read_log(options.input, reader_options(options));
   prepared.dataset = std::move(result.dataset);
   prepared.report = std::move(result.report);
   log_report(prepared);
   if (options.drop_untitled) filters.drop_items = prepared.report.untitled;
-  if (is_changed(command, "--min-rating")) filters.min_rating = static_cast<float>(options.min_rating);
+  if (is_changed(command, "--min-rating"))
+    filters.min_rating = static_cast<float>(options.min_rating);
   prepared.dataset = filter_dataset(prepared.dataset, filters, &prepared.steps);
   for (const FilterStep& step : prepared.steps) {
     log_info("{}: {} users · {} items · {} interactions", step.name, step.users, step.items,
@@ -191,8 +200,8 @@ void read_cut(const std::string& text, const char* option, double& quantile,
     return;
   }
   const auto seconds = parse_iso_time(text);
-  CHECK(seconds, kUsage, "{}: expected a quantile in (0, 1] or a date like 2024-05-01, found \"{}\"",
-        option, text);
+  CHECK(seconds, kUsage,
+        "{}: expected a quantile in (0, 1] or a date like 2024-05-01, found \"{}\"", option, text);
   time = static_cast<int64_t>(*seconds);
 }
 
@@ -213,13 +222,15 @@ void log_split(const Split& split, const SplitOptions& options) {
   log_info("split {}: {} train rows · {} valid rows · {} test rows", split.protocol,
            split.train.size(), split.valid.size(), split.test.size());
   if (options.kind == SplitKind::kLeaveOneOut) {
-    log_warning("leave-one-out leaks the future: other users' training events may be later than a test "
-                "event\nhint: --split global-time");
+    log_warning(
+        "leave-one-out leaks the future: other users' training events may be later than a test "
+        "event\nhint: --split global-time");
   }
   if (split.test.empty()) log_warning("the split leaves no test row");
 }
 
-// At most `limit` of the training rows with enough history and enough possible negatives, by seed, in stored order.
+// At most `limit` of the training rows with enough history and enough possible negatives, by seed,
+// in stored order.
 std::vector<Row> train_rows(const Dataset& dataset, const Split& split,
                             const PrepareOptions& options, const CandidateOptions& candidates) {
   std::vector<Row> rows;
@@ -327,11 +338,12 @@ void prepare(const PrepareOptions& options, const CLI::App& command, const Commo
     std::cout << json.dump(2) << "\n";
     return;
   }
-  fmt::print("{}: {} users · {} items · {} interactions · {} train, {} valid, {} test rows · {}\n"
-             "next: etrlrec inspect {}\n",
-             options.out, prepared.dataset.num_users(), prepared.dataset.catalogue.num_items(),
-             prepared.dataset.num_interactions(), split.train.size(), split.valid.size(),
-             split.test.size(), split.protocol, options.out);
+  fmt::print(
+      "{}: {} users · {} items · {} interactions · {} train, {} valid, {} test rows · {}\n"
+      "next: etrlrec inspect {}\n",
+      options.out, prepared.dataset.num_users(), prepared.dataset.catalogue.num_items(),
+      prepared.dataset.num_interactions(), split.train.size(), split.valid.size(),
+      split.test.size(), split.protocol, options.out);
 }
 
 void add_reading(CLI::App& command, PrepareOptions& options) {
@@ -352,7 +364,8 @@ void add_reading(CLI::App& command, PrepareOptions& options) {
       ->group("Reading");
   command.add_option("--title", options.reader.title, "title column of the catalogue")
       ->group("Reading");
-  command.add_option("--attributes", options.reader.attributes, "attribute columns of the catalogue")
+  command
+      .add_option("--attributes", options.reader.attributes, "attribute columns of the catalogue")
       ->delimiter(',')
       ->group("Reading");
   command
@@ -369,8 +382,9 @@ void add_reading(CLI::App& command, PrepareOptions& options) {
         ->capture_default_str()
         ->group("Reading");
   }
-  command.add_flag("--keep-duplicates", options.reader.keep_duplicates,
-                   "keep exact repeats of user, item and time")
+  command
+      .add_flag("--keep-duplicates", options.reader.keep_duplicates,
+                "keep exact repeats of user, item and time")
       ->group("Reading");
   command.add_flag("--strict", options.reader.strict, "stop at rows that cannot be used")
       ->group("Reading");
@@ -401,11 +415,16 @@ void add_selection(CLI::App& command, PrepareOptions& options) {
   command.add_option("--split", options.split, "protocol")
       ->check(CLI::IsMember({"leave-one-out", "global-time", "user-ratio"}))
       ->capture_default_str();
-  command.add_option("--valid", options.valid, "global-time: quantile or date behind which validation begins")
+  command
+      .add_option("--valid", options.valid,
+                  "global-time: quantile or date behind which validation begins")
       ->capture_default_str();
-  command.add_option("--test", options.test, "global-time: quantile or date behind which the test begins")
+  command
+      .add_option("--test", options.test,
+                  "global-time: quantile or date behind which the test begins")
       ->capture_default_str();
-  command.add_option("--target", options.target, "global-time: events of a user and part to predict")
+  command
+      .add_option("--target", options.target, "global-time: events of a user and part to predict")
       ->check(CLI::IsMember({"last", "first", "all"}))
       ->capture_default_str();
   command
@@ -434,7 +453,8 @@ void add_selection(CLI::App& command, PrepareOptions& options) {
 
 void add_prepare(CLI::App& app, CommonOptions& common) {
   CLI::App* command = app.add_subcommand(
-      "prepare", "a log and a catalogue become a data set folder: filtered, split, with candidates");
+      "prepare",
+      "a log and a catalogue become a data set folder: filtered, split, with candidates");
   auto options = std::make_shared<PrepareOptions>();
   add_reading(*command, *options);
   add_world(*command, *options);

@@ -123,12 +123,7 @@ Ranked rank(const RecommendOptions& options, const Dataset& dataset, const Loade
   });
   ranked.order.resize(std::min(ranked.order.size(), static_cast<size_t>(options.k)));
   const TemporalStatistics statistics = count_statistics(dataset, load_split(options.data));
-  Request shown = ranked.request;
-  const auto keep = static_cast<int64_t>(loaded.card.prompt.max_history);
-  if (static_cast<int64_t>(shown.history.size()) > keep) {
-    shown.history.erase(shown.history.begin(), shown.history.end() - keep);
-    shown.times.erase(shown.times.begin(), shown.times.end() - keep);
-  }
+  const Request shown = with_recent_history(ranked.request, loaded.card.prompt.max_history);
   const FactSheet facts = compute_facts(dataset.catalogue, statistics, shown);
   ranked.claims = judge_claims(ranked.reasoning, {dataset.catalogue, shown, facts}, {});
   return ranked;

@@ -1,5 +1,7 @@
 #include "app/report_data.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 namespace etrlrec {
@@ -19,12 +21,16 @@ ClaimVerdict report_verdict(Verdict verdict) {
                                       : ClaimVerdict::kUnverifiable;
 }
 
-const char* dimension_name(Dimension dimension) {
+const char* dimension_title(Dimension dimension) {
   switch (dimension) {
-    case Dimension::kIS: return "interaction sequentiality";
-    case Dimension::kIAT: return "item attribute transition";
-    case Dimension::kUET: return "user evolving thought";
-    default: return "link to the candidates";
+    case Dimension::kIS:
+      return "interaction sequentiality";
+    case Dimension::kIAT:
+      return "item attribute transition";
+    case Dimension::kUET:
+      return "user evolving thought";
+    default:
+      return "link to the candidates";
   }
 }
 
@@ -39,11 +45,13 @@ void add_history(const Catalogue& catalogue, const Request& request, ReportExamp
     example.history.push_back(std::move(event));
   }
   example.now = request.now;
-  if (!request.times.empty()) example.gap_to_now = gap_word(gap_bucket(request.now - request.times.back()));
+  if (!request.times.empty())
+    example.gap_to_now = gap_word(gap_bucket(request.now - request.times.back()));
 }
 
-void add_candidates(const Catalogue& catalogue, const Request& request, const Prediction& prediction,
-                    const Prediction* reference, ReportExample& example) {
+void add_candidates(const Catalogue& catalogue, const Request& request,
+                    const Prediction& prediction, const Prediction* reference,
+                    ReportExample& example) {
   double reference_sum = 0;
   if (reference != nullptr) {
     for (const float score : reference->scores) reference_sum += score;
@@ -59,7 +67,8 @@ void add_candidates(const Catalogue& catalogue, const Request& request, const Pr
   }
 }
 
-void add_plot(const std::map<std::string, Series>& metrics, const std::vector<std::pair<std::string, std::string>>& tags,
+void add_plot(const std::map<std::string, Series>& metrics,
+              const std::vector<std::pair<std::string, std::string>>& tags,
               const std::string& title, std::vector<LinePlot>& plots) {
   LinePlot plot;
   plot.title = title;
@@ -75,19 +84,23 @@ void add_plot(const std::map<std::string, Series>& metrics, const std::vector<st
 
 }  // namespace
 
-ReportExample make_example(const Workspace& workspace, const Request& request, const Prediction& prediction,
-                           const Prediction* reference, const ClaimWeights& weights) {
+ReportExample make_example(const Workspace& workspace, const Request& request,
+                           const Prediction& prediction, const Prediction* reference,
+                           const ClaimWeights& weights) {
   const Catalogue& catalogue = workspace.dataset.catalogue;
   ReportExample example;
-  example.heading = fmt::format("user {}, test row {}", workspace.dataset.user_ids[static_cast<size_t>(request.user)],
-                                prediction.row);
+  example.heading =
+      fmt::format("user {}, test row {}",
+                  workspace.dataset.user_ids[static_cast<size_t>(request.user)], prediction.row);
   add_history(catalogue, request, example);
   add_candidates(catalogue, request, prediction, reference, example);
   const FactSheet facts = compute_facts(catalogue, workspace.statistics, request);
   example.reasoning = prediction.reasoning;
-  for (const JudgedClaim& claim : judge_claims(prediction.reasoning, {catalogue, request, facts}, weights)) {
-    example.claims.push_back({claim.claim.begin, claim.claim.end, report_verdict(claim.verdict),
-                              fmt::format("{}, {:.1f} bits", dimension_name(claim.dimension), claim.weight)});
+  for (const JudgedClaim& claim :
+       judge_claims(prediction.reasoning, {catalogue, request, facts}, weights)) {
+    example.claims.push_back(
+        {claim.claim.begin, claim.claim.end, report_verdict(claim.verdict),
+         fmt::format("{}, {:.1f} bits", dimension_title(claim.dimension), claim.weight)});
   }
   example.answer = prediction.answer;
   example.truth = request.target_slot + 1;
@@ -113,19 +126,24 @@ void add_curves(const std::filesystem::path& folder, const std::string& label, R
   if (!std::filesystem::exists(folder / "metrics.jsonl")) return;
   const auto metrics = load_metrics(folder / "metrics.jsonl");
   add_plot(metrics, {{"train/loss", "loss"}, {"loss", "loss"}}, label + ": loss", report.curves);
-  add_plot(metrics, {{"eval/hit@1", "hit@1"}, {"eval/ndcg@10", "ndcg@10"}}, label + ": validation", report.curves);
+  add_plot(metrics, {{"eval/hit@1", "hit@1"}, {"eval/ndcg@10", "ndcg@10"}}, label + ": validation",
+           report.curves);
   std::vector<std::pair<std::string, std::string>> fields, rewards, health;
   for (const auto& [tag, series] : metrics) {
-    if (const auto at = tag.find("accuracy/"); at != std::string::npos) fields.emplace_back(tag, tag.substr(at + 9));
+    if (const auto at = tag.find("accuracy/"); at != std::string::npos)
+      fields.emplace_back(tag, tag.substr(at + 9));
     if (const auto at = tag.find("rewards/"); at != std::string::npos && tag.ends_with("/mean")) {
       rewards.emplace_back(tag, tag.substr(at + 8, tag.size() - at - 13));
     }
-    for (const char* name : {"frac_reward_zero_std", "valid_ratio", "unique_ratio", "entropy", "kl"}) {
-      if (tag == name || tag.ends_with(std::string("train/") + name)) health.emplace_back(tag, name);
+    for (const char* name :
+         {"frac_reward_zero_std", "valid_ratio", "unique_ratio", "entropy", "kl"}) {
+      if (tag == name || tag.ends_with(std::string("train/") + name))
+        health.emplace_back(tag, name);
     }
   }
   add_plot(metrics, fields, label + ": token accuracy by field", report.curves);
-  add_plot(metrics, {{"train/reward", "reward"}, {"reward", "reward"}}, label + ": reward", report.rewards);
+  add_plot(metrics, {{"train/reward", "reward"}, {"reward", "reward"}}, label + ": reward",
+           report.rewards);
   add_plot(metrics, rewards, label + ": reward parts", report.rewards);
   add_plot(metrics, health, label + ": rollouts", report.rewards);
 }

@@ -43,6 +43,7 @@ template <typename... Args>
 }  // namespace etrlrec
 
 // CHECK(rank > 0, kUsage, "--lora-r: expected a positive rank, found {}", rank);
+#undef CHECK  // LibTorch has a macro of this name; its headers come first, in the precompiled one
 #define CHECK(condition, code, ...)                                            \
   do {                                                                         \
     if (!(condition)) ::etrlrec::fail(::etrlrec::ExitCode::code, __VA_ARGS__); \

@@ -1,4 +1,5 @@
-// Candidate files: JSON Lines with string ids, so that they can be read by eye and by other programs.
+// Candidate files: JSON Lines with string ids, so that they can be read by eye and by other
+// programs.
 #include <unordered_map>
 
 #include "base/check.h"
@@ -102,8 +103,8 @@ CandidateSet load_candidates(const fs::path& path, const Dataset& dataset) {
     const auto position = get<int64_t>(value, "position", where);
     const int64_t begin = dataset.user_offsets[row.user];
     const int64_t length = dataset.user_offsets[row.user + 1] - begin;
-    CHECK(position >= 0 && position < length, kInput,
-          "{}: expected a position below {}, found {}", where, length, position);
+    CHECK(position >= 0 && position < length, kInput, "{}: expected a position below {}, found {}",
+          where, length, position);
     row.position = begin + position;
     const auto ids = get<std::vector<std::string>>(value, "candidates", where);
     const auto slot = get<int32_t>(value, "target", where);
@@ -127,9 +128,12 @@ CandidateSet load_candidates(const fs::path& path, const Dataset& dataset) {
 
 const char* candidate_kind_name(CandidateKind kind) {
   switch (kind) {
-    case CandidateKind::kUniform: return "uniform";
-    case CandidateKind::kPopular: return "popular";
-    case CandidateKind::kMixedHard: return "hard";
+    case CandidateKind::kUniform:
+      return "uniform";
+    case CandidateKind::kPopular:
+      return "popular";
+    case CandidateKind::kMixedHard:
+      return "hard";
   }
   return "";
 }

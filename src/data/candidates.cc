@@ -1,5 +1,6 @@
-// Rows are visited by request time while a sweep over the log keeps popularity and liveness as of that time in a Fenwick
-// tree: a draw costs O(log N). Draws are by rejection; where few items are left, the exact remaining weights are listed.
+// Rows are visited by request time while a sweep over the log keeps popularity and liveness as of
+// that time in a Fenwick tree: a draw costs O(log N). Draws are by rejection; where few items are
+// left, the exact remaining weights are listed.
 #include "data/candidates.h"
 
 #include <algorithm>
@@ -29,7 +30,8 @@ class WeightTree {
   }
   double weight(size_t i) const { return weights_[i]; }
   double total() const { return total_; }
-  // The item in whose interval of the cumulated weights `point` lies; size() where rounding leads past the end.
+  // The item in whose interval of the cumulated weights `point` lies; size() where rounding leads
+  // past the end.
   size_t find(double point) const {
     size_t i = 0;
     for (size_t step = top_; step > 0; step /= 2) {
@@ -48,7 +50,8 @@ class WeightTree {
   size_t top_ = 1;
 };
 
-// First position of each title in a user's sequence; "does the user know this title at position p" in O(log n).
+// First position of each title in a user's sequence; "does the user know this title at position p"
+// in O(log n).
 class UserPast {
  public:
   UserPast(const Dataset& dataset, const std::vector<int32_t>& canonical)
@@ -82,9 +85,8 @@ class Pool {
         tree_(dataset.catalogue.item_ids.size()),
         train_count_(tree_.size()) {
     std::vector<int32_t> later_count(tree_.size());
-    for_each_event([&](int64_t p, bool train) {
-      ++(train ? train_count_ : later_count)[dataset_.items[p]];
-    });
+    for_each_event(
+        [&](int64_t p, bool train) { ++(train ? train_count_ : later_count)[dataset_.items[p]]; });
     for (size_t i = 0; i < tree_.size(); ++i) {
       const bool cold = train_count_[i] == 0 && later_count[i] > 0;
       if (cold || (kind == CandidateKind::kUniform && train_count_[i] > 0)) add(i, 1);
@@ -167,7 +169,8 @@ class RowDraw {
   // Fills up to `count`; fewer remain in negatives() only when there are no more.
   void fill(size_t count) {
     const WeightTree& tree = pool_.tree();
-    for (size_t tries = kTriesPerNegative * count; tries > 0 && negatives_.size() < count; --tries) {
+    for (size_t tries = kTriesPerNegative * count; tries > 0 && negatives_.size() < count;
+         --tries) {
       const size_t item = tree.find(rng_.uniform() * tree.total());
       if (item < tree.size() && tree.weight(item) > 0) take(static_cast<int32_t>(item));
     }

@@ -1,5 +1,6 @@
-// Candidate sets (method.md G.7): target plus negatives, drawn once with a fixed seed and stored with a hash, the same
-// for every model. The target's slot is uniform. Negatives exclude every interaction of the user up to the target.
+// Candidate sets (method.md G.7): target plus negatives, drawn once with a fixed seed and stored
+// with a hash, the same for every model. The target's slot is uniform. Negatives exclude every
+// interaction of the user up to the target.
 #pragma once
 
 #include <cstdint>
@@ -12,52 +13,62 @@
 
 namespace etrlrec {
 
-enum class CandidateKind { kUniform, kPopular, kMixedHard };  // uniform-N · popularity^0.75 alive at the request · H
+// The sets U, P and H of method.md G.7; see draw_candidates.
+enum class CandidateKind { kUniform, kPopular, kMixedHard };
 
 struct CandidateOptions {
   CandidateKind kind = CandidateKind::kUniform;
-  int32_t count = 20;                           // target included
+  int32_t count = 20;  // target included
   uint64_t seed = 42;
 };
 
 // Candidates of rows: items[r * count .. (r + 1) * count), target at slots[r].
 struct CandidateSet {
   CandidateOptions options;
-  std::string protocol;                         // of the split the rows come from
+  std::string protocol;  // of the split the rows come from
   std::vector<Row> rows;
-  std::vector<int32_t> items;                   // [rows, count]
-  std::vector<int32_t> slots;                   // [rows]
-  std::string hash;                             // of all of the above
+  std::vector<int32_t> items;  // [rows, count]
+  std::vector<int32_t> slots;  // [rows]
+  std::string hash;            // of all of the above
 };
 
-// Every row has its own random stream, named by its position: the candidates of a row do not depend on which other rows
-// are drawn. No two candidates share a normalised title, and none but the target shares one with the user's past.
+// Every row has its own random stream, named by its position: the candidates of a row do not depend
+// on which other rows are drawn. No two candidates share a normalised title, and none but the
+// target shares one with the user's past. Items without any interaction are never drawn.
 //
-// kUniform: items with at least one interaction anywhere in the data set, as every target has; time plays no part.
-// kPopular: weight max(n, 1)^0.75, n = training interactions strictly before the request, over items alive then. An item
-//   is alive at t when its first interaction in the data set is before t, or when all its interactions are behind the
-//   training part: cold items are drawn too, so that being cold does not betray the target. Catalogue items without any
-//   interaction are never drawn.
-// kMixedHard: floor((count - 1) / 2) at random from `recommender_top` (for each row the items of a recommender's top 50)
-//   without the user's past and the target; the rest, and what the top list is short of, as kPopular.
+// kUniform draws from items with an interaction anywhere in the data set, as every target has; time
+// plays no part.
+//
+// kPopular draws with weight max(n, 1)^0.75, n = training interactions strictly before the request,
+// from items alive then. An item is alive at t when its first interaction in the data set is before
+// t, or when all its interactions are behind the training part: cold items are drawn too, so that
+// being cold does not betray the target.
+//
+// kMixedHard draws floor((count - 1) / 2) at random from `recommender_top` (for each row the items
+// of a recommender's top 50) without the user's past and the target; the rest, and what the top
+// list is short of, as kPopular.
+//
 // Errors (kInput) when a row has fewer than count - 1 possible negatives.
 CandidateSet draw_candidates(const Dataset& dataset, const Split& split, std::span<const Row> rows,
                              const CandidateOptions& options,
                              std::span<const std::vector<int32_t>> recommender_top = {});
-// How many items with different titles could be negatives of each row, counted up to `count - 1` only.
+// How many items with different titles could be negatives of each row, counted up to `count - 1`
+// only.
 std::vector<int32_t> count_negatives(const Dataset& dataset, const Split& split,
                                      std::span<const Row> rows, const CandidateOptions& options);
 
-// JSON Lines: a header (kind, count, seed, protocol, hash, catalogue hash), then one row per line with string ids.
-// Loading checks every id, the targets and both hashes.
-void save_candidates(const CandidateSet& set, const Dataset& dataset, const std::filesystem::path& path);
+// JSON Lines: a header (kind, count, seed, protocol, hash, catalogue hash), then one row per line
+// with string ids. Loading checks every id, the targets and both hashes.
+void save_candidates(const CandidateSet& set, const Dataset& dataset,
+                     const std::filesystem::path& path);
 CandidateSet load_candidates(const std::filesystem::path& path, const Dataset& dataset);
 
-std::string candidate_hash(const CandidateSet& set);            // of everything but `hash`
-const char* candidate_kind_name(CandidateKind kind);            // uniform | popular | hard
+std::string candidate_hash(const CandidateSet& set);  // of everything but `hash`
+const char* candidate_kind_name(CandidateKind kind);  // uniform | popular | hard
 CandidateKind candidate_kind(const std::string& name);
 
 // The request of row r of the set, with at most max_history most recent entries.
-Request make_request(const Dataset& dataset, const CandidateSet& set, int64_t r, int32_t max_history);
+Request make_request(const Dataset& dataset, const CandidateSet& set, int64_t r,
+                     int32_t max_history);
 
 }  // namespace etrlrec

@@ -1,5 +1,6 @@
-// The dataset folder and its checks. Binary files start with eight magic bytes and hold little-endian columns only; every
-// size follows from the counts in the header, so a truncated or padded file is refused before anything is read.
+// The dataset folder and its checks. Binary files start with eight magic bytes and hold
+// little-endian columns only; every size follows from the counts in the header, so a truncated or
+// padded file is refused before anything is read.
 #include "data/dataset.h"
 
 #include <algorithm>
@@ -31,7 +32,8 @@ void append_number(std::string& out, int64_t value) {
   append(out, std::span<const int64_t>(&value, 1));
 }
 
-// Reads columns off a mapped file; asking for more than there is, or leaving something, is an error.
+// Reads columns off a mapped file; asking for more than there is, or leaving something, is an
+// error.
 class ColumnReader {
  public:
   ColumnReader(std::string_view bytes, std::string_view magic, std::string name)
@@ -111,7 +113,8 @@ std::string interactions_bytes(const Dataset& dataset) {
   return bytes;
 }
 
-// Rows of one part as runs (user, first position, one past the last): most parts are one run per user.
+// Rows of one part as runs (user, first position, one past the last): most parts are one run per
+// user.
 std::vector<int64_t> row_runs(const std::vector<Row>& rows) {
   std::vector<int64_t> runs;
   for (const Row& row : rows) {
@@ -158,8 +161,10 @@ std::vector<Row> read_rows(ColumnReader& reader, std::span<const int64_t> user_o
 
 Json read_manifest(const fs::path& folder) {
   const fs::path path = folder / "split.json";
-  CHECK(fs::exists(path), kInput, "{}: expected a dataset folder, found no split.json in it\n"
-        "hint: etrlrec prepare --out {}", folder.string(), folder.string());
+  CHECK(fs::exists(path), kInput,
+        "{}: expected a dataset folder, found no split.json in it\n"
+        "hint: etrlrec prepare --out {}",
+        folder.string(), folder.string());
   Json manifest = read_json(path);
   const std::string name = path.string();
   CHECK(get<std::string>(manifest, "format", name) == "etrlrec-dataset", kInput,
@@ -254,8 +259,7 @@ void check_unique_ids(const std::vector<std::string>& ids, const char* what,
   seen.reserve(ids.size());
   for (const std::string& id : ids) {
     CHECK(!id.empty(), kInput, "{}: empty {} id", name, what);
-    CHECK(std::none_of(id.begin(), id.end(),
-                       [](unsigned char c) { return c < 0x20 || c == 0x7f; }),
+    CHECK(std::none_of(id.begin(), id.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; }),
           kInput, "{}: {} id \"{}\" holds a control character", name, what, id);
     CHECK(seen.insert(id).second, kInput, "{}: {} id \"{}\" occurs twice", name, what, id);
   }
@@ -414,9 +418,7 @@ Split load_split(const fs::path& folder) {
   return split;
 }
 
-std::string catalogue_hash(const Catalogue& catalogue) {
-  return sha256_hex(items_text(catalogue));
-}
+std::string catalogue_hash(const Catalogue& catalogue) { return sha256_hex(items_text(catalogue)); }
 
 std::string normalise_title(std::string_view title) {
   std::string out;

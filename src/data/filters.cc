@@ -1,5 +1,5 @@
-// All steps work on one keep flag per event; the data set is rebuilt once at the end. The k-core peels with a stack, so
-// it is linear in the events however many rounds the peeling takes.
+// All steps work on one keep flag per event; the data set is rebuilt once at the end. The k-core
+// peels with a stack, so it is linear in the events however many rounds the peeling takes.
 #include "data/filters.h"
 
 #include <algorithm>
@@ -144,7 +144,8 @@ class Filter {
     }
   }
 
-  // Returns the new index of each kept item. Attributes that no kept item has stay: indices are shared with reports.
+  // Returns the new index of each kept item. Attributes that no kept item has stay: indices are
+  // shared with reports.
   std::vector<int32_t> rebuild_catalogue(Catalogue& out) const {
     const Catalogue& in = dataset_.catalogue;
     out.attributes = in.attributes;

@@ -1,4 +1,5 @@
-// What may be left out of a log before it is split; the counts after each step are kept for the report.
+// What may be left out of a log before it is split; the counts after each step are kept for the
+// report.
 #pragma once
 
 #include <cstdint>
@@ -11,10 +12,10 @@
 namespace etrlrec {
 
 struct FilterOptions {
-  std::vector<int32_t> drop_items;              // e.g. items without a title
-  std::optional<float> min_rating;              // kUsage when the source has no ratings
-  bool drop_repeats = false;                    // an event whose item equals the user's previous one
-  int32_t k_core = 0;                           // every user and every item keeps at least so many events
+  std::vector<int32_t> drop_items;  // e.g. items without a title
+  std::optional<float> min_rating;  // kUsage when the source has no ratings
+  bool drop_repeats = false;        // an event whose item equals the user's previous one
+  int32_t k_core = 0;               // every user and every item keeps at least so many events
 };
 
 struct FilterStep {
@@ -22,8 +23,9 @@ struct FilterStep {
   int64_t users = 0, items = 0, interactions = 0;
 };
 
-// Steps in the order of the options; dropping repeats and the k-core alternate until neither changes anything. Users
-// without events go. Items without events stay in the catalogue unless k_core > 0 or they are in drop_items.
+// Steps in the order of the options; dropping repeats and the k-core alternate until neither
+// changes anything. Users without events go. Items without events stay in the catalogue unless
+// k_core > 0 or they are in drop_items.
 Dataset filter_dataset(const Dataset& dataset, const FilterOptions& options,
                        std::vector<FilterStep>* steps);
 

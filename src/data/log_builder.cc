@@ -1,4 +1,5 @@
-// Interactions are grouped by user with a counting sort and ordered by time inside a user with a stable sort.
+// Interactions are grouped by user with a counting sort and ordered by time inside a user with a
+// stable sort.
 #include "data/log_builder.h"
 
 #include <algorithm>
@@ -65,8 +66,7 @@ std::vector<int64_t> TimeColumn::to_seconds(const std::vector<double>& raw,
 }
 
 bool LogBuilder::add_item(std::string_view id, std::string title) {
-  if (item_index_.contains(id)) return false;
-  item_index_.index(id);
+  if (item_index_.index(id) < catalogue_.num_items()) return false;
   catalogue_.item_ids.emplace_back(id);
   catalogue_.titles.push_back(std::move(title));
   catalogue_.attribute_offsets.push_back(catalogue_.attribute_offsets.back());
@@ -99,9 +99,14 @@ void LogBuilder::add_attribute(const std::string& field, const std::string& name
 }
 
 void LogBuilder::add_interaction(std::string_view user, std::string_view item, double raw_time) {
-  if (!item_index_.contains(item)) add_item(item, "");
+  const int32_t i = item_index_.index(item);
+  if (i == catalogue_.num_items()) {
+    catalogue_.item_ids.emplace_back(item);
+    catalogue_.titles.emplace_back();
+    catalogue_.attribute_offsets.push_back(catalogue_.attribute_offsets.back());
+  }
   user_.push_back(users_.index(user));
-  item_.push_back(item_index_.index(item));
+  item_.push_back(i);
   time_.push_back(raw_time);
 }
 

@@ -1,4 +1,5 @@
-// Inside the data room only: collects a catalogue and interactions in the order of the input and makes a Dataset of them.
+// Inside the data room only: collects a catalogue and interactions in the order of the input and
+// makes a Dataset of them.
 #pragma once
 
 #include <cstdint>
@@ -16,9 +17,8 @@ namespace etrlrec {
 // Dense indices for strings in order of first appearance.
 class Interner {
  public:
-  int32_t index(std::string_view text);         // adds what is new
-  bool contains(std::string_view text) const { return index_.contains(text); }
-  std::vector<std::string> take();              // the strings by index
+  int32_t index(std::string_view text);  // adds what is new
+  std::vector<std::string> take();       // the strings by index
 
  private:
   struct Hash {
@@ -32,7 +32,8 @@ class Interner {
 class TimeColumn {
  public:
   std::optional<double> parse(std::string_view text);
-  // Whole seconds; the unit of numbers follows from the magnitude of their median. `unit` says which.
+  // Whole seconds; the unit of numbers follows from the magnitude of their median. `unit` says
+  // which.
   std::vector<int64_t> to_seconds(const std::vector<double>& raw, std::string& unit) const;
 
  private:
@@ -57,7 +58,7 @@ class LogBuilder {
   Catalogue catalogue_;
   Interner users_, item_index_;
   std::unordered_map<std::string, int32_t> field_index_, attribute_index_;
-  std::vector<int32_t> user_, item_;            // [I] in the order of the input
+  std::vector<int32_t> user_, item_;  // [I] in the order of the input
   std::vector<double> time_;
   std::vector<float> ratings_;
 };

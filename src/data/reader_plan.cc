@@ -1,5 +1,6 @@
-// The layouts people have: MovieLens (u.data + u.item, ratings.csv + movies.csv, ratings.dat + movies.dat), RecBole atomic
-// files (*.inter + *.item, header name:type), and tables whose columns are mapped by the caller or guessed by name.
+// The layouts people have: MovieLens (u.data + u.item, ratings.csv + movies.csv, ratings.dat +
+// movies.dat), RecBole atomic files (*.inter + *.item, header name:type), and tables whose columns
+// are mapped by the caller or guessed by name.
 #include "data/reader_plan.h"
 
 #include <algorithm>
@@ -18,17 +19,19 @@ const Names kUserNames = {"user",       "user_id",     "userid",    "uid",
                           "reviewerid", "customer_id", "visitorid", "author_id"};
 const Names kItemNames = {"item",        "item_id", "itemid",     "iid", "movie_id", "movieid",
                           "parent_asin", "asin",    "product_id", "sku", "id"};
-const Names kTimeNames = {"time", "timestamp", "ts",         "date", "datetime",
-                          "unixreviewtime", "event_time", "created_at"};
+const Names kTimeNames = {"time",     "timestamp",      "ts",         "date",
+                          "datetime", "unixreviewtime", "event_time", "created_at"};
 const Names kRatingNames = {"rating", "score", "stars", "overall"};
-const Names kTitleNames = {"title", "name", "item_name", "movie_title", "product_title",
-                           "item_title"};
+const Names kTitleNames = {"title",       "name",          "item_name",
+                           "movie_title", "product_title", "item_title"};
 
-// Genres of u.item in the order of its last 19 columns; the first, "unknown", means that none is known.
+// Genres of u.item in the order of its last 19 columns; the first, "unknown", means that none is
+// known.
 constexpr std::array<const char*, 19> kMovieLensGenres = {
-    "",       "Action",  "Adventure", "Animation", "Children's", "Comedy",  "Crime",
-    "Documentary", "Drama", "Fantasy", "Film-Noir", "Horror",    "Musical", "Mystery",
-    "Romance", "Sci-Fi", "Thriller",  "War",       "Western"};
+    "",          "Action",   "Adventure",   "Animation", "Children's",
+    "Comedy",    "Crime",    "Documentary", "Drama",     "Fantasy",
+    "Film-Noir", "Horror",   "Musical",     "Mystery",   "Romance",
+    "Sci-Fi",    "Thriller", "War",         "Western"};
 
 std::string lower(std::string text) {
   for (char& c : text) c = static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c);
@@ -48,9 +51,7 @@ size_t edit_distance(const std::string& a, const std::string& b) {
   return row.back();
 }
 
-std::string listed(const Names& columns) {
-  return fmt::format("{}", fmt::join(columns, ", "));
-}
+std::string listed(const Names& columns) { return fmt::format("{}", fmt::join(columns, ", ")); }
 
 int32_t find_column(const Names& columns, const std::string& name) {
   const auto found = std::find(columns.begin(), columns.end(), name);
@@ -114,8 +115,6 @@ TableOptions fixed_table(const char* delimiter, bool header, bool quoting) {
   return options;
 }
 
-// --- MovieLens -------------------------------------------------------------------------------------------------------
-
 struct MovieLensLayout {
   const char *log, *items, *delimiter, *items_delimiter;
   bool header;
@@ -154,9 +153,9 @@ void plan_movielens_items(const fs::path& path, const MovieLensLayout& layout, L
 std::optional<LogPlan> plan_movielens(const fs::path& path, const ReaderOptions& options) {
   for (const MovieLensLayout& layout : kMovieLens) {
     const bool folder = fs::is_directory(path);
-    const auto log = folder                         ? find_file(path, layout.log)
-                     : is_named(path, layout.log)   ? std::optional(path)
-                                                    : std::nullopt;
+    const auto log = folder                       ? find_file(path, layout.log)
+                     : is_named(path, layout.log) ? std::optional(path)
+                                                  : std::nullopt;
     if (!log) continue;
     const auto items = options.items.empty() ? find_file(log->parent_path(), layout.items)
                                              : std::optional(options.items);
@@ -180,8 +179,6 @@ std::optional<LogPlan> plan_movielens(const fs::path& path, const ReaderOptions&
   }
   return std::nullopt;
 }
-
-// --- RecBole ---------------------------------------------------------------------------------------------------------
 
 std::optional<fs::path> find_suffix(const fs::path& folder, const std::string& suffix) {
   std::vector<fs::path> found;
@@ -252,8 +249,6 @@ std::optional<LogPlan> plan_recbole(const fs::path& path, const ReaderOptions& o
   return plan;
 }
 
-// --- tables ----------------------------------------------------------------------------------------------------------
-
 Names header_hints(const ReaderOptions& options) {
   Names hints = {options.item_column, options.title};
   for (const auto& [role, column] : options.map) hints.push_back(column);
@@ -261,7 +256,8 @@ Names header_hints(const ReaderOptions& options) {
   for (const Names* usual : {&kUserNames, &kItemNames, &kTimeNames, &kRatingNames, &kTitleNames}) {
     hints.insert(hints.end(), usual->begin(), usual->end());
   }
-  // Columns of a table without a header are called 1, 2, ...; such a name must not make the first line a header.
+  // Columns of a table without a header are called 1, 2, ...; such a name must not make the first
+  // line a header.
   std::erase_if(hints, [](const std::string& hint) {
     return hint.find_first_not_of("0123456789") == std::string::npos;
   });

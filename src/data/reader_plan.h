@@ -1,4 +1,5 @@
-// Inside the data room only: which files and columns make up a log, found out before any row is read.
+// Inside the data room only: which files and columns make up a log, found out before any row is
+// read.
 #pragma once
 
 #include <optional>
@@ -10,11 +11,12 @@
 
 namespace etrlrec {
 
-// A column of a catalogue file that holds attributes: a list of names, or a flag (1: the item has `flag`).
+// A column of a catalogue file that holds attributes: a list of names, or a flag (1: the item has
+// `flag`).
 struct AttributeColumn {
   int32_t column = 0;
   std::string field;
-  std::string separator;                        // of lists; empty: "|" if the column holds one, else ","
+  std::string separator;  // of lists; empty: "|" if the column holds one, else ","
   std::string flag;
 };
 

@@ -1,5 +1,6 @@
-// Carries out a plan (data/reader_plan.h): the catalogue first, so that its order numbers the items, then the log in one
-// pass. Catalogue text that is not UTF-8 is read as ISO-8859-1 as a whole file, and the report says so.
+// Carries out a plan (data/reader_plan.h): the catalogue first, so that its order numbers the
+// items, then the log in one pass. Catalogue text that is not UTF-8 is read as ISO-8859-1 as a
+// whole file, and the report says so.
 #include "data/readers.h"
 
 #include <algorithm>
@@ -162,9 +163,9 @@ class LogReader {
         if (trimmed(rest) == "1") builder_.add_attribute(attribute.field, attribute.flag);
         continue;
       }
-      const std::string separator =
-          rest.find(kListSeparator) == std::string_view::npos ? separators[a]
-                                                              : std::string(1, kListSeparator);
+      const std::string separator = rest.find(kListSeparator) == std::string_view::npos
+                                        ? separators[a]
+                                        : std::string(1, kListSeparator);
       while (!rest.empty()) {
         const size_t end = rest.find(separator);
         const std::string name = clean_title(rest.substr(0, end));
@@ -299,8 +300,8 @@ ReadResult read_log(const std::filesystem::path& path, const ReaderOptions& opti
 std::string rejected_tsv(const std::vector<RejectedRow>& rejected) {
   std::string out = "file\tline\treason\ttext\n";
   for (const RejectedRow& row : rejected) {
-    out += fmt::format("{}\t{}\t{}\t{}\n", clean_title(row.file), row.line,
-                       clean_title(row.reason), clean_title(row.text));
+    out += fmt::format("{}\t{}\t{}\t{}\n", clean_title(row.file), row.line, clean_title(row.reason),
+                       clean_title(row.text));
   }
   return out;
 }
@@ -342,8 +343,8 @@ LogFormat log_format(const std::string& name) {
   if (name == "movielens") return LogFormat::kMovieLens;
   if (name == "recbole") return LogFormat::kRecBole;
   if (name == "table") return LogFormat::kTable;
-  fail(ExitCode::kUsage,
-       "unknown format \"{}\"; known: auto, movielens, recbole, table, synthetic", name);
+  fail(ExitCode::kUsage, "unknown format \"{}\"; known: auto, movielens, recbole, table, synthetic",
+       name);
 }
 
 }  // namespace etrlrec

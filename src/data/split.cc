@@ -32,9 +32,12 @@ void add_time_rows(const Dataset& dataset, int64_t user, int64_t begin, int64_t 
 
 std::string target_suffix(TimeTarget target) {
   switch (target) {
-    case TimeTarget::kAll: return "";
-    case TimeTarget::kFirst: return ",first";
-    case TimeTarget::kLast: return ",last";
+    case TimeTarget::kAll:
+      return "";
+    case TimeTarget::kFirst:
+      return ",first";
+    case TimeTarget::kLast:
+      return ",last";
   }
   return "";
 }
@@ -67,11 +70,10 @@ Split split_global_time(const Dataset& dataset, const SplitOptions& options) {
   CHECK(valid_time <= test_time, kUsage,
         "--valid and --test: expected ascending cuts, found {} and {}", valid_time, test_time);
   Split split;
-  split.protocol =
-      by_time ? fmt::format("global_time(t={},t={}{})", valid_time, test_time,
-                            target_suffix(options.target))
-              : fmt::format("global_time({},{}{})", options.valid_quantile, options.test_quantile,
-                            target_suffix(options.target));
+  split.protocol = by_time ? fmt::format("global_time(t={},t={}{})", valid_time, test_time,
+                                         target_suffix(options.target))
+                           : fmt::format("global_time({},{}{})", options.valid_quantile,
+                                         options.test_quantile, target_suffix(options.target));
   for (int64_t u = 0; u < dataset.num_users(); ++u) {
     const auto begin = dataset.times.begin() + dataset.user_offsets[u];
     const auto end = dataset.times.begin() + dataset.user_offsets[u + 1];
@@ -101,8 +103,8 @@ Split split_user_ratio(const Dataset& dataset, const SplitOptions& options) {
   const int64_t valid_end = std::llround((ratio[0] + ratio[1]) * count);
 
   Split split;
-  split.protocol = fmt::format("user_ratio({},{},{},seed={})", ratio[0], ratio[1], ratio[2],
-                               options.seed);
+  split.protocol =
+      fmt::format("user_ratio({},{},{},seed={})", ratio[0], ratio[1], ratio[2], options.seed);
   split.train_end.assign(dataset.user_offsets.begin(), dataset.user_offsets.end() - 1);
   std::vector<int8_t> part(users.size(), 2);
   for (int64_t k = 0; k < valid_end; ++k) part[users[k]] = k < train_users ? 0 : 1;
@@ -121,9 +123,12 @@ Split split_user_ratio(const Dataset& dataset, const SplitOptions& options) {
 
 Split split_dataset(const Dataset& dataset, const SplitOptions& options) {
   switch (options.kind) {
-    case SplitKind::kLeaveOneOut: return split_leave_one_out(dataset);
-    case SplitKind::kGlobalTime: return split_global_time(dataset, options);
-    case SplitKind::kUserRatio: return split_user_ratio(dataset, options);
+    case SplitKind::kLeaveOneOut:
+      return split_leave_one_out(dataset);
+    case SplitKind::kGlobalTime:
+      return split_global_time(dataset, options);
+    case SplitKind::kUserRatio:
+      return split_user_ratio(dataset, options);
   }
   return {};
 }

@@ -34,7 +34,7 @@ struct WorldOptions {
   double mean_events = 20;          // per user; uniform in [0.25, 1.75] times this
   double short_gap = 0.5;           // probability
   double follow_transition = 0.82;  // genre after a short gap
-  double follow_long_term = 0.82;   // genre after a long gap
+  double follow_long_term = 0.82;   // genre after a pause
   double follow_season = 0.7;       // season's genre after an absence
   double sequel = 0.15;             // next part after a short gap
   double drift = 0.04;              // redraw of the latent long-term genre, per event

@@ -1,5 +1,6 @@
-// Parquet cells as text. Numbers keep their shortest exact form, timestamps and dates become seconds since 1970, lists are
-// joined by kListSeparator; a column of any other type is refused by name.
+// Parquet cells as text. Numbers keep their shortest exact form, timestamps and dates become
+// seconds since 1970, lists are joined by kListSeparator; a column of any other type is refused by
+// name.
 #include "data/table_parquet.h"
 
 #include <arrow/api.h>
@@ -23,8 +24,8 @@ T value_of(arrow::Result<T> result, const std::filesystem::path& path) {
 }
 
 std::unique_ptr<parquet::arrow::FileReader> open_parquet(const std::filesystem::path& path) {
-  auto file = value_of(arrow::io::MemoryMappedFile::Open(path.string(), arrow::io::FileMode::READ),
-                       path);
+  auto file =
+      value_of(arrow::io::MemoryMappedFile::Open(path.string(), arrow::io::FileMode::READ), path);
   return value_of(parquet::arrow::OpenFile(file, arrow::default_memory_pool()), path);
 }
 
@@ -83,20 +84,34 @@ void append_cell(std::string& out, const arrow::Array& array, int64_t row,
   if (array.IsNull(row)) return;
   using Type = arrow::Type;
   switch (array.type_id()) {
-    case Type::STRING: return append_text<arrow::StringArray>(out, array, row);
-    case Type::LARGE_STRING: return append_text<arrow::LargeStringArray>(out, array, row);
-    case Type::BINARY: return append_text<arrow::BinaryArray>(out, array, row);
-    case Type::INT8: return append_number<arrow::Int8Array>(out, array, row);
-    case Type::INT16: return append_number<arrow::Int16Array>(out, array, row);
-    case Type::INT32: return append_number<arrow::Int32Array>(out, array, row);
-    case Type::INT64: return append_number<arrow::Int64Array>(out, array, row);
-    case Type::UINT8: return append_number<arrow::UInt8Array>(out, array, row);
-    case Type::UINT16: return append_number<arrow::UInt16Array>(out, array, row);
-    case Type::UINT32: return append_number<arrow::UInt32Array>(out, array, row);
-    case Type::UINT64: return append_number<arrow::UInt64Array>(out, array, row);
-    case Type::FLOAT: return append_number<arrow::FloatArray>(out, array, row);
-    case Type::DOUBLE: return append_number<arrow::DoubleArray>(out, array, row);
-    case Type::TIMESTAMP: return append_timestamp(out, array, row);
+    case Type::STRING:
+      return append_text<arrow::StringArray>(out, array, row);
+    case Type::LARGE_STRING:
+      return append_text<arrow::LargeStringArray>(out, array, row);
+    case Type::BINARY:
+      return append_text<arrow::BinaryArray>(out, array, row);
+    case Type::INT8:
+      return append_number<arrow::Int8Array>(out, array, row);
+    case Type::INT16:
+      return append_number<arrow::Int16Array>(out, array, row);
+    case Type::INT32:
+      return append_number<arrow::Int32Array>(out, array, row);
+    case Type::INT64:
+      return append_number<arrow::Int64Array>(out, array, row);
+    case Type::UINT8:
+      return append_number<arrow::UInt8Array>(out, array, row);
+    case Type::UINT16:
+      return append_number<arrow::UInt16Array>(out, array, row);
+    case Type::UINT32:
+      return append_number<arrow::UInt32Array>(out, array, row);
+    case Type::UINT64:
+      return append_number<arrow::UInt64Array>(out, array, row);
+    case Type::FLOAT:
+      return append_number<arrow::FloatArray>(out, array, row);
+    case Type::DOUBLE:
+      return append_number<arrow::DoubleArray>(out, array, row);
+    case Type::TIMESTAMP:
+      return append_timestamp(out, array, row);
     case Type::DATE32:
       return append_value(
           out, int64_t{86400} * static_cast<const arrow::Date32Array&>(array).Value(row));
@@ -106,8 +121,10 @@ void append_cell(std::string& out, const arrow::Array& array, int64_t row,
       const auto& dictionary = static_cast<const arrow::DictionaryArray&>(array);
       return append_cell(out, *dictionary.dictionary(), dictionary.GetValueIndex(row), path);
     }
-    case Type::LIST: return append_list<arrow::ListArray>(out, array, row, path);
-    case Type::LARGE_LIST: return append_list<arrow::LargeListArray>(out, array, row, path);
+    case Type::LIST:
+      return append_list<arrow::ListArray>(out, array, row, path);
+    case Type::LARGE_LIST:
+      return append_list<arrow::LargeListArray>(out, array, row, path);
     default:
       fail(ExitCode::kInput, "{}: expected text, numbers, times or lists of them, found type {}",
            path.string(), array.type()->ToString());
@@ -123,7 +140,8 @@ bool is_readable(const arrow::DataType& type) {
   return std::find(kTypes.begin(), kTypes.end(), type.id()) != kTypes.end();
 }
 
-// Calls on_batch for each record batch of the chosen top-level columns; on_batch returns false to stop.
+// Calls on_batch for each record batch of the chosen top-level columns; on_batch returns false to
+// stop.
 template <typename OnBatch>
 void for_each_batch(const std::filesystem::path& path, std::span<const int32_t> columns,
                     const OnBatch& on_batch) {

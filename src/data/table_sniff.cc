@@ -52,7 +52,8 @@ std::vector<std::string> split_fields(std::string_view line, std::string_view de
 
 bool quotes_by_default(std::string_view delimiter) { return delimiter == "," || delimiter == ";"; }
 
-// The delimiter that splits most lines into the same number (>= 2) of fields; more fields win a tie.
+// The delimiter that splits most lines into the same number (>= 2) of fields; more fields win a
+// tie.
 std::string find_delimiter(const std::vector<std::string_view>& lines, const TableOptions& options,
                            const std::string& name) {
   std::string best;
@@ -94,8 +95,8 @@ std::string lower(std::string_view text) {
   return out;
 }
 
-// A first line with a hinted name is a header; one with a number, a date or an empty field is data; any other names the
-// columns of the lines below it.
+// A first line with a hinted name is a header; one with a number, a date or an empty field is data;
+// any other names the columns of the lines below it.
 bool looks_like_header(const std::vector<std::vector<std::string>>& rows,
                        const std::vector<std::string>& hints) {
   const auto& first = rows.front();
@@ -104,10 +105,9 @@ bool looks_like_header(const std::vector<std::vector<std::string>>& rows,
       if (lower(cell) == lower(hint)) return true;
     }
   }
-  if (std::any_of(first.begin(), first.end(),
-                  [](const auto& cell) { 
-                    return cell.empty() || is_number(cell) || is_date(cell);
-                  })) {
+  if (std::any_of(first.begin(), first.end(), [](const auto& cell) {
+        return cell.empty() || is_number(cell) || is_date(cell);
+      })) {
     return false;
   }
   return rows.size() > 1;
@@ -238,9 +238,12 @@ std::string to_utf8(std::string_view text) {
 
 std::string_view table_kind_name(TableKind kind) {
   switch (kind) {
-    case TableKind::kDelimited: return "delimited text";
-    case TableKind::kJsonLines: return "JSON Lines";
-    case TableKind::kParquet: return "Parquet";
+    case TableKind::kDelimited:
+      return "delimited text";
+    case TableKind::kJsonLines:
+      return "JSON Lines";
+    case TableKind::kParquet:
+      return "Parquet";
   }
   return "";
 }

@@ -1,6 +1,6 @@
-// Delimited text through Arrow's streaming CSV reader with every column as bytes, JSON Lines line by line. Arrow's reader
-// would stop at rows with a wrong number of fields; its handler hands them over instead, with their row number, from
-// which the line numbers of the good rows follow too.
+// Delimited text through Arrow's streaming CSV reader with every column as bytes, JSON Lines line
+// by line. Arrow's reader would stop at rows with a wrong number of fields; its handler hands them
+// over instead, with their row number, from which the line numbers of the good rows follow too.
 #include "data/table_stream.h"
 
 #include <arrow/api.h>
@@ -38,8 +38,7 @@ OpenStream open_stream(const std::filesystem::path& path, const std::string& com
   OpenStream open;
   open.stream = value_of(arrow::io::ReadableFile::Open(path.string()), path);
   if (compression.empty()) return open;
-  const auto type =
-      compression == "gzip" ? arrow::Compression::GZIP : arrow::Compression::ZSTD;
+  const auto type = compression == "gzip" ? arrow::Compression::GZIP : arrow::Compression::ZSTD;
   open.codec = value_of(arrow::util::Codec::Create(type), path);
   open.stream =
       value_of(arrow::io::CompressedInputStream::Make(open.codec.get(), open.stream), path);
@@ -76,8 +75,8 @@ void for_each_stream_line(arrow::io::InputStream& stream, const std::filesystem:
   if (!pending.empty()) emit(pending);
 }
 
-// Arrow splits at one character: "::" becomes the unit separator. With exactly three columns (id::title::genres) only
-// the first and the last pair count, since titles may hold the pair too.
+// Arrow splits at one character: "::" becomes the unit separator. With exactly three columns
+// (id::title::genres) only the first and the last pair count, since titles may hold the pair too.
 std::string with_single_delimiter(arrow::io::InputStream& stream, const TableInfo& info) {
   std::string out;
   for_each_stream_line(stream, info.path, [&](std::string_view line, int64_t) {
@@ -164,17 +163,16 @@ void read_delimited(const TableInfo& info, std::span<const int32_t> columns, con
   parse.invalid_row_handler = [&](const arrow::csv::InvalidRow& row) {
     std::string reason;
     if (row.text.find_first_not_of("\r\n") != std::string_view::npos) {
-      reason = fmt::format("expected {} fields, found {}", row.expected_columns,
-                           row.actual_columns);
+      reason =
+          fmt::format("expected {} fields, found {}", row.expected_columns, row.actual_columns);
     }
     lines.add_bad({row.number, std::move(reason), std::string(row.text.substr(0, kBadRowText))});
     return arrow::csv::InvalidRowResult::Skip;
   };
 
-  const auto reader = value_of(
-      arrow::csv::StreamingReader::Make(arrow::io::default_io_context(), open.stream, read, parse,
-                                        convert),
-      info.path);
+  const auto reader = value_of(arrow::csv::StreamingReader::Make(arrow::io::default_io_context(),
+                                                                 open.stream, read, parse, convert),
+                               info.path);
   std::vector<std::string_view> values(columns.size());
   while (const auto batch = value_of(reader->Next(), info.path)) {
     std::vector<const arrow::BinaryArray*> arrays;
@@ -253,9 +251,12 @@ void read_table(const TableInfo& info, std::span<const int32_t> columns, const O
           "{}: expected a column below {}, found {}", info.path.string(), info.columns.size(), c);
   }
   switch (info.kind) {
-    case TableKind::kDelimited: return read_delimited(info, columns, on_row, on_bad);
-    case TableKind::kJsonLines: return read_json_lines(info, columns, on_row, on_bad);
-    case TableKind::kParquet: return read_parquet(info, columns, on_row);
+    case TableKind::kDelimited:
+      return read_delimited(info, columns, on_row, on_bad);
+    case TableKind::kJsonLines:
+      return read_json_lines(info, columns, on_row, on_bad);
+    case TableKind::kParquet:
+      return read_parquet(info, columns, on_row);
   }
 }
 

@@ -1,7 +1,7 @@
 // predictions.jsonl, its summary in one table row, and the paired comparison of two of them.
 #include "eval/predictions.h"
 
-#include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <cmath>
 #include <iterator>

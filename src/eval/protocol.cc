@@ -129,17 +129,29 @@ void elimination(const LanguageModel& model, std::span<const Request> requests,
   for (size_t r = 0; r < requests.size(); ++r) {
     const auto hit = std::find(chosen[r].begin(), chosen[r].end(), requests[r].target_slot);
     const auto n = static_cast<double>(requests[r].candidates.size());
-    rows[r].rank = hit != chosen[r].end() ? static_cast<double>(hit - chosen[r].begin()) + 1 : n + 1;
+    rows[r].rank =
+        hit != chosen[r].end() ? static_cast<double>(hit - chosen[r].begin()) + 1 : n + 1;
     out.rows.push_back(std::move(rows[r]));
   }
 }
 
 }  // namespace
 
+Request with_recent_history(const Request& request, int32_t max_history) {
+  Request recent = request;
+  const auto extra = static_cast<int64_t>(request.history.size()) - max_history;
+  if (extra > 0) {
+    recent.history.erase(recent.history.begin(), recent.history.begin() + extra);
+    recent.times.erase(recent.times.begin(), recent.times.begin() + extra);
+  }
+  return recent;
+}
+
 GenerationRequest generation_request(const LanguageModel& model, const Request& request,
                                      const PromptOptions& options) {
   GenerationRequest result;
-  result.prompt = model.tokenizer.encode(student_prompt(model.catalogue, request, options));
+  result.prompt = model.tokenizer.encode(
+      student_prompt(model.catalogue, with_recent_history(request, options.max_history), options));
   result.answers = encode_answers(model.tokenizer, static_cast<int32_t>(request.candidates.size()),
                                   options.reasoning)
                        .answers;
@@ -237,6 +249,28 @@ Predictions rank_by_world(const World& world, const Dataset& dataset, std::span<
       scores.push_back(probabilities[static_cast<size_t>(item)]);
     return scores;
   });
+}
+
+Predictions answers_of_teacher(const Teacher& teacher, const Catalogue& catalogue,
+                               const TemporalStatistics& statistics,
+                               std::span<const Request> requests, int32_t max_history,
+                               uint64_t seed) {
+  Predictions out;
+  out.protocol = "first-answer";
+  for (size_t r = 0; r < requests.size(); ++r) {
+    const Request request = with_recent_history(requests[r], max_history);
+    const FactSheet facts = compute_facts(catalogue, statistics, request);
+    Rng rng(seed, "teacher answers", r);
+    const TeacherReply reply = teacher.reply({catalogue, request, facts}, false, rng);
+    Prediction prediction = new_prediction(request, static_cast<int64_t>(r));
+    prediction.answer = reply.answer;
+    prediction.reasoning = reply.reasoning;
+    const auto n = static_cast<double>(request.candidates.size());
+    prediction.rank = reply.answer == request.target_slot + 1 ? 1.0 : n + 1;
+    out.rows.push_back(std::move(prediction));
+  }
+  if (!requests.empty()) out.num_candidates = static_cast<int32_t>(requests[0].candidates.size());
+  return out;
 }
 
 std::string protocol_name(const std::string& name, const CandidateOptions& options) {

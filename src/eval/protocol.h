@@ -22,7 +22,9 @@
 #include "eval/predictions.h"
 #include "models/llm.h"
 #include "models/recommender.h"
+#include "temporal/facts.h"
 #include "temporal/prompts.h"
+#include "temporal/teacher.h"
 #include "text/tokenizer.h"
 
 namespace etrlrec {
@@ -46,6 +48,8 @@ struct LanguageModel {
 
 using ProgressFn = std::function<void(int64_t done, int64_t total)>;
 
+// The request with only the last max_history entries, as prompts and fact sheets see it.
+Request with_recent_history(const Request& request, int32_t max_history);
 GenerationRequest generation_request(const LanguageModel& model, const Request& request,
                                      const PromptOptions& options);
 GenerationOptions generation_options(const LanguageModel& model, const ProtocolOptions& options);
@@ -65,6 +69,12 @@ Predictions rank_by_recommender(const Recommender& recommender, std::span<const 
 // whole stored history of each user before the request counts, not the cut one of the requests.
 Predictions rank_by_world(const World& world, const Dataset& dataset, std::span<const Row> rows,
                           std::span<const Request> requests);
+
+// One draw of a teacher per request, without a hint, judged as a first answer.
+Predictions answers_of_teacher(const Teacher& teacher, const Catalogue& catalogue,
+                               const TemporalStatistics& statistics,
+                               std::span<const Request> requests, int32_t max_history,
+                               uint64_t seed);
 
 // "likelihood[uniform20,seed=42]"
 std::string protocol_name(const std::string& name, const CandidateOptions& options);

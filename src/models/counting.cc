@@ -1,6 +1,7 @@
 // Popularity, recency-weighted popularity and first-order transitions.
-// Recency keeps, per item, the times of its interactions and the decayed sum right after each of them:
-// S_k = S_{k-1} 2^(-(t_k - t_{k-1}) / h) + 1, so that the sum at any later time is one lookup and one power.
+// Recency keeps, per item, the times of its interactions and the decayed sum right after each of
+// them: S_k = S_{k-1} 2^(-(t_k - t_{k-1}) / h) + 1, so that the sum at any later time is one lookup
+// and one power.
 #include "models/counting.h"
 
 #include <ATen/Parallel.h>
@@ -20,7 +21,8 @@ namespace {
 using at::Tensor;
 
 constexpr double kSecondsPerDay = 86400;
-constexpr double kFloor = 1e-9;  // weight of an item without interactions, in units of the newest one
+constexpr double kFloor =
+    1e-9;  // weight of an item without interactions, in units of the newest one
 
 const Tensor& require(const ParameterMap& tensors, const std::string& name, at::ScalarType type,
                       int64_t size, const fs::path& file) {
@@ -78,7 +80,8 @@ class Popularity : public Recommender {
  public:
   explicit Popularity(std::vector<int64_t> counts) : counts_(std::move(counts)) {
     std::vector<float> logs;
-    for (double share : add_one_shares(counts_)) logs.push_back(static_cast<float>(std::log(share)));
+    for (double share : add_one_shares(counts_))
+      logs.push_back(static_cast<float>(std::log(share)));
     log_shares_ = at::tensor(logs);
   }
   std::string name() const override { return "popularity"; }
@@ -133,19 +136,23 @@ class Recency : public Recommender {
   }
 
  private:
-  double decay(int64_t seconds) const { return std::exp2(-static_cast<double>(seconds) / half_life_); }
+  double decay(int64_t seconds) const {
+    return std::exp2(-static_cast<double>(seconds) / half_life_);
+  }
 
-  // Sums are taken at the newest interaction before `now`: a factor common to all items, which keeps them from vanishing
-  // after a long silence.
+  // Sums are taken at the newest interaction before `now`: a factor common to all items, which
+  // keeps them from vanishing after a long silence.
   void score_at(int64_t now, float* scores) const {
     const auto newest = std::lower_bound(sorted_times_.begin(), sorted_times_.end(), now);
     const int64_t reference = newest == sorted_times_.begin() ? now : *(newest - 1);
     std::vector<double> weights(static_cast<size_t>(num_items()));
     for (int64_t item = 0; item < num_items(); ++item) {
-      const auto first = times_.begin() + offsets_[item], last = times_.begin() + offsets_[item + 1];
+      const auto first = times_.begin() + offsets_[item],
+                 last = times_.begin() + offsets_[item + 1];
       const auto found = std::lower_bound(first, last, now);
       const int64_t index = found - times_.begin() - 1;
-      weights[item] = kFloor + (found == first ? 0 : sums_[index] * decay(reference - times_[index]));
+      weights[item] =
+          kFloor + (found == first ? 0 : sums_[index] * decay(reference - times_[index]));
     }
     const double total = std::accumulate(weights.begin(), weights.end(), 0.0);
     for (int64_t item = 0; item < num_items(); ++item)
@@ -191,7 +198,8 @@ class Markov : public Recommender {
   }
 
  private:
-  // T(a -> b) = (n_ab + alpha p_b) / (n_a + alpha); the popularity share p_b when there is no last item.
+  // T(a -> b) = (n_ab + alpha p_b) / (n_a + alpha); the popularity share p_b when there is no last
+  // item.
   void score_after(int64_t last, float* scores) const {
     CHECK(last < num_items(), kInput, "markov: item {} is not in [0, {})", last, num_items());
     std::vector<double> weights = prior_;
@@ -290,8 +298,8 @@ std::unique_ptr<Recommender> load_counting(const fs::path& folder) {
     auto times = values64(require(tensors, "times", at::kLong, -1, file));
     auto offsets = checked_offsets(tensors, items, static_cast<int64_t>(times.size()), file);
     for (int64_t item = 0; item < items; ++item)
-      CHECK(std::is_sorted(times.begin() + offsets[item], times.begin() + offsets[item + 1]), kModel,
-            "{}: times of item {} are not ascending", file.string(), item);
+      CHECK(std::is_sorted(times.begin() + offsets[item], times.begin() + offsets[item + 1]),
+            kModel, "{}: times of item {} are not ascending", file.string(), item);
     return std::make_unique<Recency>(half_life, std::move(offsets), std::move(times));
   }
   CHECK(type == "markov", kModel, "{}: unknown model_type \"{}\"", config_file.string(), type);
@@ -304,7 +312,8 @@ std::unique_ptr<Recommender> load_counting(const fs::path& folder) {
   auto popularity = values64(require(tensors, "popularity", at::kLong, items, file));
   check_counts(counts, file);
   check_counts(popularity, file);
-  CHECK(std::all_of(next.begin(), next.end(), [&](int64_t item) { return item >= 0 && item < items; }),
+  CHECK(std::all_of(next.begin(), next.end(),
+                    [&](int64_t item) { return item >= 0 && item < items; }),
         kModel, "{}: an item of \"next\" is not in [0, {})", file.string(), items);
   return std::make_unique<Markov>(smoothing, std::move(popularity),
                                   checked_offsets(tensors, items, size, file), std::move(next),

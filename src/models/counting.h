@@ -1,4 +1,5 @@
-// Loading of the counting models; fitting them is declared with the interface, in models/recommender.h.
+// Loading of the counting models; fitting them is declared with the interface, in
+// models/recommender.h.
 #pragma once
 
 #include <filesystem>
@@ -8,7 +9,8 @@
 
 namespace etrlrec {
 
-// "popularity", "recency" or "markov" from config.json + model.safetensors; anything inconsistent is refused (kModel).
+// "popularity", "recency" or "markov" from config.json + model.safetensors; anything inconsistent
+// is refused (kModel).
 std::unique_ptr<Recommender> load_counting(const std::filesystem::path& folder);
 
 }  // namespace etrlrec

@@ -42,7 +42,8 @@ double rank_in(const float* scores, int64_t size, const RankingTask& task, bool 
 }  // namespace
 
 std::vector<double> full_ranks(const Recommender& model, std::span<const RankingTask> tasks,
-                               bool mask_seen, const std::function<void(int64_t done)>& on_progress) {
+                               bool mask_seen,
+                               const std::function<void(int64_t done)>& on_progress) {
   const int64_t items = model.num_items(), count = static_cast<int64_t>(tasks.size());
   for (const RankingTask& task : tasks)
     CHECK(task.target >= 0 && task.target < items, kInput, "ranking: target {} is not in [0, {})",

@@ -1,4 +1,5 @@
-// Ranks of targets over the whole catalogue, tile by tile, so that memory does not grow with the number of requests.
+// Ranks of targets over the whole catalogue, tile by tile, so that memory does not grow with the
+// number of requests.
 #pragma once
 
 #include <cstdint>
@@ -15,8 +16,8 @@ struct RankingTask {
   int32_t target = 0;
 };
 
-// Rank of every task's target: 1 + items with a higher score + half the number of other items with the same score.
-// With mask_seen the items of the history are left out, the target itself excepted.
+// Rank of every task's target: 1 + items with a higher score + half the number of other items with
+// the same score. With mask_seen the items of the history are left out, the target itself excepted.
 std::vector<double> full_ranks(const Recommender& model, std::span<const RankingTask> tasks,
                                bool mask_seen,
                                const std::function<void(int64_t done)>& on_progress = {});

@@ -19,8 +19,8 @@ using at::Tensor;
 
 void check_config(const SasrecConfig& config, const std::string& name) {
   const auto positive = [&](const char* key, int64_t value) {
-    CHECK(value > 0 && value <= (int64_t{1} << 31), kModel, "{}: {}: expected a positive value, found {}",
-          name, key, value);
+    CHECK(value > 0 && value <= (int64_t{1} << 31), kModel,
+          "{}: {}: expected a positive value, found {}", name, key, value);
   };
   positive("num_items", config.num_items);
   positive("hidden_size", config.hidden_size);
@@ -66,7 +66,8 @@ SasrecConfig read_config(const fs::path& path) {
 Tensor random_normal(at::IntArrayRef shape, double deviation, Rng& rng) {
   Tensor values = at::empty(shape);
   float* data = values.data_ptr<float>();
-  for (int64_t i = 0; i < values.numel(); ++i) data[i] = static_cast<float>(deviation * rng.normal());
+  for (int64_t i = 0; i < values.numel(); ++i)
+    data[i] = static_cast<float>(deviation * rng.normal());
   return values;
 }
 
@@ -228,8 +229,8 @@ std::unique_ptr<Sasrec> Sasrec::load(const fs::path& folder) {
   auto model = std::make_unique<Sasrec>(read_config(folder / "config.json"), 0);
   const std::string file = (folder / "model.safetensors").string();
   const ParameterMap saved = load_safetensors(file);
-  CHECK(saved.size() == model->parameters_.size(), kModel, "{}: expected {} tensors, found {}", file,
-        model->parameters_.size(), saved.size());
+  CHECK(saved.size() == model->parameters_.size(), kModel, "{}: expected {} tensors, found {}",
+        file, model->parameters_.size(), saved.size());
   const at::NoGradGuard no_grad;
   for (auto& [name, tensor] : model->parameters_) {
     const auto found = saved.find(name);

@@ -35,10 +35,12 @@ MaskKey make_key(const DropoutMask& mask) {
   CHECK(mask.rate >= 0 && mask.rate < 1, kUsage, "dropout: expected a rate in [0, 1), found {}",
         mask.rate);
   return {static_cast<uint32_t>(mask.seed), static_cast<uint32_t>(mask.seed >> 32),
-          static_cast<uint32_t>(std::ldexp(mask.rate, 32)), static_cast<float>(1 / (1 - mask.rate))};
+          static_cast<uint32_t>(std::ldexp(mask.rate, 32)),
+          static_cast<float>(1 / (1 - mask.rate))};
 }
 
-// out = base + mask * values over one range; base may be null. `offset` is the index of the first element.
+// out = base + mask * values over one range; base may be null. `offset` is the index of the first
+// element.
 ETRLREC_VECTORIZE
 void apply_mask(float* __restrict out, const float* __restrict values, int64_t offset, int64_t size,
                 MaskKey key) {
@@ -114,7 +116,8 @@ struct ResidualFunction : torch::autograd::Function<ResidualFunction> {
   }
 };
 
-// Adds scale * gradient rows to the rows `indices` of a zero table, channel block by channel block, tokens in order.
+// Adds scale * gradient rows to the rows `indices` of a zero table, channel block by channel block,
+// tokens in order.
 Tensor scatter_rows(const Tensor& gradient, const Tensor& indices, int64_t rows, double scale) {
   const int64_t tokens = gradient.size(0), width = gradient.size(1);
   Tensor table = at::zeros({rows, width});
@@ -135,8 +138,8 @@ Tensor scatter_rows(const Tensor& gradient, const Tensor& indices, int64_t rows,
 
 struct EmbedFunction : torch::autograd::Function<EmbedFunction> {
   static Tensor forward(AutogradContext* context, const Tensor& item_weight,
-                        const Tensor& position_weight, const Tensor& items,
-                        const Tensor& positions, double scale, double rate, int64_t seed) {
+                        const Tensor& position_weight, const Tensor& items, const Tensor& positions,
+                        double scale, double rate, int64_t seed) {
     context->save_for_backward({items, positions});
     context->saved_data["scale"] = scale;
     context->saved_data["rate"] = rate;
@@ -166,7 +169,11 @@ struct EmbedFunction : torch::autograd::Function<EmbedFunction> {
     return {scatter_rows(gradient, saved[0], context->saved_data["items"].toInt(),
                          context->saved_data["scale"].toDouble()),
             scatter_rows(gradient, saved[1], context->saved_data["positions"].toInt(), 1),
-            Tensor(), Tensor(), Tensor(), Tensor(), Tensor()};
+            Tensor(),
+            Tensor(),
+            Tensor(),
+            Tensor(),
+            Tensor()};
   }
 };
 

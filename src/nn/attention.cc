@@ -4,6 +4,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <cmath>
+#include <optional>
 
 #include "base/check.h"
 #include "nn/attention_tree.h"
@@ -30,7 +31,7 @@ AttentionProblem problem_of(const Tensor& qkv, const ForestPlan& plan, const Hea
   p.plan = &plan;
   p.shape = shape;
   p.scale = static_cast<float>(scale);
-  if (cos.defined()) {
+  if (cos.numel() > 0) {
     p.cos = cos.data_ptr<float>();
     p.sin = sin.data_ptr<float>();
   }
@@ -43,8 +44,9 @@ AttentionProblem problem_of(const Tensor& qkv, const ForestPlan& plan, const Hea
 class PackedAttention : public torch::autograd::Function<PackedAttention> {
  public:
   static Tensor forward(AutogradContext* ctx, const Tensor& qkv, const at::IValue& holder,
-                        std::vector<int64_t> shape, const Tensor& cos, const Tensor& sin,
-                        double scale) {
+                        std::vector<int64_t> shape, const std::optional<Tensor>& maybe_cos,
+                        const std::optional<Tensor>& maybe_sin, double scale) {
+    const Tensor cos = maybe_cos.value_or(Tensor()), sin = maybe_sin.value_or(Tensor());
     const HeadShape heads{shape[0], shape[1], shape[2]};
     const auto plan = static_cast<PlanHolder*>(holder.toCapsule().get())->plan;
     const int64_t tokens = qkv.size(0);
@@ -115,11 +117,12 @@ Tensor rotary_attention(const Tensor& qkv, const std::shared_ptr<const ForestPla
         shape.num_heads);
   CHECK(!rotary.cos.defined() || rotary.cos.size(0) > plan->max_position, kModel,
         "attention: expected positions below {}, found {}", rotary.cos.size(0), plan->max_position);
+  const Tensor none = at::empty({0});  // custom functions take defined tensors only
   const at::IValue holder = at::IValue::make_capsule(c10::make_intrusive<PlanHolder>(plan));
   return PackedAttention::apply(
       qkv.contiguous(), holder,
-      std::vector<int64_t>{shape.num_heads, shape.num_key_value_heads, shape.head_dim}, rotary.cos,
-      rotary.sin, scale);
+      std::vector<int64_t>{shape.num_heads, shape.num_key_value_heads, shape.head_dim},
+      rotary.cos.defined() ? rotary.cos : none, rotary.sin.defined() ? rotary.sin : none, scale);
 }
 
 Tensor forest_attention(const Tensor& query, const Tensor& key, const Tensor& value,

@@ -4,6 +4,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <mutex>
+#include <optional>
 
 #include "base/check.h"
 #include "nn/row_kernels.h"
@@ -163,8 +164,10 @@ class PackedLinear : public torch::autograd::Function<PackedLinear> {
 // {sum, out} of x and an optional delta
 class RmsNorm : public torch::autograd::Function<RmsNorm> {
  public:
-  static variable_list forward(AutogradContext* ctx, const Tensor& x, const Tensor& delta,
-                               const Tensor& weight, double eps) {
+  static variable_list forward(AutogradContext* ctx, const Tensor& x,
+                               const std::optional<Tensor>& maybe_delta, const Tensor& weight,
+                               double eps) {
+    const Tensor delta = maybe_delta.value_or(Tensor());
     const int64_t rows = x.size(0);
     const Tensor sum = delta.defined() ? at::empty_like(x) : x;
     Tensor out = at::empty_like(x), inverse_rms = at::empty({rows}, x.options());
@@ -193,11 +196,13 @@ class RmsNorm : public torch::autograd::Function<RmsNorm> {
     const Tensor& sum = saved[0];
     const int64_t rows = sum.size(0), columns = sum.size(1);
     Tensor out_gradient = gradients.back(), sum_gradient = has_delta ? gradients[0] : Tensor();
-    if (!out_gradient.defined()) return {sum_gradient, sum_gradient, Tensor(), Tensor()};
+    if (!out_gradient.defined()) {
+      return {sum_gradient, has_delta ? sum_gradient : Tensor(), Tensor(), Tensor()};
+    }
     out_gradient = out_gradient.contiguous();
     Tensor x_gradient = at::empty_like(sum);
     const int64_t workers = std::min<int64_t>(at::get_num_threads(), (rows + kRowGrain - 1) / kRowGrain);
-    const bool wants_weight = ctx->needs_input_grad(2);
+    const bool wants_weight = ctx->needs_input_grad(has_delta ? 2 : 1);
     Tensor weight_gradients = at::zeros({workers, columns}, sum.options());
     RmsNormGradientRows p;
     p.sum = sum.const_data_ptr<float>();
@@ -321,12 +326,12 @@ std::vector<Tensor> allocate_packed(const std::vector<std::vector<int64_t>>& sha
 }
 
 Tensor rms_norm(const Tensor& x, const Tensor& weight, double eps) {
-  return RmsNorm::apply(x.contiguous(), Tensor(), weight, eps)[0];
+  return RmsNorm::apply(x.contiguous(), std::optional<Tensor>(), weight, eps)[0];
 }
 
 std::pair<Tensor, Tensor> add_rms_norm(const Tensor& x, const Tensor& delta, const Tensor& weight,
                                        double eps) {
-  const variable_list out = RmsNorm::apply(x.contiguous(), delta.contiguous(), weight, eps);
+  const variable_list out = RmsNorm::apply(x.contiguous(), std::optional<Tensor>(delta.contiguous()), weight, eps);
   return {out[0], out[1]};
 }
 

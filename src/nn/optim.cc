@@ -1,5 +1,5 @@
-// Arithmetic of torch's single-tensor AdamW: decay first, then lerp of the first moment, then the update with
-// sqrt(v) / sqrt(1 - beta2^t) + epsilon as denominator.
+// Arithmetic of torch's single-tensor AdamW: decay first, then lerp of the first moment, then the
+// update with sqrt(v) / sqrt(1 - beta2^t) + epsilon as denominator.
 #include "nn/optim.h"
 
 #include <ATen/Parallel.h>

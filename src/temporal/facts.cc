@@ -218,7 +218,7 @@ const char* gap_word(GapBucket bucket) {
 GapBucket gap_bucket(int64_t seconds) {
   constexpr int64_t kDay = 86400;
   constexpr std::array<int64_t, kNumGapBuckets - 1> kEnds{0,         1799,      kDay,      7 * kDay,
-                                                          31 * kDay, 92 * kDay, 366 * kDay};
+                                                          30 * kDay, 92 * kDay, 366 * kDay};
   CHECK(seconds >= 0, kInput, "gap: expected seconds of 0 or more, found {}", seconds);
   return static_cast<GapBucket>(std::lower_bound(kEnds.begin(), kEnds.end(), seconds) -
                                 kEnds.begin());

@@ -17,7 +17,7 @@
 
 namespace etrlrec {
 
-// Gap words of E.2; order matters. Upper ends: 0 s, under 30 min, 1 day, 7 days, 31 days, 92 days,
+// Gap words of E.2; order matters. Upper ends: 0 s, under 30 min, 1 day, 7 days, 30 days, 92 days,
 // 366 days.
 enum class GapBucket : int8_t { kTie, kSitting, kDay, kWeek, kMonth, kQuarter, kYear, kLonger };
 inline constexpr int32_t kNumGapBuckets = 8;

@@ -20,6 +20,19 @@ char word_byte(char c) {
   return kept ? c : '-';
 }
 
+char upper(char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c; }
+
+std::string in_capitals(std::string word) {
+  std::transform(word.begin(), word.end(), word.begin(), upper);
+  return word;
+}
+
+bool same_but_for_case(std::string_view a, std::string_view b) {
+  return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin(), [](char x, char y) {
+           return upper(word_byte(x)) == upper(word_byte(y));
+         });
+}
+
 // Room for "#" and an id behind the longest plain word.
 constexpr size_t kMaxPlainBytes = kMaxWordBytes - 12;
 
@@ -55,8 +68,18 @@ std::string attribute_word(const Catalogue& catalogue, int32_t attribute) {
   return word;
 }
 
-int32_t find_attribute(const Catalogue& catalogue, std::string_view word) {
-  if (word.empty() || word.size() > kMaxWordBytes) return -1;
+std::string key_word(const Catalogue& catalogue, int32_t attribute) {
+  std::string word = attribute_word(catalogue, attribute);
+  for (size_t a = 0; a < catalogue.attributes.size(); ++a) {
+    if (static_cast<int32_t>(a) != attribute && same_but_for_case(catalogue.attributes[a], word))
+      return word;
+  }
+  return in_capitals(std::move(word));
+}
+
+namespace {
+
+int32_t find_plain(const Catalogue& catalogue, std::string_view word) {
   const size_t mark = word.find('#');
   const auto is_plain = [](char c) { return word_byte(c) == c; };
   if (!std::all_of(word.begin(), mark == word.npos ? word.end() : word.begin() + mark, is_plain))
@@ -70,6 +93,22 @@ int32_t find_attribute(const Catalogue& catalogue, std::string_view word) {
       id >= static_cast<int32_t>(catalogue.attributes.size()))
     return -1;
   return attribute_word(catalogue, id) == word ? id : -1;
+}
+
+}  // namespace
+
+int32_t find_attribute(const Catalogue& catalogue, std::string_view word) {
+  if (word.empty() || word.size() > kMaxWordBytes) return -1;
+  const int32_t plain = find_plain(catalogue, word);
+  if (plain >= 0) return plain;
+  const bool capitals =
+      std::none_of(word.begin(), word.end(), [](char c) { return c >= 'a' && c <= 'z'; });
+  for (size_t a = 0; capitals && a < catalogue.attributes.size(); ++a) {
+    if (same_but_for_case(cut(catalogue.attributes[a]), word) &&
+        key_word(catalogue, static_cast<int32_t>(a)) == word)
+      return static_cast<int32_t>(a);
+  }
+  return -1;
 }
 
 int32_t season_index(int64_t time) {

@@ -15,8 +15,12 @@ namespace etrlrec {
 // UTF-8 sequence written as '-'. A word that an attribute with a smaller id has already gets "#id"
 // behind it: "dark", "dark#17". Never empty, at most kMaxWordBytes long.
 std::string attribute_word(const Catalogue& catalogue, int32_t attribute);
-// The attribute of a word, -1 when there is none. Linear in the number of attributes, without
-// allocation for most.
+// The word by which candidates are looked up: the attribute's word in capitals, so that it stands
+// nowhere but before candidate numbers and one attention step finds it. The plain word where the
+// capitals would name another attribute.
+std::string key_word(const Catalogue& catalogue, int32_t attribute);
+// The attribute of a word or key word, -1 when there is none. Linear in the number of attributes,
+// without allocation for most.
 int32_t find_attribute(const Catalogue& catalogue, std::string_view word);
 inline constexpr size_t kMaxWordBytes = 64;
 

@@ -27,8 +27,10 @@ std::vector<int32_t> attribute_set(const Catalogue& catalogue, int32_t item) {
 
 std::vector<double> visit_weights(std::span<const int64_t> times) {
   std::vector<double> weights(times.size(), kFirstWeight);
-  for (size_t j = 1; j < times.size(); ++j)
-    weights[j] = gap_bucket(times[j] - times[j - 1]) > GapBucket::kWeek ? 1.0 : kFollowerWeight;
+  for (size_t j = 1; j < times.size(); ++j) {
+    const GapBucket gap = gap_bucket(times[j] - times[j - 1]);
+    weights[j] = gap == GapBucket::kMonth ? 1.0 : kFollowerWeight;
+  }
   return weights;
 }
 

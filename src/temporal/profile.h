@@ -10,9 +10,10 @@
 
 namespace etrlrec {
 
-// Weight of each entry in the long-term profile: entries that open a visit (more than a week after
-// the one before) show the lasting taste and weigh 1, those that follow within a week 1/4; the
-// first one, of which this is unknown, 1/2.
+// Weight of each entry in the long-term profile: entries after a pause (more than a week, up to a
+// month) show the lasting taste and weigh 1; those that follow within a week, led by the one
+// before, and those after a longer absence, led by the occasion, 1/4; the first, of which this is
+// unknown, 1/2.
 std::vector<double> visit_weights(std::span<const int64_t> times);
 // Weight of each entry in the short-term profile: 1, 1/2, 1/4 for the last three, 0 before
 // (gamma^(n-j) of E.2).

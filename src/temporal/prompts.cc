@@ -42,14 +42,16 @@ char escape_byte(char c) {
   }
 }
 
-// "; week" has been written; appends " drama 7 comedy 7 dark Title", numbers only for candidates.
+// "; week" has been written; appends " drama comedy dark Title", for candidates " DRAMA 7 COMEDY 7
+// dark Title".
 void append_item(const Catalogue& catalogue, int32_t item, int32_t number, std::string& out) {
   const auto shown = shown_attributes(catalogue, item);
   const std::string suffix = number > 0 ? fmt::format(" {}", number) : "";
   const bool keyed = !shown.empty() && catalogue.attribute_fields[shown.front()] == 0;
   if (!keyed) out += fmt::format(" none{}", suffix);
   for (const int32_t a : shown) {
-    out += fmt::format(" {}", attribute_word(catalogue, a));
+    const bool key = number > 0 && catalogue.attribute_fields[a] == 0;
+    out += " " + (key ? key_word(catalogue, a) : attribute_word(catalogue, a));
     if (catalogue.attribute_fields[a] == 0) out += suffix;
   }
   const std::string title = escape_title(catalogue.titles[item]);

@@ -12,7 +12,7 @@ namespace {
 
 // Hypotheses less than this share as precise as the best are not drawn; they still follow where the
 // drawn one fails.
-constexpr double kDrawnShare = 0.5;
+constexpr double kDrawnShare = 0.3;
 constexpr size_t kMaxLacks = 3;
 
 struct Hypothesis {
@@ -58,6 +58,13 @@ class ProgrammaticTeacher : public Teacher {
   std::string word(int32_t attribute) const { return attribute_word(catalogue_, attribute); }
   bool one_field() const { return season_field(catalogue_) == 0; }
 
+  // Whether the last entries' taste is ever drawn; where it is not, it is not mentioned either.
+  bool recent_matters() const {
+    const HypothesisPrecision& p = statistics_.precision;
+    const double rival = one_field() ? std::max({p.transition, p.long_term, p.season}) : p.season;
+    return p.recent >= kDrawnShare * rival;
+  }
+
   Evidence gather(const ClaimContext& context) const {
     Evidence e;
     if (catalogue_.fields.empty()) return e;
@@ -94,7 +101,7 @@ class ProgrammaticTeacher : public Teacher {
     if (e.lasting >= 0) out += fmt::format(" long( {})", word(e.lasting));
     if (e.favoured >= 0)
       out += fmt::format(" season( {} {})", season_word(context.facts.season), word(e.favoured));
-    if (e.recent >= 0) out += fmt::format(" short( {})", word(e.recent));
+    if (e.recent >= 0 && recent_matters()) out += fmt::format(" short( {})", word(e.recent));
     if (e.next_part >= 0) out += fmt::format(" sequel( {})", e.next_part + 1);
   }
 
@@ -230,13 +237,14 @@ class ProgrammaticTeacher : public Teacher {
     return matches[draw(scores, rng)];
   }
 
-  // pick( key 7): the key is what was looked for, or else what leads the candidate's line in the
+  // pick( KEY 7): the key is what was looked for, or else what leads the candidate's line in the
   // prompt.
   void finish(const ClaimContext& context, int32_t candidate, int32_t key,
               TeacherReply& reply) const {
     if (key < 0) key = lead_attribute(catalogue_, context.request.candidates[candidate], 0);
-    reply.reasoning += key < 0 ? fmt::format(" pick( {})", candidate + 1)
-                               : fmt::format(" pick( {} {})", word(key), candidate + 1);
+    reply.reasoning += key < 0
+                           ? fmt::format(" pick( {})", candidate + 1)
+                           : fmt::format(" pick( {} {})", key_word(catalogue_, key), candidate + 1);
     reply.answer = candidate + 1;
   }
 

@@ -14,6 +14,31 @@ constexpr size_t kShort = 48;                   // ids; longer pieces are merged
 constexpr size_t kMaxText = size_t{1} << 30;
 
 uint64_t pair_key(uint32_t left, uint32_t right) { return uint64_t{left} << 32 | right; }
+
+// Hash of a piece in whole words; the last word overlaps the one before it.
+uint64_t piece_hash(std::string_view piece) {
+  const char* p = piece.data();
+  const size_t n = piece.size();
+  uint64_t hash = n * 0xD6E8FEB86659FD93u, part = 0;
+  const auto mix = [&] {
+    hash = (hash ^ part) * 0x9E3779B97F4A7C15u;
+    hash ^= hash >> 32;
+  };
+  if (n >= 8) {
+    for (size_t i = 0; i + 8 < n; i += 8) std::memcpy(&part, p + i, 8), mix();
+    std::memcpy(&part, p + n - 8, 8);
+  } else if (n >= 4) {
+    uint32_t low, high;
+    std::memcpy(&low, p, 4);
+    std::memcpy(&high, p + n - 4, 4);
+    part = uint64_t{high} << 32 | low;
+  } else {
+    for (size_t i = 0; i < n; ++i) part = part << 8 | static_cast<unsigned char>(p[i]);
+  }
+  mix();
+  return hash ^ hash >> 17;
+}
+
 size_t pair_hash(uint64_t key) { return static_cast<size_t>((key * 0x9E3779B97F4A7C15u) >> 20); }
 
 }  // namespace
@@ -118,7 +143,7 @@ struct BpeTokenizer::State {
     char bytes[30];
     uint32_t ids[8];
   };
-  static constexpr size_t kWords = size_t{1} << 14;
+  static constexpr size_t kWords = size_t{1} << 15;
   std::vector<Word> words = std::vector<Word>(kWords);
   PreTokenizer::Scratch scratch;
   std::vector<std::string_view> pieces;
@@ -138,16 +163,9 @@ void BpeTokenizer::encode_piece(std::string_view piece, State& state,
                                 std::vector<int64_t>& ids) const {
   State::Word* word = nullptr;
   if (piece.size() <= sizeof(State::Word::bytes)) {
-    uint64_t hash = piece.size();
-    for (size_t i = 0; i < piece.size(); i += 8) {
-      uint64_t part = 0;
-      std::memcpy(&part, piece.data() + i, std::min<size_t>(8, piece.size() - i));
-      hash = (hash ^ part) * 0x9E3779B97F4A7C15u;
-      hash ^= hash >> 32;
-    }
-    word = &state.words[(hash ^ hash >> 17) & (State::kWords - 1)];
+    word = &state.words[piece_hash(piece) & (State::kWords - 1)];
     if (word->length == piece.size() && std::memcmp(word->bytes, piece.data(), piece.size()) == 0) {
-      ids.insert(ids.end(), word->ids, word->ids + word->count);
+      for (uint8_t i = 0; i < word->count; ++i) ids.push_back(word->ids[i]);
       return;
     }
   }

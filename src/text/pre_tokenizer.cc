@@ -59,16 +59,48 @@ size_t utf8_sequence_length(const unsigned char* p, size_t left) {
   return 0;
 }
 
-// Code points below U+0300 never change under NFC; in UTF-8 they have first bytes below 0xCC.
-bool may_change_under_nfc(std::string_view text) {
-  for (unsigned char c : text)
-    if (c >= 0xCC) return true;
-  return false;
+// Whether NFC may change the character that starts with these bytes or what stands before it. False for what is most
+// frequent and certainly stable: below U+0300, Cyrillic without marks, dashes and quotes, CJK, most Hangul syllables.
+bool is_risky(std::string_view character) {
+  const auto first = static_cast<unsigned char>(character[0]);
+  if (first < 0xCC || first == 0xD0 || first == 0xD1) return false;
+  if ((first >= 0xE4 && first <= 0xE9) || first == 0xEB || first == 0xEC) return false;
+  const auto byte = [&](size_t i) { return static_cast<unsigned char>(character[i]); };
+  return !(first == 0xE2 && byte(1) == 0x80 && byte(2) >= 0x90 && byte(2) <= 0xA7);
 }
 
-struct FreeDeleter {
-  void operator()(void* p) const { std::free(p); }
-};
+void append_nfc(std::string_view text, std::string& out) {
+  utf8proc_uint8_t* buffer = nullptr;
+  const auto length = utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(text.data()),
+                                   static_cast<utf8proc_ssize_t>(text.size()), &buffer,
+                                   static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_COMPOSE));
+  CHECK(length >= 0, kInput, "text: normalisation failed: {}", utf8proc_errmsg(length));
+  out.append(reinterpret_cast<const char*>(buffer), static_cast<size_t>(length));
+  std::free(buffer);
+}
+
+// NFC of valid UTF-8. Nothing composes across the place before an ASCII character, so only stretches of one ASCII
+// character and the others behind it are normalised, and only those with a risky one. False: unchanged, `out` is empty.
+bool normalize(std::string_view text, std::string& out) {
+  const auto is_ascii = [&](size_t i) { return static_cast<unsigned char>(text[i]) < 0x80; };
+  size_t copied = 0;
+  for (size_t i = 0; i < text.size();) {
+    if (is_ascii(i)) {
+      ++i;
+      continue;
+    }
+    const size_t begin = i > 0 ? i - 1 : 0;
+    bool risky = false;
+    for (; i < text.size() && !is_ascii(i); ++i) risky = risky || is_risky(text.substr(i));
+    if (!risky) continue;
+    out.append(text, copied, begin - copied);
+    append_nfc(text.substr(begin, i - begin), out);
+    copied = i;
+  }
+  if (copied == 0) return false;
+  out.append(text, copied, text.size() - copied);
+  return true;
+}
 
 }  // namespace
 
@@ -107,6 +139,7 @@ size_t valid_utf8_length(std::string_view text) {
 // Compiled patterns are immutable; one per kind serves the whole program.
 struct PreTokenizer::Code {
   pcre2_code* code = nullptr;
+  decltype(&pcre2_match) match = nullptr;
   explicit Code(SplitKind kind) {
     const std::string pattern = spell_white_space(split_pattern(kind));
     int error = 0;
@@ -115,7 +148,7 @@ struct PreTokenizer::Code {
                          PCRE2_UTF | PCRE2_UCP | PCRE2_NO_UTF_CHECK | PCRE2_ANCHORED, &error, &offset, nullptr);
     CHECK(code != nullptr, kFailure, "PCRE2 refuses a split pattern at offset {}: error {}", offset, error);
     // Without JIT support in the library pcre2_match interprets the pattern: the same pieces, slower.
-    pcre2_jit_compile(code, PCRE2_JIT_COMPLETE);
+    match = pcre2_jit_compile(code, PCRE2_JIT_COMPLETE) == 0 ? pcre2_jit_match : pcre2_match;
   }
   ~Code() { pcre2_code_free(code); }
 };
@@ -124,7 +157,7 @@ struct PreTokenizer::Scratch::Impl {
   pcre2_match_data* match = pcre2_match_data_create(1, nullptr);
   pcre2_match_context* context = pcre2_match_context_create(nullptr);
   pcre2_jit_stack* stack = pcre2_jit_stack_create(32 << 10, 1 << 20, nullptr);
-  std::deque<std::unique_ptr<char, FreeDeleter>> normalized;
+  std::deque<std::string> normalized;     // a deque: views into its strings stay valid
   Impl() { pcre2_jit_stack_assign(context, nullptr, stack); }
   ~Impl() {
     pcre2_match_data_free(match);
@@ -151,7 +184,7 @@ void PreTokenizer::split_valid(std::string_view text, Scratch& scratch,
   const PCRE2_SIZE* range = pcre2_get_ovector_pointer(scratch.impl_->match);
   size_t position = 0;
   while (position < text.size()) {
-    const int found = pcre2_match(code_->code, subject, text.size(), position,
+    const int found = code_->match(code_->code, subject, text.size(), position,
                                   PCRE2_NO_UTF_CHECK, scratch.impl_->match, scratch.impl_->context);
     CHECK(found > 0 && range[1] > position, kInput,
           "text: cannot be split at byte {} (PCRE2 result {})", position, found);
@@ -167,15 +200,9 @@ void PreTokenizer::split(std::string_view text, Scratch& scratch,
   while (!text.empty()) {
     const size_t valid = valid_utf8_length(text);
     std::string_view part = text.substr(0, valid);
-    if (normalize_nfc_ && may_change_under_nfc(part)) {
-      utf8proc_uint8_t* buffer = nullptr;
-      const auto length =
-          utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(part.data()),
-                       static_cast<utf8proc_ssize_t>(part.size()), &buffer,
-                       static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_COMPOSE));
-      CHECK(length >= 0, kInput, "text: normalisation failed: {}", utf8proc_errmsg(length));
-      scratch.impl_->normalized.emplace_back(reinterpret_cast<char*>(buffer));
-      part = {reinterpret_cast<char*>(buffer), static_cast<size_t>(length)};
+    if (normalize_nfc_) {
+      std::string& normalized = scratch.impl_->normalized.emplace_back();
+      if (normalize(part, normalized)) part = normalized;
     }
     split_valid(part, scratch, pieces);
     text.remove_prefix(valid);

@@ -178,7 +178,7 @@ PolicyLoss policy_loss(const at::Tensor& logprobs, const at::Tensor& old_logprob
   result.clip_low = weighted((ratio < 1 - options.epsilon).logical_and(advantage < 0));
   result.clip_high = weighted((ratio > 1 + options.epsilon_high).logical_and(advantage > 0));
   result.clip_ratio = result.clip_low + result.clip_high;
-  result.mean_ratio = row_of_token.numel() == 0 ? 1 : weighted(ratio);
+  result.mean_ratio = 1 + weighted(ratio - 1);  // exactly 1 where every ratio is
   return result;
 }
 

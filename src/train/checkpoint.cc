@@ -33,8 +33,10 @@ OrderedJson to_json(const TrainerState& state) {
   }
   OrderedJson window = OrderedJson::object();
   for (const auto& [name, sum] : state.window) window[name] = {sum.first, sum.second};
-  OrderedJson json{{"global_step", state.global_step}, {"max_steps", state.max_steps},
-                   {"epoch", state.epoch},             {"num_input_tokens_seen", state.tokens},
+  OrderedJson json{{"global_step", state.global_step},
+                   {"max_steps", state.max_steps},
+                   {"epoch", state.epoch},
+                   {"num_input_tokens_seen", state.tokens},
                    {"train_seconds", state.seconds}};
   json["best_metric"] = state.has_best ? OrderedJson(state.best_metric) : OrderedJson(nullptr);
   json["best_global_step"] = state.best_step;

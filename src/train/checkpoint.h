@@ -1,14 +1,14 @@
-// Training state on disk: checkpoint-<step>/{model,optimizer}.safetensors + trainer_state.json. A checkpoint folder
-// appears complete or not at all, so the newest one is always good to continue from, whenever the process died.
-// model.safetensors holds the trained tensors only; frozen ones come from where they came from before.
+// Training state on disk: checkpoint-<step>/{model,optimizer}.safetensors + trainer_state.json. A
+// checkpoint folder appears complete or not at all, so the newest one is always good to continue
+// from, whenever the process died. model.safetensors holds the trained tensors only; frozen ones
+// come from where they came from before.
 #pragma once
-
-#include <nlohmann/json_fwd.hpp>
 
 #include <cstdint>
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <utility>
 #include <vector>
@@ -29,7 +29,7 @@ struct TrainerState {
   int64_t max_steps = 0;
   double epoch = 0;
   int64_t tokens = 0;
-  double seconds = 0;        // spent in training, over all sessions
+  double seconds = 0;  // spent in training, over all sessions
   bool has_best = false;
   double best_metric = 0;
   int64_t best_step = 0;
@@ -51,12 +51,13 @@ class CheckpointFolder {
   // Removes what a killed process left half written.
   void remove_leftovers() const;
 
-  // Writes checkpoint-<global_step>, then removes the oldest ones until `limit` are left; the best one and the one just
-  // written always stay.
+  // Writes checkpoint-<global_step>, then removes the oldest ones until `limit` are left; the best
+  // one and the one just written always stay.
   void save(const TrainerState& state, const AdamW& optimizer, const ParameterMap& parameters,
             int64_t limit) const;
   TrainerState load_state(int64_t step) const;
-  // Copies the tensors of a checkpoint into `parameters`; names and shapes must match exactly (kInput).
+  // Copies the tensors of a checkpoint into `parameters`; names and shapes must match exactly
+  // (kInput).
   void load_parameters(int64_t step, ParameterMap& parameters) const;
   void load_optimizer(int64_t step, AdamW& optimizer) const;
 

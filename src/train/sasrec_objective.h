@@ -1,6 +1,7 @@
-// Full-catalogue cross-entropy of SASRec's next item at every position of every user's training sequence. A row is a
-// window of at most max_length inputs; the windows of a user do not overlap, and where they are cut changes from epoch
-// to epoch, so that every target comes once an epoch under contexts of varying length.
+// Full-catalogue cross-entropy of SASRec's next item at every position of every user's training
+// sequence. A row is a window of at most max_length inputs; the windows of a user do not overlap,
+// and where they are cut changes from epoch to epoch, so that every target comes once an epoch
+// under contexts of varying length.
 #pragma once
 
 #include <cstdint>

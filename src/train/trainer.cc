@@ -21,7 +21,8 @@ volatile std::sig_atomic_t stop_requested = 0;
 
 extern "C" void request_stop(int) { stop_requested = 1; }
 
-// While it lives, the first SIGINT or SIGTERM only sets a flag; the second one has its usual effect.
+// While it lives, the first SIGINT or SIGTERM only sets a flag; the second one has its usual
+// effect.
 class StopSignals {
  public:
   StopSignals() {
@@ -40,7 +41,8 @@ class StopSignals {
   bool requested() const { return stop_requested != 0; }
 
  private:
-  struct sigaction old_int_ {}, old_term_ {};
+  struct sigaction old_int_ {
+  }, old_term_{};
 };
 
 // Every option that decides the resulting bits, as text, to be compared when a folder is continued.
@@ -88,9 +90,9 @@ class TrainingRun {
         folder_(folder),
         checkpoints_(folder),
         evaluate_(evaluate),
-        optimizer_(trainable_parameters(objective.parameters()),
-                   {options.adam_beta1, options.adam_beta2, options.adam_epsilon,
-                    options.weight_decay}) {}
+        optimizer_(
+            trainable_parameters(objective.parameters()),
+            {options.adam_beta1, options.adam_beta2, options.adam_epsilon, options.weight_decay}) {}
 
   TrainingResult run();
 
@@ -151,11 +153,10 @@ void TrainingRun::resume() {
   }
   state_.options = options;
   steps_per_epoch_ = steps_per_epoch(objective_.num_rows(), options_);
-  state_.max_steps =
-      options_.max_steps > 0
-          ? options_.max_steps
-          : static_cast<int64_t>(
-                std::ceil(options_.num_train_epochs * static_cast<double>(steps_per_epoch_)));
+  state_.max_steps = options_.max_steps > 0
+                         ? options_.max_steps
+                         : static_cast<int64_t>(std::ceil(options_.num_train_epochs *
+                                                          static_cast<double>(steps_per_epoch_)));
   warmup_steps_ = static_cast<int64_t>(
       std::ceil(static_cast<double>(state_.max_steps) * options_.warmup_ratio));
   seconds_before_ = state_.seconds;
@@ -192,7 +193,8 @@ void TrainingRun::stop_nonfinite(std::span<const int64_t> rows, const std::strin
        options_.label, what, value, step, (folder_ / "nonfinite.json").string());
 }
 
-// Adds the gradients of one micro-batch, weighted by its share of the step's rows; returns its loss.
+// Adds the gradients of one micro-batch, weighted by its share of the step's rows; returns its
+// loss.
 double TrainingRun::backward(std::span<const int64_t> rows, int64_t micro, double share) {
   const int64_t step = state_.global_step;
   Rng rng(options_.seed, "batch",
@@ -228,8 +230,8 @@ void TrainingRun::optimizer_step() {
   optimizer_.zero_grad();
   ++state_.global_step;
   state_.epoch = static_cast<double>(state_.global_step) / static_cast<double>(steps_per_epoch_);
-  for (const auto& [name, value] : {std::pair{"train/loss", last_loss_},
-                                    std::pair{"train/grad_norm", last_grad_norm_}}) {
+  for (const auto& [name, value] :
+       {std::pair{"train/loss", last_loss_}, std::pair{"train/grad_norm", last_grad_norm_}}) {
     auto& [sum, number] = state_.window[name];
     sum += value;
     ++number;

@@ -1,6 +1,7 @@
-// The only optimisation loop: shuffled rows, accumulation, warm-up and schedule, clipping, AdamW, validation by a
-// callback, metrics, checkpoints that resume bit for bit. What is optimised is an Objective; SFT, GRPO and SASRec are
-// objectives, and nothing here knows about text, items or rewards.
+// The only optimisation loop: shuffled rows, accumulation, warm-up and schedule, clipping, AdamW,
+// validation by a callback, metrics, checkpoints that resume bit for bit. What is optimised is an
+// Objective; SFT, GRPO and SASRec are objectives, and nothing here knows about text, items or
+// rewards.
 #pragma once
 
 #include <torch/types.h>
@@ -20,45 +21,48 @@ namespace etrlrec {
 
 struct TrainerOptions {
   double learning_rate = 1e-3;
-  std::string lr_scheduler_type = "cosine";     // cosine | linear | constant, after linear warm-up, as in Transformers
+  std::string lr_scheduler_type =
+      "cosine";  // cosine | linear | constant, after linear warm-up, as in Transformers
   double warmup_ratio = 0.03;
-  double weight_decay = 0.01;                   // AdamW, on tensors of two or more dimensions
+  double weight_decay = 0.01;  // AdamW, on tensors of two or more dimensions
   double adam_beta1 = 0.9, adam_beta2 = 0.98, adam_epsilon = 1e-8;
-  double max_grad_norm = 1.0;                   // 0: no clipping
-  int64_t train_batch_size = 32;                // rows of one micro-batch
+  double max_grad_norm = 1.0;     // 0: no clipping
+  int64_t train_batch_size = 32;  // rows of one micro-batch
   int64_t gradient_accumulation_steps = 1;
-  int64_t max_steps = -1;                       // optimiser steps; -1: num_train_epochs decides
+  int64_t max_steps = -1;  // optimiser steps; -1: num_train_epochs decides
   double num_train_epochs = 1;
   int64_t logging_steps = 10;
-  int64_t eval_steps = 0;                       // 0: only at the end
-  int64_t save_steps = 0;                       // 0: only at the end
+  int64_t eval_steps = 0;  // 0: only at the end
+  int64_t save_steps = 0;  // 0: only at the end
   int64_t save_total_limit = 2;
-  int64_t early_stopping_patience = 0;          // evaluations without a better metric; 0: off
-  std::string metric_for_best_model = "ndcg@10";   // higher is better
+  int64_t early_stopping_patience = 0;            // evaluations without a better metric; 0: off
+  std::string metric_for_best_model = "ndcg@10";  // higher is better
   uint64_t seed = 42;
-  std::string label = "train";                  // of the progress bar
+  std::string label = "train";  // of the progress bar
 };
 
 struct LossOutput {
-  at::Tensor loss;                              // scalar; already divided by the objective's own normaliser
-  int64_t tokens = 0;                           // processed, for the rate
-  std::map<std::string, double> metrics;        // averaged over the micro-batches of a step, then logged
+  at::Tensor loss;     // scalar; already divided by the objective's own normaliser
+  int64_t tokens = 0;  // processed, for the rate
+  std::map<std::string, double> metrics;  // averaged over the micro-batches of a step, then logged
 };
 
 class Objective {
  public:
   virtual ~Objective() = default;
   virtual int64_t num_rows() const = 0;
-  virtual ParameterMap& parameters() = 0;       // those with requires_grad are trained
-  // Called before the first step of every epoch, and again when training continues in the middle of one; what it prepares
-  // may depend on `epoch` (and fixed seeds) only.
+  virtual ParameterMap& parameters() = 0;  // those with requires_grad are trained
+  // Called before the first step of every epoch, and again when training continues in the middle of
+  // one; what it prepares may depend on `epoch` (and fixed seeds) only.
   virtual void begin_epoch(int64_t epoch) { static_cast<void>(epoch); }
-  // Loss of one micro-batch; `step` counts optimiser steps from 0. All randomness comes from `rng`, a stream of
-  // (seed, step, micro-batch), so that nothing else needs to be stored for an exact resume.
+  // Loss of one micro-batch; `step` counts optimiser steps from 0. All randomness comes from `rng`,
+  // a stream of (seed, step, micro-batch), so that nothing else needs to be stored for an exact
+  // resume.
   virtual LossOutput loss(std::span<const int64_t> rows, int64_t step, Rng& rng) = 0;
 };
 
-// Validation by the *test* protocol; returned values are logged under "eval/…" and hold metric_for_best_model.
+// Validation by the *test* protocol; returned values are logged under "eval/…" and hold
+// metric_for_best_model.
 using EvaluateFn = std::function<std::map<std::string, double>(int64_t step)>;
 
 // Optimiser steps of one pass over `num_rows` rows; the last step of an epoch may have fewer rows.
@@ -72,14 +76,16 @@ struct TrainingResult {
   double seconds = 0;
 };
 
-// Trains `objective` in `folder`: checkpoint-<step>/{model,optimizer}.safetensors + trainer_state.json, metrics.jsonl,
-// tb/. model.safetensors holds the trained tensors only. Evaluations, the best step's checkpoint included, count as one
-// unit: a better metric is always on disk. SIGINT and SIGTERM finish the step, save a checkpoint and throw Error
-// (kResumable); a second signal kills. An existing folder is continued from its last complete checkpoint (same options, else kUsage), and ends with the
-// same bits as an uninterrupted run. On return the parameters hold the best checkpoint by the metric (the last one
-// without a callback). Non-finite loss, gradients or validation metric stop the run (kNumbers) after writing the metrics
-// and, with the rows of the batch, nonfinite.json.
-TrainingResult train(Objective& objective, const TrainerOptions& options, const std::filesystem::path& folder,
-                     const EvaluateFn& evaluate = {});
+// Trains `objective` in `folder`: checkpoint-<step>/{model,optimizer}.safetensors +
+// trainer_state.json, metrics.jsonl, tb/. model.safetensors holds the trained tensors only.
+// Evaluations, the best step's checkpoint included, count as one unit: a better metric is always on
+// disk. SIGINT and SIGTERM finish the step, save a checkpoint and throw Error (kResumable); a
+// second signal kills. An existing folder is continued from its last complete checkpoint (same
+// options, else kUsage), and ends with the same bits as an uninterrupted run. On return the
+// parameters hold the best checkpoint by the metric (the last one without a callback). Non-finite
+// loss, gradients or validation metric stop the run (kNumbers) after writing the metrics and, with
+// the rows of the batch, nonfinite.json.
+TrainingResult train(Objective& objective, const TrainerOptions& options,
+                     const std::filesystem::path& folder, const EvaluateFn& evaluate = {});
 
 }  // namespace etrlrec

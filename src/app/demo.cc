@@ -1,0 +1,144 @@
+// etrlrec demo and etrlrec movielens: the whole method in one command, as two sets of pipeline
+// options. The recipes were chosen on validation rows; docs/experiments.md has what was tried.
+#include <CLI/CLI.hpp>
+#include <memory>
+
+#include "app/command.h"
+#include "app/fit.h"
+#include "app/pipeline.h"
+#include "base/check.h"
+
+namespace etrlrec {
+namespace {
+
+// What both recipes share: a small decoder with the lookup start, plain imitation of the teacher,
+// then GRPO with exact answer expectation.
+PipelineOptions common_recipe(uint64_t seed) {
+  PipelineOptions options;
+  options.seed = seed;
+  options.split.seed = seed;
+
+  options.sasrec_trainer = sasrec_trainer_options();
+  options.sasrec_trainer.seed = seed;
+
+  options.construct.seed = seed;
+  options.construct.draws = 1;
+  options.construct.hint_policy = "never";
+  options.construct.filter_answer =
+      false;  // imitation: what the teacher got wrong is left to reinforcement
+
+  options.new_lm.seed = seed;
+  options.new_lm.hidden_size = 64;
+  options.new_lm.num_attention_heads = 2;
+
+  TrainerOptions& sft = options.distill.trainer;
+  sft.seed = seed;
+  sft.learning_rate = 3e-3;
+  sft.train_batch_size = 32;
+  sft.adam_beta2 = 0.98;
+  options.distill.max_reasoning_tokens = 96;
+  options.distill.sft_share = 0.5;
+  options.distill.sft.loss_type = "token";
+
+  TrainerOptions& rl = options.reinforce.trainer;
+  rl.seed = seed;
+  rl.learning_rate = 1e-3;
+  rl.lr_scheduler_type = "constant";
+  rl.train_batch_size = 32;
+  options.reinforce.sft_share = options.distill.sft_share;
+  options.reinforce.grpo.num_generations = 8;
+  options.reinforce.grpo.rb = true;
+  return options;
+}
+
+PipelineOptions demo_recipe(bool quick, uint64_t seed) {
+  PipelineOptions options = common_recipe(seed);
+  options.world.seed = seed;
+  options.world.users = quick ? 1500 : 6000;
+  options.split.target = TimeTarget::kLast;
+  options.train_rows = quick ? 12000 : 60000;
+  options.valid_rows = 400;
+  options.test_rows = quick ? 400 : 2400;
+  options.sasrec_trainer.num_train_epochs = quick ? 8 : 40;
+  options.distill.trainer.max_steps = quick ? 150 : 300;
+  options.distill.eval_rows = quick ? 100 : 400;
+  options.reinforce.trainer.max_steps = quick ? 30 : 250;
+  options.reinforce.eval_rows = quick ? 100 : 400;
+  options.other_protocol_rows = quick ? 100 : 500;
+  return options;
+}
+
+PipelineOptions movielens_recipe(uint64_t seed) {
+  PipelineOptions options = common_recipe(seed);
+  options.name = "MovieLens-100K";
+  options.split.target = TimeTarget::kAll;
+  options.train_rows = 60000;
+  options.valid_rows = 500;
+  options.test_rows = 2000;
+  options.sasrec_trainer.num_train_epochs = 60;
+  options.distill.max_reasoning_tokens = 128;
+  options.distill.trainer.max_steps = 600;
+  options.distill.eval_rows = 300;
+  options.reinforce.trainer.max_steps = 250;
+  options.reinforce.eval_rows = 300;
+  return options;
+}
+
+struct DemoOptions {
+  std::string out = "runs/demo", input, informative = "all";
+  bool quick = false;
+};
+
+void run_demo(const DemoOptions& demo, const CommonOptions& common) {
+  PipelineOptions options = demo_recipe(demo.quick, common.seed);
+  options.out = demo.out;
+  options.world.informative = demo.informative;
+  options.next_command = "build/etrlrec recommend --data " + demo.out + "/data --model " +
+                         demo.out + "/policy --recommender " + demo.out +
+                         "/recommenders/sasrec --user u17 -k 5 --explain";
+  run_pipeline(std::move(options));
+}
+
+void run_movielens(const DemoOptions& movielens, const CommonOptions& common) {
+  PipelineOptions options = movielens_recipe(common.seed);
+  options.out = movielens.out;
+  options.input = movielens.input;
+  options.next_command = "build/etrlrec recommend --data " + movielens.out + "/data --model " +
+                         movielens.out + "/policy --recommender " + movielens.out +
+                         "/recommenders/sasrec --user 42 -k 5 --explain";
+  run_pipeline(std::move(options));
+}
+
+}  // namespace
+
+void add_demo(CLI::App& app, CommonOptions& common) {
+  CLI::App* command = app.add_subcommand(
+      "demo", "the whole method on the embedded synthetic world, ends with a report");
+  auto options = std::make_shared<DemoOptions>();
+  command
+      ->add_option("-o,--out", options->out, "folder of the run; an interrupted one is continued")
+      ->capture_default_str();
+  command->add_flag("--quick", options->quick, "smaller numbers, under 90 seconds");
+  command
+      ->add_option("--informative", options->informative, "which rules of the world say something")
+      ->check(CLI::IsMember({"all", "order", "gaps", "season"}))
+      ->capture_default_str();
+  command->callback([options, &common] { run_demo(*options, common); });
+}
+
+void add_movielens(CLI::App& app, CommonOptions& common) {
+  CLI::App* command = app.add_subcommand("movielens", "the whole method on a MovieLens folder");
+  auto options = std::make_shared<DemoOptions>();
+  options->out = "runs/movielens";
+  command
+      ->add_option("path", options->input,
+                   "folder with u.data and u.item, or another MovieLens layout")
+      ->required()
+      ->check(CLI::ExistingDirectory);
+  command
+      ->add_option("-o,--out", options->out, "folder of the run; an interrupted one is continued")
+      ->capture_default_str();
+  command->callback([options, &common] { run_movielens(*options, common); });
+}
+
+}  // namespace etrlrec

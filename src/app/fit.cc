@@ -1,0 +1,347 @@
+// etrlrec fit: conventional recommenders, and the plain functions behind it.
+#include "app/fit.h"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+
+#include "app/command.h"
+#include "base/check.h"
+#include "base/io.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "data/candidates.h"
+#include "eval/metrics.h"
+#include "eval/protocol.h"
+#include "train/sasrec_objective.h"
+
+namespace etrlrec {
+namespace {
+
+constexpr const char* kModels[][2] = {
+    {"popularity", "interactions of each item"},
+    {"recency", "popularity that loses half its weight every --half-life-days"},
+    {"markov", "what followed the last item, smoothed by popularity"},
+    {"sasrec", "self-attention over the history (Kang and McAuley 2018), full cross-entropy"}};
+
+bool is_known(const std::string& model) {
+  return std::any_of(std::begin(kModels), std::end(kModels),
+                     [&](const auto& entry) { return model == entry[0]; });
+}
+
+// Everything that decides a fitted model.
+OrderedJson inputs_of(const FitOptions& options, const std::string& model, const Dataset& dataset,
+                      const Split& split, const InteractionLog& log) {
+  const auto bytes = [](const auto& values) {
+    return std::string_view(reinterpret_cast<const char*>(values.data()),
+                            values.size() * sizeof(values[0]));
+  };
+  const std::string hash = sha256_hex(sha256_hex(bytes(log.items)) + sha256_hex(bytes(log.times)) +
+                                      sha256_hex(bytes(log.user_offsets)));
+  OrderedJson inputs{{"model", model},
+                     {"catalogue_hash", catalogue_hash(dataset.catalogue)},
+                     {"protocol", split.protocol},
+                     {"training_log", hash}};
+  if (model == "recency") inputs["half_life_days"] = options.counting.half_life_days;
+  if (model == "markov") inputs["smoothing"] = options.counting.smoothing;
+  if (model != "sasrec") return inputs;
+  const SasrecConfig& c = options.sasrec;
+  const TrainerOptions& t = options.trainer;
+  inputs["config"] = {c.hidden_size,       c.num_hidden_layers, c.num_attention_heads,
+                      c.intermediate_size, c.max_length,        c.dropout,
+                      c.hidden_act,        c.norm_first,        c.final_norm,
+                      c.embedding_norm,    c.scale_embeddings,  c.position_alignment,
+                      c.layer_norm_eps,    c.initializer_range};
+  inputs["trainer"] = {
+      t.learning_rate,           t.lr_scheduler_type, t.warmup_ratio, t.weight_decay,
+      t.train_batch_size,        t.num_train_epochs,  t.max_steps,    t.seed,
+      t.early_stopping_patience, t.eval_steps,        t.max_grad_norm};
+  inputs["mask_seen"] = options.mask_seen;
+  inputs["eval_rows"] = options.eval_rows;
+  return inputs;
+}
+
+// Says whether `folder` already holds the finished model of these inputs.
+bool prepare_folder(const fs::path& folder, const OrderedJson& inputs, bool replace) {
+  const fs::path record = folder / "inputs.json";
+  if (fs::exists(record) && Json(inputs) == read_json(record))
+    return fs::exists(folder / "metrics.json");
+  if (fs::exists(folder) && !fs::is_empty(folder)) {
+    CHECK(replace, kUsage,
+          "{}: holds another model or other inputs\nhint: --replace, or another --out",
+          folder.string());
+    CHECK(fs::exists(record), kUsage, "{}: not written by fit; remove it by hand", folder.string());
+    fs::remove_all(folder);
+  }
+  fs::create_directories(folder);
+  write_json_atomic(record, inputs);
+  return false;
+}
+
+void add_metrics(std::map<std::string, double>& all, const std::string& prefix,
+                 const std::map<std::string, double>& values) {
+  for (const auto& [name, value] : values) all[prefix + name] = value;
+}
+
+std::map<std::string, double> candidate_metrics(const Recommender& model, const Dataset& dataset,
+                                                const fs::path& data, uint64_t seed) {
+  const CandidateSet set = load_candidates(data / "candidates-test.jsonl", dataset);
+  std::vector<Request> requests;
+  for (int64_t row = 0; row < static_cast<int64_t>(set.rows.size()); ++row)
+    requests.push_back(make_request(dataset, set, row, 200));
+  Predictions predictions = rank_by_recommender(model, requests);
+  predictions.candidates_hash = set.hash;
+  predictions.num_candidates = set.options.count;
+  const MetricRow row = summarize(predictions, seed);
+  return {{"hit@1", row.hit1.mean}, {"hit@5", row.hit5},     {"hit@10", row.hit10},
+          {"ndcg@5", row.ndcg5},    {"ndcg@10", row.ndcg10}, {"mrr", row.mrr}};
+}
+
+struct FitData {
+  Dataset dataset;
+  Split split;
+  InteractionLog log;
+  std::vector<RankingTask> valid, test;
+};
+
+std::map<std::string, double> final_metrics(const Recommender& model, const FitData& data,
+                                            const FitOptions& options) {
+  std::map<std::string, double> metrics;
+  if (!data.valid.empty()) {
+    add_metrics(metrics, "valid/all/", full_ranking_metrics(model, data.valid, false));
+    add_metrics(metrics, "valid/unseen/", full_ranking_metrics(model, data.valid, true));
+  }
+  if (options.evaluate == "full") {
+    CHECK(!data.test.empty(), kInput, "{}: the split has no test rows", options.data);
+    add_metrics(metrics, "test/all/", full_ranking_metrics(model, data.test, false));
+    add_metrics(metrics, "test/unseen/", full_ranking_metrics(model, data.test, true));
+  }
+  if (options.evaluate == "candidates")
+    add_metrics(metrics, "test/candidates/",
+                candidate_metrics(model, data.dataset, options.data, options.trainer.seed));
+  return metrics;
+}
+
+FitSummary fit_one(const FitOptions& options, const FitData& data, const std::string& name) {
+  const Stopwatch watch;
+  FitSummary summary{name, fs::path(options.out) / name, {}, 0};
+  const fs::path& folder = summary.folder;
+  const OrderedJson inputs = inputs_of(options, name, data.dataset, data.split, data.log);
+  std::unique_ptr<Recommender> model;
+  if (prepare_folder(folder, inputs, options.replace)) {
+    log_info("{}: fitted before with the same inputs", folder.string());
+    model = load_recommender(folder);
+  } else if (name == "sasrec") {
+    model =
+        fit_sasrec(data.log, data.valid, options.mask_seen, options.sasrec, options.trainer, folder)
+            .model;
+  } else {
+    model = fit_counting(name, data.log, options.counting);
+    model->save(folder);
+  }
+  summary.metrics = final_metrics(*model, data, options);
+  write_json_atomic(folder / "metrics.json", OrderedJson(summary.metrics));
+  summary.seconds = watch.seconds();
+  return summary;
+}
+
+}  // namespace
+
+InteractionLog training_log(const Dataset& dataset, const Split& split) {
+  InteractionLog log;
+  log.num_items = dataset.catalogue.num_items();
+  for (int64_t user = 0; user < dataset.num_users(); ++user) {
+    const int64_t begin = dataset.user_offsets[user], end = split.train_end[user];
+    log.items.insert(log.items.end(), dataset.items.begin() + begin, dataset.items.begin() + end);
+    log.times.insert(log.times.end(), dataset.times.begin() + begin, dataset.times.begin() + end);
+    log.user_offsets.push_back(static_cast<int64_t>(log.items.size()));
+  }
+  return log;
+}
+
+std::vector<RankingTask> ranking_tasks(const Dataset& dataset, std::span<const Row> rows,
+                                       int64_t limit) {
+  const auto count = static_cast<int64_t>(rows.size());
+  const int64_t wanted = limit > 0 ? std::min(limit, count) : count;
+  std::vector<RankingTask> tasks;
+  for (int64_t i = 0; i < wanted; ++i) {
+    const Row& row = rows[static_cast<size_t>(i * count / wanted)];
+    const int64_t begin = dataset.user_offsets[row.user];
+    const auto length = static_cast<size_t>(row.position - begin);
+    tasks.push_back({{{dataset.items.data() + begin, length},
+                      {dataset.times.data() + begin, length},
+                      dataset.times[row.position]},
+                     dataset.items[row.position]});
+  }
+  return tasks;
+}
+
+std::map<std::string, double> full_ranking_metrics(const Recommender& model,
+                                                   std::span<const RankingTask> tasks,
+                                                   bool mask_seen) {
+  CHECK(!tasks.empty(), kInput, "full ranking: expected a row, found none");
+  std::map<std::string, double> sums;
+  for (const double rank : full_ranks(model, tasks, mask_seen)) {
+    for (const int64_t k : {1, 5, 10}) sums[fmt::format("hit@{}", k)] += hit_at(rank, k);
+    for (const int64_t k : {5, 10}) sums[fmt::format("ndcg@{}", k)] += ndcg_at(rank, k);
+    sums["mrr"] += reciprocal_rank(rank);
+  }
+  for (auto& [name, value] : sums) value /= static_cast<double>(tasks.size());
+  return sums;
+}
+
+TrainerOptions sasrec_trainer_options() {
+  TrainerOptions options;
+  options.learning_rate = 1e-3;
+  options.lr_scheduler_type = "constant";
+  options.warmup_ratio = 0;
+  options.weight_decay = 0;
+  options.max_grad_norm = 0;
+  options.train_batch_size = 256;
+  options.num_train_epochs = 200;
+  options.early_stopping_patience = 15;
+  options.label = "sasrec";
+  return options;
+}
+
+FittedSasrec fit_sasrec(const InteractionLog& log, std::span<const RankingTask> valid,
+                        bool mask_seen, SasrecConfig config, TrainerOptions options,
+                        const fs::path& folder) {
+  config.num_items = log.num_items;
+  FittedSasrec fitted{std::make_unique<Sasrec>(config, options.seed), {}};
+  SasrecObjective objective(*fitted.model, log, options.seed);
+  const int64_t epoch_steps = steps_per_epoch(objective.num_rows(), options);
+  if (options.eval_steps == 0) options.eval_steps = std::max<int64_t>(epoch_steps, 1);
+  EvaluateFn evaluate;
+  if (!valid.empty())
+    evaluate = [&](int64_t) { return full_ranking_metrics(*fitted.model, valid, mask_seen); };
+  fitted.result = train(objective, options, folder / "training", evaluate);
+  fitted.model->save(folder);
+  return fitted;
+}
+
+std::vector<FitSummary> fit(const FitOptions& options) {
+  for (const std::string& name : options.models)
+    CHECK(is_known(name), kUsage,
+          "unknown recommender \"{}\"; known: popularity, recency, markov, sasrec", name);
+  CHECK(
+      options.evaluate == "none" || options.evaluate == "full" || options.evaluate == "candidates",
+      kUsage, "--evaluate: expected none, full or candidates, found \"{}\"", options.evaluate);
+  FitData data;
+  data.dataset = load_dataset(options.data);
+  data.split = load_split(options.data);
+  data.log = training_log(data.dataset, data.split);
+  CHECK(!data.log.items.empty(), kInput, "{}: no interaction to learn from", options.data);
+  data.valid = ranking_tasks(data.dataset, data.split.valid, options.eval_rows);
+  data.test = ranking_tasks(data.dataset, data.split.test);
+  if (data.valid.size() < data.split.valid.size())
+    log_info("--eval-rows: {} of {} validation rows", data.valid.size(), data.split.valid.size());
+  std::vector<FitSummary> summaries;
+  for (const std::string& name : options.models) summaries.push_back(fit_one(options, data, name));
+  return summaries;
+}
+
+namespace {
+
+void list_models() {
+  for (const auto& [name, text] : kModels) fmt::print("{:<12}{}\n", name, text);
+}
+
+void print_summaries(const std::vector<FitSummary>& summaries, const FitOptions& options,
+                     bool json) {
+  if (json) {
+    OrderedJson report{{"schema_version", 1}, {"models", OrderedJson::array()}};
+    for (const FitSummary& summary : summaries)
+      report["models"].push_back({{"model", summary.model},
+                                  {"folder", summary.folder.string()},
+                                  {"seconds", summary.seconds},
+                                  {"metrics", summary.metrics}});
+    fmt::print("{}\n", report.dump(2));
+    return;
+  }
+  std::vector<std::pair<std::string, std::string>> parts = {
+      {"valid/all/", "valid, all items"},
+      {"valid/unseen/", "valid, seen masked"},
+      {"test/all/", "test, all items"},
+      {"test/unseen/", "test, seen masked"},
+      {"test/candidates/", "test, candidates"}};
+  for (const FitSummary& summary : summaries) {
+    for (const auto& [prefix, title] : parts) {
+      if (!summary.metrics.contains(prefix + "hit@10")) continue;
+      fmt::print("{:<12}{:<20} hit@1 {:.4f}  hit@10 {:.4f}  ndcg@10 {:.4f}  mrr {:.4f}\n",
+                 summary.model, title, summary.metrics.at(prefix + "hit@1"),
+                 summary.metrics.at(prefix + "hit@10"), summary.metrics.at(prefix + "ndcg@10"),
+                 summary.metrics.at(prefix + "mrr"));
+    }
+  }
+  fmt::print("next: etrlrec evaluate --data {} --model {}\n", options.data,
+             summaries.back().folder.string());
+}
+
+void run_fit(FitOptions options, const CLI::App& command, const CommonOptions& common) {
+  CHECK(!options.data.empty() && !options.out.empty(), kUsage,
+        "fit: --data and --out are required");
+  options.trainer.seed = common.seed;
+  if (command.count("--intermediate-size") == 0)
+    options.sasrec.intermediate_size = 4 * options.sasrec.hidden_size;
+  const std::vector<FitSummary> summaries = fit(options);
+  for (const FitSummary& summary : summaries)
+    write_run_record(summary.folder, command, common, {{"data", options.data}}, summary.seconds);
+  print_summaries(summaries, options, common.json);
+}
+
+void add_sasrec_options(CLI::App& command, FitOptions& options) {
+  const auto add = [&](const char* names, auto& value, const char* text) {
+    return command.add_option(names, value, text)->capture_default_str()->group("SASRec");
+  };
+  add("--hidden-size", options.sasrec.hidden_size, "width");
+  add("--num-hidden-layers", options.sasrec.num_hidden_layers, "layers");
+  add("--num-attention-heads", options.sasrec.num_attention_heads, "heads");
+  add("--intermediate-size", options.sasrec.intermediate_size,
+      "width of the feed-forward layer, default four times the hidden size");
+  add("--dropout", options.sasrec.dropout, "of embeddings and branches");
+  add("--max-length", options.sasrec.max_length, "most recent items that are seen");
+  add("--learning-rate,--lr", options.trainer.learning_rate, "peak learning rate");
+  add("--lr-scheduler-type", options.trainer.lr_scheduler_type, "after the warm-up")
+      ->check(CLI::IsMember({"cosine", "linear", "constant"}));
+  add("--warmup-ratio", options.trainer.warmup_ratio, "share of the steps with a rising rate");
+  add("--weight-decay", options.trainer.weight_decay, "on matrices");
+  add("--train-batch-size,--batch-size", options.trainer.train_batch_size, "windows of one step");
+  add("--num-train-epochs", options.trainer.num_train_epochs, "passes over the windows at most");
+  add("--patience", options.trainer.early_stopping_patience,
+      "epochs without a better validation NDCG@10, 0: no early stopping");
+}
+
+}  // namespace
+
+void add_fit(CLI::App& app, CommonOptions& common) {
+  CLI::App* command = app.add_subcommand("fit", "train conventional recommenders");
+  auto options = std::make_shared<FitOptions>();
+  command->add_option("-d,--data", options->data, "data set folder");
+  command->add_option("-o,--out", options->out, "gets one folder per model");
+  command->add_option("-m,--model", options->models, "models, separated by commas")
+      ->delimiter(',')
+      ->capture_default_str();
+  command->add_option("--half-life-days", options->counting.half_life_days, "of recency")
+      ->capture_default_str();
+  command->add_option("--smoothing", options->counting.smoothing, "popularity prior of markov")
+      ->capture_default_str();
+  add_sasrec_options(*command, *options);
+  command->add_flag("--mask-seen", options->mask_seen, "leave seen items out in validation");
+  command->add_option("--eval-rows", options->eval_rows, "validation rows used, 0: all")
+      ->capture_default_str();
+  command->add_option("--evaluate", options->evaluate, "metrics on the test rows")
+      ->check(CLI::IsMember({"none", "full", "candidates"}))
+      ->capture_default_str();
+  command->add_flag("--replace", options->replace, "replace models fitted with other inputs");
+  auto list = std::make_shared<bool>(false);
+  command->add_flag("--list", *list, "list the recommenders");
+  command->callback([options, command, list, &common] {
+    if (*list) {
+      list_models();
+    } else {
+      run_fit(*options, *command, common);
+    }
+  });
+}
+
+}  // namespace etrlrec

@@ -1,0 +1,73 @@
+// Conventional recommenders of a data set: training, choice by validation, full-ranking metrics.
+// Used by the command and by the recipes.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "data/dataset.h"
+#include "models/ranking.h"
+#include "models/recommender.h"
+#include "models/sasrec.h"
+#include "train/trainer.h"
+
+namespace etrlrec {
+
+// The interactions a model may learn from, [user_offsets[u], train_end[u]) of every user.
+InteractionLog training_log(const Dataset& dataset, const Split& split);
+
+// Full-ranking tasks of rows; they point into the data set. Above `limit` rows (0: no limit) every
+// k-th row is taken.
+std::vector<RankingTask> ranking_tasks(const Dataset& dataset, std::span<const Row> rows,
+                                       int64_t limit = 0);
+
+// "hit@1", "hit@5", "hit@10", "ndcg@5", "ndcg@10", "mrr" over the whole catalogue.
+std::map<std::string, double> full_ranking_metrics(const Recommender& model,
+                                                   std::span<const RankingTask> tasks,
+                                                   bool mask_seen);
+
+// Chosen on the validation rows of MovieLens-100K (docs/experiments.md): constant rate, no weight
+// decay, evaluation once an epoch, early stopping.
+TrainerOptions sasrec_trainer_options();
+
+struct FittedSasrec {
+  std::unique_ptr<Sasrec> model;
+  TrainingResult result;
+};
+// Trains in folder/training (checkpoints, metrics.jsonl, tb/), where it continues after an
+// interruption, and writes the best model by NDCG@10 of `valid` into `folder`. Without validation
+// tasks the last epoch counts. eval_steps = 0: once an epoch. config.num_items is taken from the
+// log.
+FittedSasrec fit_sasrec(const InteractionLog& log, std::span<const RankingTask> valid,
+                        bool mask_seen, SasrecConfig config, TrainerOptions options,
+                        const std::filesystem::path& folder);
+
+struct FitOptions {
+  std::string data, out;
+  std::vector<std::string> models = {"popularity", "recency", "markov", "sasrec"};
+  CountingOptions counting;
+  SasrecConfig sasrec;  // num_items comes from the data set
+  TrainerOptions trainer = sasrec_trainer_options();
+  bool mask_seen = false;         // in validation
+  int64_t eval_rows = 5000;       // validation rows used, 0: all
+  std::string evaluate = "none";  // test rows: none | full | candidates
+  bool replace = false;
+};
+
+struct FitSummary {
+  std::string model;
+  std::filesystem::path folder;
+  std::map<std::string, double> metrics;  // "valid/ndcg@10", "test/unseen/hit@10", …
+  double seconds = 0;
+};
+// One folder per model below `out`: config.json, model.safetensors, inputs.json, metrics.json. A
+// model that is there with the same inputs is not fitted again, with other inputs it is an error
+// (kUsage) unless `replace`.
+std::vector<FitSummary> fit(const FitOptions& options);
+
+}  // namespace etrlrec
