@@ -1,6 +1,7 @@
-// Precompiled header of the units that use torch. `torch/torch.h` costs 25 s a unit and is never included.
+// Precompiled header of the units that use torch. `torch/torch.h` costs 25 s a unit and is never
+// included.
 #pragma once
-#include <torch/types.h>
-#include <torch/csrc/autograd/custom_function.h>
 #include <ATen/Parallel.h>
 #include <c10/util/Logging.h>  // defines CHECK; base/check.h redefines it
+#include <torch/csrc/autograd/custom_function.h>
+#include <torch/types.h>

@@ -1,14 +1,13 @@
-// The three stages on a very small world: what they leave behind, what they refuse, and that stopping changes nothing.
-#include "app/stages.h"
-
+// The three stages on a very small world: what they leave behind, what they refuse, and that
+// stopping changes nothing.
 #include <gtest/gtest.h>
-
 #include <unistd.h>
 
 #include <cmath>
 #include <set>
 
 #include "app/recommendation_reward.h"
+#include "app/stages.h"
 #include "app/workspace.h"
 #include "base/io.h"
 #include "base/json.h"
@@ -53,7 +52,8 @@ class Stages : public ::testing::Test {
   static void make_base_model() {
     std::vector<std::string> documents;
     for_each_json_line(root_ / "reasoning/reasoning.jsonl", [&](const Json& line, int64_t) {
-      documents.push_back(line["prompt"].get<std::string>() + line["completion"].get<std::string>());
+      documents.push_back(line["prompt"].get<std::string>() +
+                          line["completion"].get<std::string>());
     });
     fs::create_directories(root_ / "base");
     train_bpe(documents, {.vocab_size = 400}, root_ / "base");
@@ -118,10 +118,13 @@ TEST_F(Stages, construct_continues_an_interrupted_run_to_the_same_file) {
   ConstructOptions options = construct_into("again");
   fs::create_directories(options.out);
   const std::string part = read_file(root_ / "reasoning/reasoning.part.jsonl");
-  fs::copy_file(root_ / "reasoning/construct.part.json", fs::path(options.out) / "construct.part.json");
-  write_file_atomic(fs::path(options.out) / "reasoning.part.jsonl", part.substr(0, part.size() / 2));
+  fs::copy_file(root_ / "reasoning/construct.part.json",
+                fs::path(options.out) / "construct.part.json");
+  write_file_atomic(fs::path(options.out) / "reasoning.part.jsonl",
+                    part.substr(0, part.size() / 2));
   construct(options);
-  EXPECT_EQ(read_file(root_ / "again/reasoning.jsonl"), read_file(root_ / "reasoning/reasoning.jsonl"));
+  EXPECT_EQ(read_file(root_ / "again/reasoning.jsonl"),
+            read_file(root_ / "reasoning/reasoning.jsonl"));
 }
 
 TEST_F(Stages, construct_refuses_to_continue_with_other_options) {
@@ -155,10 +158,12 @@ TEST_F(Stages, rows_belong_to_distillation_or_to_reinforcement) {
 TEST_F(Stages, fields_of_a_row_follow_its_claims) {
   const auto tokenizer = load_tokenizer(root_ / "base");
   std::vector<std::string> names;
-  const SftRow row = make_sft_row(*tokenizer, "p", " gap( 8 now week) pick( crime 3)", 3, 6, true, names);
+  const SftRow row =
+      make_sft_row(*tokenizer, "p", " gap( 8 now week) pick( crime 3)", 3, 6, true, names);
   ASSERT_EQ(row.fields.size(), row.completion.size());
   const std::set<std::string> found(names.begin(), names.end());
-  for (const char* name : {"gap", "gap/1", "gap/2", "gap/3", "pick/1", "pick/2", "format", "answer"})
+  for (const char* name :
+       {"gap", "gap/1", "gap/2", "gap/3", "pick/1", "pick/2", "format", "answer"})
     EXPECT_TRUE(found.contains(name)) << name;
   std::map<std::string, std::string> texts;
   for (size_t t = 0; t < row.fields.size(); ++t)

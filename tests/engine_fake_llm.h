@@ -1,5 +1,5 @@
-// A language model for engine tests whose hidden state is a hash of the whole path of tokens: exact, cheap, the same in a
-// forest and in a cache, and different wherever a path differs.
+// A language model for engine tests whose hidden state is a hash of the whole path of tokens:
+// exact, cheap, the same in a forest and in a cache, and different wherever a path differs.
 #pragma once
 
 #include <torch/types.h>
@@ -44,12 +44,13 @@ class FakeLlm final : public Llm {
     return hidden(paths) * parameters_.at("scale");
   }
 
-  std::unique_ptr<KvCache> prefill(const TokenForest& prompts, std::span<const int64_t> root_of_row, int64_t capacity,
-                                   at::Tensor& last_hidden) const override {
+  std::unique_ptr<KvCache> prefill(const TokenForest& prompts, std::span<const int64_t> root_of_row,
+                                   int64_t capacity, at::Tensor& last_hidden) const override {
     std::vector<uint64_t> roots;
     for (const Segment& segment : prompts.segments) {
       uint64_t path = 0;
-      for (int64_t t = segment.begin; t < segment.end; ++t) path = extend(path, prompts.ids[static_cast<size_t>(t)]);
+      for (int64_t t = segment.begin; t < segment.end; ++t)
+        path = extend(path, prompts.ids[static_cast<size_t>(t)]);
       roots.push_back(path);
     }
     last_hidden = hidden(roots) * parameters_.at("scale");

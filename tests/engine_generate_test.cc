@@ -1,5 +1,5 @@
-// Rollouts: the same completions however they are batched, recorded log-probabilities that a fresh pass confirms, forced
-// closes at the budget, and answers chosen among those allowed.
+// Rollouts: the same completions however they are batched, recorded log-probabilities that a fresh
+// pass confirms, forced closes at the budget, and answers chosen among those allowed.
 #include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 
@@ -44,28 +44,35 @@ void expect_same(const std::vector<Completion>& a, const std::vector<Completion>
     EXPECT_EQ(a[i].reasoning_tokens, b[i].reasoning_tokens);
     EXPECT_EQ(a[i].forced_close, b[i].forced_close);
     ASSERT_EQ(a[i].logprobs.size(), b[i].logprobs.size());
-    for (size_t t = 0; t < a[i].logprobs.size(); ++t) EXPECT_NEAR(a[i].logprobs[t], b[i].logprobs[t], 1e-5);
+    for (size_t t = 0; t < a[i].logprobs.size(); ++t)
+      EXPECT_NEAR(a[i].logprobs[t], b[i].logprobs[t], 1e-5);
   }
 }
 
 // Every recorded number against fresh passes over the finished text.
-void expect_consistent(const FakeLlm& model, const GenerationRequest& request, const GenerationOptions& options,
-                       const Completion& completion) {
+void expect_consistent(const FakeLlm& model, const GenerationRequest& request,
+                       const GenerationOptions& options, const Completion& completion) {
   std::vector<int64_t> path = request.prompt;
   ASSERT_EQ(completion.ids.size(), completion.logprobs.size());
   for (size_t t = 0; t < completion.ids.size(); ++t) {
-    EXPECT_NEAR(completion.logprobs[t], model.next_logprobs(path)[static_cast<size_t>(completion.ids[t])], 1e-5);
+    EXPECT_NEAR(completion.logprobs[t],
+                model.next_logprobs(path)[static_cast<size_t>(completion.ids[t])], 1e-5);
     path.push_back(completion.ids[t]);
   }
   if (request.answers.empty()) return;
-  std::vector<int64_t> expected(completion.ids.begin(), completion.ids.begin() + completion.reasoning_tokens);
+  std::vector<int64_t> expected(completion.ids.begin(),
+                                completion.ids.begin() + completion.reasoning_tokens);
   std::vector<int64_t> prefix = request.prompt;
-  for (const auto* part : {&options.format.close, &request.answers[static_cast<size_t>(completion.answer)], &options.format.finish}) {
-    if (part == &request.answers[static_cast<size_t>(completion.answer)]) prefix.insert(prefix.end(), expected.begin(), expected.end());
+  for (const auto* part :
+       {&options.format.close, &request.answers[static_cast<size_t>(completion.answer)],
+        &options.format.finish}) {
+    if (part == &request.answers[static_cast<size_t>(completion.answer)])
+      prefix.insert(prefix.end(), expected.begin(), expected.end());
     expected.insert(expected.end(), part->begin(), part->end());
   }
   EXPECT_EQ(completion.ids, expected);
-  const at::Tensor row = answer_logprobs(model, std::vector<std::vector<int64_t>>{prefix}, std::vector<Answers>{request.answers})[0];
+  const at::Tensor row = answer_logprobs(model, std::vector<std::vector<int64_t>>{prefix},
+                                         std::vector<Answers>{request.answers})[0];
   for (size_t k = 0; k < request.answers.size(); ++k)
     EXPECT_NEAR(completion.answer_logprobs[k], row[static_cast<int64_t>(k)].item<float>(), 1e-5);
 }
@@ -77,7 +84,8 @@ TEST(Generate, records_what_a_fresh_pass_over_the_text_gives) {
     const GenerationOptions options = reasoning_options();
     const auto completions = generate(model, requests, options);
     ASSERT_EQ(completions.size(), 18u);
-    for (size_t i = 0; i < completions.size(); ++i) expect_consistent(model, requests[i / 3], options, completions[i]);
+    for (size_t i = 0; i < completions.size(); ++i)
+      expect_consistent(model, requests[i / 3], options, completions[i]);
   }
 }
 
@@ -111,10 +119,12 @@ TEST(Generate, records_what_the_decoder_gives_in_one_pass) {
     path.insert(path.end(), completions[i].ids.begin(), completions[i].ids.end());
     TokenForest forest;
     forest.add(-1, path);
-    const at::Tensor logprobs = at::mm(model->hidden_states(forest), model->head_weight().t()).log_softmax(-1);
+    const at::Tensor logprobs =
+        at::mm(model->hidden_states(forest), model->head_weight().t()).log_softmax(-1);
     for (size_t t = 0; t < completions[i].ids.size(); ++t)
-      EXPECT_NEAR(completions[i].logprobs[t],
-                  logprobs[begin + static_cast<int64_t>(t) - 1][completions[i].ids[t]].item<float>(), 2e-4);
+      EXPECT_NEAR(
+          completions[i].logprobs[t],
+          logprobs[begin + static_cast<int64_t>(t) - 1][completions[i].ids[t]].item<float>(), 2e-4);
   }
   options.batch_tokens = 1;
   const auto single = generate(*model, requests, options);
@@ -141,7 +151,7 @@ TEST(Generate, depends_on_the_seed_only) {
   expect_same(first, generate(model, requests, options));
   options.sampling.seed = 43;
   EXPECT_NE(first[0].ids, generate(model, requests, options)[0].ids);
-  EXPECT_NE(first[0].ids, first[1].ids);        // completions of one prompt have streams of their own
+  EXPECT_NE(first[0].ids, first[1].ids);  // completions of one prompt have streams of their own
 }
 
 TEST(Generate, closes_by_force_at_the_budget) {
@@ -164,8 +174,10 @@ TEST(Generate, closes_by_force_at_the_budget) {
 TEST(Generate, keeps_an_end_token_in_the_reasoning_and_closes_behind_it) {
   const FakeLlm model;
   int seen = 0;
-  for (const Completion& completion : generate(model, some_requests(40, kSingle), reasoning_options())) {
-    const auto reasoning = std::span(completion.ids).first(static_cast<size_t>(completion.reasoning_tokens));
+  for (const Completion& completion :
+       generate(model, some_requests(40, kSingle), reasoning_options())) {
+    const auto reasoning =
+        std::span(completion.ids).first(static_cast<size_t>(completion.reasoning_tokens));
     const auto end = std::find(reasoning.begin(), reasoning.end(), kEos);
     if (end == reasoning.end()) continue;
     ++seen;
@@ -230,7 +242,9 @@ TEST(Generate, reports_tokens_and_progress) {
   for (const Answers& answers : {kSingle, kDigits}) {
     std::vector<std::vector<int64_t>> streamed(12);
     int64_t last = 0;
-    options.on_token = [&](int64_t row, int64_t id) { streamed[static_cast<size_t>(row)].push_back(id); };
+    options.on_token = [&](int64_t row, int64_t id) {
+      streamed[static_cast<size_t>(row)].push_back(id);
+    };
     options.on_progress = [&](int64_t done) {
       EXPECT_GE(done, last);
       last = done;

@@ -1,6 +1,5 @@
-// Sampling: probabilities equal to Transformers', draws distributed by them, log-probabilities of the unmodified model.
-#include "engine/sampling.h"
-
+// Sampling: probabilities equal to Transformers', draws distributed by them, log-probabilities of
+// the unmodified model.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -11,6 +10,7 @@
 #include "base/check.h"
 #include "base/io.h"
 #include "base/json.h"
+#include "engine/sampling.h"
 
 namespace etrlrec {
 namespace {
@@ -23,7 +23,8 @@ std::vector<float> normal_logits(int64_t n, double scale = 2) {
 }
 
 TEST(Sampling, gives_the_probabilities_of_transformers) {
-  const std::string path = std::string(ETRLREC_SOURCE_DIR) + "/../shared/golden/sampling/golden.json";
+  const std::string path =
+      std::string(ETRLREC_SOURCE_DIR) + "/../shared/golden/sampling/golden.json";
   if (!fs::exists(path)) GTEST_SKIP() << "no golden file at " << path;
   const Json golden = read_json(path);
   SamplingScratch scratch;
@@ -32,10 +33,14 @@ TEST(Sampling, gives_the_probabilities_of_transformers) {
     SamplingOptions options;
     bool known = true;
     for (const auto& [key, value] : entry.at("options").items()) {
-      if (key == "temperature") options.temperature = value;
-      else if (key == "top_k") options.top_k = value;
-      else if (key == "top_p") options.top_p = value;
-      else known = false;
+      if (key == "temperature")
+        options.temperature = value;
+      else if (key == "top_k")
+        options.top_k = value;
+      else if (key == "top_p")
+        options.top_p = value;
+      else
+        known = false;
     }
     if (!known) continue;
     const Json& vector = golden.at("vectors").at(entry.at("vector").get<std::string>());
@@ -49,7 +54,7 @@ TEST(Sampling, gives_the_probabilities_of_transformers) {
     for (size_t i = 0; i < logits.size(); ++i) {
       const double expected = entry.at("probs")[i];
       EXPECT_NEAR(scratch.probabilities[i], expected, 1e-6) << entry.dump();
-      if (is_clear && (expected == 0 || expected > 1e-35)) {   // between: fp32 underflow
+      if (is_clear && (expected == 0 || expected > 1e-35)) {  // between: fp32 underflow
         EXPECT_EQ(scratch.probabilities[i] > 1e-40f, expected > 0) << i << entry.dump();
       }
     }
@@ -59,16 +64,18 @@ TEST(Sampling, gives_the_probabilities_of_transformers) {
 }
 
 TEST(Sampling, draws_every_id_as_often_as_its_probability_says) {
-  const auto logits = normal_logits(150, 1);   // more than two blocks and a rest
+  const auto logits = normal_logits(150, 1);  // more than two blocks and a rest
   SamplingScratch scratch;
-  for (const SamplingOptions& options : {SamplingOptions{}, SamplingOptions{.temperature = 0.6},
-                                         SamplingOptions{.temperature = 1.3, .top_k = 20, .top_p = 0.8}}) {
+  for (const SamplingOptions& options :
+       {SamplingOptions{}, SamplingOptions{.temperature = 0.6},
+        SamplingOptions{.temperature = 1.3, .top_k = 20, .top_p = 0.8}}) {
     sampling_probabilities(logits, options, scratch);
     const std::vector<float> expected = scratch.probabilities;
     std::vector<int> counts(logits.size());
     Rng rng(5, "draws");
     const int draws = 100000;
-    for (int i = 0; i < draws; ++i) ++counts[static_cast<size_t>(sample_token(logits, options, rng, scratch).id)];
+    for (int i = 0; i < draws; ++i)
+      ++counts[static_cast<size_t>(sample_token(logits, options, rng, scratch).id)];
     double chi2 = 0;
     int cells = 0;
     for (size_t i = 0; i < counts.size(); ++i) {
@@ -80,7 +87,7 @@ TEST(Sampling, draws_every_id_as_often_as_its_probability_says) {
       chi2 += (counts[i] - mean) * (counts[i] - mean) / mean;
       ++cells;
     }
-    EXPECT_LT(chi2, cells + 4 * std::sqrt(2.0 * cells));   // four standard deviations
+    EXPECT_LT(chi2, cells + 4 * std::sqrt(2.0 * cells));  // four standard deviations
   }
 }
 
@@ -92,7 +99,8 @@ TEST(Sampling, records_the_logprob_of_the_unmodified_model) {
   EXPECT_NEAR(log_normalizer(logits, scratch), std::log(total), 1e-5);
   Rng rng(6, "logprob");
   for (const SamplingOptions& options :
-       {SamplingOptions{}, SamplingOptions{.temperature = 2, .top_k = 5}, SamplingOptions{.temperature = 0}}) {
+       {SamplingOptions{}, SamplingOptions{.temperature = 2, .top_k = 5},
+        SamplingOptions{.temperature = 0}}) {
     const SampledToken token = sample_token(logits, options, rng, scratch);
     EXPECT_NEAR(token.logprob, logits[static_cast<size_t>(token.id)] - std::log(total), 1e-5);
   }
@@ -111,7 +119,8 @@ TEST(Sampling, is_greedy_at_temperature_zero) {
 TEST(Sampling, gives_nan_for_logits_that_are_not_finite) {
   SamplingScratch scratch;
   Rng rng(8, "nan");
-  for (float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+  for (float bad :
+       {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
     std::vector<float> logits = normal_logits(70);
     logits[40] = bad;
     EXPECT_FALSE(std::isfinite(sample_token(logits, {}, rng, scratch).logprob));

@@ -1,9 +1,9 @@
-// Answers scored through tries: equal to scoring every answer on a row of its own, differentiable, in one pass.
-#include "engine/scoring.h"
-
+// Answers scored through tries: equal to scoring every answer on a row of its own, differentiable,
+// in one pass.
 #include <gtest/gtest.h>
 
 #include "base/check.h"
+#include "engine/scoring.h"
 #include "engine_fake_llm.h"
 
 namespace etrlrec {
@@ -13,7 +13,8 @@ const Answers kSingle{{3}, {7}, {5}, {11}};
 const Answers kDigits{{1, 9}, {1, 0, 9}, {1, 1, 9}, {2, 9}, {2, 0, 9}};
 
 // One separate row per answer, summed step by step.
-std::vector<double> separate_rows(const FakeLlm& model, std::vector<int64_t> prefix, const Answers& answers) {
+std::vector<double> separate_rows(const FakeLlm& model, std::vector<int64_t> prefix,
+                                  const Answers& answers) {
   std::vector<double> scores;
   double total = 0;
   for (const auto& answer : answers) {
@@ -41,7 +42,8 @@ TEST(AnswerScoring, equals_separate_rows) {
   const std::vector<std::vector<int64_t>> prefixes{{1, 2, 3}, {4, 5}, {6}};
   const std::vector<Answers> answers{kSingle, kDigits, {{2, 3, 4}, {8}}};
   const auto rows = answer_logprobs(model, prefixes, answers);
-  for (size_t r = 0; r < rows.size(); ++r) expect_equal(rows[r], separate_rows(model, prefixes[r], answers[r]));
+  for (size_t r = 0; r < rows.size(); ++r)
+    expect_equal(rows[r], separate_rows(model, prefixes[r], answers[r]));
 }
 
 TEST(AnswerScoring, needs_one_pass_and_no_tokens_below_single_token_answers) {
@@ -56,11 +58,13 @@ TEST(AnswerScoring, is_independent_of_the_batch) {
   const at::NoGradGuard no_grad;
   const FakeLlm model;
   std::vector<std::vector<int64_t>> prefixes;
-  for (int64_t r = 0; r < 9; ++r) prefixes.push_back(std::vector<int64_t>(static_cast<size_t>(1 + r % 4), r));
+  for (int64_t r = 0; r < 9; ++r)
+    prefixes.push_back(std::vector<int64_t>(static_cast<size_t>(1 + r % 4), r));
   const std::vector<Answers> answers(9, kDigits);
   const auto together = answer_logprobs(model, prefixes, answers);
   const auto groups = answer_logprobs(model, prefixes, answers, 5);
-  for (size_t r = 0; r < together.size(); ++r) EXPECT_TRUE(at::allclose(together[r], groups[r], 1e-5, 1e-6));
+  for (size_t r = 0; r < together.size(); ++r)
+    EXPECT_TRUE(at::allclose(together[r], groups[r], 1e-5, 1e-6));
 }
 
 TEST(AnswerScoring, has_the_gradient_of_the_dense_computation) {
@@ -68,10 +72,12 @@ TEST(AnswerScoring, has_the_gradient_of_the_dense_computation) {
   const std::vector<int64_t> prefix{1, 2, 3};
   std::vector<at::Tensor> gradients;
   for (const bool fast : {true, false}) {
-    for (auto& [name, tensor] : model.parameters()) tensor = tensor.detach().clone().set_requires_grad(true);
+    for (auto& [name, tensor] : model.parameters())
+      tensor = tensor.detach().clone().set_requires_grad(true);
     at::Tensor row;
     if (fast) {
-      row = answer_logprobs(model, std::vector<std::vector<int64_t>>{prefix}, std::vector<Answers>{kDigits})[0];
+      row = answer_logprobs(model, std::vector<std::vector<int64_t>>{prefix},
+                            std::vector<Answers>{kDigits})[0];
     } else {
       std::vector<at::Tensor> scores;
       for (const auto& answer : kDigits) {
@@ -79,7 +85,8 @@ TEST(AnswerScoring, has_the_gradient_of_the_dense_computation) {
         std::vector<int64_t> path = prefix;
         path.insert(path.end(), answer.begin(), answer.end());
         forest.add(-1, path);
-        const at::Tensor logprobs = at::mm(model.hidden_states(forest), model.head_weight().t()).log_softmax(-1);
+        const at::Tensor logprobs =
+            at::mm(model.hidden_states(forest), model.head_weight().t()).log_softmax(-1);
         at::Tensor score = at::zeros({});
         for (size_t j = 0; j < answer.size(); ++j)
           score = score + logprobs[static_cast<int64_t>(prefix.size() + j) - 1][answer[j]];
@@ -98,7 +105,8 @@ TEST(AnswerScoring, scores_below_segments_of_a_shared_prompt) {
   const FakeLlm model;
   TokenForest forest;
   const int64_t root = forest.add(-1, std::vector<int64_t>{1, 2});
-  const std::vector<int64_t> segments{forest.add(root, std::vector<int64_t>{3}), forest.add(root, std::vector<int64_t>{4, 5})};
+  const std::vector<int64_t> segments{forest.add(root, std::vector<int64_t>{3}),
+                                      forest.add(root, std::vector<int64_t>{4, 5})};
   const auto rows = score_answers(model, forest, segments, std::vector<Answers>(2, kDigits));
   expect_equal(rows[0], separate_rows(model, {1, 2, 3}, kDigits));
   expect_equal(rows[1], separate_rows(model, {1, 2, 4, 5}, kDigits));
@@ -113,8 +121,12 @@ TEST(AnswerScoring, refuses_answers_that_cannot_be_told_apart) {
   EXPECT_THROW(check_answers({{-1}}, 24), Error);
   EXPECT_NO_THROW(check_answers(kDigits, 24));
   const FakeLlm model;
-  EXPECT_THROW(answer_logprobs(model, std::vector<std::vector<int64_t>>{{}}, std::vector<Answers>{kSingle}), Error);
-  EXPECT_THROW(answer_logprobs(model, std::vector<std::vector<int64_t>>{{1}}, std::vector<Answers>{}), Error);
+  EXPECT_THROW(
+      answer_logprobs(model, std::vector<std::vector<int64_t>>{{}}, std::vector<Answers>{kSingle}),
+      Error);
+  EXPECT_THROW(
+      answer_logprobs(model, std::vector<std::vector<int64_t>>{{1}}, std::vector<Answers>{}),
+      Error);
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
-// The decoder against golden files of Transformers and PEFT, cached decoding against the full forward pass, refusals.
+// The decoder against golden files of Transformers and PEFT, cached decoding against the full
+// forward pass, refusals.
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
@@ -47,7 +48,8 @@ double largest_difference(const at::Tensor& a, const at::Tensor& b) {
 // The unpadded rows of a golden batch as roots, and what belongs to their tokens.
 struct GoldenBatch {
   explicit GoldenBatch(const ParameterMap& golden, const std::string& prefix) {
-    const at::Tensor ids = golden.at(prefix + "input_ids"), mask = golden.at(prefix + "attention_mask"),
+    const at::Tensor ids = golden.at(prefix + "input_ids"),
+                     mask = golden.at(prefix + "attention_mask"),
                      labels = golden.at(prefix + "labels");
     for (int64_t row = 0; row < ids.size(0); ++row) {
       const int64_t length = mask[row].sum().item<int64_t>();
@@ -64,9 +66,11 @@ struct GoldenBatch {
   }
   at::Tensor expected_logits() const { return at::cat(logits, 0); }
   at::Tensor loss(const Llm& model) const {
-    const at::Tensor rows = model.hidden_states(forest).index_select(0, at::tensor(predicting, at::kLong));
+    const at::Tensor rows =
+        model.hidden_states(forest).index_select(0, at::tensor(predicting, at::kLong));
     const int64_t n = static_cast<int64_t>(targets.size());
-    return linear_nll(rows, model.head_weight(), at::tensor(targets, at::kLong), at::full({n}, 1.0f / n));
+    return linear_nll(rows, model.head_weight(), at::tensor(targets, at::kLong),
+                      at::full({n}, 1.0f / n));
   }
   TokenForest forest;
   std::vector<at::Tensor> logits;
@@ -91,14 +95,16 @@ void expect_golden(const std::string& name) {
   for (const auto& [key, expected] : golden) {
     if (!key.starts_with("grad.")) continue;
     const at::Tensor found = model->parameters().at(key.substr(5)).grad();
-    EXPECT_LT(largest_difference(found, expected) / expected.abs().max().item<double>(), 1e-4) << key;
+    EXPECT_LT(largest_difference(found, expected) / expected.abs().max().item<double>(), 1e-4)
+        << key;
     ++compared;
   }
   EXPECT_GE(compared, 7);
   const Json json = read_json(folder / "golden.json");
   for (const auto& [key, expected] : json["grad_norm_and_sum"].items()) {
     EXPECT_NEAR(model->parameters().at(key).grad().norm().item<double>(), expected[0].get<double>(),
-                1e-4 * expected[0].get<double>()) << key;
+                1e-4 * expected[0].get<double>())
+        << key;
   }
 }
 
@@ -126,7 +132,8 @@ void expect_golden_greedy(const std::string& name) {
   const auto cache = model->prefill(prompts, rows, expected[0].size(), hidden);
   for (size_t t = 0; t < expected[0].size(); ++t) {
     const std::vector<int64_t> tokens = argmax_tokens(*model, hidden);
-    for (size_t r = 0; r < rows.size(); ++r) EXPECT_EQ(tokens[r], expected[r][t].get<int64_t>()) << r << " " << t;
+    for (size_t r = 0; r < rows.size(); ++r)
+      EXPECT_EQ(tokens[r], expected[r][t].get<int64_t>()) << r << " " << t;
     hidden = model->decode(*cache, tokens);
   }
 }
@@ -153,19 +160,23 @@ TEST(DecoderGolden, older_config_files_and_sharded_weights_give_the_same_model) 
   const fs::path folder = fs::path(testing::TempDir()) / "old-config";
   fs::create_directories(folder);
   const fs::path original = kGolden / "decoders/qwen2";
-  fs::copy_file(original / "config.v4.json", folder / "config.json", fs::copy_options::overwrite_existing);
-  fs::copy_file(original / "model.safetensors", folder / "model.safetensors", fs::copy_options::overwrite_existing);
+  fs::copy_file(original / "config.v4.json", folder / "config.json",
+                fs::copy_options::overwrite_existing);
+  fs::copy_file(original / "model.safetensors", folder / "model.safetensors",
+                fs::copy_options::overwrite_existing);
   TokenForest forest;
   forest.add(-1, random_ids(12, 1));
   const at::Tensor expected = logits_of(*load_llm(original), forest);
   EXPECT_TRUE(at::equal(logits_of(*load_llm(folder), forest), expected));
-  EXPECT_TRUE(at::equal(logits_of(*load_llm(kGolden / "decoders/qwen2-sharded"), forest), expected));
+  EXPECT_TRUE(
+      at::equal(logits_of(*load_llm(kGolden / "decoders/qwen2-sharded"), forest), expected));
 }
 
 TEST(DecoderGolden, bf16_files_are_widened) {
   SKIP_WITHOUT_GOLDEN();
   const std::unique_ptr<Llm> model = load_llm(kGolden / "decoders/qwen2-bf16");
-  for (const auto& [name, tensor] : model->parameters()) EXPECT_EQ(tensor.scalar_type(), at::kFloat) << name;
+  for (const auto& [name, tensor] : model->parameters())
+    EXPECT_EQ(tensor.scalar_type(), at::kFloat) << name;
 }
 
 void expect_golden_adapter(const std::string& name) {
@@ -189,7 +200,10 @@ void expect_golden_adapter(const std::string& name) {
     ASSERT_EQ(tensor.grad().defined(), is_adapter_parameter(key)) << key;
     const auto expected = golden.find("grad.base_model.model." + key);
     if (expected == golden.end()) continue;
-    EXPECT_LT(largest_difference(tensor.grad(), expected->second) / expected->second.abs().max().item<double>(), 1e-4) << key;
+    EXPECT_LT(largest_difference(tensor.grad(), expected->second) /
+                  expected->second.abs().max().item<double>(),
+              1e-4)
+        << key;
   }
   model->merge_lora();
   EXPECT_LT(largest_difference(logits_of(*model, batch.forest), batch.expected_logits()), 2e-4);
@@ -229,7 +243,8 @@ TEST(Decoder, training_an_adapter_leaves_frozen_weights_without_gradient) {
 }
 
 TEST(Decoder, the_seed_decides_the_weights) {
-  const auto a = new_llm(small_config(), 1), b = new_llm(small_config(), 1), c = new_llm(small_config(), 2);
+  const auto a = new_llm(small_config(), 1), b = new_llm(small_config(), 1),
+             c = new_llm(small_config(), 2);
   EXPECT_TRUE(at::equal(a->head_weight(), b->head_weight()));
   EXPECT_FALSE(at::equal(a->head_weight(), c->head_weight()));
 }
@@ -251,13 +266,23 @@ TEST(Decoder, a_forest_equals_its_rows_forward_and_backward) {
     }
   }
   const at::Tensor a = shared->hidden_states(tree).slice(0, 40);
-  const at::Tensor b = repeated->hidden_states(rows).index_select(0, at::tensor(completion_tokens, at::kLong));
+  const at::Tensor b =
+      repeated->hidden_states(rows).index_select(0, at::tensor(completion_tokens, at::kLong));
   EXPECT_LT(largest_difference(a, b), 1e-4);
-  a.pow(2).sum().backward();
-  b.pow(2).sum().backward();
+  at::Tensor weights = at::empty_like(a);  // the squares of a normalised row have no gradient
+  Rng rng(5, "loss-weights");
+  for (int64_t i = 0; i < weights.numel(); ++i) {
+    weights.data_ptr<float>()[i] = static_cast<float>(rng.normal());
+  }
+  (a * weights).sum().backward();
+  (b * weights).sum().backward();
   for (const auto& [name, tensor] : shared->parameters()) {
     const at::Tensor expected = repeated->parameters().at(name).grad();
-    EXPECT_LT(largest_difference(tensor.grad(), expected), 1e-4 * (1 + expected.abs().max().item<double>())) << name;
+    const double largest = expected.abs().max().item<double>();
+    EXPECT_GT(largest, 1e-3) << name;
+    // key biases shift all scores of a row alike: their gradient is rounding of the sums behind it
+    const double tolerance = name.ends_with("k_proj.bias") ? 1e-3 : 1e-4 * largest;
+    EXPECT_LT(largest_difference(tensor.grad(), expected), tolerance) << name;
   }
 }
 
@@ -267,21 +292,25 @@ TEST(Decoder, saved_models_load_to_the_same_bits) {
   save_llm(*model, folder);
   const auto loaded = load_llm(folder);
   EXPECT_EQ(loaded->config().num_key_value_heads, 2);
-  for (const auto& [name, tensor] : model->parameters()) EXPECT_TRUE(at::equal(tensor, loaded->parameters().at(name))) << name;
+  for (const auto& [name, tensor] : model->parameters())
+    EXPECT_TRUE(at::equal(tensor, loaded->parameters().at(name))) << name;
   EXPECT_FALSE(load_safetensors(folder / "model.safetensors").contains("lm_head.weight"));
 }
 
-// ---- cached decoding -------------------------------------------------------------------------------------------------
+// ---- cached decoding
+// -------------------------------------------------------------------------------------------------
 
 // Feeds continuations token by token and compares every hidden state with one full forward pass.
-void expect_cache_equals_forward(const Llm& model, int64_t roots, int64_t rows_per_root, int64_t steps) {
+void expect_cache_equals_forward(const Llm& model, int64_t roots, int64_t rows_per_root,
+                                 int64_t steps) {
   const at::NoGradGuard no_grad;
   TokenForest prompts, full;
   std::vector<int64_t> root_of_row;
   std::vector<std::vector<int64_t>> continuations;
-  for (int64_t root = 0; root < roots; ++root) prompts.add(-1, random_ids(3 + 17 * (root % 5), root));
+  for (int64_t root = 0; root < roots; ++root)
+    prompts.add(-1, random_ids(3 + 17 * (root % 5), root));
   for (int64_t r = 0; r < roots * rows_per_root; ++r) {
-    root_of_row.push_back((r * 7) % roots);   // rows of one prompt are not neighbours
+    root_of_row.push_back((r * 7) % roots);  // rows of one prompt are not neighbours
     continuations.push_back(random_ids(steps, 100 + r));
     const Segment& prompt = prompts.segments[root_of_row.back()];
     full.add(-1, std::span(prompts.ids).subspan(prompt.begin, prompt.end - prompt.begin));
@@ -291,14 +320,16 @@ void expect_cache_equals_forward(const Llm& model, int64_t roots, int64_t rows_p
   at::Tensor last;
   const auto cache = model.prefill(prompts, root_of_row, steps, last);
   for (int64_t r = 0; r < cache->num_rows(); ++r) {
-    EXPECT_LT(largest_difference(last[root_of_row[r]], expected[full.segments[2 * r].end - 1]), 1e-4);
+    EXPECT_LT(largest_difference(last[root_of_row[r]], expected[full.segments[2 * r].end - 1]),
+              1e-4);
   }
   for (int64_t t = 0; t < steps; ++t) {
     std::vector<int64_t> ids;
     for (const auto& tokens : continuations) ids.push_back(tokens[t]);
     const at::Tensor hidden = model.decode(*cache, ids);
     for (int64_t r = 0; r < cache->num_rows(); ++r) {
-      ASSERT_LT(largest_difference(hidden[r], expected[full.segments[2 * r + 1].begin + t]), 1e-4) << r << " " << t;
+      ASSERT_LT(largest_difference(hidden[r], expected[full.segments[2 * r + 1].begin + t]), 1e-4)
+          << r << " " << t;
     }
   }
 }
@@ -312,7 +343,7 @@ TEST(KvCache, decoding_equals_the_full_forward_pass) {
 TEST(KvCache, many_rows_on_all_threads_equal_the_full_forward_pass) {
   const auto model = new_llm(small_config(), 1);
   expect_cache_equals_forward(*model, 11, 9, 4);
-  expect_cache_equals_forward(*model, 1, 100, 3);   // more rows of one prompt than a tile holds
+  expect_cache_equals_forward(*model, 1, 100, 3);  // more rows of one prompt than a tile holds
 }
 
 TEST(KvCache, decodes_with_the_adapter_that_prefill_saw) {
@@ -357,7 +388,8 @@ TEST(KvCache, refuses_too_many_tokens_and_wrong_rows) {
   prompts.add(-1, random_ids(4, 1));
   tree.add(tree.add(-1, random_ids(4, 1)), random_ids(2, 2));
   at::Tensor last;
-  const std::vector<int64_t> roots{0, 0}, one{1}, unknown{5}, twice{0, 0}, tokens{1, 2}, outside{1, 61};
+  const std::vector<int64_t> roots{0, 0}, one{1}, unknown{5}, twice{0, 0}, tokens{1, 2},
+      outside{1, 61};
   EXPECT_THROW(model->prefill(tree, roots, 1, last), Error);
   EXPECT_THROW(model->prefill(prompts, unknown, 1, last), Error);
   const auto cache = model->prefill(prompts, roots, 1, last);
@@ -368,7 +400,8 @@ TEST(KvCache, refuses_too_many_tokens_and_wrong_rows) {
   EXPECT_THROW(model->decode(*cache, tokens), Error);
 }
 
-// ---- refusals --------------------------------------------------------------------------------------------------------
+// ---- refusals
+// --------------------------------------------------------------------------------------------------------
 
 std::string refusal(const std::function<void(OrderedJson&)>& change) {
   const fs::path folder = fs::path(testing::TempDir()) / "refused-llm";
@@ -390,7 +423,8 @@ TEST(LlmConfig, written_files_are_read_back) {
 
 TEST(LlmConfig, refuses_by_name_what_it_does_not_compute) {
   const auto expect_named = [](const std::string& key, const Json& value) {
-    EXPECT_NE(refusal([&](OrderedJson& json) { json[key] = value; }).find(key), std::string::npos) << key;
+    EXPECT_NE(refusal([&](OrderedJson& json) { json[key] = value; }).find(key), std::string::npos)
+        << key;
   };
   expect_named("model_type", "gpt2");
   expect_named("hidden_act", "gelu");

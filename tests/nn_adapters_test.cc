@@ -1,4 +1,5 @@
-// LoRA on a parameter map: which modules, what is trainable, files in PEFT's layout and their refusals.
+// LoRA on a parameter map: which modules, what is trainable, files in PEFT's layout and their
+// refusals.
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
@@ -32,7 +33,8 @@ fs::path folder_with(const std::string& config, const ParameterMap& tensors) {
   return folder;
 }
 
-const std::string kPlain = R"({"peft_type":"LORA","r":2,"lora_alpha":8,"target_modules":["q_proj"]})";
+const std::string kPlain =
+    R"({"peft_type":"LORA","r":2,"lora_alpha":8,"target_modules":["q_proj"]})";
 
 ParameterMap file_pair() {
   return {{"base_model.model.layers.0.q_proj.lora_A.weight", at::ones({2, 4})},
@@ -43,7 +45,8 @@ TEST(Lora, attaches_to_the_targets_and_freezes_the_rest) {
   ParameterMap map = small_map();
   attach_lora(map, {2, 8, {"q_proj"}}, 1);
   EXPECT_EQ(map.size(), 7u);
-  for (const auto& [name, tensor] : map) EXPECT_EQ(tensor.requires_grad(), is_adapter_parameter(name)) << name;
+  for (const auto& [name, tensor] : map)
+    EXPECT_EQ(tensor.requires_grad(), is_adapter_parameter(name)) << name;
   EXPECT_EQ(map.at("layers.0.q_proj.lora_B.weight").abs().sum().item<float>(), 0);
   EXPECT_LE(map.at("layers.0.q_proj.lora_A.weight").abs().max().item<float>(), 0.5f);
 }
@@ -114,14 +117,17 @@ TEST(Lora, refuses_bad_ranks_and_alphas) {
 }
 
 TEST(Lora, refuses_options_that_change_the_result) {
-  for (const std::string option : {R"("use_dora":true)", R"("bias":"all")", R"("rank_pattern":{"q_proj":4})",
-                                   R"("modules_to_save":["lm_head"])", R"("fan_in_fan_out":true)"}) {
+  for (const std::string option :
+       {R"("use_dora":true)", R"("bias":"all")", R"("rank_pattern":{"q_proj":4})",
+        R"("modules_to_save":["lm_head"])", R"("fan_in_fan_out":true)"}) {
     ParameterMap map = small_map();
     const std::string config = kPlain.substr(0, kPlain.size() - 1) + "," + option + "}";
     EXPECT_THROW(load_lora(map, folder_with(config, file_pair())), Error) << option;
   }
   ParameterMap map = small_map();
-  EXPECT_THROW(load_lora(map, folder_with(R"({"peft_type":"ADALORA","r":2,"lora_alpha":8})", file_pair())), Error);
+  EXPECT_THROW(
+      load_lora(map, folder_with(R"({"peft_type":"ADALORA","r":2,"lora_alpha":8})", file_pair())),
+      Error);
 }
 
 TEST(Lora, refuses_files_that_do_not_fit_the_model) {

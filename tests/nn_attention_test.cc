@@ -1,4 +1,5 @@
-// Forest attention against its dense twin, forward and backward, on every instruction set of the machine.
+// Forest attention against its dense twin, forward and backward, on every instruction set of the
+// machine.
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
@@ -28,7 +29,8 @@ TokenForest random_forest(uint64_t seed, int64_t segments) {
   Rng rng(seed, "forest");
   for (int64_t s = 0; s < segments; ++s) {
     const bool root = s == 0 || rng.chance(0.2);
-    const int64_t parent = root ? -1 : std::max<int64_t>(0, s - 1 - static_cast<int64_t>(rng.below(5)));
+    const int64_t parent =
+        root ? -1 : std::max<int64_t>(0, s - 1 - static_cast<int64_t>(rng.below(5)));
     const int64_t length = rng.chance(0.2) ? 100 + rng.below(120) : 1 + rng.below(20);
     forest.add(parent, std::vector<int64_t>(length, 1));
   }
@@ -39,9 +41,11 @@ double largest_difference(const at::Tensor& a, const at::Tensor& b) {
   return (a - b).abs().max().item<double>();
 }
 
-void expect_equal_to_dense(const TokenForest& forest, int64_t heads, int64_t kv_heads, int64_t dim) {
+void expect_equal_to_dense(const TokenForest& forest, int64_t heads, int64_t kv_heads,
+                           int64_t dim) {
   const int64_t tokens = forest.num_tokens();
-  std::vector<at::Tensor> fast{random_tensor({tokens, heads, dim}, 1), random_tensor({tokens, kv_heads, dim}, 2),
+  std::vector<at::Tensor> fast{random_tensor({tokens, heads, dim}, 1),
+                               random_tensor({tokens, kv_heads, dim}, 2),
                                random_tensor({tokens, kv_heads, dim}, 3)};
   std::vector<at::Tensor> slow;
   for (at::Tensor& t : fast) slow.push_back(t.clone().requires_grad_(true));
@@ -53,11 +57,13 @@ void expect_equal_to_dense(const TokenForest& forest, int64_t heads, int64_t kv_
   const at::Tensor weights = random_tensor({tokens, heads, dim}, 4);
   (a * weights).sum().backward();
   (b * weights).sum().backward();
-  for (int i = 0; i < 3; ++i) EXPECT_LT(largest_difference(fast[i].grad(), slow[i].grad()), 1e-4) << i;
+  for (int i = 0; i < 3; ++i)
+    EXPECT_LT(largest_difference(fast[i].grad(), slow[i].grad()), 1e-4) << i;
 }
 
 TEST(ForestAttention, equals_dense_attention_on_random_forests) {
-  for (uint64_t seed = 1; seed <= 6; ++seed) expect_equal_to_dense(random_forest(seed, 14), 2, 2, 16);
+  for (uint64_t seed = 1; seed <= 6; ++seed)
+    expect_equal_to_dense(random_forest(seed, 14), 2, 2, 16);
 }
 
 TEST(ForestAttention, equals_dense_attention_with_grouped_query_heads) {
@@ -83,8 +89,9 @@ TEST(ForestAttention, keeps_precision_with_large_scores) {
   forest.add(-1, std::vector<int64_t>(300, 1));
   const at::Tensor q = random_tensor({300, 1, 16}, 1) * 30, k = random_tensor({300, 1, 16}, 2) * 30,
                    v = random_tensor({300, 1, 16}, 3);
-  EXPECT_LT(largest_difference(forest_attention(q, k, v, forest, 1), forest_attention_dense(q, k, v, forest, 1)),
-            1e-3);   // scores reach several thousand
+  EXPECT_LT(largest_difference(forest_attention(q, k, v, forest, 1),
+                               forest_attention_dense(q, k, v, forest, 1)),
+            1e-3);  // scores reach several thousand
 }
 
 TEST(ForestAttention, agrees_on_every_instruction_set) {
@@ -109,14 +116,18 @@ TEST(ForestAttention, gradient_of_a_shared_prefix_is_the_sum_over_its_repeats) {
     pieces.push_back(qkv.narrow(1, 0, prefix));
     pieces.push_back(qkv.narrow(1, prefix + i * child, child));
   }
-  const at::Tensor rows = at::cat(pieces, 1);   // [3, 3 (prefix + child), 1, D]
+  const at::Tensor rows = at::cat(pieces, 1);  // [3, 3 (prefix + child), 1, D]
   const at::Tensor whole = forest_attention(rows[0], rows[1], rows[2], repeated, 0.25);
   at::Tensor loss = at::zeros({});
-  for (int i = 0; i < 3; ++i) loss = loss + whole.narrow(0, i * (prefix + child) + prefix, child).sum();
+  for (int i = 0; i < 3; ++i)
+    loss = loss + whole.narrow(0, i * (prefix + child) + prefix, child).sum();
   loss.backward();
   const at::Tensor expected = qkv.grad().clone();
   qkv.mutable_grad().zero_();
-  forest_attention(qkv[0], qkv[1], qkv[2], shared, 0.25).narrow(0, prefix, 3 * child).sum().backward();
+  forest_attention(qkv[0], qkv[1], qkv[2], shared, 0.25)
+      .narrow(0, prefix, 3 * child)
+      .sum()
+      .backward();
   EXPECT_LT(largest_difference(qkv.grad(), expected), 1e-4);
 }
 
@@ -126,17 +137,33 @@ TEST(ForestAttention, rotates_like_the_formula) {
   const HeadShape shape{2, 1, 8};
   const RotaryTable table = rotary_table(16, 8, 10000);
   const at::Tensor qkv = random_tensor({9, shape.packed_width()}, 6);
-  const auto rotate_half = [&](const at::Tensor& x) {   // [T, heads, D]
+  const auto rotate_half = [&](const at::Tensor& x) {  // [T, heads, D]
     const at::Tensor cos = table.cos.narrow(0, 0, 9).repeat({1, 2}).unsqueeze(1);
     const at::Tensor sin = table.sin.narrow(0, 0, 9).repeat({1, 2}).unsqueeze(1);
     return x * cos + at::cat({-x.narrow(2, 4, 4), x.narrow(2, 0, 4)}, 2) * sin;
   };
   const at::Tensor heads = qkv.view({9, 4, 8});
-  const at::Tensor expected = forest_attention_dense(rotate_half(heads.narrow(1, 0, 2)), rotate_half(heads.narrow(1, 2, 1)),
-                                                     heads.narrow(1, 3, 1), forest, 0.5);
+  const at::Tensor expected =
+      forest_attention_dense(rotate_half(heads.narrow(1, 0, 2)), rotate_half(heads.narrow(1, 2, 1)),
+                             heads.narrow(1, 3, 1), forest, 0.5);
   const at::Tensor found = rotary_attention(qkv, plan_forest(forest), shape, table, 0.5);
   EXPECT_LT(largest_difference(found.view({9, 2, 8}), expected), 1e-5);
   EXPECT_NEAR(table.cos[3][1].item<double>(), std::cos(3 * 0.1), 1e-6);
+}
+
+TEST(ForestAttention, refuses_shapes_that_do_not_fit) {
+  TokenForest forest;
+  forest.add(-1, std::vector<int64_t>(9, 1));
+  const auto plan = plan_forest(forest);
+  const RotaryTable table = rotary_table(9, 8, 10000), short_table = rotary_table(8, 8, 10000);
+  const at::Tensor qkv = random_tensor({9, 32}, 1);
+  EXPECT_NO_THROW(rotary_attention(qkv, plan, {2, 1, 8}, table, 1));
+  EXPECT_THROW(rotary_attention(qkv, plan, {2, 2, 8}, table, 1), Error);
+  EXPECT_THROW(rotary_attention(qkv.narrow(0, 0, 8), plan, {2, 1, 8}, table, 1), Error);
+  EXPECT_THROW(rotary_attention(random_tensor({9, 56}, 1), plan, {3, 2, 8}, table, 1), Error);
+  EXPECT_THROW(rotary_attention(qkv, plan, {2, 1, 8}, short_table, 1), Error);
+  EXPECT_THROW(rotary_table(9, 7, 10000), Error);
+  EXPECT_THROW(plan_forest(TokenForest{}), Error);
 }
 
 TEST(TokenForest, counts_positions_from_the_root) {

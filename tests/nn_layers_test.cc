@@ -88,8 +88,9 @@ std::vector<LinearPart> parts_of(const std::vector<at::Tensor>& t) {
 }
 
 TEST(Layers, linear_with_adapter_equals_its_formula) {
-  const std::vector<at::Tensor> values{random_tensor({6, 10}, 1), random_tensor({6}, 2), random_tensor({3, 10}, 3),
-                                       random_tensor({6, 3}, 4), random_tensor({5, 10}, 5)};
+  const std::vector<at::Tensor> values{random_tensor({6, 10}, 1), random_tensor({6}, 2),
+                                       random_tensor({3, 10}, 3), random_tensor({6, 3}, 4),
+                                       random_tensor({5, 10}, 5)};
   std::vector<at::Tensor> a, b;
   for (const at::Tensor& t : values) {
     a.push_back(leaf(t));
@@ -104,12 +105,14 @@ TEST(Layers, linear_with_adapter_equals_its_formula) {
   (fast * u).sum().backward();
   (slow * u).sum().backward();
   EXPECT_LT(largest_difference(x.grad(), y.grad()), 1e-3);
-  for (size_t i = 0; i < a.size(); ++i) EXPECT_LT(largest_difference(a[i].grad(), b[i].grad()), 1e-3) << i;
+  for (size_t i = 0; i < a.size(); ++i)
+    EXPECT_LT(largest_difference(a[i].grad(), b[i].grad()), 1e-3) << i;
 }
 
 TEST(Layers, frozen_weights_get_no_gradient) {
-  std::vector<at::Tensor> t{random_tensor({6, 10}, 1), random_tensor({6}, 2), leaf(random_tensor({3, 10}, 3)),
-                            leaf(random_tensor({6, 3}, 4)), random_tensor({5, 10}, 5)};
+  std::vector<at::Tensor> t{random_tensor({6, 10}, 1), random_tensor({6}, 2),
+                            leaf(random_tensor({3, 10}, 3)), leaf(random_tensor({6, 3}, 4)),
+                            random_tensor({5, 10}, 5)};
   linear(random_tensor({4, 10}, 6), parts_of(t)).sum().backward();
   EXPECT_FALSE(t[0].grad().defined());
   EXPECT_FALSE(t[4].grad().defined());
@@ -118,7 +121,8 @@ TEST(Layers, frozen_weights_get_no_gradient) {
 
 TEST(Layers, adjacent_weights_give_the_same_product_as_separate_ones) {
   std::vector<at::Tensor> packed = allocate_packed({{6, 10}, {5, 10}});
-  const at::Tensor first = random_tensor({6, 10}, 1), second = random_tensor({5, 10}, 2), x = random_tensor({9, 10}, 3);
+  const at::Tensor first = random_tensor({6, 10}, 1), second = random_tensor({5, 10}, 2),
+                   x = random_tensor({9, 10}, 3);
   packed[0].copy_(first);
   packed[1].copy_(second);
   EXPECT_EQ(packed[0].data_ptr<float>() + 60, packed[1].data_ptr<float>());
@@ -128,7 +132,8 @@ TEST(Layers, adjacent_weights_give_the_same_product_as_separate_ones) {
 }
 
 TEST(Layers, linear_part_refuses_a_missing_weight_and_half_an_adapter) {
-  ParameterMap parameters{{"m.weight", random_tensor({2, 2}, 1)}, {"m.lora_A.weight", random_tensor({1, 2}, 2)}};
+  ParameterMap parameters{{"m.weight", random_tensor({2, 2}, 1)},
+                          {"m.lora_A.weight", random_tensor({1, 2}, 2)}};
   EXPECT_THROW(linear_part(parameters, "n", 0), Error);
   EXPECT_THROW(linear_part(parameters, "m", 1.0), Error);
   EXPECT_FALSE(linear_part(parameters, "m", 0).lora_A.defined());

@@ -16,19 +16,23 @@ struct Problem {
     Rng rng(3, "logprob-test");
     const auto draw = [&](at::IntArrayRef shape) {
       at::Tensor t = at::empty(shape, at::kFloat);
-      for (int64_t i = 0; i < t.numel(); ++i) t.data_ptr<float>()[i] = static_cast<float>(rng.normal() * spread);
+      for (int64_t i = 0; i < t.numel(); ++i)
+        t.data_ptr<float>()[i] = static_cast<float>(rng.normal() * spread);
       return t;
     };
     hidden = draw({rows, columns}).requires_grad_(true);
     weight = draw({vocab, columns}).requires_grad_(true);
     row_weights = draw({rows});
     targets = at::empty({rows}, at::kLong);
-    for (int64_t i = 0; i < rows; ++i) targets.data_ptr<int64_t>()[i] = static_cast<int64_t>(rng.below(vocab));
+    for (int64_t i = 0; i < rows; ++i)
+      targets.data_ptr<int64_t>()[i] = static_cast<int64_t>(rng.below(vocab));
     hidden2 = hidden.detach().clone().requires_grad_(true);
     weight2 = weight.detach().clone().requires_grad_(true);
   }
   at::Tensor reference() const {
-    return at::log_softmax(at::mm(hidden2, weight2.t()), -1).gather(1, targets.unsqueeze(1)).squeeze(1);
+    return at::log_softmax(at::mm(hidden2, weight2.t()), -1)
+        .gather(1, targets.unsqueeze(1))
+        .squeeze(1);
   }
   void expect_equal_gradients() const {
     EXPECT_LT((hidden.grad() - hidden2.grad()).abs().max().item<double>(), 2e-4);
@@ -39,7 +43,8 @@ struct Problem {
 
 TEST(LinearLogprob, equals_log_softmax_forward_and_backward) {
   const Problem p(1500, 24, 1001);
-  const at::Tensor fast = linear_logprob(p.hidden, p.weight, p.targets).logprobs, slow = p.reference();
+  const at::Tensor fast = linear_logprob(p.hidden, p.weight, p.targets).logprobs,
+                   slow = p.reference();
   EXPECT_LT((fast - slow).abs().max().item<double>(), 1e-4);
   (fast * p.row_weights).sum().backward();
   (slow * p.row_weights).sum().backward();
@@ -47,8 +52,9 @@ TEST(LinearLogprob, equals_log_softmax_forward_and_backward) {
 }
 
 TEST(LinearLogprob, equals_log_softmax_where_workers_share_each_product) {
-  const Problem p(200, 90, 100'000, 0.3);   // too large for one weight gradient per worker
-  const at::Tensor fast = linear_logprob(p.hidden, p.weight, p.targets).logprobs, slow = p.reference();
+  const Problem p(200, 90, 100'000, 0.3);  // too large for one weight gradient per worker
+  const at::Tensor fast = linear_logprob(p.hidden, p.weight, p.targets).logprobs,
+                   slow = p.reference();
   EXPECT_LT((fast - slow).abs().max().item<double>(), 1e-4);
   (fast * p.row_weights).sum().backward();
   (slow * p.row_weights).sum().backward();
@@ -83,10 +89,20 @@ TEST(LinearNll, equals_the_weighted_sum_of_logprobs_and_its_gradients) {
   const Problem p(1500, 24, 777);
   const at::Tensor fast = linear_nll(p.hidden, p.weight, p.targets, p.row_weights);
   const at::Tensor slow = -(p.reference() * p.row_weights).sum();
-  EXPECT_NEAR(fast.item<double>(), slow.item<double>(), 1e-2 + 1e-5 * std::abs(slow.item<double>()));
+  EXPECT_NEAR(fast.item<double>(), slow.item<double>(),
+              1e-2 + 1e-5 * std::abs(slow.item<double>()));
   (fast * 0.5).backward();
   (slow * 0.5).backward();
   p.expect_equal_gradients();
+}
+
+TEST(LinearNll, gives_the_same_value_without_gradients) {
+  const Problem p(50, 24, 777);
+  const at::Tensor with = linear_nll(p.hidden, p.weight, p.targets, p.row_weights);
+  const at::NoGradGuard no_grad;
+  const at::Tensor without = linear_nll(p.hidden, p.weight, p.targets, p.row_weights);
+  EXPECT_FALSE(without.requires_grad());
+  EXPECT_TRUE(at::equal(with, without));
 }
 
 TEST(LinearNll, takes_no_rows) {

@@ -35,17 +35,21 @@ std::string refusal(const std::string& bytes) {
   return "accepted";
 }
 
-#define EXPECT_REFUSED(bytes, words) EXPECT_NE(refusal(bytes).find(words), std::string::npos) << refusal(bytes)
+#define EXPECT_REFUSED(bytes, words) \
+  EXPECT_NE(refusal(bytes).find(words), std::string::npos) << refusal(bytes)
 
 std::string tensor(const std::string& name, const std::string& dtype, const std::string& shape,
                    const std::string& offsets) {
-  return "\"" + name + "\":{\"dtype\":\"" + dtype + "\",\"shape\":" + shape + ",\"data_offsets\":" + offsets + "}";
+  return "\"" + name + "\":{\"dtype\":\"" + dtype + "\",\"shape\":" + shape +
+         ",\"data_offsets\":" + offsets + "}";
 }
 
 TEST(Safetensors, round_trip_keeps_types_shapes_and_bits) {
   ParameterMap tensors;
-  for (at::ScalarType type : {at::kFloat, at::kHalf, at::kBFloat16, at::kDouble, at::kLong, at::kInt, at::kByte, at::kBool}) {
-    tensors[std::string("t.") + at::toString(type)] = at::arange(6, at::kLong).view({2, 3}).to(type);
+  for (at::ScalarType type : {at::kFloat, at::kHalf, at::kBFloat16, at::kDouble, at::kLong,
+                              at::kInt, at::kByte, at::kBool}) {
+    tensors[std::string("t.") + at::toString(type)] =
+        at::arange(6, at::kLong).view({2, 3}).to(type);
   }
   tensors["scalar"] = at::full({}, 2.5f);
   tensors["empty"] = at::empty({0, 4});
@@ -70,7 +74,8 @@ TEST(Safetensors, mapped_tensors_outlive_the_map_object) {
 }
 
 TEST(Safetensors, accepts_a_handmade_file) {
-  EXPECT_EQ(refusal(file_of("{" + tensor("a", "F32", "[2]", "[0,8]") + "}", std::string(8, '\0'))), "accepted");
+  EXPECT_EQ(refusal(file_of("{" + tensor("a", "F32", "[2]", "[0,8]") + "}", std::string(8, '\0'))),
+            "accepted");
   EXPECT_EQ(refusal(file_of("{}", "")), "accepted");
 }
 
@@ -92,28 +97,34 @@ TEST(Safetensors, refuses_headers_that_are_no_json_object) {
 }
 
 TEST(Safetensors, refuses_unknown_types) {
-  EXPECT_REFUSED(file_of("{" + tensor("a", "F31", "[2]", "[0,8]") + "}", std::string(8, '\0')), "F31");
+  EXPECT_REFUSED(file_of("{" + tensor("a", "F31", "[2]", "[0,8]") + "}", std::string(8, '\0')),
+                 "F31");
 }
 
 TEST(Safetensors, refuses_overlapping_tensors) {
-  const std::string header = "{" + tensor("a", "F32", "[2]", "[0,8]") + "," + tensor("b", "F32", "[2]", "[4,12]") + "}";
+  const std::string header =
+      "{" + tensor("a", "F32", "[2]", "[0,8]") + "," + tensor("b", "F32", "[2]", "[4,12]") + "}";
   EXPECT_REFUSED(file_of(header, std::string(12, '\0')), "overlaps");
 }
 
 TEST(Safetensors, refuses_bytes_of_no_tensor) {
-  const std::string gap = "{" + tensor("a", "U8", "[2]", "[0,2]") + "," + tensor("b", "U8", "[2]", "[3,5]") + "}";
+  const std::string gap =
+      "{" + tensor("a", "U8", "[2]", "[0,2]") + "," + tensor("b", "U8", "[2]", "[3,5]") + "}";
   EXPECT_REFUSED(file_of(gap, std::string(5, '\0')), "belong to no tensor");
-  EXPECT_REFUSED(file_of("{" + tensor("a", "U8", "[2]", "[0,2]") + "}", "123"), "belong to no tensor");
+  EXPECT_REFUSED(file_of("{" + tensor("a", "U8", "[2]", "[0,2]") + "}", "123"),
+                 "belong to no tensor");
 }
 
 TEST(Safetensors, refuses_sizes_that_do_not_match_the_shape) {
-  EXPECT_REFUSED(file_of("{" + tensor("a", "F32", "[3]", "[0,8]") + "}", std::string(8, '\0')), "expected 12 bytes");
+  EXPECT_REFUSED(file_of("{" + tensor("a", "F32", "[3]", "[0,8]") + "}", std::string(8, '\0')),
+                 "expected 12 bytes");
 }
 
 TEST(Safetensors, refuses_sizes_that_overflow) {
   const std::string big = "[4294967296,4294967296,4294967296]";
   EXPECT_REFUSED(file_of("{" + tensor("a", "F32", big, "[0,0]") + "}", ""), "overflow");
-  EXPECT_REFUSED(file_of("{" + tensor("a", "U8", "[18446744073709551615]", "[0,0]") + "}", ""), "overflow");
+  EXPECT_REFUSED(file_of("{" + tensor("a", "U8", "[18446744073709551615]", "[0,0]") + "}", ""),
+                 "overflow");
 }
 
 TEST(Safetensors, refuses_negative_and_fractional_numbers) {
@@ -144,7 +155,8 @@ TEST(Safetensors, reads_files_of_the_reference_library) {
   }
   const fs::path copy = temporary("copy.safetensors");
   save_safetensors(weights, copy);
-  for (const auto& [name, t] : load_safetensors(copy)) EXPECT_TRUE(at::equal(t, weights.at(name))) << name;
+  for (const auto& [name, t] : load_safetensors(copy))
+    EXPECT_TRUE(at::equal(t, weights.at(name))) << name;
 }
 
 }  // namespace

@@ -1,6 +1,6 @@
-// Training byte-level BPE: deterministic, required words are one token each, and the file reads back.
+// Training byte-level BPE: deterministic, required words are one token each, and the file reads
+// back.
 #include <gtest/gtest.h>
-
 #include <unistd.h>
 
 #include <algorithm>
@@ -15,13 +15,15 @@ namespace etrlrec {
 namespace {
 
 fs::path fresh_folder(const std::string& name) {
-  const fs::path folder = fs::temp_directory_path() / fmt::format("etrlrec_bpe_{}_{}", name, ::getpid());
+  const fs::path folder =
+      fs::temp_directory_path() / fmt::format("etrlrec_bpe_{}_{}", name, ::getpid());
   fs::remove_all(folder);
   return folder;
 }
 
 std::vector<std::string> sample_documents(int count) {
-  const std::vector<std::string> words{"drama", "comedy", "hollow", "river", "after", "gap", "of", "days", "the", "12", "7"};
+  const std::vector<std::string> words{"drama", "comedy", "hollow", "river", "after", "gap",
+                                       "of",    "days",   "the",    "12",    "7"};
   Rng rng(3, "documents");
   std::vector<std::string> documents;
   for (int d = 0; d < count; ++d) {
@@ -32,8 +34,8 @@ std::vector<std::string> sample_documents(int count) {
   return documents;
 }
 
-std::unique_ptr<Tokenizer> trained(const std::vector<std::string>& documents, const BpeTrainingOptions& options,
-                                   const std::string& name) {
+std::unique_ptr<Tokenizer> trained(const std::vector<std::string>& documents,
+                                   const BpeTrainingOptions& options, const std::string& name) {
   const fs::path folder = fresh_folder(name);
   train_bpe(documents, options, folder);
   auto tokenizer = load_tokenizer(folder);
@@ -50,7 +52,8 @@ TEST(BpeTraining, makes_frequent_words_one_token) {
 }
 
 TEST(BpeTraining, makes_every_required_word_one_token) {
-  std::vector<std::string> words{" drama", "7", " 20", " 19", "</", "abcabcabc", "bcabc", " caf\u00e9", "cabcab", "aaaaa", "aaa"};
+  std::vector<std::string> words{" drama", "7",          " 20",    " 19",   "</", "abcabcabc",
+                                 "bcabc",  " caf\u00e9", "cabcab", "aaaaa", "aaa"};
   const auto tokenizer =
       trained(sample_documents(20), {.vocab_size = 500, .required_words = words}, "required");
   for (const std::string& word : words) EXPECT_EQ(tokenizer->encode(word).size(), 1u) << word;
@@ -109,9 +112,10 @@ TEST(BpeTraining, agrees_with_counting_all_pairs_again_after_every_merge) {
     for (const auto& word : words)
       for (size_t i = 0; i + 1 < word.size(); ++i)
         if (!ids.contains(word[i] + word[i + 1])) ++counts[{ids.at(word[i]), ids.at(word[i + 1])}];
-    const auto best = std::max_element(counts.begin(), counts.end(), [](const auto& x, const auto& y) {
-      return x.second != y.second ? x.second < y.second : x.first > y.first;
-    });
+    const auto best =
+        std::max_element(counts.begin(), counts.end(), [](const auto& x, const auto& y) {
+          return x.second != y.second ? x.second < y.second : x.first > y.first;
+        });
     std::string left, right;
     for (const auto& [text, id] : ids) {
       if (id == best->first.first) left = text;

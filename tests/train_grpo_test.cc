@@ -1,12 +1,11 @@
-// Rollout groups on a tiny model: exact identities of the first step, symmetries, agreement of the forest with single
-// rows and with the engine, and the exact answer expectation against sampling.
-#include "train/grpo.h"
-
+// Rollout groups on a tiny model: exact identities of the first step, symmetries, agreement of the
+// forest with single rows and with the engine, and the exact answer expectation against sampling.
 #include <gtest/gtest.h>
 
 #include <cmath>
 
 #include "base/check.h"
+#include "train/grpo.h"
 #include "train/policy_forest.h"
 
 namespace etrlrec {
@@ -101,7 +100,8 @@ TEST(Grpo, trainer_and_engine_agree_on_tokens_and_answers) {
   auto model = tiny_model(2);
   GrpoOptions options = tiny_options();
   auto rows = tiny_rows();
-  rows[0].answers = rows[1].answers = {{6, 2}, {7, 8}, {7, 2}};  // several tokens, shared beginnings
+  rows[0].answers =
+      rows[1].answers = {{6, 2}, {7, 8}, {7, 2}};  // several tokens, shared beginnings
   GrpoObjective objective(*model, nullptr, rows, options, toy_reward);
   GrpoObjective::Batch batch = objective.roll_out(kBoth, 0, 3);
   LossOutput output = objective.batch_loss(batch, 0);
@@ -110,7 +110,8 @@ TEST(Grpo, trainer_and_engine_agree_on_tokens_and_answers) {
   std::vector<PolicySample> samples;
   for (int64_t i = 0; i < 8; ++i) {
     const Completion& c = batch.completions[i];
-    samples.push_back({i / 4, {c.ids.begin(), c.ids.begin() + c.reasoning_tokens + 1}, 0, c.answer});
+    samples.push_back(
+        {i / 4, {c.ids.begin(), c.ids.begin() + c.reasoning_tokens + 1}, 0, c.answer});
   }
   std::vector<std::vector<int64_t>> prompts{rows[0].prompt, rows[1].prompt};
   std::vector<std::vector<std::vector<int64_t>>> answers{rows[0].answers, rows[1].answers};

@@ -1,6 +1,5 @@
-// Reward terms: worked vectors of method.md G.10, hostile inputs, and the two properties the combination promises.
-#include "train/reward.h"
-
+// Reward terms: worked vectors of method.md G.10, hostile inputs, and the two properties the
+// combination promises.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -9,6 +8,7 @@
 
 #include "base/check.h"
 #include "base/rng.h"
+#include "train/reward.h"
 
 namespace etrlrec {
 namespace {

@@ -1,10 +1,10 @@
-// The fine-tuning objective against sums written out with a dense softmax, and shared prompts against single rows.
-#include "train/sft.h"
-
+// The fine-tuning objective against sums written out with a dense softmax, and shared prompts
+// against single rows.
 #include <gtest/gtest.h>
 
 #include "base/check.h"
 #include "nn/forest.h"
+#include "train/sft.h"
 
 namespace etrlrec {
 namespace {
@@ -42,8 +42,7 @@ std::vector<double> token_losses(const Llm& model, const SftRow& row) {
   ids.insert(ids.end(), row.completion.begin(), row.completion.end());
   TokenForest forest;
   forest.add(-1, ids);
-  at::Tensor logprobs =
-      model.hidden_states(forest).matmul(model.head_weight().t()).log_softmax(-1);
+  at::Tensor logprobs = model.hidden_states(forest).matmul(model.head_weight().t()).log_softmax(-1);
   std::vector<double> losses;
   for (size_t t = 1; t < ids.size(); ++t)
     losses.push_back(-logprobs[static_cast<int64_t>(t) - 1][ids[t]].item<double>());

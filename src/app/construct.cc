@@ -1,5 +1,6 @@
-// etrlrec construct: facts and teacher reasoning for the training rows -> reasoning.jsonl. Every row has a random stream of
-// its own and is written to a part file as soon as its batch is done, so a stopped run continues to the same result.
+// etrlrec construct: facts and teacher reasoning for the training rows -> reasoning.jsonl. Every
+// row has a random stream of its own and is written to a part file as soon as its batch is done, so
+// a stopped run continues to the same result.
 #include <ATen/Parallel.h>
 
 #include <CLI/CLI.hpp>
@@ -25,8 +26,8 @@ constexpr int64_t kRowsPerPart = 512;
 constexpr int64_t kWeightContexts = 2000;
 
 // Phrases that betray that the answer was known.
-constexpr std::string_view kBetrayals[] = {"the hint",     "hinted",     "actual next",
-                                           "ground truth", "true next",  "correct answer",
+constexpr std::string_view kBetrayals[] = {"the hint",     "hinted",      "actual next",
+                                           "ground truth", "true next",   "correct answer",
                                            "given answer", "target item", "revealed"};
 
 bool betrays(std::string text) {
@@ -46,9 +47,10 @@ Judged judge(const TeacherReply& reply, const ClaimContext& context, const Claim
              const ConstructOptions& options) {
   Judged judged;
   const auto n = static_cast<int32_t>(context.request.candidates.size());
-  judged.score = score_reasoning(judge_claims(reply.reasoning, context, weights), reply.answer,
-                                 context);
-  if (parse_completion(completion_text(reply.reasoning, reply.answer), n).code != AnswerCode::kValid)
+  judged.score =
+      score_reasoning(judge_claims(reply.reasoning, context, weights), reply.answer, context);
+  if (parse_completion(completion_text(reply.reasoning, reply.answer), n).code !=
+      AnswerCode::kValid)
     judged.verdict = "format";
   else if (betrays(reply.reasoning))
     judged.verdict = "betrayal";
@@ -107,7 +109,8 @@ class Constructor {
       if (static_cast<int32_t>(kept.size()) >= options_.max_per_row) return;
       const TeacherReply reply = teacher_->reply(context, hint, rng);
       Judged judged = judge(reply, context, weights_, options_);
-      if (judged.verdict == "kept" && !texts.insert(completion_text(reply.reasoning, reply.answer)).second)
+      if (judged.verdict == "kept" &&
+          !texts.insert(completion_text(reply.reasoning, reply.answer)).second)
         judged.verdict = "repeated";
       draws.push_back({{"verdict", judged.verdict}, {"hinted", reply.hinted}});
       if (judged.verdict == "kept")
@@ -212,7 +215,9 @@ ConstructSummary collect(const fs::path& part, const fs::path& out, const Worksp
                           {"precision", kept.at("precision")},
                           {"coverage", kept.at("coverage")},
                           {"r_ver", kept.at("r_ver")}};
-      file << OrderedJson{{"prompt", text}, {"completion", completion_text(reply.reasoning, reply.answer)}, {"meta", meta}}
+      file << OrderedJson{{"prompt", text},
+                          {"completion", completion_text(reply.reasoning, reply.answer)},
+                          {"meta", meta}}
                   .dump()
            << '\n';
     }
@@ -226,7 +231,7 @@ ConstructSummary collect(const fs::path& part, const fs::path& out, const Worksp
 OrderedJson to_json(const ConstructSummary& summary) {
   OrderedJson rejected = OrderedJson::object();
   for (const auto& [name, count] : summary.rejected) rejected[name] = count;
-  return {{"schema_version", 1}, {"rows", summary.rows},     {"rows_kept", summary.rows_kept},
+  return {{"schema_version", 1},    {"rows", summary.rows}, {"rows_kept", summary.rows_kept},
           {"draws", summary.draws}, {"kept", summary.kept}, {"hinted", summary.hinted},
           {"rejected", rejected}};
 }

@@ -24,7 +24,8 @@ struct TeacherRow {
   std::string reasoning;
 };
 
-// reasoning.jsonl of construct; checks that it was written for this candidate file and history length.
+// reasoning.jsonl of construct; checks that it was written for this candidate file and history
+// length.
 std::vector<TeacherRow> read_reasoning(const DistillOptions& options, const CandidateSet& set) {
   const fs::path folder = options.reasoning;
   const std::string record_name = (folder / "construct.json").string();
@@ -67,10 +68,10 @@ class RowMaker {
   void add(int64_t row, std::string_view reasoning, int32_t answer, bool with_reasoning) {
     const Request request = make_request(workspace_.dataset, set_, row, options_.max_history);
     PromptOptions prompt{options_.max_history, options_.with_times, with_reasoning};
-    SftRow made = make_sft_row(
-        tokenizer_, student_prompt(workspace_.dataset.catalogue, request, prompt), reasoning,
-        answer == 0 ? request.target_slot + 1 : answer,
-        static_cast<int32_t>(request.candidates.size()), with_reasoning, names);
+    SftRow made =
+        make_sft_row(tokenizer_, student_prompt(workspace_.dataset.catalogue, request, prompt),
+                     reasoning, answer == 0 ? request.target_slot + 1 : answer,
+                     static_cast<int32_t>(request.candidates.size()), with_reasoning, names);
     const int64_t close = made.answer_begin;  // reasoning and closing tags stand before the answer
     if (with_reasoning && close > options_.max_reasoning_tokens) {
       ++too_long;
@@ -158,8 +159,7 @@ TrainingResult distill(const DistillOptions& options) {
   card.parent = options.model;
 
   SftOptions sft = options.sft;
-  std::vector<SftRow> rows =
-      make_rows(options, workspace, set, *model.tokenizer, sft.field_names);
+  std::vector<SftRow> rows = make_rows(options, workspace, set, *model.tokenizer, sft.field_names);
   check_field_weights(sft);
   if (options.lora.r > 0) model.llm->attach_lora(options.lora, options.trainer.seed);
   SftObjective objective(*model.llm, std::move(rows), sft);
@@ -173,8 +173,8 @@ TrainingResult distill(const DistillOptions& options) {
 }
 
 void add_distill(CLI::App& app, CommonOptions& common) {
-  CLI::App* command = app.add_subcommand(
-      "distill", "train a student language model on the teacher's reasoning");
+  CLI::App* command =
+      app.add_subcommand("distill", "train a student language model on the teacher's reasoning");
   command->alias("sft");
   auto options = std::make_shared<DistillOptions>();
   auto field_weights = std::make_shared<std::vector<std::string>>();
@@ -185,27 +185,33 @@ void add_distill(CLI::App& app, CommonOptions& common) {
   command->add_option("-m,--model", options->model, "language model folder to start from")
       ->required()
       ->check(CLI::ExistingDirectory);
-  command->add_option("-o,--out", options->out, "model folder to fill; an unfinished one is continued")
+  command
+      ->add_option("-o,--out", options->out, "model folder to fill; an unfinished one is continued")
       ->required();
   command->add_flag("--label-only", options->label_only, "train on the answers without reasoning");
-  command->add_option("--direct-share", options->direct_share,
-                      "share of the rows trained as a direct answer, too")
+  command
+      ->add_option("--direct-share", options->direct_share,
+                   "share of the rows trained as a direct answer, too")
       ->check(CLI::Range(0.0, 1.0))
       ->capture_default_str();
-  command->add_option("--sft-share", options->sft_share,
-                      "share of the training rows for distill; reinforce uses the others")
+  command
+      ->add_option("--sft-share", options->sft_share,
+                   "share of the training rows for distill; reinforce uses the others")
       ->check(CLI::Range(0.0, 1.0))
       ->capture_default_str();
   command->add_flag("--times,!--no-times", options->with_times, "times in the prompt");
   command->add_option("--max-history", options->max_history, "history entries in a prompt")
       ->capture_default_str();
-  command->add_option("--max-reasoning-tokens", options->max_reasoning_tokens,
-                      "budget of a reasoning; longer rows are dropped")
+  command
+      ->add_option("--max-reasoning-tokens", options->max_reasoning_tokens,
+                   "budget of a reasoning; longer rows are dropped")
       ->capture_default_str();
   command->add_option("--limit", options->limit, "training rows, 0: all")->capture_default_str();
   command->add_option("--eval-rows", options->eval_rows, "validation rows, 0: no validation")
       ->capture_default_str();
-  command->add_option("--loss-type", options->sft.loss_type, "segment: answer and reasoning weigh alike")
+  command
+      ->add_option("--loss-type", options->sft.loss_type,
+                   "segment: answer and reasoning weigh alike")
       ->check(CLI::IsMember({"segment", "token"}))
       ->capture_default_str();
   command->add_option("--answer-weight", options->sft.answer_weight, "of the answer's tokens")

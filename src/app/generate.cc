@@ -44,7 +44,9 @@ void run_generate(const GenerateOptions& options, const CommonOptions& common) {
   const auto completions = generate(*loaded.llm, std::span(&request, 1), generation);
   const auto tokens = static_cast<int64_t>(completions[0].ids.size());
   if (common.json) {
-    const OrderedJson result{{"prompt", options.prompt}, {"text", text}, {"tokens", tokens},
+    const OrderedJson result{{"prompt", options.prompt},
+                             {"text", text},
+                             {"tokens", tokens},
                              {"finished", completions[0].ids.back() == generation.eos_id}};
     write_out(result.dump(-1, ' ', false, OrderedJson::error_handler_t::replace));
   }
@@ -60,12 +62,19 @@ void add_generate(CLI::App& app, CommonOptions& common) {
   command->add_option("--model,-m", options->model, "model folder")->required();
   command->add_option("--prompt,-p", options->prompt, "text to continue")->required();
   command->add_option("--max-new-tokens,-n", options->max_new_tokens, "longest continuation")
-      ->check(CLI::PositiveNumber)->capture_default_str();
-  command->add_option("--temperature", options->sampling.temperature, "0: always the most likely token")
+      ->check(CLI::PositiveNumber)
       ->capture_default_str();
-  command->add_option("--top-k", options->sampling.top_k, "sample among the k most likely tokens, 0: all")
+  command
+      ->add_option("--temperature", options->sampling.temperature,
+                   "0: always the most likely token")
       ->capture_default_str();
-  command->add_option("--top-p", options->sampling.top_p, "sample among the most likely tokens of this total probability")
+  command
+      ->add_option("--top-k", options->sampling.top_k,
+                   "sample among the k most likely tokens, 0: all")
+      ->capture_default_str();
+  command
+      ->add_option("--top-p", options->sampling.top_p,
+                   "sample among the most likely tokens of this total probability")
       ->capture_default_str();
   command->callback([options, &common] { run_generate(*options, common); });
 }

@@ -67,8 +67,6 @@ void add_common(CLI::App& command, CommonOptions& common) {
   command.add_flag("--json", common.json, "one JSON document on stdout")->group(group);
   command.add_flag("-q,--quiet", common.quiet, "only warnings and errors")->group(group);
   command.add_flag("--no-progress", common.no_progress, "no progress bars")->group(group);
-  command.set_config("-c,--config", "", "read options from a TOML file")->group(group);
-  command.allow_config_extras(CLI::config_extras_mode::error);
 }
 
 void apply_common(const CommonOptions& common) {
@@ -127,10 +125,13 @@ int run(int argc, char** argv) {
   app.footer(kFooter);
   app.set_version_flag("--version", std::string("etrlrec ") + kVersion);
   app.require_subcommand(1);
+  app.set_config("-c,--config", "", "read options from a TOML file, one table per command");
+  app.allow_config_extras(CLI::config_extras_mode::error);
   CommonOptions common;
   for (const AddCommand add : kCommands) add(app, common);
   for (CLI::App* command : app.get_subcommands({})) {
     add_common(*command, common);
+    command->fallthrough();  // --config may stand behind the command
     command->parse_complete_callback([&common] { apply_common(common); });
   }
   const std::vector<std::string> arguments = normalized_arguments(argc, argv);

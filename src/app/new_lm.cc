@@ -6,7 +6,6 @@
 #include <unordered_set>
 
 #include "app/command.h"
-#include "app/warm_start.h"
 #include "app/workspace.h"
 #include "base/check.h"
 #include "base/io.h"
@@ -27,7 +26,8 @@ std::vector<std::string> tokenizer_documents(const Workspace& workspace, const C
                                              const NewLmOptions& options) {
   const Catalogue& catalogue = workspace.dataset.catalogue;
   const auto max_history = static_cast<int32_t>(options.max_history);
-  const std::vector<int64_t> rows = spread_rows(static_cast<int64_t>(train.rows.size()), options.sample_rows);
+  const std::vector<int64_t> rows =
+      spread_rows(static_cast<int64_t>(train.rows.size()), options.sample_rows);
   const std::vector<Request> requests = make_requests(workspace, train, rows, max_history);
   const auto teacher = programmatic_teacher(catalogue, workspace.statistics, {});
   std::vector<std::string> documents;
@@ -45,14 +45,17 @@ std::vector<std::string> tokenizer_documents(const Workspace& workspace, const C
 
 // Words whose pieces have to be tokens: what is copied or looked up must not be spelled out.
 std::vector<std::string> required_words(const Catalogue& catalogue, int64_t numbers) {
-  BpeTrainingOptions options{.required_words = {" 1"}};   // selects numbers with their leading space
+  BpeTrainingOptions options{.required_words = {" 1"}};  // selects numbers with their leading space
   std::vector<std::string> words, texts;
   for (int64_t n = 1; n <= numbers; ++n) texts.push_back(fmt::format(" {}", n));
-  for (GapBucket gap : {GapBucket::kTie, GapBucket::kSitting, GapBucket::kDay, GapBucket::kWeek, GapBucket::kMonth,
-                        GapBucket::kQuarter, GapBucket::kYear, GapBucket::kLonger})
+  for (GapBucket gap :
+       {GapBucket::kTie, GapBucket::kSitting, GapBucket::kDay, GapBucket::kWeek, GapBucket::kMonth,
+        GapBucket::kQuarter, GapBucket::kYear, GapBucket::kLonger})
     texts.push_back(fmt::format(" {}", gap_word(gap)));
-  for (int32_t season = 0; season < 4; ++season) texts.push_back(fmt::format(" {}", season_word(season)));
-  const auto attributes = std::min<int64_t>(static_cast<int64_t>(catalogue.attributes.size()), kMaxRequiredAttributes);
+  for (int32_t season = 0; season < 4; ++season)
+    texts.push_back(fmt::format(" {}", season_word(season)));
+  const auto attributes =
+      std::min<int64_t>(static_cast<int64_t>(catalogue.attributes.size()), kMaxRequiredAttributes);
   for (int32_t a = 0; a < attributes; ++a) {
     texts.push_back(" " + attribute_word(catalogue, a));
     texts.push_back(" " + key_word(catalogue, a));
@@ -65,17 +68,19 @@ std::vector<std::string> required_words(const Catalogue& catalogue, int64_t numb
 }
 
 LlmConfig model_config(const NewLmOptions& options, const Tokenizer& tokenizer) {
-  CHECK(options.num_attention_heads > 0 && options.hidden_size % (2 * options.num_attention_heads) == 0, kUsage,
-        "--hidden-size: expected a multiple of twice the number of heads ({}), found {}",
+  CHECK(options.num_attention_heads > 0 &&
+            options.hidden_size % (2 * options.num_attention_heads) == 0,
+        kUsage, "--hidden-size: expected a multiple of twice the number of heads ({}), found {}",
         2 * options.num_attention_heads, options.hidden_size);
-  CHECK(options.num_hidden_layers > 0, kUsage, "--num-hidden-layers: expected a positive number, found {}",
-        options.num_hidden_layers);
+  CHECK(options.num_hidden_layers > 0, kUsage,
+        "--num-hidden-layers: expected a positive number, found {}", options.num_hidden_layers);
   LlmConfig config;
   config.vocab_size = tokenizer.vocab_size();
   config.hidden_size = options.hidden_size;
   config.num_hidden_layers = options.num_hidden_layers;
   config.num_attention_heads = config.num_key_value_heads = options.num_attention_heads;
-  config.intermediate_size = options.intermediate_size > 0 ? options.intermediate_size : 3 * options.hidden_size;
+  config.intermediate_size =
+      options.intermediate_size > 0 ? options.intermediate_size : 3 * options.hidden_size;
   config.max_position_embeddings = options.max_position_embeddings;
   config.rope_theta = 1e6;
   config.eos_token_id = tokenizer.eos_id();
@@ -86,20 +91,6 @@ int64_t count_parameters(const Llm& model) {
   int64_t count = 0;
   for (const auto& [name, tensor] : model.parameters()) count += tensor.numel();
   return count;
-}
-
-void warm_up(Llm& model, const NewLmOptions& options) {
-  if (options.warm_start_tokens <= 0) return;
-  WarmStartOptions warm;
-  warm.tokens = options.warm_start_tokens;
-  warm.first_id = 1;                            // behind the end token
-  warm.end_id = model.config().vocab_size;
-  warm.trainer.seed = options.seed;
-  const fs::path scratch = options.out + ".warm-start";
-  fs::remove_all(scratch);
-  const double accuracy = warm_start(model, warm, scratch);
-  fs::remove_all(scratch);
-  log_info("warm start: {:.0f} % of the lookups right", 100 * accuracy);
 }
 
 }  // namespace
@@ -114,35 +105,44 @@ void make_new_lm(const NewLmOptions& options) {
   train_bpe(tokenizer_documents(workspace, train, options), bpe, writer.path());
   const auto tokenizer = load_tokenizer(writer.path());
   const auto model = new_llm(model_config(options, *tokenizer), options.seed);
-  log_info("new language model: {} parameters, {} tokens", format_count(static_cast<double>(count_parameters(*model))),
-           tokenizer->vocab_size());
+  log_info("new language model: {} parameters, {} tokens",
+           format_count(static_cast<double>(count_parameters(*model))), tokenizer->vocab_size());
   if (options.init == "lookup") initialize_lookup(*model, {}, options.seed);
-  warm_up(*model, options);
   save_llm(*model, writer.path());
   writer.commit();
 }
 
 void add_new_lm(CLI::App& app, CommonOptions& common) {
   auto options = std::make_shared<NewLmOptions>();
-  CLI::App* command = app.add_subcommand("new-lm", "a small random language model with a tokenizer for this data set");
+  CLI::App* command = app.add_subcommand(
+      "new-lm", "a small random language model with a tokenizer for this data set");
   command->add_option("--data,-d", options->data, "data set folder of prepare")->required();
   command->add_option("--out,-o", options->out, "model folder to write")->required();
   command->add_option("--hidden-size", options->hidden_size, "width")->capture_default_str();
-  command->add_option("--num-hidden-layers", options->num_hidden_layers, "layers")->capture_default_str();
-  command->add_option("--num-attention-heads", options->num_attention_heads, "heads")->capture_default_str();
-  command->add_option("--intermediate-size", options->intermediate_size, "feed-forward width, 0: three times the width")
+  command->add_option("--num-hidden-layers", options->num_hidden_layers, "layers")
       ->capture_default_str();
-  command->add_option("--init", options->init, "start of the attention: ready to look things up, or random")
+  command->add_option("--num-attention-heads", options->num_attention_heads, "heads")
+      ->capture_default_str();
+  command
+      ->add_option("--intermediate-size", options->intermediate_size,
+                   "feed-forward width, 0: three times the width")
+      ->capture_default_str();
+  command
+      ->add_option("--init", options->init,
+                   "start of the attention: ready to look things up, or random")
       ->check(CLI::IsMember({"lookup", "random"}))
       ->capture_default_str();
   command->add_option("--vocab-size", options->vocab_size, "tokens at most")->capture_default_str();
-  command->add_option("--max-position-embeddings", options->max_position_embeddings, "longest sequence")
+  command
+      ->add_option("--max-position-embeddings", options->max_position_embeddings,
+                   "longest sequence")
       ->capture_default_str();
   command->add_option("--documents", options->documents, "further text files for the tokenizer");
-  command->add_option("--sample-rows", options->sample_rows, "training rows rendered for the tokenizer")
+  command
+      ->add_option("--sample-rows", options->sample_rows,
+                   "training rows rendered for the tokenizer")
       ->capture_default_str();
-  command->add_option("--max-history", options->max_history, "history entries in a prompt")->capture_default_str();
-  command->add_option("--warm-start-tokens", options->warm_start_tokens, "tokens of generic lookup text to train on first")
+  command->add_option("--max-history", options->max_history, "history entries in a prompt")
       ->capture_default_str();
   command->callback([options, command, &common] {
     const Stopwatch watch;

@@ -1,5 +1,5 @@
-// A new small language model for a data set: a byte-level BPE trained on its catalogue and on rendered prompts with
-// teacher replies, and a random decoder, optionally warmed up on generic lookup text (app/warm_start.h).
+// A new small language model for a data set: a byte-level BPE trained on its catalogue and on
+// rendered prompts with teacher replies, and a random decoder.
 #pragma once
 
 #include <cstdint>
@@ -11,18 +11,18 @@ namespace etrlrec {
 struct NewLmOptions {
   std::string data, out;
   int64_t hidden_size = 64, num_hidden_layers = 3, num_attention_heads = 2;
-  std::string init = "lookup";                  // lookup (models/lookup_init.h) | random
-  int64_t intermediate_size = 0;                // 0: three times hidden_size
-  int64_t vocab_size = 2048;                    // upper bound: training stops when no pair of pieces repeats
+  std::string init = "lookup";    // lookup (models/lookup_init.h) | random
+  int64_t intermediate_size = 0;  // 0: three times hidden_size
+  int64_t vocab_size = 2048;      // upper bound: training stops when no pair of pieces repeats
   int64_t max_position_embeddings = 2048;
-  std::vector<std::string> documents;           // further text files for the tokenizer
-  int64_t sample_rows = 2000;                   // training rows that are rendered for the tokenizer
+  std::vector<std::string> documents;  // further text files for the tokenizer
+  int64_t sample_rows = 2000;          // training rows that are rendered for the tokenizer
   int64_t max_history = 8;
-  int64_t warm_start_tokens = 0;
   uint64_t seed = 42;
 };
-// Writes a complete model folder (Hugging Face layout) to options.out, which must not exist. Numbers of candidates and
-// history entries, attribute words, gap and season words become one token each, with their leading space.
+// Writes a complete model folder (Hugging Face layout) to options.out, which must not exist.
+// Numbers of candidates and history entries, attribute words, gap and season words become one token
+// each, with their leading space.
 void make_new_lm(const NewLmOptions& options);
 
 }  // namespace etrlrec

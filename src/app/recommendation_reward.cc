@@ -85,8 +85,7 @@ std::vector<RecommendationReward::RowContext> RecommendationReward::prepare(
   at::parallel_for(0, static_cast<int64_t>(rows.size()), 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       RowContext& context = contexts[i];
-      context.request =
-          make_request(workspace_.dataset, set_, rows[i], setup_.prompt.max_history);
+      context.request = make_request(workspace_.dataset, set_, rows[i], setup_.prompt.max_history);
       if (setup_.prompt.reasoning)
         context.facts = compute_facts(catalogue, workspace_.statistics, context.request);
       const auto& candidates = context.request.candidates;
@@ -96,8 +95,8 @@ std::vector<RecommendationReward::RowContext> RecommendationReward::prepare(
     }
   });
   if (recommender_ != nullptr) {
-    auto scores = candidate_scores(
-        *recommender_, make_requests(workspace_, set_, rows, kRecommenderHistory));
+    auto scores =
+        candidate_scores(*recommender_, make_requests(workspace_, set_, rows, kRecommenderHistory));
     for (size_t i = 0; i < rows.size(); ++i) contexts[i].crm_scores = std::move(scores[i]);
   }
   return contexts;
@@ -120,8 +119,8 @@ ScoredCompletion RecommendationReward::score(const Rollout& rollout, const RowCo
   input.format_ok = parsed.code == AnswerCode::kValid;
   input.crm_scores = row.crm_scores;
   input.completion_tokens = static_cast<int64_t>(output.ids.size());
-  input.repetition = repeated_share(
-      std::span(output.ids).first(static_cast<size_t>(output.reasoning_tokens)));
+  input.repetition =
+      repeated_share(std::span(output.ids).first(static_cast<size_t>(output.reasoning_tokens)));
   if (setup_.rank_credit) {
     const std::vector<double> p(output.answer_logprobs.begin(), output.answer_logprobs.end());
     input.rank = rank_reward(mean_rank(p, target - 1));

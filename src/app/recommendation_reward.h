@@ -1,5 +1,6 @@
-// The reward of a recommendation with reasoning: verified claims, a recommender's opinion, the label. Judges the text of
-// each rollout once and gives the reward for every possible answer, so that the answer's expectation is exact.
+// The reward of a recommendation with reasoning: verified claims, a recommender's opinion, the
+// label. Judges the text of each rollout once and gives the reward for every possible answer, so
+// that the answer's expectation is exact.
 #pragma once
 
 #include <memory>
@@ -26,8 +27,9 @@ double calibrate_recommender(const Recommender& recommender, const Workspace& wo
 
 class RecommendationReward {
  public:
-  // `set` and `workspace` outlive the object. Rollout ids are rows of `set`. The hit rate of curriculum C4 is that of
-  // the rollouts at hand, so that nothing has to be remembered between steps.
+  // `set` and `workspace` outlive the object. Rollout ids are rows of `set`. The hit rate of
+  // curriculum C4 is that of the rollouts at hand, so that nothing has to be remembered between
+  // steps.
   RecommendationReward(RewardSetup setup, const Workspace& workspace, const CandidateSet& set,
                        const Recommender* recommender, ClaimWeights claim_weights,
                        const Tokenizer& tokenizer);

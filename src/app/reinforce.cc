@@ -27,8 +27,7 @@ std::vector<GrpoRow> make_rows(const ReinforceOptions& options, const Workspace&
   for (int64_t r = 0; r < total; ++r) {
     if (options.limit > 0 && static_cast<int64_t>(rows.size()) >= options.limit) break;
     if (is_distillation_row(options.trainer.seed, r, options.sft_share)) continue;
-    const Request request =
-        make_request(workspace.dataset, set, r, model.card.prompt.max_history);
+    const Request request = make_request(workspace.dataset, set, r, model.card.prompt.max_history);
     GrpoRow& row = rows.emplace_back();
     row.id = r;
     row.prompt = model.tokenizer->encode(
@@ -41,7 +40,8 @@ std::vector<GrpoRow> make_rows(const ReinforceOptions& options, const Workspace&
   return rows;
 }
 
-// The first completions of a logged step, with their rewards, to samples/step-<n>.jsonl. A repeated step replaces them.
+// The first completions of a logged step, with their rewards, to samples/step-<n>.jsonl. A repeated
+// step replaces them.
 class SampleWriter {
  public:
   SampleWriter(const ReinforceOptions& options, const Workspace& workspace,
@@ -57,7 +57,9 @@ class SampleWriter {
     std::string lines;
     const auto count = std::min(static_cast<size_t>(options_.samples), rollouts.size());
     for (size_t i = 0; i < count; ++i)
-      lines += sample(rollouts[i], scored[i], rewards[i], advantages[i]).dump() + "\n";
+      lines += sample(rollouts[i], scored[i], rewards[i], advantages[i])
+                   .dump(-1, ' ', false, OrderedJson::error_handler_t::replace) +
+               "\n";
     fs::create_directories(fs::path(options_.out) / "samples");
     write_file_atomic(fs::path(options_.out) / "samples" / fmt::format("step-{}.jsonl", step),
                       lines);
@@ -93,9 +95,8 @@ GrpoOptions grpo_options(const ReinforceOptions& options, const LoadedModel& mod
       model.card.prompt.reasoning ? model.card.max_reasoning_tokens : 0;
   grpo.eos_id = model.tokenizer->eos_id();
   if (grpo.policy.max_completion_length <= 0)
-    grpo.policy.max_completion_length =
-        std::max<int64_t>(1, grpo.format.max_reasoning_tokens +
-                                 static_cast<int64_t>(encoding.close.size()));
+    grpo.policy.max_completion_length = std::max<int64_t>(
+        1, grpo.format.max_reasoning_tokens + static_cast<int64_t>(encoding.close.size()));
   return grpo;
 }
 
@@ -148,8 +149,8 @@ void print_rewards(const GrpoObjective& objective, const ReinforceOptions& optio
 
 int64_t planned_steps(const TrainerOptions& trainer, int64_t num_rows) {
   if (trainer.max_steps > 0) return trainer.max_steps;
-  return static_cast<int64_t>(std::ceil(
-      trainer.num_train_epochs * static_cast<double>(steps_per_epoch(num_rows, trainer))));
+  return static_cast<int64_t>(std::ceil(trainer.num_train_epochs *
+                                        static_cast<double>(steps_per_epoch(num_rows, trainer))));
 }
 
 }  // namespace
@@ -178,12 +179,13 @@ TrainingResult reinforce(const ReinforceOptions& options) {
 
   const GrpoOptions grpo = grpo_options(options, model, encoding);
   const auto num_rows = static_cast<int64_t>(rows.size());
-  const RecommendationReward reward(
-      reward_setup(options, model, grpo, recommender.get(), workspace,
-                   planned_steps(options.trainer, num_rows)),
-      workspace, set, recommender.get(), claim_weights, *model.tokenizer);
+  const RecommendationReward reward(reward_setup(options, model, grpo, recommender.get(), workspace,
+                                                 planned_steps(options.trainer, num_rows)),
+                                    workspace, set, recommender.get(), claim_weights,
+                                    *model.tokenizer);
 
-  // The reference is the distilled model: the same weights with the new adapter off, or a frozen copy.
+  // The reference is the distilled model: the same weights with the new adapter off, or a frozen
+  // copy.
   std::unique_ptr<Llm> frozen;
   Llm* reference = nullptr;
   if (grpo.policy.beta > 0) {
@@ -243,15 +245,18 @@ void add_reward_options(CLI::App& command, ReinforceOptions& options, std::strin
       ->check(CLI::Range(0.0, 0.99))
       ->capture_default_str()
       ->group(group);
-  command.add_flag("--rank-credit,!--no-rank-credit", options.rank_credit,
-                   "misses are credited by the target's rank, too")
+  command
+      .add_flag("--rank-credit,!--no-rank-credit", options.rank_credit,
+                "misses are credited by the target's rank, too")
       ->group(group);
-  command.add_option("--length-limit", options.length_limit,
-                     "tokens of a completion with the full length penalty, 0: its budget")
+  command
+      .add_option("--length-limit", options.length_limit,
+                  "tokens of a completion with the full length penalty, 0: its budget")
       ->capture_default_str()
       ->group(group);
-  command.add_option("--check-rewards", options.check_rewards,
-                     "only roll out and score that many prompts")
+  command
+      .add_option("--check-rewards", options.check_rewards,
+                  "only roll out and score that many prompts")
       ->group(group);
 }
 
@@ -301,7 +306,8 @@ void add_reinforce(CLI::App& app, CommonOptions& common) {
                       "folder of fit; without it the recommender's weight is 0");
   command->add_option("--reasoning", options->reasoning,
                       "folder of construct (claim weights); without it every claim weighs one bit");
-  command->add_option("-o,--out", options->out, "model folder to fill; an unfinished one is continued");
+  command->add_option("-o,--out", options->out,
+                      "model folder to fill; an unfinished one is continued");
   command->add_option("--sft-share", options->sft_share, "as given to distill")
       ->check(CLI::Range(0.0, 1.0))
       ->capture_default_str();
@@ -320,8 +326,9 @@ void add_reinforce(CLI::App& app, CommonOptions& common) {
     options->trainer.seed = common.seed;
     options->reward.mode = reward_mode_from_name(*mode);
     const bool faithful = options->reward.mode == RewardMode::kFaithful;
-    options->reward.crm =
-        crm_reward_from_name(!crm->empty() ? *crm : faithful ? "faithful" : "calibrated");
+    options->reward.crm = crm_reward_from_name(!crm->empty() ? *crm
+                                               : faithful    ? "faithful"
+                                                             : "calibrated");
     const TrainingResult result = reinforce(*options);
     if (options->check_rewards > 0) return;
     write_run_record(options->out, *command, common,

@@ -1,4 +1,5 @@
-// Options that every training command shares, under the names Hugging Face users know, and its closing message.
+// Options that every training command shares, under the names Hugging Face users know, and its
+// closing message.
 #pragma once
 
 #include <string>

@@ -23,7 +23,8 @@ int16_t field_id(std::vector<std::string>& names, const std::string& name) {
   return static_cast<int16_t>(found - names.begin());
 }
 
-// Which argument of `predicate( a b)` the text at `offset` belongs to, from 1; 0 for the predicate and the brackets.
+// Which argument of `predicate( a b)` the text at `offset` belongs to, from 1; 0 for the predicate
+// and the brackets.
 int32_t argument_at(std::string_view claim, size_t offset) {
   const size_t open = claim.find('(');
   while (offset < claim.size() && claim[offset] == ' ') ++offset;
@@ -59,8 +60,8 @@ std::vector<int16_t> reasoning_fields(const Tokenizer& tokenizer, std::string_vi
     for (size_t t = 0; t < ids.size(); ++t) {
       if (starts[t] < claim.begin || starts[t] >= claim.end) continue;
       const int32_t argument = argument_at(span, starts[t] - claim.begin);
-      fields[t] = field_id(names, argument == 0 ? claim.predicate
-                                                : fmt::format("{}/{}", claim.predicate, argument));
+      fields[t] = field_id(
+          names, argument == 0 ? claim.predicate : fmt::format("{}/{}", claim.predicate, argument));
     }
   }
   return fields;
@@ -122,9 +123,8 @@ SftRow make_sft_row(const Tokenizer& tokenizer, const std::string& prompt,
   row.answer_begin = static_cast<int64_t>(row.completion.size()) - finish - row.answer_tokens;
   const auto close = static_cast<int64_t>(encoding.close.size());
   const auto reasoning_tokens = static_cast<size_t>(row.answer_begin - close);
-  row.fields =
-      reasoning_fields(tokenizer, with_reasoning ? reasoning : std::string_view{},
-                       std::span(row.completion).first(reasoning_tokens), field_names);
+  row.fields = reasoning_fields(tokenizer, with_reasoning ? reasoning : std::string_view{},
+                                std::span(row.completion).first(reasoning_tokens), field_names);
   row.fields.resize(row.completion.size(), field_id(field_names, "format"));
   std::fill_n(row.fields.begin() + row.answer_begin, row.answer_tokens,
               field_id(field_names, "answer"));

@@ -1,6 +1,6 @@
-// What the stages share: a data set with its training statistics, the rows of a candidate file as requests, the split of
-// the training rows between distillation and reinforcement, claim weights on disk, validation by the headline protocol,
-// and how a training folder becomes a model folder.
+// What the stages share: a data set with its training statistics, the rows of a candidate file as
+// requests, the split of the training rows between distillation and reinforcement, claim weights on
+// disk, validation by the headline protocol, and how a training folder becomes a model folder.
 #pragma once
 
 #include <cstdint>
@@ -24,7 +24,7 @@ struct Workspace {
   std::filesystem::path folder;
   Dataset dataset;
   TemporalStatistics statistics;
-  std::string hash;                        // of the catalogue
+  std::string hash;  // of the catalogue
 };
 Workspace open_workspace(const std::filesystem::path& folder);
 // `part`: train | valid | test, from FOLDER/candidates-<part>.jsonl.
@@ -39,19 +39,22 @@ bool is_distillation_row(uint64_t seed, int64_t row, double share);
 void write_claim_weights(const ClaimWeights& weights, const std::filesystem::path& path);
 ClaimWeights read_claim_weights(const std::filesystem::path& path);
 
-// One row to be trained on. Fields are the predicates of the reasoning's claims ("gap") and their arguments
-// ("gap/1"), "text" between them, "format" and "answer"; new names are appended to `field_names`. They serve metrics only: where the tokens do not spell the text byte
-// by byte, the whole reasoning counts as "text".
-SftRow make_sft_row(const Tokenizer& tokenizer, const std::string& prompt, std::string_view reasoning,
-                    int32_t answer, int32_t num_candidates, bool with_reasoning,
-                    std::vector<std::string>& field_names);
+// One row to be trained on. Fields are the predicates of the reasoning's claims ("gap") and their
+// arguments
+// ("gap/1"), "text" between them, "format" and "answer"; new names are appended to `field_names`.
+// They serve metrics only: where the tokens do not spell the text byte by byte, the whole reasoning
+// counts as "text".
+SftRow make_sft_row(const Tokenizer& tokenizer, const std::string& prompt,
+                    std::string_view reasoning, int32_t answer, int32_t num_candidates,
+                    bool with_reasoning, std::vector<std::string>& field_names);
 
-// Likelihood protocol on spread validation rows: ndcg@10, hit@1, mrr, valid_ratio. Empty function for 0 rows.
+// Likelihood protocol on spread validation rows: ndcg@10, hit@1, mrr, valid_ratio. Empty function
+// for 0 rows.
 EvaluateFn validation(const Workspace& workspace, const LoadedModel& model, const ModelCard& card,
                       int64_t num_rows, uint64_t seed);
 
-// Merges the adapter (kept as PEFT files in out/adapter) and adds the model's files to the training folder, etrlrec.json
-// last: a folder that has it is complete.
+// Merges the adapter (kept as PEFT files in out/adapter) and adds the model's files to the training
+// folder, etrlrec.json last: a folder that has it is complete.
 void finish_model_folder(Llm& model, const LoraConfig& lora, const std::filesystem::path& parent,
                          const ModelCard& card, const std::filesystem::path& out);
 

@@ -18,6 +18,8 @@ Json parse_json(std::string_view text, const std::string& name) {
     });
   } catch (const Json::parse_error& error) {
     fail(ExitCode::kInput, "{}: invalid JSON at byte {}: {}", name, error.byte, error.what());
+  } catch (const Json::exception& error) {  // e.g. a number out of range
+    fail(ExitCode::kInput, "{}: invalid JSON: {}", name, error.what());
   }
 }
 

@@ -1,5 +1,5 @@
-// Rollouts: prompts in, completions out, with the log-probability of every sampled token. The engine handles token ids
-// only. It knows nothing about items, prompts or rewards.
+// Rollouts: prompts in, completions out, with the log-probability of every sampled token. The
+// engine handles token ids only. It knows nothing about items, prompts or rewards.
 #pragma once
 
 #include <cstdint>
@@ -14,43 +14,47 @@
 
 namespace etrlrec {
 
-// What follows the reasoning, described in tokens only: when a row has produced `max_reasoning_tokens` without
-// `close`, `close` is appended by force; after `close` the answer is chosen among `answers` only (each a token sequence),
-// then `finish` is appended and the row ends. An empty `answers` means free text until eos or max_new_tokens. An end token
-// inside the reasoning is kept and followed by the forced close. A `close` that has begun when the budget ends is completed.
+// What follows the reasoning, described in tokens only: when a row has produced
+// `max_reasoning_tokens` without `close`, `close` is appended by force; after `close` the answer is
+// chosen among `answers` only (each a token sequence), then `finish` is appended and the row ends.
+// An empty `answers` means free text until eos or max_new_tokens. An end token inside the reasoning
+// is kept and followed by the forced close. A `close` that has begun when the budget ends is
+// completed.
 struct ReasoningFormat {
-  std::vector<int64_t> close;                   // e.g. the tokens of "</reasoning><answer>"
-  std::vector<int64_t> finish;                  // e.g. the tokens of "</answer>" + eos
+  std::vector<int64_t> close;   // e.g. the tokens of "</reasoning><answer>"
+  std::vector<int64_t> finish;  // e.g. the tokens of "</answer>" + eos
   int64_t max_reasoning_tokens = 0;
 };
 
 struct GenerationRequest {
   std::vector<int64_t> prompt;
-  Answers answers;                              // allowed ones, e.g. the tokens of "1" .. "20"; none begins another
+  Answers answers;  // allowed ones, e.g. the tokens of "1" .. "20"; none begins another
 };
 
 struct Completion {
-  std::vector<int64_t> ids;                     // completion tokens, forced ones included
-  std::vector<float> logprobs;                  // of each id under the sampling-free model (temperature 1, full support)
-  int64_t reasoning_tokens = 0;                 // ids before `close`; 0 in free text
-  bool forced_close = false;                    // the budget ended before the model closed its reasoning
-  int64_t answer = -1;                          // index into answers, -1 in free text
-  std::vector<float> answer_logprobs;           // log p(answer k | reasoning), normalised over the answers
+  std::vector<int64_t> ids;  // completion tokens, forced ones included
+  std::vector<float>
+      logprobs;  // of each id under the sampling-free model (temperature 1, full support)
+  int64_t reasoning_tokens = 0;        // ids before `close`; 0 in free text
+  bool forced_close = false;           // the budget ended before the model closed its reasoning
+  int64_t answer = -1;                 // index into answers, -1 in free text
+  std::vector<float> answer_logprobs;  // log p(answer k | reasoning), normalised over the answers
 };
 
 struct GenerationOptions {
   SamplingOptions sampling;
   ReasoningFormat format;
   int64_t completions_per_prompt = 1;
-  int64_t max_new_tokens = 256;                 // free text only
+  int64_t max_new_tokens = 256;  // free text only
   int64_t eos_id = -1;
-  int64_t batch_tokens = 16384;                 // prompt tokens prefilled together
-  std::function<void(int64_t done)> on_progress;   // completions finished so far
-  std::function<void(int64_t row, int64_t id)> on_token;   // each id as it is decided, from the calling thread
+  int64_t batch_tokens = 16384;                   // prompt tokens prefilled together
+  std::function<void(int64_t done)> on_progress;  // completions finished so far
+  std::function<void(int64_t row, int64_t id)>
+      on_token;  // each id as it is decided, from the calling thread
 };
 
-// [requests * completions_per_prompt], request-major, in input order; independent of batching and of the thread count up
-// to the rounding of the logits. No gradient.
+// [requests * completions_per_prompt], request-major, in input order; independent of batching and
+// of the thread count up to the rounding of the logits. No gradient.
 std::vector<Completion> generate(const Llm& model, std::span<const GenerationRequest> requests,
                                  const GenerationOptions& options);
 

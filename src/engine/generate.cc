@@ -1,5 +1,6 @@
-// The decoding loop. Prompts are prefilled in groups and shared by their completions; all rows of a group take one step
-// together: one matrix product gives their logits, then each row decides for itself. Finished rows leave in blocks.
+// The decoding loop. Prompts are prefilled in groups and shared by their completions; all rows of a
+// group take one step together: one matrix product gives their logits, then each row decides for
+// itself. Finished rows leave in blocks.
 #include <ATen/Parallel.h>
 #include <torch/types.h>
 
@@ -16,7 +17,7 @@
 namespace etrlrec {
 namespace {
 
-constexpr int64_t kLogitsBuffer = int64_t{1} << 24;   // floats
+constexpr int64_t kLogitsBuffer = int64_t{1} << 24;  // floats
 
 // Logits of hidden states in chunks of a reused buffer.
 class HeadLogits {
@@ -30,18 +31,23 @@ class HeadLogits {
   void for_each_row(const at::Tensor& hidden, const F& row) {
     for (int64_t begin = 0; begin < hidden.size(0); begin += chunk_) {
       const int64_t count = std::min(chunk_, hidden.size(0) - begin);
-      if (!buffer_.defined() || buffer_.size(0) < count) buffer_ = at::empty({count, vocab_size_}, at::kFloat);
+      if (!buffer_.defined() || buffer_.size(0) < count)
+        buffer_ = at::empty({count, vocab_size_}, at::kFloat);
       at::Tensor logits = buffer_.narrow(0, 0, count);
       const at::Tensor part = hidden.narrow(0, begin, count).to(weight_.scalar_type());
-      if (weight_.scalar_type() == at::kFloat) at::mm_out(logits, part, weight_.t());
-      else logits.copy_(at::mm(part, weight_.t()));
+      if (weight_.scalar_type() == at::kFloat)
+        at::mm_out(logits, part, weight_.t());
+      else
+        logits.copy_(at::mm(part, weight_.t()));
       const float* data = logits.const_data_ptr<float>();
       const auto size = static_cast<size_t>(vocab_size_);
-      at::parallel_for(0, count, std::max<int64_t>(1, 16384 / vocab_size_), [&](int64_t first, int64_t last) {
-        SamplingScratch scratch;
-        for (int64_t i = first; i < last; ++i)
-          row(begin + i, std::span<const float>(data + static_cast<size_t>(i) * size, size), scratch);
-      });
+      at::parallel_for(
+          0, count, std::max<int64_t>(1, 16384 / vocab_size_), [&](int64_t first, int64_t last) {
+            SamplingScratch scratch;
+            for (int64_t i = first; i < last; ++i)
+              row(begin + i, std::span<const float>(data + static_cast<size_t>(i) * size, size),
+                  scratch);
+          });
     }
   }
   int64_t vocab_size() const { return vocab_size_; }
@@ -61,13 +67,17 @@ class Group {
  public:
   Group(const Llm& model, std::span<const GenerationRequest> requests, int64_t first_request,
         const GenerationOptions& options, HeadLogits& head, std::span<Completion> completions)
-      : model_(model), requests_(requests), options_(options), head_(head),
+      : model_(model),
+        requests_(requests),
+        options_(options),
+        head_(head),
         first_row_(first_request * options.completions_per_prompt) {
     const int64_t count = static_cast<int64_t>(requests.size()) * options.completions_per_prompt;
     rows_.reserve(static_cast<size_t>(count));
     for (int64_t r = 0; r < count; ++r)
       rows_.emplace_back(requests[static_cast<size_t>(r / options.completions_per_prompt)], options,
-                         static_cast<uint64_t>(first_row_ + r), completions[static_cast<size_t>(r)]);
+                         static_cast<uint64_t>(first_row_ + r),
+                         completions[static_cast<size_t>(r)]);
   }
 
   // `done`: completions finished before this group.
@@ -86,13 +96,14 @@ class Group {
   void decode_rows(int64_t done) {
     TokenForest prompts;
     for (const GenerationRequest& request : requests_) prompts.add(-1, request.prompt);
-    std::vector<int64_t> live, roots;           // live[i]: row in place i of the cache
+    std::vector<int64_t> live, roots;  // live[i]: row in place i of the cache
     int64_t capacity = 1;
     for (int64_t r = 0; r < static_cast<int64_t>(rows_.size()); ++r) {
       if (is_out(r)) continue;
       live.push_back(r);
       roots.push_back(r / options_.completions_per_prompt);
-      capacity = std::max(capacity, RolloutRow::capacity(rows_[static_cast<size_t>(r)].request(), options_));
+      capacity = std::max(capacity,
+                          RolloutRow::capacity(rows_[static_cast<size_t>(r)].request(), options_));
     }
     if (live.empty()) return;
     at::Tensor hidden;
@@ -101,7 +112,8 @@ class Group {
     const auto total = static_cast<int64_t>(rows_.size());
     while (true) {
       const std::vector<int64_t> ids = step(hidden, live);
-      const int64_t left = std::count_if(live.begin(), live.end(), [this](int64_t r) { return !is_out(r); });
+      const int64_t left =
+          std::count_if(live.begin(), live.end(), [this](int64_t r) { return !is_out(r); });
       if (left == 0) return;
       const auto gone = static_cast<int64_t>(live.size()) - left;
       if (8 * gone >= static_cast<int64_t>(live.size())) {
@@ -118,15 +130,17 @@ class Group {
     std::vector<int64_t> ids(live.size(), 0);
     std::vector<uint8_t> stepped(live.size(), 0);
     std::atomic<bool> finite{true};
-    head_.for_each_row(hidden, [&](int64_t i, std::span<const float> logits, SamplingScratch& scratch) {
-      const auto at = static_cast<size_t>(i);
-      if (is_out(live[at])) return;
-      RolloutRow& row = rows_[static_cast<size_t>(live[at])];
-      if (!row.step(logits, scratch)) finite = false;
-      ids[at] = row.completion().ids.back();
-      stepped[at] = 1;
-    });
-    CHECK(finite, kNumbers, "generate: logits are not finite\nhint: the model's weights are damaged or diverged");
+    head_.for_each_row(hidden,
+                       [&](int64_t i, std::span<const float> logits, SamplingScratch& scratch) {
+                         const auto at = static_cast<size_t>(i);
+                         if (is_out(live[at])) return;
+                         RolloutRow& row = rows_[static_cast<size_t>(live[at])];
+                         if (!row.step(logits, scratch)) finite = false;
+                         ids[at] = row.completion().ids.back();
+                         stepped[at] = 1;
+                       });
+    CHECK(finite, kNumbers,
+          "generate: logits are not finite\nhint: the model's weights are damaged or diverged");
     if (options_.on_token)
       for (size_t i = 0; i < live.size(); ++i)
         if (stepped[i]) options_.on_token(first_row_ + live[i], ids[i]);
@@ -134,7 +148,8 @@ class Group {
   }
 
   // Removes rows that are out from the cache and from `live`; returns the ids of those that stay.
-  std::vector<int64_t> keep_live(KvCache& cache, const std::vector<int64_t>& ids, std::vector<int64_t>& live) {
+  std::vector<int64_t> keep_live(KvCache& cache, const std::vector<int64_t>& ids,
+                                 std::vector<int64_t>& live) {
     std::vector<int64_t> places, kept_ids, kept;
     for (size_t i = 0; i < live.size(); ++i) {
       if (is_out(live[i])) continue;
@@ -147,7 +162,8 @@ class Group {
     return kept_ids;
   }
 
-  // Prompts of `waiting` rows as roots, their completions as children; returns the last segment of each row.
+  // Prompts of `waiting` rows as roots, their completions as children; returns the last segment of
+  // each row.
   std::vector<int64_t> plant(const std::vector<int64_t>& waiting, TokenForest& forest) const {
     std::vector<int64_t> segments;
     int64_t root = -1, root_request = -1;
@@ -163,7 +179,8 @@ class Group {
     return segments;
   }
 
-  // Answers of several tokens: scored through tries below prompt and completion, then appended with `finish`.
+  // Answers of several tokens: scored through tries below prompt and completion, then appended with
+  // `finish`.
   void answer_waiting_rows() {
     std::vector<int64_t> waiting;
     std::vector<Answers> answers;
@@ -182,23 +199,27 @@ class Group {
     append_answers(waiting, segments, std::move(forest));
   }
 
-  void append_answers(const std::vector<int64_t>& waiting, const std::vector<int64_t>& segments, TokenForest forest) {
+  void append_answers(const std::vector<int64_t>& waiting, const std::vector<int64_t>& segments,
+                      TokenForest forest) {
     std::vector<int64_t> sources, targets;
     std::vector<std::vector<int64_t>> tails;
     for (size_t i = 0; i < waiting.size(); ++i) {
       const RolloutRow& row = rows_[static_cast<size_t>(waiting[i])];
-      std::vector<int64_t> tail = row.request().answers[static_cast<size_t>(row.completion().answer)];
+      std::vector<int64_t> tail =
+          row.request().answers[static_cast<size_t>(row.completion().answer)];
       tail.insert(tail.end(), options_.format.finish.begin(), options_.format.finish.end());
       sources.push_back(forest.segments[static_cast<size_t>(segments[i])].end - 1);
       const int64_t added = forest.add(segments[i], tail);
       const int64_t begin = forest.segments[static_cast<size_t>(added)].begin;
-      for (size_t j = 0; j + 1 < tail.size(); ++j) sources.push_back(begin + static_cast<int64_t>(j));
+      for (size_t j = 0; j + 1 < tail.size(); ++j)
+        sources.push_back(begin + static_cast<int64_t>(j));
       targets.insert(targets.end(), tail.begin(), tail.end());
       tails.push_back(std::move(tail));
     }
-    const at::Tensor hidden = model_.hidden_states(forest).index_select(0, at::tensor(sources, at::kLong));
-    const std::vector<float> logprobs =
-        to_floats(linear_logprob(hidden, model_.head_weight(), at::tensor(targets, at::kLong)).logprobs);
+    const at::Tensor hidden =
+        model_.hidden_states(forest).index_select(0, at::tensor(sources, at::kLong));
+    const std::vector<float> logprobs = to_floats(
+        linear_logprob(hidden, model_.head_weight(), at::tensor(targets, at::kLong)).logprobs);
     size_t next = 0;
     for (size_t i = 0; i < waiting.size(); ++i) {
       Completion& completion = rows_[static_cast<size_t>(waiting[i])].completion();
@@ -218,28 +239,32 @@ class Group {
   std::vector<RolloutRow> rows_;
 };
 
-void check_request(const Llm& model, const GenerationRequest& request, const GenerationOptions& options, size_t i,
-                   bool same_answers) {
+void check_request(const Llm& model, const GenerationRequest& request,
+                   const GenerationOptions& options, size_t i, bool same_answers) {
   const LlmConfig& config = model.config();
   CHECK(!request.prompt.empty(), kInput, "prompt {}: expected at least one token", i);
   for (int64_t id : request.prompt)
-    CHECK(id >= 0 && id < config.vocab_size, kInput, "prompt {}: token id {} is not in the vocabulary of {}", i, id,
-          config.vocab_size);
+    CHECK(id >= 0 && id < config.vocab_size, kInput,
+          "prompt {}: token id {} is not in the vocabulary of {}", i, id, config.vocab_size);
   if (!request.answers.empty() && !same_answers) check_answers(request.answers, config.vocab_size);
-  const int64_t length = static_cast<int64_t>(request.prompt.size()) + RolloutRow::capacity(request, options);
+  const int64_t length =
+      static_cast<int64_t>(request.prompt.size()) + RolloutRow::capacity(request, options);
   CHECK(length <= config.max_position_embeddings, kInput,
-        "prompt {}: {} tokens and up to {} new ones are more than the model's {} positions", i, request.prompt.size(),
-        RolloutRow::capacity(request, options), config.max_position_embeddings);
+        "prompt {}: {} tokens and up to {} new ones are more than the model's {} positions", i,
+        request.prompt.size(), RolloutRow::capacity(request, options),
+        config.max_position_embeddings);
 }
 
 void check_options(const Llm& model, const GenerationOptions& options) {
   check_sampling(options.sampling);
-  CHECK(options.completions_per_prompt > 0, kUsage, "completions per prompt: expected a positive number, found {}",
+  CHECK(options.completions_per_prompt > 0, kUsage,
+        "completions per prompt: expected a positive number, found {}",
         options.completions_per_prompt);
   for (const auto* tokens : {&options.format.close, &options.format.finish})
     for (int64_t id : *tokens)
       CHECK(id >= 0 && id < model.config().vocab_size, kInput,
-            "reasoning format: token id {} is not in the vocabulary of {}", id, model.config().vocab_size);
+            "reasoning format: token id {} is not in the vocabulary of {}", id,
+            model.config().vocab_size);
 }
 
 }  // namespace
@@ -249,7 +274,8 @@ std::vector<Completion> generate(const Llm& model, std::span<const GenerationReq
   const at::NoGradGuard no_grad;
   check_options(model, options);
   for (size_t i = 0; i < requests.size(); ++i)
-    check_request(model, requests[i], options, i, i > 0 && requests[i].answers == requests[i - 1].answers);
+    check_request(model, requests[i], options, i,
+                  i > 0 && requests[i].answers == requests[i - 1].answers);
   const auto per_prompt = static_cast<size_t>(options.completions_per_prompt);
   std::vector<Completion> completions(requests.size() * per_prompt);
   HeadLogits head(model);

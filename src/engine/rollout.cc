@@ -5,10 +5,13 @@
 
 namespace etrlrec {
 
-RolloutRow::RolloutRow(const GenerationRequest& request, const GenerationOptions& options, uint64_t index,
-                       Completion& completion)
-    : request_(&request), options_(&options), completion_(&completion),
-      rng_(options.sampling.seed, "sample", index), phase_(Phase::kReasoning) {
+RolloutRow::RolloutRow(const GenerationRequest& request, const GenerationOptions& options,
+                       uint64_t index, Completion& completion)
+    : request_(&request),
+      options_(&options),
+      completion_(&completion),
+      rng_(options.sampling.seed, "sample", index),
+      phase_(Phase::kReasoning) {
   if (request.answers.empty()) {
     phase_ = options.max_new_tokens > 0 ? Phase::kFree : Phase::kDone;
   } else if (options.format.close.empty()) {
@@ -43,8 +46,10 @@ bool RolloutRow::step(std::span<const float> logits, SamplingScratch& scratch) {
     const int64_t id = forced[next_forced_++];
     append(id, logits[static_cast<size_t>(id)] - log_normalizer(logits, scratch));
     if (next_forced_ == forced.size()) {
-      if (phase_ == Phase::kFinish) phase_ = Phase::kDone;
-      else begin_answer();
+      if (phase_ == Phase::kFinish)
+        phase_ = Phase::kDone;
+      else
+        begin_answer();
     }
     return std::isfinite(completion_->logprobs.back());
   }
@@ -92,8 +97,10 @@ void RolloutRow::begin_answer() {
 bool RolloutRow::answer_step(std::span<const float> logits, SamplingScratch& scratch) {
   const float normalizer = log_normalizer(logits, scratch);
   std::vector<float> values;
-  for (const auto& answer : request_->answers) values.push_back(logits[static_cast<size_t>(answer[0])] - normalizer);
-  // Answers that are all far below the rest of the vocabulary still have a distribution among themselves.
+  for (const auto& answer : request_->answers)
+    values.push_back(logits[static_cast<size_t>(answer[0])] - normalizer);
+  // Answers that are all far below the rest of the vocabulary still have a distribution among
+  // themselves.
   const float top = *std::max_element(values.begin(), values.end());
   double total = 0;
   for (float value : values) total += std::exp(static_cast<double>(value - top));

@@ -1,4 +1,5 @@
-// The state of one growing completion: what the row does with its next row of logits. Internal to engine/generate.cc.
+// The state of one growing completion: what the row does with its next row of logits. Internal to
+// engine/generate.cc.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +12,8 @@ namespace etrlrec {
 
 class RolloutRow {
  public:
-  RolloutRow(const GenerationRequest& request, const GenerationOptions& options, uint64_t index, Completion& completion);
+  RolloutRow(const GenerationRequest& request, const GenerationOptions& options, uint64_t index,
+             Completion& completion);
 
   // Appends the next id to the completion. False when the logits are not finite.
   bool step(std::span<const float> logits, SamplingScratch& scratch);
@@ -33,8 +35,8 @@ class RolloutRow {
   void force_close(size_t matched);
   void begin_answer();
   bool answer_step(std::span<const float> logits, SamplingScratch& scratch);
-  size_t matched_close() const;                 // tokens of `close` that the completion ends with
-  std::span<const int64_t> pending() const;     // forced tokens of this phase
+  size_t matched_close() const;              // tokens of `close` that the completion ends with
+  std::span<const int64_t> pending() const;  // forced tokens of this phase
 
   const GenerationRequest* request_;
   const GenerationOptions* options_;

@@ -12,14 +12,17 @@
 namespace etrlrec {
 namespace {
 
-constexpr int64_t kBlock = 64;                  // logits per partial sum
-constexpr float kLowest = -86.0f;               // exp below it counts as exp(kLowest) = 4e-38
+constexpr int64_t kBlock = 64;     // logits per partial sum
+constexpr float kLowest = -86.0f;  // exp below it counts as exp(kLowest) = 4e-38
 
-// e^x for x <= 0 to 3e-7 relative: 2^n from the exponent bits times a polynomial on [-ln2/2, ln2/2].
+// e^x for x <= 0 to 3e-7 relative: 2^n from the exponent bits times a polynomial on [-ln2/2,
+// ln2/2].
 [[gnu::always_inline]] inline float exp_of(float x) {
   x = x < kLowest ? kLowest : x;
-  const auto n = static_cast<int32_t>(x * 1.44269504f - 0.5f);          // x <= 0: truncation rounds to nearest
-  const float t = (x - static_cast<float>(n) * 0.693359375f) + static_cast<float>(n) * 2.12194440e-4f;
+  const auto n =
+      static_cast<int32_t>(x * 1.44269504f - 0.5f);  // x <= 0: truncation rounds to nearest
+  const float t =
+      (x - static_cast<float>(n) * 0.693359375f) + static_cast<float>(n) * 2.12194440e-4f;
   float p = 1.0f / 5040;
   p = p * t + 1.0f / 720;
   p = p * t + 1.0f / 120;
@@ -91,7 +94,8 @@ int64_t first_maximum(std::span<const float> x) {
 }
 
 bool is_plain(const SamplingOptions& options, size_t choices) {
-  return options.top_p >= 1 && (options.top_k <= 0 || options.top_k >= static_cast<int64_t>(choices));
+  return options.top_p >= 1 &&
+         (options.top_k <= 0 || options.top_k >= static_cast<int64_t>(choices));
 }
 
 // Draws from scratch.probabilities, which sum to 1 up to rounding.
@@ -113,29 +117,34 @@ void keep_top_k(std::span<const float> logits, int64_t top_k, SamplingScratch& s
   std::iota(scratch.order.begin(), scratch.order.end(), 0);
   if (top_k <= 0 || top_k >= static_cast<int64_t>(logits.size())) return;
   scratch.sums.assign(logits.begin(), logits.end());
-  std::nth_element(scratch.sums.begin(), scratch.sums.begin() + top_k - 1, scratch.sums.end(), std::greater<>());
+  std::nth_element(scratch.sums.begin(), scratch.sums.begin() + top_k - 1, scratch.sums.end(),
+                   std::greater<>());
   const float threshold = scratch.sums[static_cast<size_t>(top_k) - 1];
-  std::erase_if(scratch.order, [&](int64_t i) { return logits[static_cast<size_t>(i)] < threshold; });
+  std::erase_if(scratch.order,
+                [&](int64_t i) { return logits[static_cast<size_t>(i)] < threshold; });
 }
 
-// Sets the probabilities that top-p cuts off to 0: those whose ascending cumulative sum stays at or below 1 - top_p. Of
-// equal tokens the one with the lower index goes first; the last one always stays.
+// Sets the probabilities that top-p cuts off to 0: those whose ascending cumulative sum stays at or
+// below 1 - top_p. Of equal tokens the one with the lower index goes first; the last one always
+// stays.
 void cut_top_p(double top_p, SamplingScratch& scratch) {
   std::vector<float>& p = scratch.probabilities;
   std::vector<int64_t>& order = scratch.order;
   const auto value = [&p](int64_t i) { return p[static_cast<size_t>(i)]; };
-  // Tokens below (1 - top_p) / n are the lowest and cannot exceed the sum together: they need no sorting.
+  // Tokens below (1 - top_p) / n are the lowest and cannot exceed the sum together: they need no
+  // sorting.
   const double floor = (1 - top_p) / static_cast<double>(order.size());
   double cumulative = 0;
-  const float highest = value(*std::max_element(order.begin(), order.end(),
-                                                [&](int64_t a, int64_t b) { return value(a) < value(b); }));
+  const float highest = value(*std::max_element(
+      order.begin(), order.end(), [&](int64_t a, int64_t b) { return value(a) < value(b); }));
   std::erase_if(order, [&](int64_t i) {
     if (value(i) >= floor || value(i) == highest) return false;
     cumulative += value(i);
     p[static_cast<size_t>(i)] = 0;
     return true;
   });
-  std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return value(a) < value(b); });
+  std::stable_sort(order.begin(), order.end(),
+                   [&](int64_t a, int64_t b) { return value(a) < value(b); });
   for (size_t i = 0; i + 1 < order.size(); ++i) {
     cumulative += value(order[i]);
     if (cumulative > 1 - top_p) break;
@@ -148,8 +157,8 @@ void cut_top_p(double top_p, SamplingScratch& scratch) {
 void check_sampling(const SamplingOptions& options) {
   CHECK(std::isfinite(options.temperature) && options.temperature >= 0, kUsage,
         "--temperature: expected a number >= 0, found {}", options.temperature);
-  CHECK(options.top_p > 0 && options.top_p <= 1, kUsage, "--top-p: expected a number in (0, 1], found {}",
-        options.top_p);
+  CHECK(options.top_p > 0 && options.top_p <= 1, kUsage,
+        "--top-p: expected a number in (0, 1], found {}", options.top_p);
   CHECK(options.top_k >= 0, kUsage, "--top-k: expected a number >= 0, found {}", options.top_k);
 }
 
@@ -167,12 +176,13 @@ void sampling_probabilities(std::span<const float> logits, const SamplingOptions
     return;
   }
   keep_top_k(logits, options.top_k, scratch);
-  const auto temperature = static_cast<float>(options.temperature);     // divided in fp32 as there
+  const auto temperature = static_cast<float>(options.temperature);  // divided in fp32 as there
   const double top = *std::max_element(logits.begin(), logits.end()) / temperature;
   const auto normalize = [&](const auto& weight) {
     double total = 0;
     for (int64_t i : scratch.order) total += weight(static_cast<size_t>(i));
-    for (int64_t i : scratch.order) p[static_cast<size_t>(i)] = static_cast<float>(weight(static_cast<size_t>(i)) / total);
+    for (int64_t i : scratch.order)
+      p[static_cast<size_t>(i)] = static_cast<float>(weight(static_cast<size_t>(i)) / total);
   };
   normalize([&](size_t i) { return std::exp(static_cast<double>(logits[i] / temperature) - top); });
   if (options.top_p < 1) {

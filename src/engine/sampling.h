@@ -1,5 +1,6 @@
-// Sampling of one row of logits: temperature, top-k and top-p in the order and with the tie rules of Transformers, greedy
-// at temperature 0, and the log-probability of the chosen id under the unmodified model. Vectorised; no tensors.
+// Sampling of one row of logits: temperature, top-k and top-p in the order and with the tie rules
+// of Transformers, greedy at temperature 0, and the log-probability of the chosen id under the
+// unmodified model. Vectorised; no tensors.
 #pragma once
 
 #include <cstdint>
@@ -11,16 +12,16 @@
 namespace etrlrec {
 
 struct SamplingOptions {
-  double temperature = 1.0;                     // 0: greedy
-  int64_t top_k = 0;                            // 0: off
+  double temperature = 1.0;  // 0: greedy
+  int64_t top_k = 0;         // 0: off
   double top_p = 1.0;
-  uint64_t seed = 42;                           // each (prompt, completion) has a stream of its own
+  uint64_t seed = 42;  // each (prompt, completion) has a stream of its own
 };
-void check_sampling(const SamplingOptions& options);                    // kUsage
+void check_sampling(const SamplingOptions& options);  // kUsage
 
 struct SampledToken {
   int64_t id = 0;
-  float logprob = 0;                            // log softmax(logits)[id]; NaN when the logits are not finite
+  float logprob = 0;  // log softmax(logits)[id]; NaN when the logits are not finite
 };
 
 // Buffers of one thread.
@@ -36,7 +37,7 @@ SampledToken sample_token(std::span<const float> logits, const SamplingOptions& 
 float log_normalizer(std::span<const float> logits, SamplingScratch& scratch);
 // Probabilities after temperature, top-k and top-p; what is cut off has probability 0.
 void sampling_probabilities(std::span<const float> logits, const SamplingOptions& options,
-                            SamplingScratch& scratch);                  // -> scratch.probabilities
+                            SamplingScratch& scratch);  // -> scratch.probabilities
 // Index drawn from log-probabilities of a few choices, under the same options.
 int64_t sample_choice(std::span<const float> logprobs, const SamplingOptions& options, Rng& rng,
                       SamplingScratch& scratch);

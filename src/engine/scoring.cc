@@ -9,22 +9,24 @@
 namespace etrlrec {
 namespace {
 
-// Tries of all rows, flattened. A node is a position whose next token is asked for; an edge leaves it with a token.
+// Tries of all rows, flattened. A node is a position whose next token is asked for; an edge leaves
+// it with a token.
 struct Tries {
-  std::vector<int64_t> node_sources;            // [M] token of the forest whose hidden state the node reads
-  std::vector<int64_t> first_edges;             // [M]
-  std::vector<bool> is_root;                    // [M]
-  std::vector<int64_t> edge_nodes, edge_tokens; // [E]
-  std::vector<int64_t> path_edges, path_cells;  // [P] edge and (flattened) answer it belongs to
-  std::vector<int64_t> row_sizes;               // answers of each row
+  std::vector<int64_t> node_sources;  // [M] token of the forest whose hidden state the node reads
+  std::vector<int64_t> first_edges;   // [M]
+  std::vector<bool> is_root;          // [M]
+  std::vector<int64_t> edge_nodes, edge_tokens;  // [E]
+  std::vector<int64_t> path_edges, path_cells;   // [P] edge and (flattened) answer it belongs to
+  std::vector<int64_t> row_sizes;                // answers of each row
   int64_t num_cells = 0;
 };
 
-// Children of one node by token, as edges; built breadth first so that siblings are neighbours in the forest.
+// Children of one node by token, as edges; built breadth first so that siblings are neighbours in
+// the forest.
 void add_trie(TokenForest& forest, int64_t segment, const Answers& answers, Tries& tries) {
   struct Place {
-    int64_t segment;                            // of the forest
-    std::vector<size_t> answers;                // that pass through
+    int64_t segment;              // of the forest
+    std::vector<size_t> answers;  // that pass through
   };
   std::vector<Place> level{{segment, {}}};
   for (size_t k = 0; k < answers.size(); ++k) level[0].answers.push_back(k);
@@ -59,18 +61,21 @@ at::Tensor index_tensor(const std::vector<int64_t>& values, const at::Tensor& li
   return at::tensor(values, at::kLong).to(like.device());
 }
 
-// log p(token | node) of every edge; edges of roots lack the normaliser, which cancels in the softmax over answers.
-at::Tensor edge_logprobs(const at::Tensor& node_hidden, const at::Tensor& head, const Tries& tries) {
+// log p(token | node) of every edge; edges of roots lack the normaliser, which cancels in the
+// softmax over answers.
+at::Tensor edge_logprobs(const at::Tensor& node_hidden, const at::Tensor& head,
+                         const Tries& tries) {
   std::vector<int64_t> tokens = tries.edge_tokens;
   std::sort(tokens.begin(), tokens.end());
   tokens.erase(std::unique(tokens.begin(), tokens.end()), tokens.end());
   std::vector<int64_t> cells(tries.edge_tokens.size());
   for (size_t e = 0; e < cells.size(); ++e)
-    cells[e] = tries.edge_nodes[e] * static_cast<int64_t>(tokens.size()) +
-               (std::lower_bound(tokens.begin(), tokens.end(), tries.edge_tokens[e]) - tokens.begin());
+    cells[e] =
+        tries.edge_nodes[e] * static_cast<int64_t>(tokens.size()) +
+        (std::lower_bound(tokens.begin(), tokens.end(), tries.edge_tokens[e]) - tokens.begin());
   const at::Tensor rows = head.index_select(0, index_tensor(tokens, head));
-  const at::Tensor logits = at::mm(node_hidden, rows.t()).to(at::kFloat);               // [M, U]
-  at::Tensor edges = logits.reshape({-1}).index_select(0, index_tensor(cells, logits)); // [E]
+  const at::Tensor logits = at::mm(node_hidden, rows.t()).to(at::kFloat);                // [M, U]
+  at::Tensor edges = logits.reshape({-1}).index_select(0, index_tensor(cells, logits));  // [E]
 
   std::vector<int64_t> inner, first, targets, slot(tries.node_sources.size(), 0);
   for (size_t m = 0; m < tries.node_sources.size(); ++m) {
@@ -82,18 +87,22 @@ at::Tensor edge_logprobs(const at::Tensor& node_hidden, const at::Tensor& head, 
   }
   if (inner.empty()) return edges;
   // One full normaliser per inner node: log p(first edge) - its logit.
-  const at::Tensor full = linear_logprob(node_hidden.index_select(0, index_tensor(inner, node_hidden)), head,
-                                         index_tensor(targets, head)).logprobs;
+  const at::Tensor full =
+      linear_logprob(node_hidden.index_select(0, index_tensor(inner, node_hidden)), head,
+                     index_tensor(targets, head))
+          .logprobs;
   const at::Tensor shift = full - edges.index_select(0, index_tensor(first, edges));
   std::vector<int64_t> edge_slots;
   for (int64_t node : tries.edge_nodes) edge_slots.push_back(slot[static_cast<size_t>(node)]);
-  return edges + at::cat({at::zeros({1}, shift.options()), shift}).index_select(0, index_tensor(edge_slots, edges));
+  return edges + at::cat({at::zeros({1}, shift.options()), shift})
+                     .index_select(0, index_tensor(edge_slots, edges));
 }
 
 }  // namespace
 
 bool all_single_tokens(const Answers& answers) {
-  return std::all_of(answers.begin(), answers.end(), [](const auto& answer) { return answer.size() == 1; });
+  return std::all_of(answers.begin(), answers.end(),
+                     [](const auto& answer) { return answer.size() == 1; });
 }
 
 void check_answers(const Answers& answers, int64_t vocab_size) {
@@ -101,45 +110,58 @@ void check_answers(const Answers& answers, int64_t vocab_size) {
   Answers sorted = answers;
   std::sort(sorted.begin(), sorted.end());
   for (size_t k = 0; k < sorted.size(); ++k) {
-    CHECK(!sorted[k].empty(), kInput, "answers: expected at least one token each, found an empty one");
+    CHECK(!sorted[k].empty(), kInput,
+          "answers: expected at least one token each, found an empty one");
     for (int64_t id : sorted[k])
-      CHECK(id >= 0 && id < vocab_size, kInput, "answers: token id {} is not in the vocabulary of {}", id, vocab_size);
+      CHECK(id >= 0 && id < vocab_size, kInput,
+            "answers: token id {} is not in the vocabulary of {}", id, vocab_size);
     if (k == 0) continue;
-    const auto& shorter = sorted[k - 1];        // in sorted order a prefix stands right before what it begins
-    CHECK(shorter.size() > sorted[k].size() || !std::equal(shorter.begin(), shorter.end(), sorted[k].begin()), kInput,
-          "answers: one of {} tokens begins another one\nhint: append the token that ends an answer to all of them",
+    const auto& shorter =
+        sorted[k - 1];  // in sorted order a prefix stands right before what it begins
+    CHECK(shorter.size() > sorted[k].size() ||
+              !std::equal(shorter.begin(), shorter.end(), sorted[k].begin()),
+          kInput,
+          "answers: one of {} tokens begins another one\nhint: append the token that ends an "
+          "answer to all of them",
           shorter.size());
   }
 }
 
-std::vector<at::Tensor> score_answers(const Llm& model, TokenForest forest, std::span<const int64_t> segments,
+std::vector<at::Tensor> score_answers(const Llm& model, TokenForest forest,
+                                      std::span<const int64_t> segments,
                                       std::span<const Answers> answers) {
-  CHECK(segments.size() == answers.size(), kInput, "answers: expected one list per row, found {} for {} rows",
-        answers.size(), segments.size());
+  CHECK(segments.size() == answers.size(), kInput,
+        "answers: expected one list per row, found {} for {} rows", answers.size(),
+        segments.size());
   if (segments.empty()) return {};
   Tries tries;
   for (size_t r = 0; r < segments.size(); ++r) {
-    if (r == 0 || answers[r] != answers[r - 1]) check_answers(answers[r], model.config().vocab_size);
+    if (r == 0 || answers[r] != answers[r - 1])
+      check_answers(answers[r], model.config().vocab_size);
     add_trie(forest, segments[r], answers[r], tries);
   }
-  const at::Tensor hidden = model.hidden_states(forest);                                // [T, C]
+  const at::Tensor hidden = model.hidden_states(forest);  // [T, C]
   const at::Tensor node_hidden = hidden.index_select(0, index_tensor(tries.node_sources, hidden));
-  const at::Tensor edges = edge_logprobs(node_hidden, model.head_weight(), tries);      // [E]
-  const at::Tensor scores = at::zeros({tries.num_cells}, edges.options())
-                                .index_add(0, index_tensor(tries.path_cells, edges),
-                                           edges.index_select(0, index_tensor(tries.path_edges, edges)));
+  const at::Tensor edges = edge_logprobs(node_hidden, model.head_weight(), tries);  // [E]
+  const at::Tensor scores =
+      at::zeros({tries.num_cells}, edges.options())
+          .index_add(0, index_tensor(tries.path_cells, edges),
+                     edges.index_select(0, index_tensor(tries.path_edges, edges)));
   const int64_t size = tries.row_sizes[0];
-  if (std::all_of(tries.row_sizes.begin(), tries.row_sizes.end(), [&](int64_t n) { return n == size; }))
+  if (std::all_of(tries.row_sizes.begin(), tries.row_sizes.end(),
+                  [&](int64_t n) { return n == size; }))
     return scores.view({-1, size}).log_softmax(-1).unbind(0);
   std::vector<at::Tensor> rows = scores.split_with_sizes(tries.row_sizes);
   for (at::Tensor& row : rows) row = row.log_softmax(-1);
   return rows;
 }
 
-std::vector<at::Tensor> answer_logprobs(const Llm& model, std::span<const std::vector<int64_t>> prefixes,
+std::vector<at::Tensor> answer_logprobs(const Llm& model,
+                                        std::span<const std::vector<int64_t>> prefixes,
                                         std::span<const Answers> answers, int64_t batch_tokens) {
-  CHECK(prefixes.size() == answers.size(), kInput, "answers: expected one list per prefix, found {} for {} prefixes",
-        answers.size(), prefixes.size());
+  CHECK(prefixes.size() == answers.size(), kInput,
+        "answers: expected one list per prefix, found {} for {} prefixes", answers.size(),
+        prefixes.size());
   std::vector<at::Tensor> out;
   for (size_t begin = 0; begin < prefixes.size();) {
     TokenForest forest;
@@ -151,7 +173,8 @@ std::vector<at::Tensor> answer_logprobs(const Llm& model, std::span<const std::v
       CHECK(!prefixes[end].empty(), kInput, "prefix {}: expected at least one token", end);
       segments.push_back(forest.add(-1, prefixes[end++]));
     }
-    for (at::Tensor& row : score_answers(model, std::move(forest), segments, answers.subspan(begin, end - begin)))
+    for (at::Tensor& row :
+         score_answers(model, std::move(forest), segments, answers.subspan(begin, end - begin)))
       out.push_back(std::move(row));
     begin = end;
   }

@@ -1,5 +1,6 @@
-// Scores of answers below prefixes: every answer is a path in a trie that hangs under its prefix in the token forest. Only
-// the head rows of the tokens in question are multiplied; the normaliser of the first step cancels among the answers.
+// Scores of answers below prefixes: every answer is a path in a trie that hangs under its prefix in
+// the token forest. Only the head rows of the tokens in question are multiplied; the normaliser of
+// the first step cancels among the answers.
 #pragma once
 
 #include <torch/types.h>
@@ -14,20 +15,25 @@ namespace etrlrec {
 
 using Answers = std::vector<std::vector<int64_t>>;
 
-// Refuses (kInput) no answers, empty or equal answers, ids outside of the vocabulary, and an answer that begins another
-// one: then append the token that ends an answer to all of them.
+// Refuses (kInput) no answers, empty or equal answers, ids outside of the vocabulary, and an answer
+// that begins another one: then append the token that ends an answer to all of them.
 void check_answers(const Answers& answers, int64_t vocab_size);
 bool all_single_tokens(const Answers& answers);
 
-// log p(answer | path to the end of segments[r]) for every answer of row r, normalised over answers[r]. `forest` holds the
-// prefixes; tries are added to it. One pass of the model; differentiable when gradients are on.
-std::vector<at::Tensor> score_answers(const Llm& model, TokenForest forest, std::span<const int64_t> segments,
+// log p(answer | path to the end of segments[r]) for every answer of row r, normalised over
+// answers[r]. `forest` holds the prefixes; tries are added to it. One pass of the model;
+// differentiable when gradients are on.
+std::vector<at::Tensor> score_answers(const Llm& model, TokenForest forest,
+                                      std::span<const int64_t> segments,
                                       std::span<const Answers> answers);
 
-// log p(answer | prefix) for every answer of every row, normalised over the answers, [rows][answers]; differentiable
-// when gradients are on. Answers of several tokens are scored through a trie below the prefix. Without gradients rows go
-// through the model in groups of `batch_tokens`.
-std::vector<at::Tensor> answer_logprobs(const Llm& model, std::span<const std::vector<int64_t>> prefixes,
-                                        std::span<const Answers> answers, int64_t batch_tokens = 16384);
+// log p(answer | prefix) for every answer of every row, normalised over the answers,
+// [rows][answers]; differentiable when gradients are on. Answers of several tokens are scored
+// through a trie below the prefix. Without gradients rows go through the model in groups of
+// `batch_tokens`.
+std::vector<at::Tensor> answer_logprobs(const Llm& model,
+                                        std::span<const std::vector<int64_t>> prefixes,
+                                        std::span<const Answers> answers,
+                                        int64_t batch_tokens = 16384);
 
 }  // namespace etrlrec

@@ -1,5 +1,6 @@
-// Pre-norm decoder: RMSNorm, rotary grouped-query attention, SwiGLU (Touvron et al. 2023; Qwen team 2024). The residual sum
-// and the norm behind it are one pass; queries, keys and values are one product.
+// Pre-norm decoder: RMSNorm, rotary grouped-query attention, SwiGLU (Touvron et al. 2023; Qwen team
+// 2024). The residual sum and the norm behind it are one pass; queries, keys and values are one
+// product.
 #include "models/decoder.h"
 
 #include <ATen/ATen.h>
@@ -36,9 +37,12 @@ class Decoder final : public Llm {
   const LlmConfig& config() const override { return config_; }
   ParameterMap& parameters() override { return parameters_; }
   const ParameterMap& parameters() const override { return parameters_; }
-  Tensor hidden_states(const TokenForest& forest) const override { return forward(weights(), forest, {}); }
+  Tensor hidden_states(const TokenForest& forest) const override {
+    return forward(weights(), forest, {});
+  }
   const Tensor& head_weight() const override {
-    return parameters_.at(config_.tie_word_embeddings ? "model.embed_tokens.weight" : "lm_head.weight");
+    return parameters_.at(config_.tie_word_embeddings ? "model.embed_tokens.weight"
+                                                      : "lm_head.weight");
   }
   void set_adapter_enabled(bool enabled) override { adapter_enabled_ = enabled; }
   void attach_lora(const LoraConfig& config, uint64_t seed) override {
@@ -64,7 +68,8 @@ class Decoder final : public Llm {
   DecoderWeights weights() const {
     return DecoderWeights(parameters_, config_, adapter_enabled_ ? lora_.scale() : 0);
   }
-  Tensor forward(const DecoderWeights& weights, const TokenForest& forest, const OnQkv& on_qkv) const;
+  Tensor forward(const DecoderWeights& weights, const TokenForest& forest,
+                 const OnQkv& on_qkv) const;
   void decode_rows(DecoderCache& cache, int64_t begin, int64_t end) const;
   const RotaryTable& rotary(int64_t positions) const;
   void check_ids(std::span<const int64_t> ids) const;
@@ -78,8 +83,8 @@ class Decoder final : public Llm {
 
 void Decoder::check_ids(std::span<const int64_t> ids) const {
   for (int64_t id : ids) {
-    CHECK(id >= 0 && id < config_.vocab_size, kInput, "language model: expected token ids in [0, {}), found {}",
-          config_.vocab_size, id);
+    CHECK(id >= 0 && id < config_.vocab_size, kInput,
+          "language model: expected token ids in [0, {}), found {}", config_.vocab_size, id);
   }
 }
 
@@ -95,15 +100,17 @@ Tensor Decoder::forward(const DecoderWeights& weights, const TokenForest& forest
                         const OnQkv& on_qkv) const {
   CHECK(forest.num_tokens() > 0, kInput, "language model: expected at least one token");
   check_ids(forest.ids);
-  const HeadShape shape{config_.num_attention_heads, config_.num_key_value_heads, config_.head_dim()};
+  const HeadShape shape{config_.num_attention_heads, config_.num_key_value_heads,
+                        config_.head_dim()};
   const double scale = 1.0 / std::sqrt(static_cast<double>(shape.head_dim));
   const double eps = config_.rms_norm_eps;
   const auto plan = plan_forest(forest);
   const RotaryTable& table =
       rotary(*std::max_element(forest.positions.begin(), forest.positions.end()) + 1);
-  const Tensor ids = at::from_blob(const_cast<int64_t*>(forest.ids.data()), {forest.num_tokens()},
-                                   at::kLong).clone();
-  Tensor x = at::embedding(weights.embed_tokens, ids);   // [T, C]
+  const Tensor ids =
+      at::from_blob(const_cast<int64_t*>(forest.ids.data()), {forest.num_tokens()}, at::kLong)
+          .clone();
+  Tensor x = at::embedding(weights.embed_tokens, ids);  // [T, C]
   Tensor normed, delta;
   for (size_t l = 0; l < weights.layers.size(); ++l) {
     const DecoderLayer& layer = weights.layers[l];
@@ -112,7 +119,7 @@ Tensor Decoder::forward(const DecoderWeights& weights, const TokenForest& forest
     } else {
       std::tie(x, normed) = add_rms_norm(x, delta, layer.input_layernorm, eps);
     }
-    const Tensor qkv = linear(normed, layer.qkv);   // [T, (H + 2 H_kv) D]
+    const Tensor qkv = linear(normed, layer.qkv);  // [T, (H + 2 H_kv) D]
     if (on_qkv) on_qkv(static_cast<int64_t>(l), qkv);
     delta = linear(rotary_attention(qkv, plan, shape, table, scale), layer.o_proj);
     std::tie(x, normed) = add_rms_norm(x, delta, layer.post_attention_layernorm, eps);
@@ -128,8 +135,8 @@ std::unique_ptr<KvCache> Decoder::prefill(const TokenForest& prompts,
   CHECK(capacity >= 0, kUsage, "prefill: expected a capacity of at least 0, found {}", capacity);
   CHECK(prompts.num_tokens() > 0, kInput, "prefill: expected at least one prompt");
   const int64_t longest = *std::max_element(prompts.positions.begin(), prompts.positions.end()) + 1;
-  auto cache = std::make_unique<DecoderCache>(config_, weights(), rotary(longest + capacity), prompts,
-                                              root_of_row, capacity);
+  auto cache = std::make_unique<DecoderCache>(config_, weights(), rotary(longest + capacity),
+                                              prompts, root_of_row, capacity);
   const Tensor hidden = forward(cache->weights(), prompts, [&](int64_t layer, const Tensor& qkv) {
     cache->store_prompts(layer, qkv);
   });
@@ -139,7 +146,8 @@ std::unique_ptr<KvCache> Decoder::prefill(const TokenForest& prompts,
   return cache;
 }
 
-// One layer after the other for ordered rows [begin, end); products and attention use the threads that are free.
+// One layer after the other for ordered rows [begin, end); products and attention use the threads
+// that are free.
 void Decoder::decode_rows(DecoderCache& cache, int64_t begin, int64_t end) const {
   const at::NoGradGuard no_grad;
   DecoderCache::Buffers& b = cache.buffers();
@@ -156,7 +164,7 @@ void Decoder::decode_rows(DecoderCache& cache, int64_t begin, int64_t end) const
   const auto normalise = [&](const Tensor& weight) {
     norm.weight = weight.const_data_ptr<float>();
     rms_norm_rows(norm, begin, end);
-    norm.delta = residual;   // every later norm adds the block's output first
+    norm.delta = residual;  // every later norm adds the block's output first
   };
   const DecoderWeights& weights = cache.weights();
   for (size_t l = 0; l < weights.layers.size(); ++l) {
@@ -178,8 +186,8 @@ Tensor Decoder::decode(KvCache& base, std::span<const int64_t> ids) const {
   const at::NoGradGuard no_grad;
   auto& cache = dynamic_cast<DecoderCache&>(base);
   const int64_t rows = cache.num_rows(), columns = config_.hidden_size;
-  CHECK(static_cast<int64_t>(ids.size()) == rows, kUsage, "decode: expected {} tokens, found {}", rows,
-        ids.size());
+  CHECK(static_cast<int64_t>(ids.size()) == rows, kUsage, "decode: expected {} tokens, found {}",
+        rows, ids.size());
   check_ids(ids);
   cache.check_room();
   Tensor out = at::empty({rows, columns}, at::kFloat);
@@ -190,7 +198,8 @@ Tensor Decoder::decode(KvCache& base, std::span<const int64_t> ids) const {
     const float* from = table + ids[cache.order()[i]] * columns;
     std::copy(from, from + columns, x + i * columns);
   }
-  constexpr int64_t kRowsPerWorker = 16;   // with fewer the weights are read too often for too little work
+  constexpr int64_t kRowsPerWorker =
+      16;  // with fewer the weights are read too often for too little work
   const int64_t threads = at::get_num_threads();
   if (rows >= kRowsPerWorker * threads && !at::in_parallel_region()) {
     at::parallel_for(0, threads, 1, [&](int64_t first, int64_t last) {
@@ -212,8 +221,10 @@ Tensor Decoder::decode(KvCache& base, std::span<const int64_t> ids) const {
 
 }  // namespace
 
-DecoderWeights::DecoderWeights(const ParameterMap& parameters, const LlmConfig& config, double lora_scale)
-    : embed_tokens(parameters.at("model.embed_tokens.weight")), norm(parameters.at("model.norm.weight")) {
+DecoderWeights::DecoderWeights(const ParameterMap& parameters, const LlmConfig& config,
+                               double lora_scale)
+    : embed_tokens(parameters.at("model.embed_tokens.weight")),
+      norm(parameters.at("model.norm.weight")) {
   for (int64_t l = 0; l < config.num_hidden_layers; ++l) {
     const std::string prefix = layer_prefix(l);
     const auto part = [&](const std::string& name) {
@@ -249,14 +260,18 @@ std::vector<std::vector<std::pair<std::string, std::vector<int64_t>>>> parameter
     }
     groups.push_back({{attention + "o_proj.weight", {hidden, hidden}}});
     groups.push_back({{p + "post_attention_layernorm.weight", {hidden}}});
-    groups.push_back({{mlp + "gate_proj.weight", {inner, hidden}}, {mlp + "up_proj.weight", {inner, hidden}}});
+    groups.push_back(
+        {{mlp + "gate_proj.weight", {inner, hidden}}, {mlp + "up_proj.weight", {inner, hidden}}});
     groups.push_back({{mlp + "down_proj.weight", {hidden, inner}}});
   }
   groups.push_back({{"model.norm.weight", {hidden}}});
-  if (!config.tie_word_embeddings) groups.push_back({{"lm_head.weight", {config.vocab_size, hidden}}});
+  if (!config.tie_word_embeddings)
+    groups.push_back({{"lm_head.weight", {config.vocab_size, hidden}}});
   return groups;
 }
 
-std::unique_ptr<Llm> make_decoder(const LlmConfig& config) { return std::make_unique<Decoder>(config); }
+std::unique_ptr<Llm> make_decoder(const LlmConfig& config) {
+  return std::make_unique<Decoder>(config);
+}
 
 }  // namespace etrlrec

@@ -1,4 +1,5 @@
-// Internal to models/: the decoder behind Llm, for model types "qwen2" (qkv bias) and "llama" (no bias).
+// Internal to models/: the decoder behind Llm, for model types "qwen2" (qkv bias) and "llama" (no
+// bias).
 #pragma once
 
 #include <functional>
@@ -23,7 +24,8 @@ struct DecoderWeights {
   std::vector<DecoderLayer> layers;
 };
 
-// Names and shapes of all parameters of a configuration, groups that are read by one product together.
+// Names and shapes of all parameters of a configuration, groups that are read by one product
+// together.
 std::vector<std::vector<std::pair<std::string, std::vector<int64_t>>>> parameter_groups(
     const LlmConfig& config);
 

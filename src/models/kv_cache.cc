@@ -30,20 +30,23 @@ DecoderCache::DecoderCache(const LlmConfig& config, DecoderWeights weights, Rota
   }
   for (size_t r = 0; r < root_of_row.size(); ++r) {
     CHECK(root_of_row[r] >= 0 && root_of_row[r] < static_cast<int64_t>(roots_.size()), kUsage,
-          "prefill: expected a prompt in [0, {}) for row {}, found {}", roots_.size(), r, root_of_row[r]);
+          "prefill: expected a prompt in [0, {}) for row {}, found {}", roots_.size(), r,
+          root_of_row[r]);
     rows_.push_back({static_cast<int64_t>(r), root_of_row[r], 0});
   }
   const int64_t heads = shape_.num_key_value_heads, rows = num_rows();
   for (int64_t layer = 0; layer < config.num_hidden_layers; ++layer) {
     root_keys_.push_back(at::empty({packed * heads * shape_.head_dim}, at::kFloat));
     root_values_.push_back(at::empty({packed * heads * width_}, at::kFloat));
-    slot_keys_memory_.push_back(at::empty({rows * slot_keys_ * heads * shape_.head_dim}, at::kFloat));
+    slot_keys_memory_.push_back(
+        at::empty({rows * slot_keys_ * heads * shape_.head_dim}, at::kFloat));
     slot_values_.push_back(at::empty({rows * slot_keys_ * heads * width_}, at::kFloat));
   }
   const auto buffer = [&](int64_t columns) { return at::empty({rows, columns}, at::kFloat); };
   const int64_t hidden = config.hidden_size, inner = config.intermediate_size;
-  buffers_ = {buffer(hidden), buffer(hidden), buffer(shape_.packed_width()), buffer(hidden),
-              buffer(hidden), buffer(2 * inner), buffer(inner), buffer(hidden), buffer(1)};
+  buffers_ = {buffer(hidden), buffer(hidden), buffer(shape_.packed_width()),
+              buffer(hidden), buffer(hidden), buffer(2 * inner),
+              buffer(inner),  buffer(hidden), buffer(1)};
   sort_rows();
 }
 
@@ -80,7 +83,8 @@ void DecoderCache::advance() {
 
 Rotation DecoderCache::rotation(int64_t position) const {
   const int64_t offset = position * (shape_.head_dim / 2);
-  return {rotary_.cos.const_data_ptr<float>() + offset, rotary_.sin.const_data_ptr<float>() + offset};
+  return {rotary_.cos.const_data_ptr<float>() + offset,
+          rotary_.sin.const_data_ptr<float>() + offset};
 }
 
 KeySpan DecoderCache::root_span(int64_t layer, const Root& root, int64_t head) const {
@@ -155,12 +159,14 @@ void DecoderCache::attend_group(int64_t layer, const Group& group, int64_t head,
   for (int64_t q = 0; q < queries; ++q) {
     const int64_t i = group.begin + q / repeat;
     const float* from = qkv + i * shape_.packed_width() + (head * repeat + q % repeat) * dim;
-    rotate(from, query + q * width_, dim, rotation(root.count + rows_[order_[i]].length), scale_, false);
+    rotate(from, query + q * width_, dim, rotation(root.count + rows_[order_[i]].length), scale_,
+           false);
   }
-  attend({queries, dim, query}, root_span(layer, root, head), kAllKeys, {maximum, sum, output}, scores);
+  attend({queries, dim, query}, root_span(layer, root, head), kAllKeys, {maximum, sum, output},
+         scores);
   for (int64_t q = 0; q < queries; q += repeat) {
     KeySpan own = own_span(layer, rows_[order_[group.begin + q / repeat]], head);
-    own.count += 1;   // the token just appended
+    own.count += 1;  // the token just appended
     attend({repeat, dim, query + q * width_}, own, kAllKeys,
            {maximum + q, sum + q, output + q * width_}, scores);
   }

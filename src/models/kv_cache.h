@@ -1,6 +1,6 @@
-// Internal to models/: keys and values of prompts and growing rows, and attention over them. Prompts are stored once; rows
-// that share a prompt are answered together against its keys, then each against its own. Rows live in slots that do not
-// move, so dropping rows copies nothing.
+// Internal to models/: keys and values of prompts and growing rows, and attention over them.
+// Prompts are stored once; rows that share a prompt are answered together against its keys, then
+// each against its own. Rows live in slots that do not move, so dropping rows copies nothing.
 #pragma once
 
 #include <torch/types.h>
@@ -26,11 +26,12 @@ class DecoderCache final : public KvCache {
   void store_prompts(int64_t layer, const at::Tensor& qkv);
   // Rows in the order of computation (rows of one prompt together): the caller's row index of each.
   const std::vector<int64_t>& order() const { return order_; }
-  // Appends the keys and values of ordered rows [begin, end) and attends; qkv and out hold all ordered rows.
+  // Appends the keys and values of ordered rows [begin, end) and attends; qkv and out hold all
+  // ordered rows.
   void attend_rows(int64_t layer, int64_t begin, int64_t end, const at::Tensor& qkv,
                    const at::Tensor& out);
-  void advance();                       // after all layers: every row is one token longer
-  void check_room() const;              // error (kUsage) when a row has reached the capacity
+  void advance();           // after all layers: every row is one token longer
+  void check_room() const;  // error (kUsage) when a row has reached the capacity
 
   const DecoderWeights& weights() const { return weights_; }
   // Preallocated activations of a step, [rows, width].
@@ -41,7 +42,7 @@ class DecoderCache final : public KvCache {
 
  private:
   struct Root {
-    int64_t begin = 0, count = 0, offset = 0;   // tokens of the prompt; offset of its packed keys
+    int64_t begin = 0, count = 0, offset = 0;  // tokens of the prompt; offset of its packed keys
   };
   struct Row {
     int64_t slot = 0, root = 0, length = 0;
@@ -54,14 +55,15 @@ class DecoderCache final : public KvCache {
   KeySpan root_span(int64_t layer, const Root& root, int64_t head) const;
   KeySpan own_span(int64_t layer, const Row& row, int64_t head) const;
   void append(int64_t layer, const Row& row, const float* qkv);
-  void attend_group(int64_t layer, const Group& group, int64_t head, const float* qkv, float* out) const;
+  void attend_group(int64_t layer, const Group& group, int64_t head, const float* qkv,
+                    float* out) const;
   void sort_rows();
 
   HeadShape shape_;
   DecoderWeights weights_;
   RotaryTable rotary_;
-  int64_t width_ = 0;                   // head size rounded up to a vector
-  int64_t capacity_ = 0, slot_keys_ = 0;   // tokens a row may grow by; the same in whole blocks
+  int64_t width_ = 0;                     // head size rounded up to a vector
+  int64_t capacity_ = 0, slot_keys_ = 0;  // tokens a row may grow by; the same in whole blocks
   float scale_ = 1;
   std::vector<Root> roots_;
   std::vector<Row> rows_;

@@ -1,9 +1,8 @@
-// Configuration, making, loading and saving of language models in Hugging Face layout. Fields of config.json that would
-// change the result and are not computed here are refused by name.
+// Configuration, making, loading and saving of language models in Hugging Face layout. Fields of
+// config.json that would change the result and are not computed here are refused by name.
 #include "models/llm.h"
 
 #include <ATen/ATen.h>
-
 #include <fmt/ranges.h>
 
 #include <set>
@@ -31,13 +30,15 @@ void check_config(const LlmConfig& c, const std::string& name) {
   positive("num_key_value_heads", c.num_key_value_heads);
   positive("intermediate_size", c.intermediate_size);
   positive("max_position_embeddings", c.max_position_embeddings);
-  CHECK(c.hidden_size % c.num_attention_heads == 0 && c.head_dim() % 2 == 0 && c.head_dim() <= 512, kModel,
-        "{}: hidden_size: expected an even multiple of num_attention_heads, at most 512 times, found {}",
+  CHECK(c.hidden_size % c.num_attention_heads == 0 && c.head_dim() % 2 == 0 && c.head_dim() <= 512,
+        kModel,
+        "{}: hidden_size: expected an even multiple of num_attention_heads, at most 512 times, "
+        "found {}",
         name, c.hidden_size);
   CHECK(c.num_attention_heads % c.num_key_value_heads == 0 &&
             c.num_attention_heads / c.num_key_value_heads <= kTileRows,
-        kModel, "{}: num_key_value_heads: expected a divisor of {}, found {}", name, c.num_attention_heads,
-        c.num_key_value_heads);
+        kModel, "{}: num_key_value_heads: expected a divisor of {}, found {}", name,
+        c.num_attention_heads, c.num_key_value_heads);
   CHECK(c.rms_norm_eps > 0 && c.rope_theta > 0, kModel,
         "{}: expected positive rms_norm_eps and rope_theta", name);
 }
@@ -70,10 +71,12 @@ void refuse_unsupported(const Json& json, const LlmConfig& config, const std::st
   }
   if (json.contains("layer_types") && json["layer_types"].is_array()) {
     for (const Json& type : json["layer_types"]) {
-      CHECK(type == "full_attention", kModel, "{}: layer_types: {} is not supported", name, type.dump());
+      CHECK(type == "full_attention", kModel, "{}: layer_types: {} is not supported", name,
+            type.dump());
     }
   }
-  CHECK(config.model_type == "qwen2" || !json.contains("sliding_window") || json["sliding_window"].is_null(),
+  CHECK(config.model_type == "qwen2" || !json.contains("sliding_window") ||
+            json["sliding_window"].is_null(),
         kModel, "{}: sliding_window is not supported", name);
   CHECK(get_or<int64_t>(json, "head_dim", config.head_dim(), name) == config.head_dim(), kModel,
         "{}: head_dim: expected hidden_size / num_attention_heads = {}, found {}", name,
@@ -91,7 +94,8 @@ ParameterMap load_weights(const std::filesystem::path& folder) {
   const Json map = get<Json>(read_json(index), "weight_map", name);
   CHECK(map.is_object(), kInput, "{}: weight_map: expected an object", name);
   for (const auto& [tensor, file] : map.items()) {
-    CHECK(file.is_string(), kInput, "{}: weight_map: expected file names, found {}", name, file.dump());
+    CHECK(file.is_string(), kInput, "{}: weight_map: expected file names, found {}", name,
+          file.dump());
     files.insert(file.get<std::string>());
   }
   ParameterMap tensors;
@@ -100,12 +104,14 @@ ParameterMap load_weights(const std::filesystem::path& folder) {
           "{}: expected a file of the same folder, found \"{}\"", name, file);
     for (auto& [tensor, value] : load_safetensors(folder / file, true)) {
       CHECK(map.contains(tensor) && map[tensor] == file, kInput,
-            "{}: \"{}\" holds tensor \"{}\", which the index does not place there", name, file, tensor);
+            "{}: \"{}\" holds tensor \"{}\", which the index does not place there", name, file,
+            tensor);
       tensors[tensor] = value;
     }
   }
   for (const auto& [tensor, file] : map.items()) {
-    CHECK(tensors.contains(tensor), kInput, "{}: tensor \"{}\" is in none of the files", name, tensor);
+    CHECK(tensors.contains(tensor), kInput, "{}: tensor \"{}\" is in none of the files", name,
+          tensor);
   }
   return tensors;
 }
@@ -141,8 +147,8 @@ LlmConfig read_llm_config(const std::filesystem::path& folder) {
   c.tie_word_embeddings = get_or<bool>(json, "tie_word_embeddings", false, name);
   c.initializer_range = get_or<double>(json, "initializer_range", 0.02, name);
   if (json.contains("eos_token_id") && json["eos_token_id"].is_array()) {
-    CHECK(json["eos_token_id"].size() == 1, kModel, "{}: eos_token_id: expected one token, found {}", name,
-          json["eos_token_id"].dump());
+    CHECK(json["eos_token_id"].size() == 1, kModel,
+          "{}: eos_token_id: expected one token, found {}", name, json["eos_token_id"].dump());
     c.eos_token_id = get<std::vector<int64_t>>(json, "eos_token_id", name)[0];
   } else {
     c.eos_token_id = get_or<int64_t>(json, "eos_token_id", 0, name);
@@ -204,14 +210,15 @@ void assign_parameters(ParameterMap& target, const ParameterMap& source, const s
     if (is_adapter_parameter(key)) continue;
     const auto it = source.find(key);
     CHECK(it != source.end(), kModel, "{}: tensor \"{}\" is missing", name, key);
-    CHECK(it->second.sizes() == tensor.sizes(), kModel, "{}: tensor \"{}\": expected shape {}, found {}",
-          name, key, fmt::join(tensor.sizes().vec(), " x "), fmt::join(it->second.sizes().vec(), " x "));
+    CHECK(it->second.sizes() == tensor.sizes(), kModel,
+          "{}: tensor \"{}\": expected shape {}, found {}", name, key,
+          fmt::join(tensor.sizes().vec(), " x "), fmt::join(it->second.sizes().vec(), " x "));
     tensor.copy_(it->second);
   }
   for (const auto& [key, tensor] : source) {
     const bool tied_copy = key == "lm_head.weight", derived = key.ends_with("rotary_emb.inv_freq");
-    CHECK(target.contains(key) || tied_copy || derived, kModel, "{}: tensor \"{}\" is not of this model",
-          name, key);
+    CHECK(target.contains(key) || tied_copy || derived, kModel,
+          "{}: tensor \"{}\" is not of this model", name, key);
   }
 }
 

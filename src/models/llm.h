@@ -1,6 +1,7 @@
-// The language model: a Qwen2-type decoder (pre-norm, RMSNorm, RoPE, grouped-query attention with qkv bias, SwiGLU) over
-// the token forest. Configuration keys and parameter names are Hugging Face's, so load and save are identity maps.
-// It handles token ids only; it knows nothing about items, prompts or rewards.
+// The language model: a Qwen2-type decoder (pre-norm, RMSNorm, RoPE, grouped-query attention with
+// qkv bias, SwiGLU) over the token forest. Configuration keys and parameter names are Hugging
+// Face's, so load and save are identity maps. It handles token ids only; it knows nothing about
+// items, prompts or rewards.
 #pragma once
 
 #include <torch/types.h>
@@ -18,7 +19,7 @@
 
 namespace etrlrec {
 
-struct LlmConfig {                              // keys of config.json
+struct LlmConfig {  // keys of config.json
   std::string model_type = "qwen2";
   int64_t vocab_size = 0;
   int64_t hidden_size = 128;
@@ -35,7 +36,8 @@ struct LlmConfig {                              // keys of config.json
 
   int64_t head_dim() const { return hidden_size / num_attention_heads; }
 };
-LlmConfig read_llm_config(const std::filesystem::path& folder);   // unsupported fields that change the result: kModel
+LlmConfig read_llm_config(
+    const std::filesystem::path& folder);  // unsupported fields that change the result: kModel
 void write_llm_config(const LlmConfig& config, const std::filesystem::path& folder);
 
 // Keys and values of prompts (shared, computed once) and of the rows that grow below them.
@@ -51,32 +53,39 @@ class Llm {
  public:
   virtual ~Llm() = default;
   virtual const LlmConfig& config() const = 0;
-  virtual ParameterMap& parameters() = 0;       // trainable ones have requires_grad set
+  virtual ParameterMap& parameters() = 0;  // trainable ones have requires_grad set
   virtual const ParameterMap& parameters() const = 0;
-  // Final-norm hidden states of every token, [T, hidden_size]; differentiable unless at::NoGradGuard is on.
+  // Final-norm hidden states of every token, [T, hidden_size]; differentiable unless
+  // at::NoGradGuard is on.
   virtual at::Tensor hidden_states(const TokenForest& forest) const = 0;
-  virtual const at::Tensor& head_weight() const = 0;              // [V, hidden_size]
+  virtual const at::Tensor& head_weight() const = 0;  // [V, hidden_size]
   // Adapter switch: with false the LoRA pairs are ignored (the reference policy of GRPO).
   virtual void set_adapter_enabled(bool enabled) = 0;
-  // The functions of nn/adapters.h on this model's parameters; the model keeps the configuration, hence the scale. After
-  // attaching or loading only the adapter pairs are trainable. A model made without adapters has lora().r == 0.
+  // The functions of nn/adapters.h on this model's parameters; the model keeps the configuration,
+  // hence the scale. After attaching or loading only the adapter pairs are trainable. A model made
+  // without adapters has lora().r == 0.
   virtual void attach_lora(const LoraConfig& config, uint64_t seed);
   virtual void load_lora(const std::filesystem::path& folder);
   virtual void merge_lora();
   virtual const LoraConfig& lora() const;
 
-  // Rollouts, without gradient. prefill: the roots of `prompts` (no children) are computed once; row r continues root
-  // root_of_row[r] and may grow by `capacity` tokens. The last hidden state of every root is returned in `last_hidden`
-  // [roots, hidden_size]. decode: feeds token ids[r] to row r and returns [rows, hidden_size]. A cache sees in-place changes
-  // of the weights but keeps the adapter switch of its prefill; it must not outlive the model.
-  virtual std::unique_ptr<KvCache> prefill(const TokenForest& prompts, std::span<const int64_t> root_of_row,
-                                           int64_t capacity, at::Tensor& last_hidden) const = 0;
+  // Rollouts, without gradient. prefill: the roots of `prompts` (no children) are computed once;
+  // row r continues root root_of_row[r] and may grow by `capacity` tokens. The last hidden state of
+  // every root is returned in `last_hidden` [roots, hidden_size]. decode: feeds token ids[r] to row
+  // r and returns [rows, hidden_size]. A cache sees in-place changes of the weights but keeps the
+  // adapter switch of its prefill; it must not outlive the model.
+  virtual std::unique_ptr<KvCache> prefill(const TokenForest& prompts,
+                                           std::span<const int64_t> root_of_row, int64_t capacity,
+                                           at::Tensor& last_hidden) const = 0;
   virtual at::Tensor decode(KvCache& cache, std::span<const int64_t> ids) const = 0;
 };
 
-std::unique_ptr<Llm> new_llm(const LlmConfig& config, uint64_t seed);             // random weights, N(0, initializer_range)
-std::unique_ptr<Llm> load_llm(const std::filesystem::path& folder);               // config.json + model.safetensors
-void save_llm(const Llm& model, const std::filesystem::path& folder);             // the same, adapters not included
+std::unique_ptr<Llm> new_llm(const LlmConfig& config,
+                             uint64_t seed);  // random weights, N(0, initializer_range)
+std::unique_ptr<Llm> load_llm(
+    const std::filesystem::path& folder);  // config.json + model.safetensors
+void save_llm(const Llm& model,
+              const std::filesystem::path& folder);  // the same, adapters not included
 // Weights only, in the layout of model.safetensors (tied head omitted).
 void assign_parameters(ParameterMap& target, const ParameterMap& source, const std::string& name);
 

@@ -33,7 +33,8 @@ bool is_target(const std::string& module, const LoraConfig& config) {
 }
 
 // Modules "<name>" whose "<name>.weight" is a matrix that the configuration selects.
-std::vector<std::string> target_modules_of(const ParameterMap& parameters, const LoraConfig& config) {
+std::vector<std::string> target_modules_of(const ParameterMap& parameters,
+                                           const LoraConfig& config) {
   std::vector<std::string> modules;
   for (const auto& [name, tensor] : parameters) {
     if (!name.ends_with(kWeight) || is_adapter_parameter(name) || tensor.dim() != 2) continue;
@@ -52,7 +53,8 @@ void freeze_all(ParameterMap& parameters) {
 
 void check_config(const LoraConfig& config) {
   CHECK(config.r >= 0, kUsage, "LoRA: expected a rank of at least 0, found {}", config.r);
-  CHECK(config.lora_alpha > 0, kUsage, "LoRA: expected a positive alpha, found {}", config.lora_alpha);
+  CHECK(config.lora_alpha > 0, kUsage, "LoRA: expected a positive alpha, found {}",
+        config.lora_alpha);
 }
 
 // Options of PEFT that change the result and are not supported, by name.
@@ -78,7 +80,9 @@ double LoraConfig::scale() const {
   return lora_alpha / (use_rslora ? std::sqrt(static_cast<double>(r)) : static_cast<double>(r));
 }
 
-bool is_adapter_parameter(const std::string& name) { return name.ends_with(kA) || name.ends_with(kB); }
+bool is_adapter_parameter(const std::string& name) {
+  return name.ends_with(kA) || name.ends_with(kB);
+}
 
 void attach_lora(ParameterMap& parameters, const LoraConfig& config, uint64_t seed) {
   check_config(config);
@@ -86,8 +90,8 @@ void attach_lora(ParameterMap& parameters, const LoraConfig& config, uint64_t se
   const std::vector<std::string> modules = target_modules_of(parameters, config);
   std::string targets;
   for (const std::string& target : config.target_modules) targets += " " + target;
-  CHECK(!modules.empty(), kUsage, "LoRA: no linear layer of the model matches the target modules:{}",
-        targets);
+  CHECK(!modules.empty(), kUsage,
+        "LoRA: no linear layer of the model matches the target modules:{}", targets);
   freeze_all(parameters);
   for (const std::string& module : modules) {
     const at::Tensor& weight = parameters.at(module + kWeight);
@@ -100,7 +104,8 @@ void attach_lora(ParameterMap& parameters, const LoraConfig& config, uint64_t se
       values[i] = static_cast<float>((2 * rng.uniform() - 1) * bound);
     }
     parameters[module + kA] = a.requires_grad_(true);
-    parameters[module + kB] = at::zeros({weight.size(0), config.r}, at::kFloat).requires_grad_(true);
+    parameters[module + kB] =
+        at::zeros({weight.size(0), config.r}, at::kFloat).requires_grad_(true);
   }
 }
 
@@ -122,8 +127,8 @@ void merge_lora(ParameterMap& parameters, const LoraConfig& config) {
   }
 }
 
-void save_lora(const ParameterMap& parameters, const LoraConfig& config, const std::string& base_model,
-               const std::filesystem::path& folder) {
+void save_lora(const ParameterMap& parameters, const LoraConfig& config,
+               const std::string& base_model, const std::filesystem::path& folder) {
   ParameterMap tensors;
   std::set<std::string> targets;
   for (const auto& [name, tensor] : parameters) {
@@ -173,10 +178,11 @@ LoraConfig load_lora(ParameterMap& parameters, const std::filesystem::path& fold
     const auto weight = parameters.find(module + kWeight);
     CHECK(weight != parameters.end(), kModel, "{}: the model has no module \"{}\"", path, module);
     const bool is_a = own.ends_with(kA);
-    const std::vector<int64_t> shape = is_a ? std::vector<int64_t>{config.r, weight->second.size(1)}
-                                            : std::vector<int64_t>{weight->second.size(0), config.r};
-    CHECK(tensor.sizes() == shape, kModel, "{}: \"{}\" expected shape [{}, {}]", path, own, shape[0],
-          shape[1]);
+    const std::vector<int64_t> shape = is_a
+                                           ? std::vector<int64_t>{config.r, weight->second.size(1)}
+                                           : std::vector<int64_t>{weight->second.size(0), config.r};
+    CHECK(tensor.sizes() == shape, kModel, "{}: \"{}\" expected shape [{}, {}]", path, own,
+          shape[0], shape[1]);
     pairs[own] = tensor.to(at::kFloat);
     targets.insert(last_component(module));
     modules.insert(module);

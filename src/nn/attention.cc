@@ -1,4 +1,5 @@
-// The autograd function over attention_tree.h: one input [T, (H + 2 H_kv) D] with queries, keys and values side by side.
+// The autograd function over attention_tree.h: one input [T, (H + 2 H_kv) D] with queries, keys and
+// values side by side.
 #include "nn/attention.h"
 
 #include <torch/csrc/autograd/custom_function.h>
@@ -89,9 +90,11 @@ std::shared_ptr<const ForestPlan> plan_forest(const TokenForest& forest) {
 }
 
 RotaryTable rotary_table(int64_t positions, int64_t head_dim, double theta) {
-  CHECK(head_dim % 2 == 0, kModel, "rotary embedding: expected an even head size, found {}", head_dim);
+  CHECK(head_dim % 2 == 0, kModel, "rotary embedding: expected an even head size, found {}",
+        head_dim);
   const int64_t half = head_dim / 2;
-  RotaryTable table{at::empty({positions, half}, at::kFloat), at::empty({positions, half}, at::kFloat)};
+  RotaryTable table{at::empty({positions, half}, at::kFloat),
+                    at::empty({positions, half}, at::kFloat)};
   float* cos = table.cos.data_ptr<float>();
   float* sin = table.sin.data_ptr<float>();
   for (int64_t d = 0; d < half; ++d) {

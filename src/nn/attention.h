@@ -1,7 +1,8 @@
-// Attention over a token forest, forward and backward, with grouped-query heads. Exact: the gradient of a shared prefix
-// is the sum over its repeats. Each tree is one unit of work per key/value head: its keys are packed once, siblings that
-// follow each other share their tiles against the ancestors' keys, parts are merged by a running softmax, and the
-// backward pass recomputes the scores from the log-sum-exp.
+// Attention over a token forest, forward and backward, with grouped-query heads. Exact: the
+// gradient of a shared prefix is the sum over its repeats. Each tree is one unit of work per
+// key/value head: its keys are packed once, siblings that follow each other share their tiles
+// against the ancestors' keys, parts are merged by a running softmax, and the backward pass
+// recomputes the scores from the log-sum-exp.
 #pragma once
 
 #include <torch/types.h>
@@ -17,8 +18,8 @@ at::Tensor forest_attention(const at::Tensor& query, const at::Tensor& key, cons
                             const TokenForest& forest, double scale);
 
 // The slow twin: dense mask over the flattened forest, autograd by LibTorch. For tests.
-at::Tensor forest_attention_dense(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
-                                  const TokenForest& forest, double scale);
+at::Tensor forest_attention_dense(const at::Tensor& query, const at::Tensor& key,
+                                  const at::Tensor& value, const TokenForest& forest, double scale);
 
 // Rotary tables [positions, D / 2] in the rotate-half form; undefined tensors: no rotation.
 struct RotaryTable {
@@ -31,11 +32,13 @@ struct HeadShape {
   int64_t packed_width() const { return (num_heads + 2 * num_key_value_heads) * head_dim; }
 };
 
-// How attention walks a forest: its trees and query tiles. Made once per forest, used by all layers.
+// How attention walks a forest: its trees and query tiles. Made once per forest, used by all
+// layers.
 class ForestPlan;
 std::shared_ptr<const ForestPlan> plan_forest(const TokenForest& forest);
 
-// The form of the models: queries, keys and values side by side, qkv [T, (H + 2 H_kv) D], rotated on the fly -> [T, H D].
+// The form of the models: queries, keys and values side by side, qkv [T, (H + 2 H_kv) D], rotated
+// on the fly -> [T, H D].
 at::Tensor rotary_attention(const at::Tensor& qkv, const std::shared_ptr<const ForestPlan>& plan,
                             const HeadShape& shape, const RotaryTable& rotary, double scale);
 

@@ -8,8 +8,9 @@
 
 namespace etrlrec {
 
-at::Tensor forest_attention_dense(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
-                                  const TokenForest& forest, double scale) {
+at::Tensor forest_attention_dense(const at::Tensor& query, const at::Tensor& key,
+                                  const at::Tensor& value, const TokenForest& forest,
+                                  double scale) {
   const int64_t tokens = forest.num_tokens(), group = query.size(1) / key.size(1);
   at::Tensor mask = at::full({tokens, tokens}, -std::numeric_limits<float>::infinity());
   for (const Segment& segment : forest.segments) {
@@ -22,10 +23,10 @@ at::Tensor forest_attention_dense(const at::Tensor& query, const at::Tensor& key
       rows.narrow(1, ancestor.begin, ancestor.end - ancestor.begin).zero_();
     }
   }
-  const at::Tensor q = query.transpose(0, 1);                                  // [H, T, D]
+  const at::Tensor q = query.transpose(0, 1);  // [H, T, D]
   const at::Tensor k = key.repeat_interleave(group, 1).transpose(0, 1);
   const at::Tensor v = value.repeat_interleave(group, 1).transpose(0, 1);
-  const at::Tensor scores = at::matmul(q, k.transpose(1, 2)) * scale + mask;   // [H, T, T]
+  const at::Tensor scores = at::matmul(q, k.transpose(1, 2)) * scale + mask;  // [H, T, T]
   return at::matmul(at::softmax(scores, -1), v).transpose(0, 1);
 }
 

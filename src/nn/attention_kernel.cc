@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "nn/simd.h"
+#include "nn/vectorize.h"
 
 namespace etrlrec {
 namespace {
@@ -33,10 +34,12 @@ void scores_of(const QueryTile& tile, const float* a, const float* blocks, const
                  blocks + pass.begin * dim, dim * kLanes, kLanes, out, kKeyBlock, false});
 }
 
-// Replaces the scores of one row by exp(score - maximum), invisible ones by 0; updates the running state.
+// Replaces the scores of one row by exp(score - maximum), invisible ones by 0; updates the running
+// state.
 template <int B>
-[[gnu::always_inline]] inline void softmax_row(float* row, int64_t visible, int64_t vecs, float& maximum,
-                                               float& sum, float* output, int64_t dim) {
+[[gnu::always_inline]] inline void softmax_row(float* row, int64_t visible, int64_t vecs,
+                                               float& maximum, float& sum, float* output,
+                                               int64_t dim) {
   for (int64_t j = visible; j < vecs * kLanes; ++j) row[j] = -1e30f;
   Vec<B> top, x;
   load(top, row);
@@ -113,7 +116,8 @@ template <int B>
 template <int B>
 [[gnu::always_inline]] inline void attend_backward_with(const QueryTile& tile, const KeySpan& span,
                                                         int64_t first_visible,
-                                                        const TileGradient& gradient, float* scores) {
+                                                        const TileGradient& gradient,
+                                                        float* scores) {
   const int64_t dim = simd::padded(tile.head_dim), vecs_dim = dim / kLanes;
   const int64_t end = num_visible(tile, span, first_visible);
   float* products = scores + kTileRows * kKeyBlock;
@@ -135,66 +139,43 @@ template <int B>
   }
 }
 
-#define ETRLREC_AVX2 [[gnu::target("arch=x86-64-v3")]]
-#define ETRLREC_AVX512 [[gnu::target("arch=x86-64-v4,prefer-vector-width=512")]]
-
-void attend_base(const QueryTile& t, const KeySpan& k, int64_t f, const TileState& s, float* scores) {
-  attend_with<16>(t, k, f, s, scores);
-}
-ETRLREC_AVX2 void attend_avx2(const QueryTile& t, const KeySpan& k, int64_t f, const TileState& s,
-                              float* scores) {
-  attend_with<32>(t, k, f, s, scores);
-}
-ETRLREC_AVX512 void attend_avx512(const QueryTile& t, const KeySpan& k, int64_t f, const TileState& s,
-                                  float* scores) {
-  attend_with<64>(t, k, f, s, scores);
-}
-void backward_base(const QueryTile& t, const KeySpan& k, int64_t f, const TileGradient& g, float* s) {
-  attend_backward_with<16>(t, k, f, g, s);
-}
-ETRLREC_AVX2 void backward_avx2(const QueryTile& t, const KeySpan& k, int64_t f, const TileGradient& g,
-                                float* s) {
-  attend_backward_with<32>(t, k, f, g, s);
-}
-ETRLREC_AVX512 void backward_avx512(const QueryTile& t, const KeySpan& k, int64_t f,
-                                    const TileGradient& g, float* s) {
-  attend_backward_with<64>(t, k, f, g, s);
-}
+ETRLREC_SIMD_INSTANCES(attend,
+                       (const QueryTile& tile, const KeySpan& span, int64_t first_visible,
+                        const TileState& state, float* scores),
+                       (tile, span, first_visible, state, scores))
+ETRLREC_SIMD_INSTANCES(attend_backward,
+                       (const QueryTile& tile, const KeySpan& span, int64_t first_visible,
+                        const TileGradient& gradient, float* scores),
+                       (tile, span, first_visible, gradient, scores))
 
 }  // namespace
 
-void rotate(const float* x, float* out, int64_t head_dim, Rotation rotation, float factor,
-            bool inverse) {
+ETRLREC_VECTORIZE
+void rotate(const float* __restrict x, float* __restrict out, int64_t head_dim, Rotation rotation,
+            float factor, bool inverse) {
   if (rotation.cos == nullptr) {
     for (int64_t d = 0; d < head_dim; ++d) out[d] = x[d] * factor;
     return;
   }
   const int64_t half = head_dim / 2;
-  const float sign = inverse ? -1.0f : 1.0f;
+  const float* __restrict cos = rotation.cos;
+  const float* __restrict sin = rotation.sin;
+  const float sign = inverse ? -factor : factor;
   for (int64_t d = 0; d < half; ++d) {
-    const float a = x[d] * factor, b = x[d + half] * factor;
-    const float cos = rotation.cos[d], sin = sign * rotation.sin[d];
-    out[d] = a * cos - b * sin;
-    out[d + half] = b * cos + a * sin;
+    const float c = cos[d] * factor, s = sin[d] * sign;
+    out[d] = x[d] * c - x[d + half] * s;
+    out[d + half] = x[d + half] * c + x[d] * s;
   }
 }
 
-void attend(const QueryTile& tile, const KeySpan& span, int64_t first_visible, const TileState& state,
-            float* scores) {
-  switch (simd::cpu_isa()) {
-    case simd::Isa::kAvx512: return attend_avx512(tile, span, first_visible, state, scores);
-    case simd::Isa::kAvx2: return attend_avx2(tile, span, first_visible, state, scores);
-    case simd::Isa::kBase: return attend_base(tile, span, first_visible, state, scores);
-  }
+void attend(const QueryTile& tile, const KeySpan& span, int64_t first_visible,
+            const TileState& state, float* scores) {
+  attend_best(tile, span, first_visible, state, scores);
 }
 
 void attend_backward(const QueryTile& tile, const KeySpan& span, int64_t first_visible,
                      const TileGradient& gradient, float* scores) {
-  switch (simd::cpu_isa()) {
-    case simd::Isa::kAvx512: return backward_avx512(tile, span, first_visible, gradient, scores);
-    case simd::Isa::kAvx2: return backward_avx2(tile, span, first_visible, gradient, scores);
-    case simd::Isa::kBase: return backward_base(tile, span, first_visible, gradient, scores);
-  }
+  attend_backward_best(tile, span, first_visible, gradient, scores);
 }
 
 }  // namespace etrlrec

@@ -1,4 +1,5 @@
-// See attention_tree.h. Every task owns the queries of its heads and the keys of its tree, so gradients need no locks.
+// See attention_tree.h. Every task owns the queries of its heads and the keys of its tree, so
+// gradients need no locks.
 #include "nn/attention_tree.h"
 
 #include <algorithm>
@@ -85,8 +86,8 @@ struct PackedTree {
   }
 };
 
-PackedTree pack(const AttentionProblem& p, const ForestPlan::Tree& tree, int64_t head, bool backward,
-                Scratch& scratch) {
+PackedTree pack(const AttentionProblem& p, const ForestPlan::Tree& tree, int64_t head,
+                bool backward, Scratch& scratch) {
   const int64_t dim = p.shape.head_dim, width = p.width();
   PackedTree out;
   out.key_blocks = scratch.take_zeros(tree.packed * dim);
@@ -112,15 +113,16 @@ PackedTree pack(const AttentionProblem& p, const ForestPlan::Tree& tree, int64_t
   return out;
 }
 
-void load_queries(const AttentionProblem& p, const ForestPlan::Tile& tile, int64_t head, float* out) {
+void load_queries(const AttentionProblem& p, const ForestPlan::Tile& tile, int64_t head,
+                  float* out) {
   for (int64_t t = tile.begin; t < tile.end; ++t) {
     rotate(p.query.at(t, head), out + (t - tile.begin) * p.width(), p.shape.head_dim, p.rotation(t),
            p.scale, false);
   }
 }
 
-// Calls visit(first row, rows, part, first visible key) for every span that the tile sees: ancestors with all rows, then
-// each overlapping segment with its own rows.
+// Calls visit(first row, rows, part, first visible key) for every span that the tile sees:
+// ancestors with all rows, then each overlapping segment with its own rows.
 template <typename F>
 void for_each_span(const ForestPlan& plan, const ForestPlan::Tile& tile, const F& visit) {
   for (int64_t a = plan.parts[tile.first].parent; a >= 0; a = plan.parts[a].parent) {
@@ -133,7 +135,6 @@ void for_each_span(const ForestPlan& plan, const ForestPlan::Tile& tile, const F
     visit(begin - tile.begin, end - begin, s, begin - part.begin);
   }
 }
-
 
 int64_t packed_floats(const AttentionProblem& p, const ForestPlan::Tree& tree) {
   return tree.packed * (p.width() + p.shape.head_dim) + 2 * p.width() + 64;
@@ -183,8 +184,9 @@ struct KeyGradient {
   float* value_rows;
 };
 
-void backward_tile(const AttentionProblem& p, const ForestPlan::Tile& tile, const PackedTree& packed,
-                   int64_t head, const AttentionGradient& g, const KeyGradient& sums, float* work) {
+void backward_tile(const AttentionProblem& p, const ForestPlan::Tile& tile,
+                   const PackedTree& packed, int64_t head, const AttentionGradient& g,
+                   const KeyGradient& sums, float* work) {
   const int64_t width = p.width(), dim = p.shape.head_dim, rows = tile.end - tile.begin;
   float* query = work;
   float* query_gradient = query + kTileRows * width;
@@ -205,15 +207,15 @@ void backward_tile(const AttentionProblem& p, const ForestPlan::Tile& tile, cons
   }
   for_each_span(*p.plan, tile, [&](int64_t row, int64_t count, int64_t index, int64_t visible) {
     const ForestPlan::Part& part = p.plan->parts[index];
-    attend_backward({count, dim, query + row * width}, packed.span(p, part), visible,
-                    {out_gradient + row * width, logsumexp + row, delta + row,
-                     query_gradient + row * width, sums.key_rows + part.offset * width,
-                     sums.value_rows + part.offset * width},
-                    scores);
+    attend_backward(
+        {count, dim, query + row * width}, packed.span(p, part), visible,
+        {out_gradient + row * width, logsumexp + row, delta + row, query_gradient + row * width,
+         sums.key_rows + part.offset * width, sums.value_rows + part.offset * width},
+        scores);
   });
   for (int64_t t = tile.begin; t < tile.end; ++t) {
-    rotate(query_gradient + (t - tile.begin) * width, g.query.at(t, head), dim, p.rotation(t), p.scale,
-           true);
+    rotate(query_gradient + (t - tile.begin) * width, g.query.at(t, head), dim, p.rotation(t),
+           p.scale, true);
   }
 }
 
@@ -237,7 +239,8 @@ void backward_tree(const AttentionProblem& p, const ForestPlan::Tree& tree, int6
     for (int64_t t = part.begin; t < part.end; ++t) {
       const int64_t j = (part.offset + t - part.begin) * width;
       rotate(sums.key_rows + j, g.key.at(t, kv_head), p.shape.head_dim, p.rotation(t), 1.0f, true);
-      std::copy(sums.value_rows + j, sums.value_rows + j + p.shape.head_dim, g.value.at(t, kv_head));
+      std::copy(sums.value_rows + j, sums.value_rows + j + p.shape.head_dim,
+                g.value.at(t, kv_head));
     }
   }
 }

@@ -1,4 +1,5 @@
-// The walk of attention over a forest on raw pointers: one task per tree and key/value head, tiles of queries within it.
+// The walk of attention over a forest on raw pointers: one task per tree and key/value head, tiles
+// of queries within it.
 #pragma once
 
 #include <cstdint>
@@ -11,21 +12,21 @@
 
 namespace etrlrec {
 
-// Trees, and tiles of at most kTileRows consecutive tokens of consecutive siblings: such a tile sees all keys of the
-// ancestors; of its own segments each row sees its own causally.
+// Trees, and tiles of at most kTileRows consecutive tokens of consecutive siblings: such a tile
+// sees all keys of the ancestors; of its own segments each row sees its own causally.
 class ForestPlan {
  public:
-  struct Part {                       // a segment and where its keys lie in the packed buffer of its tree
+  struct Part {  // a segment and where its keys lie in the packed buffer of its tree
     int64_t begin = 0, end = 0, parent = -1, offset = 0;
   };
   struct Tile {
-    int64_t begin = 0, end = 0;       // tokens
-    int64_t first = 0;                // first segment that overlaps it
+    int64_t begin = 0, end = 0;  // tokens
+    int64_t first = 0;           // first segment that overlaps it
   };
   struct Tree {
     std::vector<int64_t> segments;
     std::vector<Tile> tiles;
-    int64_t packed = 0;               // keys, each segment rounded up to whole blocks
+    int64_t packed = 0;  // keys, each segment rounded up to whole blocks
   };
   explicit ForestPlan(const TokenForest& forest);
 
@@ -60,14 +61,13 @@ struct AttentionProblem {
   }
 };
 
-
 // out [T, H, D] and logsumexp [T, H] are written.
 void attention_forward(const AttentionProblem& problem, const Rows& out, float* logsumexp);
 
 struct AttentionGradient {
-  Rows out, out_gradient;              // [T, H, D]
-  const float* logsumexp = nullptr;    // [T, H]
-  Rows query, key, value;              // written
+  Rows out, out_gradient;            // [T, H, D]
+  const float* logsumexp = nullptr;  // [T, H]
+  Rows query, key, value;            // written
 };
 void attention_backward(const AttentionProblem& problem, const AttentionGradient& gradient);
 

@@ -18,7 +18,8 @@ using torch::autograd::variable_list;
 
 constexpr int64_t kRowGrain = 64;
 
-// The tensors as one [sum of rows, ...] tensor: a view when they are adjacent in memory, a copy otherwise.
+// The tensors as one [sum of rows, ...] tensor: a view when they are adjacent in memory, a copy
+// otherwise.
 Tensor joined(const std::vector<Tensor>& tensors) {
   if (tensors.size() == 1) return tensors[0].detach();
   int64_t rows = 0;
@@ -54,8 +55,9 @@ Tensor joined_bias(const std::vector<LinearPart>& parts) {
   if (tensors.size() == parts.size()) return joined(tensors);
   tensors.clear();
   for (const LinearPart& part : parts) {
-    tensors.push_back(part.bias.defined() ? part.bias.detach()
-                                          : at::zeros({part.weight.size(0)}, part.weight.options()));
+    tensors.push_back(part.bias.defined()
+                          ? part.bias.detach()
+                          : at::zeros({part.weight.size(0)}, part.weight.options()));
   }
   return at::cat(tensors, 0);
 }
@@ -77,7 +79,8 @@ std::vector<Tensor> flatten(const std::vector<LinearPart>& parts, std::vector<in
   return out;
 }
 
-std::vector<LinearPart> unflatten(const std::vector<Tensor>& tensors, const std::vector<int64_t>& flags,
+std::vector<LinearPart> unflatten(const std::vector<Tensor>& tensors,
+                                  const std::vector<int64_t>& flags,
                                   const std::vector<double>& scales) {
   std::vector<LinearPart> parts;
   size_t next = 0;
@@ -104,7 +107,7 @@ class PackedLinear : public torch::autograd::Function<PackedLinear> {
     for (const LinearPart& part : parts) width += part.weight.size(0);
     Tensor out = at::empty({x.size(0), width}, x.options());
     linear_out(out, x, parts);
-    bool keep_input = false;   // only products with x need it: gradients of weights and adapters
+    bool keep_input = false;  // only products with x need it: gradients of weights and adapters
     for (const Tensor& t : tensors) keep_input = keep_input || t.requires_grad();
     std::vector<Tensor> saved = tensors.vec();
     saved.push_back(keep_input ? x : Tensor());
@@ -152,7 +155,7 @@ class PackedLinear : public torch::autograd::Function<PackedLinear> {
  private:
   static void adapter_gradient(AutogradContext* ctx, const LinearPart& part, const Tensor& x,
                                const Tensor& g, size_t index, variable_list& out) {
-    const Tensor inner = at::mm(g, part.lora_B) * part.lora_scale;   // [T, rank]
+    const Tensor inner = at::mm(g, part.lora_B) * part.lora_scale;  // [T, rank]
     if (ctx->needs_input_grad(index)) out[index] = at::mm(inner.t(), x);
     if (ctx->needs_input_grad(index + 1)) {
       out[index + 1] = at::mm(g.t(), at::mm(x, part.lora_A.t())) * part.lora_scale;
@@ -201,7 +204,8 @@ class RmsNorm : public torch::autograd::Function<RmsNorm> {
     }
     out_gradient = out_gradient.contiguous();
     Tensor x_gradient = at::empty_like(sum);
-    const int64_t workers = std::min<int64_t>(at::get_num_threads(), (rows + kRowGrain - 1) / kRowGrain);
+    const int64_t workers =
+        std::min<int64_t>(at::get_num_threads(), (rows + kRowGrain - 1) / kRowGrain);
     const bool wants_weight = ctx->needs_input_grad(has_delta ? 2 : 1);
     Tensor weight_gradients = at::zeros({workers, columns}, sum.options());
     RmsNormGradientRows p;
@@ -265,7 +269,8 @@ void keep_freed_memory() {
   });
 }
 
-LinearPart linear_part(const ParameterMap& parameters, const std::string& module, double lora_scale) {
+LinearPart linear_part(const ParameterMap& parameters, const std::string& module,
+                       double lora_scale) {
   const auto find = [&](const std::string& suffix) {
     const auto it = parameters.find(module + suffix);
     return it == parameters.end() ? Tensor() : it->second;
@@ -331,7 +336,8 @@ Tensor rms_norm(const Tensor& x, const Tensor& weight, double eps) {
 
 std::pair<Tensor, Tensor> add_rms_norm(const Tensor& x, const Tensor& delta, const Tensor& weight,
                                        double eps) {
-  const variable_list out = RmsNorm::apply(x.contiguous(), std::optional<Tensor>(delta.contiguous()), weight, eps);
+  const variable_list out =
+      RmsNorm::apply(x.contiguous(), std::optional<Tensor>(delta.contiguous()), weight, eps);
   return {out[0], out[1]};
 }
 

@@ -1,5 +1,6 @@
-// The building blocks of the language models, differentiable, fp32, on rows [T, C]. Each is one fused pass forward and one
-// backward. Linear layers that read the same input are computed as one product.
+// The building blocks of the language models, differentiable, fp32, on rows [T, C]. Each is one
+// fused pass forward and one backward. Linear layers that read the same input are computed as one
+// product.
 #pragma once
 
 #include <torch/types.h>
@@ -12,26 +13,30 @@
 
 namespace etrlrec {
 
-// Tells the allocator to keep freed memory for the next step: fresh pages cost more than the arithmetic of small models.
-// Called by the language models when they are made; idempotent.
+// Tells the allocator to keep freed memory for the next step: fresh pages cost more than the
+// arithmetic of small models. Called by the language models when they are made; idempotent.
 void keep_freed_memory();
 
 // One linear layer with its adapter slot: weight x + bias + lora_scale * lora_B (lora_A x).
 struct LinearPart {
-  at::Tensor weight;                            // [out, in]
-  at::Tensor bias;                              // [out] or undefined
-  at::Tensor lora_A, lora_B;                    // [rank, in], [out, rank] or undefined
+  at::Tensor weight;          // [out, in]
+  at::Tensor bias;            // [out] or undefined
+  at::Tensor lora_A, lora_B;  // [rank, in], [out, rank] or undefined
   double lora_scale = 0;
 };
-// Looks up "<module>.weight", ".bias", ".lora_A.weight" and ".lora_B.weight"; a scale of 0 ignores the adapter.
-LinearPart linear_part(const ParameterMap& parameters, const std::string& module, double lora_scale);
+// Looks up "<module>.weight", ".bias", ".lora_A.weight" and ".lora_B.weight"; a scale of 0 ignores
+// the adapter.
+LinearPart linear_part(const ParameterMap& parameters, const std::string& module,
+                       double lora_scale);
 
-// x [T, in] -> [T, sum of out]: the outputs side by side. Weights that lie behind each other in memory (see
-// allocate_packed) are used as they are, others are concatenated first. No gradient is computed for frozen tensors.
+// x [T, in] -> [T, sum of out]: the outputs side by side. Weights that lie behind each other in
+// memory (see allocate_packed) are used as they are, others are concatenated first. No gradient is
+// computed for frozen tensors.
 at::Tensor linear(const at::Tensor& x, const std::vector<LinearPart>& parts);
 // The same into `out`, without gradient.
 void linear_out(at::Tensor out, const at::Tensor& x, const std::vector<LinearPart>& parts);
-// Uninitialised tensors of the given shapes (equal but for the first dimension), one behind the other in memory.
+// Uninitialised tensors of the given shapes (equal but for the first dimension), one behind the
+// other in memory.
 std::vector<at::Tensor> allocate_packed(const std::vector<std::vector<int64_t>>& shapes);
 
 at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps);

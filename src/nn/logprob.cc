@@ -1,5 +1,6 @@
-// Rows are taken in chunks whose logits stay in cache. With a small head each worker owns whole chunks and a partial weight
-// gradient (summed in worker order); with a large one the workers share each product instead.
+// Rows are taken in chunks whose logits stay in cache. With a small head each worker owns whole
+// chunks and a partial weight gradient (summed in worker order); with a large one the workers share
+// each product instead.
 #include "nn/logprob.h"
 
 #include <torch/csrc/autograd/custom_function.h>
@@ -19,7 +20,7 @@ using torch::autograd::variable_list;
 
 struct Chunking {
   int64_t rows = 0, chunk = 0, workers = 1;
-  bool own_chunks = false;     // workers run chunks side by side
+  bool own_chunks = false;  // workers run chunks side by side
 };
 
 Chunking chunking_of(int64_t rows, int64_t columns, int64_t vocab) {
@@ -69,7 +70,8 @@ class GradientSums {
   GradientSums(const Tensor& hidden, const Tensor& weight, int64_t workers, bool want_hidden,
                bool want_weight) {
     if (want_hidden) hidden_ = at::empty_like(hidden);
-    if (want_weight) weight_ = at::zeros({workers, weight.size(0), weight.size(1)}, weight.options());
+    if (want_weight)
+      weight_ = at::zeros({workers, weight.size(0), weight.size(1)}, weight.options());
   }
   bool wanted() const { return hidden_.defined() || weight_.defined(); }
   void add(int64_t worker, int64_t row, const Tensor& logits_gradient, const Tensor& hidden,
@@ -97,9 +99,10 @@ void check_inputs(const Tensor& hidden, const Tensor& weight, const Tensor& targ
   CHECK(hidden.dim() == 2 && weight.dim() == 2 && hidden.size(1) == weight.size(1), kModel,
         "log-probabilities: expected hidden [N, C] and weight [V, C], found {} and {} columns",
         hidden.size(-1), weight.size(-1));
-  CHECK(targets.dim() == 1 && targets.size(0) == hidden.size(0) && targets.scalar_type() == at::kLong,
-        kModel, "log-probabilities: expected {} int64 targets, found {}", hidden.size(0),
-        targets.numel());
+  CHECK(
+      targets.dim() == 1 && targets.size(0) == hidden.size(0) && targets.scalar_type() == at::kLong,
+      kModel, "log-probabilities: expected {} int64 targets, found {}", hidden.size(0),
+      targets.numel());
   const int64_t* target = targets.const_data_ptr<int64_t>();
   for (int64_t i = 0; i < targets.size(0); ++i) {
     CHECK(target[i] >= 0 && target[i] < weight.size(0), kModel,
@@ -119,14 +122,15 @@ class LinearLogprob : public torch::autograd::Function<LinearLogprob> {
     const int64_t* target = targets.const_data_ptr<int64_t>();
     for_each_chunk(chunking_of(rows, h.size(1), vocab), vocab,
                    [&](int64_t, int64_t row, int64_t count, Tensor logits) {
-      at::mm_out(logits, h.narrow(0, row, count), w.t());
-      const float* x = logits.const_data_ptr<float>();
-      std::vector<float> chosen(count);
-      for (int64_t i = 0; i < count; ++i) chosen[i] = x[i * vocab + target[row + i]];
-      softmax_chunk(logits, out + row, with_entropy ? entropy.data_ptr<float>() + row : nullptr,
-                    nullptr);
-      for (int64_t i = 0; i < count; ++i) out[row + i] = chosen[i] - out[row + i];
-    });
+                     at::mm_out(logits, h.narrow(0, row, count), w.t());
+                     const float* x = logits.const_data_ptr<float>();
+                     std::vector<float> chosen(count);
+                     for (int64_t i = 0; i < count; ++i) chosen[i] = x[i * vocab + target[row + i]];
+                     softmax_chunk(logits, out + row,
+                                   with_entropy ? entropy.data_ptr<float>() + row : nullptr,
+                                   nullptr);
+                     for (int64_t i = 0; i < count; ++i) out[row + i] = chosen[i] - out[row + i];
+                   });
     ctx->save_for_backward({hidden, weight, targets});
     if (!with_entropy) return {logprobs};
     ctx->mark_non_differentiable({entropy});
@@ -207,8 +211,11 @@ Tensor linear_nll(const Tensor& hidden, const Tensor& weight, const Tensor& targ
   CHECK(row_weights.dim() == 1 && row_weights.size(0) == hidden.size(0), kModel,
         "negative log-likelihood: expected {} row weights, found {}", hidden.size(0),
         row_weights.numel());
-  return LinearNll::apply(hidden.contiguous(), weight.contiguous(), targets.contiguous(),
-                          row_weights.to(at::kFloat).contiguous());
+  const bool differentiable =
+      at::GradMode::is_enabled();  // gradients are computed in the forward pass
+  return LinearNll::apply(differentiable ? hidden.contiguous() : hidden.detach().contiguous(),
+                          differentiable ? weight.contiguous() : weight.detach().contiguous(),
+                          targets.contiguous(), row_weights.to(at::kFloat).contiguous());
 }
 
 Tensor masked_mean(const Tensor& values, const Tensor& mask) {

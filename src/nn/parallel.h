@@ -1,5 +1,5 @@
-// Independent tasks of unequal size on LibTorch's threads. Each task must write its own memory only, so that the result
-// does not depend on which thread ran it.
+// Independent tasks of unequal size on LibTorch's threads. Each task must write its own memory
+// only, so that the result does not depend on which thread ran it.
 #pragma once
 
 #include <ATen/Parallel.h>

@@ -1,5 +1,5 @@
-// Modules are plain structs of tensors under Hugging Face names; this ordered name -> tensor map is all that loading,
-// saving, adapters and optimisers need.
+// Modules are plain structs of tensors under Hugging Face names; this ordered name -> tensor map is
+// all that loading, saving, adapters and optimisers need.
 #pragma once
 
 #include <torch/types.h>

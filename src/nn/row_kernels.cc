@@ -122,9 +122,9 @@ template <int B>
 }
 
 template <int B>
-[[gnu::always_inline]] inline void swiglu_backward_with(const float* gate_up, const float* out_gradient,
-                                                        float* gradient, int64_t n, int64_t begin,
-                                                        int64_t end) {
+[[gnu::always_inline]] inline void swiglu_backward_with(const float* gate_up,
+                                                        const float* out_gradient, float* gradient,
+                                                        int64_t n, int64_t begin, int64_t end) {
   for (int64_t row = begin; row < end; ++row) {
     const float* gate = gate_up + row * 2 * n;
     float* to = gradient + row * 2 * n;
@@ -135,13 +135,13 @@ template <int B>
       read(d, out_gradient + row * n + i, n - i);
       sigmoid(s, g);
       t = g;
-      mul(t, s);          // silu(g)
-      mul(u, d);          // du silu' factor: d * up
-      mul(d, t);          // gradient of up
+      mul(t, s);  // silu(g)
+      mul(u, d);  // du silu' factor: d * up
+      mul(d, t);  // gradient of up
       write(to + n + i, d, n - i);
       d = s;
       sub(g, t);
-      add_product(d, s, g);   // silu'(g) = s + s * (g - silu(g))
+      add_product(d, s, g);  // silu'(g) = s + s * (g - silu(g))
       mul(d, u);
       write(to + i, d, n - i);
     }
@@ -184,27 +184,16 @@ template <int B>
   }
 }
 
-// The three instances of one pass, and the choice.
-#define ETRLREC_INSTANCES(NAME, PARAMETERS, ARGUMENTS)                                                    \
-  void NAME##_base PARAMETERS { NAME##_with<16> ARGUMENTS; }                                              \
-  [[gnu::target("arch=x86-64-v3")]] void NAME##_avx2 PARAMETERS { NAME##_with<32> ARGUMENTS; }            \
-  [[gnu::target("arch=x86-64-v4,prefer-vector-width=512")]] void NAME##_avx512 PARAMETERS {               \
-    NAME##_with<64> ARGUMENTS;                                                                            \
-  }                                                                                                       \
-  void NAME##_best PARAMETERS {                                                                           \
-    if (simd::cpu_isa() == simd::Isa::kAvx512) return NAME##_avx512 ARGUMENTS;                            \
-    if (simd::cpu_isa() == simd::Isa::kAvx2) return NAME##_avx2 ARGUMENTS;                                \
-    NAME##_base ARGUMENTS;                                                                                \
-  }
-ETRLREC_INSTANCES(norm, (const RmsNormRows& p, int64_t begin, int64_t end), (p, begin, end))
-ETRLREC_INSTANCES(norm_backward, (const RmsNormGradientRows& p, int64_t begin, int64_t end),
-                  (p, begin, end))
-ETRLREC_INSTANCES(swiglu, (const float* x, float* out, int64_t n, int64_t begin, int64_t end),
-                  (x, out, n, begin, end))
-ETRLREC_INSTANCES(swiglu_backward,
-                  (const float* x, const float* g, float* out, int64_t n, int64_t begin, int64_t end),
-                  (x, g, out, n, begin, end))
-ETRLREC_INSTANCES(softmax, (const SoftmaxRows& p), (p))
+ETRLREC_SIMD_INSTANCES(norm, (const RmsNormRows& p, int64_t begin, int64_t end), (p, begin, end))
+ETRLREC_SIMD_INSTANCES(norm_backward, (const RmsNormGradientRows& p, int64_t begin, int64_t end),
+                       (p, begin, end))
+ETRLREC_SIMD_INSTANCES(swiglu, (const float* x, float* out, int64_t n, int64_t begin, int64_t end),
+                       (x, out, n, begin, end))
+ETRLREC_SIMD_INSTANCES(swiglu_backward,
+                       (const float* x, const float* g, float* out, int64_t n, int64_t begin,
+                        int64_t end),
+                       (x, g, out, n, begin, end))
+ETRLREC_SIMD_INSTANCES(softmax, (const SoftmaxRows& p), (p))
 
 }  // namespace
 

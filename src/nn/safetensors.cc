@@ -1,5 +1,5 @@
-// Format as in the header; documented at https://github.com/huggingface/safetensors. Written files have tensors in name
-// order and an 8-byte aligned header, as the reference library writes them.
+// Format as in the header; documented at https://github.com/huggingface/safetensors. Written files
+// have tensors in name order and an 8-byte aligned header, as the reference library writes them.
 #include "nn/safetensors.h"
 
 #include <ATen/ATen.h>
@@ -24,7 +24,7 @@ struct TypeName {
   const char* name;
   at::ScalarType type;
 };
-constexpr TypeName kTypes[] = {{"F32", at::kFloat}, {"F16", at::kHalf},  {"BF16", at::kBFloat16},
+constexpr TypeName kTypes[] = {{"F32", at::kFloat},  {"F16", at::kHalf}, {"BF16", at::kBFloat16},
                                {"F64", at::kDouble}, {"I64", at::kLong}, {"I32", at::kInt},
                                {"U8", at::kByte},    {"BOOL", at::kBool}};
 
@@ -39,8 +39,8 @@ at::ScalarType type_of(const std::string& dtype, const std::string& where) {
   for (const TypeName& t : kTypes) {
     if (dtype == t.name) return t.type;
   }
-  fail(ExitCode::kInput, "{}: expected dtype F32, F16, BF16, F64, I64, I32, U8 or BOOL, found \"{}\"",
-       where, dtype);
+  fail(ExitCode::kInput,
+       "{}: expected dtype F32, F16, BF16, F64, I64, I32, U8 or BOOL, found \"{}\"", where, dtype);
 }
 
 uint64_t unsigned_of(const Json& value, const std::string& where) {
@@ -50,7 +50,8 @@ uint64_t unsigned_of(const Json& value, const std::string& where) {
 }
 
 // shape x type in bytes, refusing overflow
-uint64_t bytes_of(const std::vector<int64_t>& shape, at::ScalarType type, const std::string& where) {
+uint64_t bytes_of(const std::vector<int64_t>& shape, at::ScalarType type,
+                  const std::string& where) {
   uint64_t bytes = at::elementSize(type);
   for (int64_t size : shape) {
     CHECK(!__builtin_mul_overflow(bytes, static_cast<uint64_t>(size), &bytes), kInput,
@@ -66,24 +67,26 @@ Entry parse_entry(const std::string& name, const Json& value, const std::string&
   Entry entry;
   entry.name = name;
   entry.type = type_of(get<std::string>(value, "dtype", where), where);
-  const Json shape = get<Json>(value, "shape", where), offsets = get<Json>(value, "data_offsets", where);
-  CHECK(shape.is_array() && shape.size() <= 64, kInput, "{}: expected a shape array, found {}", where,
-        shape.dump());
+  const Json shape = get<Json>(value, "shape", where),
+             offsets = get<Json>(value, "data_offsets", where);
+  CHECK(shape.is_array() && shape.size() <= 64, kInput, "{}: expected a shape array, found {}",
+        where, shape.dump());
   for (const Json& size : shape) {
     const uint64_t n = unsigned_of(size, where + " shape");
     CHECK(n <= static_cast<uint64_t>(std::numeric_limits<int64_t>::max()), kInput,
           "{}: size of the tensor overflows", where);
     entry.shape.push_back(static_cast<int64_t>(n));
   }
-  CHECK(offsets.is_array() && offsets.size() == 2, kInput, "{}: expected two data_offsets, found {}",
-        where, offsets.dump());
+  CHECK(offsets.is_array() && offsets.size() == 2, kInput,
+        "{}: expected two data_offsets, found {}", where, offsets.dump());
   entry.begin = unsigned_of(offsets[0], where + " data_offsets");
   entry.end = unsigned_of(offsets[1], where + " data_offsets");
   CHECK(entry.begin <= entry.end, kInput, "{}: expected ordered data_offsets, found {}", where,
         offsets.dump());
   const uint64_t bytes = bytes_of(entry.shape, entry.type, where);
-  CHECK(entry.end - entry.begin == bytes, kInput, "{}: expected {} bytes for its shape and type, found {}",
-        where, bytes, entry.end - entry.begin);
+  CHECK(entry.end - entry.begin == bytes, kInput,
+        "{}: expected {} bytes for its shape and type, found {}", where, bytes,
+        entry.end - entry.begin);
   return entry;
 }
 
@@ -127,12 +130,13 @@ std::vector<Entry> parse_entries(const Json& header, uint64_t data_bytes, const 
   });
   uint64_t covered = 0;
   for (const Entry& entry : entries) {
-    CHECK(entry.end <= data_bytes, kInput, "{}: file is truncated: tensor \"{}\" ends at {} of {} bytes",
-          path, entry.name, entry.end, data_bytes);
+    CHECK(entry.end <= data_bytes, kInput,
+          "{}: file is truncated: tensor \"{}\" ends at {} of {} bytes", path, entry.name,
+          entry.end, data_bytes);
     CHECK(entry.begin >= covered, kInput, "{}: tensor \"{}\" overlaps the one before it", path,
           entry.name);
-    CHECK(entry.begin == covered, kInput, "{}: {} bytes before tensor \"{}\" belong to no tensor", path,
-          entry.begin - covered, entry.name);
+    CHECK(entry.begin == covered, kInput, "{}: {} bytes before tensor \"{}\" belong to no tensor",
+          path, entry.begin - covered, entry.name);
     covered = entry.end;
   }
   CHECK(covered == data_bytes, kInput, "{}: {} bytes at the end belong to no tensor", path,
@@ -149,10 +153,11 @@ ParameterMap load_safetensors(const std::filesystem::path& path, bool mapped) {
   CHECK(file->size() >= sizeof header_bytes, kInput,
         "{}: file is truncated: expected at least 8 bytes, found {}", name, file->size());
   std::memcpy(&header_bytes, file->data(), sizeof header_bytes);
-  CHECK(header_bytes <= kMaxHeader, kInput, "{}: expected a header of at most {} bytes, found {}", name,
-        kMaxHeader, header_bytes);
+  CHECK(header_bytes <= kMaxHeader, kInput, "{}: expected a header of at most {} bytes, found {}",
+        name, kMaxHeader, header_bytes);
   CHECK(header_bytes <= file->size() - 8, kInput,
-        "{}: file is truncated: header of {} bytes in a file of {}", name, header_bytes, file->size());
+        "{}: file is truncated: header of {} bytes in a file of {}", name, header_bytes,
+        file->size());
   const Json header = parse_header(file->text().substr(8, header_bytes), name);
   const std::byte* data = file->data() + 8 + header_bytes;
   ParameterMap tensors;
@@ -160,7 +165,8 @@ ParameterMap load_safetensors(const std::filesystem::path& path, bool mapped) {
     void* begin = const_cast<std::byte*>(data + entry.begin);
     const bool aligned = reinterpret_cast<uintptr_t>(begin) % at::elementSize(entry.type) == 0;
     if (mapped && aligned && entry.end > entry.begin) {
-      tensors[entry.name] = at::from_blob(begin, entry.shape, [file](void*) {}, entry.type);
+      tensors[entry.name] = at::from_blob(
+          begin, entry.shape, [file](void*) {}, entry.type);
       continue;
     }
     at::Tensor tensor = at::empty(entry.shape, entry.type);
@@ -182,11 +188,12 @@ void save_safetensors(const ParameterMap& tensors, const std::filesystem::path& 
     for (const TypeName& t : kTypes) {
       if (tensor.scalar_type() == t.type) dtype = t.name;
     }
-    CHECK(dtype != nullptr, kInput, "{}: tensor \"{}\" has a type that cannot be stored", path.string(),
-          name);
+    CHECK(dtype != nullptr, kInput, "{}: tensor \"{}\" has a type that cannot be stored",
+          path.string(), name);
     kept.push_back(tensor.detach().cpu().contiguous());
     const uint64_t end = offset + kept.back().nbytes();
-    header[name] = {{"dtype", dtype}, {"shape", tensor.sizes().vec()}, {"data_offsets", {offset, end}}};
+    header[name] = {
+        {"dtype", dtype}, {"shape", tensor.sizes().vec()}, {"data_offsets", {offset, end}}};
     offset = end;
   }
   std::string text = header.dump();
@@ -197,7 +204,8 @@ void save_safetensors(const ParameterMap& tensors, const std::filesystem::path& 
   content.reserve(content.size() + text.size() + offset);
   content += text;
   for (const at::Tensor& tensor : kept) {
-    if (tensor.nbytes() > 0) content.append(static_cast<const char*>(tensor.data_ptr()), tensor.nbytes());
+    if (tensor.nbytes() > 0)
+      content.append(static_cast<const char*>(tensor.data_ptr()), tensor.nbytes());
   }
   write_file_atomic(path, content);
 }

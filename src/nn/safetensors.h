@@ -1,6 +1,7 @@
-// safetensors files: 8-byte little-endian header length, JSON header {name: {dtype, shape, data_offsets}}, data. Offsets
-// are relative to the data start. Refused (kInput): truncated files, headers above 100 MB, unknown types, overlapping or
-// uncovered ranges, sizes that do not match shape times type or overflow, duplicate names.
+// safetensors files: 8-byte little-endian header length, JSON header {name: {dtype, shape,
+// data_offsets}}, data. Offsets are relative to the data start. Refused (kInput): truncated files,
+// headers above 100 MB, unknown types, overlapping or uncovered ranges, sizes that do not match
+// shape times type or overflow, duplicate names.
 #pragma once
 
 #include <filesystem>
@@ -11,7 +12,8 @@
 
 namespace etrlrec {
 
-// F32, F16, BF16, F64, I64, I32, U8, BOOL. Tensors are copies unless `mapped` (then views of the mapped file, read-only).
+// F32, F16, BF16, F64, I64, I32, U8, BOOL. Tensors are copies unless `mapped` (then views of the
+// mapped file, read-only).
 ParameterMap load_safetensors(const std::filesystem::path& path, bool mapped = false);
 // Atomic. Header metadata holds {"format": "pt"} and `metadata`.
 void save_safetensors(const ParameterMap& tensors, const std::filesystem::path& path,

@@ -1,6 +1,7 @@
-// Portable vectors of 16 floats for the hot loops, as GCC vector types: one zmm register, two ymm or four xmm. Kernels are
-// written once as always-inlined templates over the register width and instantiated in functions with a target attribute;
-// cpu_isa() picks one at run time, so a generic build is fast on every machine. Knows nothing about tensors.
+// Portable vectors of 16 floats for the hot loops, as GCC vector types: one zmm register, two ymm
+// or four xmm. Kernels are written once as always-inlined templates over the register width and
+// instantiated in functions with a target attribute; cpu_isa() picks one at run time, so a generic
+// build is fast on every machine. Knows nothing about tensors.
 #pragma once
 
 #include <cstdint>
@@ -9,8 +10,8 @@
 namespace etrlrec::simd {
 
 enum class Isa { kBase, kAvx2, kAvx512 };
-Isa cpu_isa();               // best one of this machine, unless set_isa was called
-void set_isa(Isa isa);       // for tests; must be supported by the machine
+Isa cpu_isa();          // best one of this machine, unless set_isa was called
+void set_isa(Isa isa);  // for tests; must be supported by the machine
 bool is_supported(Isa isa);
 
 inline constexpr int64_t kLanes = 16;
@@ -131,7 +132,8 @@ template <int B>
 [[gnu::always_inline]] inline void exponential(Vec<B>& r) {
   using F = typename Vec<B>::F;
   using I = typename Vec<B>::I;
-  constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer in the low bits
+  constexpr float kRound =
+      12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer in the low bits
   for (int i = 0; i < Vec<B>::kParts; ++i) {
     F x = r.part[i];
     x = x < -86.5f ? F{} - 86.5f : x;
@@ -150,8 +152,9 @@ template <int B>
 }
 #pragma GCC diagnostic pop
 
-// C [M, 16 * vecs] = or += A [M, K] B [K, 16 * vecs]. Element (m, k) of A is a[m * a_row + k * a_col]; vector n of row k of B
-// starts at b + n * b_vec + k * b_row. Small operands that stay in cache; large products belong to LibTorch.
+// C [M, 16 * vecs] = or += A [M, K] B [K, 16 * vecs]. Element (m, k) of A is a[m * a_row + k *
+// a_col]; vector n of row k of B starts at b + n * b_vec + k * b_row. Small operands that stay in
+// cache; large products belong to LibTorch.
 struct Gemm {
   int64_t rows, vecs, depth;
   const float* a;
@@ -170,5 +173,19 @@ template <>
 void gemm<32>(const Gemm& g);
 template <>
 void gemm<64>(const Gemm& g);
+
+// Defines NAME_best(PARAMETERS): the instance of the always-inlined template NAME_with<register
+// bytes> for this machine.
+#define ETRLREC_SIMD_INSTANCES(NAME, PARAMETERS, ARGUMENTS)                                    \
+  void NAME##_base PARAMETERS { NAME##_with<16> ARGUMENTS; }                                   \
+  [[gnu::target("arch=x86-64-v3")]] void NAME##_avx2 PARAMETERS { NAME##_with<32> ARGUMENTS; } \
+  [[gnu::target("arch=x86-64-v4,prefer-vector-width=512")]] void NAME##_avx512 PARAMETERS {    \
+    NAME##_with<64> ARGUMENTS;                                                                 \
+  }                                                                                            \
+  void NAME##_best PARAMETERS {                                                                \
+    if (simd::cpu_isa() == simd::Isa::kAvx512) return NAME##_avx512 ARGUMENTS;                 \
+    if (simd::cpu_isa() == simd::Isa::kAvx2) return NAME##_avx2 ARGUMENTS;                     \
+    NAME##_base ARGUMENTS;                                                                     \
+  }
 
 }  // namespace etrlrec::simd

@@ -10,7 +10,7 @@ namespace etrlrec {
 namespace {
 
 constexpr uint64_t kNoPair = ~uint64_t{0};
-constexpr size_t kShort = 48;                   // ids; longer pieces are merged with a heap
+constexpr size_t kShort = 48;  // ids; longer pieces are merged with a heap
 constexpr size_t kMaxText = size_t{1} << 30;
 
 uint64_t pair_key(uint32_t left, uint32_t right) { return uint64_t{left} << 32 | right; }
@@ -79,7 +79,7 @@ void BpeMerges::apply(std::vector<uint32_t>& ids) const {
 
 void BpeMerges::apply_short(std::vector<uint32_t>& ids) const {
   size_t n = ids.size();
-  const Slot* best[kShort];                     // of the pair (i, i + 1)
+  const Slot* best[kShort];  // of the pair (i, i + 1)
   for (size_t i = 0; i + 1 < n; ++i) best[i] = find(ids[i], ids[i + 1]);
   while (true) {
     const Slot* lowest = nullptr;

@@ -1,5 +1,6 @@
-// Byte-level BPE (Sennrich et al. 2016; Radford et al. 2019 for the bytes): the vocabulary with its merges, the encoder of
-// one piece, and the tokenizer built on both. Internal to text/; others use tokenizer.h.
+// Byte-level BPE (Sennrich et al. 2016; Radford et al. 2019 for the bytes): the vocabulary with its
+// merges, the encoder of one piece, and the tokenizer built on both. Internal to text/; others use
+// tokenizer.h.
 #pragma once
 
 #include <array>
@@ -20,7 +21,8 @@ struct BpeMerge {
   uint32_t left = 0, right = 0, result = 0;
 };
 
-// Merge lookup by pair and the greedy encoder: the merge of lowest rank first, the leftmost of equals.
+// Merge lookup by pair and the greedy encoder: the merge of lowest rank first, the leftmost of
+// equals.
 class BpeMerges {
  public:
   BpeMerges() { rehash(16); }
@@ -38,7 +40,7 @@ class BpeMerges {
   void rehash(size_t slots);
   const Slot* find(uint32_t left, uint32_t right) const;
   void apply_short(std::vector<uint32_t>& ids) const;
-  void apply_long(std::vector<uint32_t>& ids) const;   // n log n
+  void apply_long(std::vector<uint32_t>& ids) const;  // n log n
 
   std::vector<Slot> slots_;
   size_t used_ = 0;
@@ -46,15 +48,16 @@ class BpeMerges {
 
 // GPT-2's printable stand-ins for bytes.
 std::string bytes_to_visible(std::string_view bytes);
-bool visible_to_bytes(std::string_view visible, std::string& bytes);   // false: a character outside the alphabet
+bool visible_to_bytes(std::string_view visible,
+                      std::string& bytes);  // false: a character outside the alphabet
 
 struct BpeVocabulary {
-  std::vector<std::string> tokens;              // bytes of every id; empty where no id is
+  std::vector<std::string> tokens;  // bytes of every id; empty where no id is
   std::vector<bool> is_special;
   std::array<uint32_t, 256> byte_ids{};
   BpeMerges merges;
-  bool ignore_merges = false;                   // a piece that is a token is taken whole
-  std::map<std::string, int64_t, std::less<>> specials;   // added tokens by content
+  bool ignore_merges = false;                            // a piece that is a token is taken whole
+  std::map<std::string, int64_t, std::less<>> specials;  // added tokens by content
   int64_t eos_id = -1;
 };
 
@@ -69,18 +72,18 @@ class BpeTokenizer final : public Tokenizer {
   int64_t eos_id() const override;
 
  private:
-  struct State;                                 // buffers and word cache of one running call
+  struct State;  // buffers and word cache of one running call
   void encode_piece(std::string_view piece, State& state, std::vector<int64_t>& ids) const;
 
   BpeVocabulary vocabulary_;
   PreTokenizer pre_tokenizer_;
-  std::unordered_map<std::string_view, uint32_t> whole_;   // only with ignore_merges
+  std::unordered_map<std::string_view, uint32_t> whole_;  // only with ignore_merges
   mutable std::mutex mutex_;
   mutable std::vector<std::unique_ptr<State>> idle_;
 };
 
-// Parses tokenizer.json; `config` (tokenizer_config.json or special_tokens_map.json, may be empty) names the end token.
-// `name` stands in errors.
+// Parses tokenizer.json; `config` (tokenizer_config.json or special_tokens_map.json, may be empty)
+// names the end token. `name` stands in errors.
 std::unique_ptr<BpeTokenizer> parse_bpe_tokenizer(std::string_view json, std::string_view config,
                                                   const std::string& name);
 

@@ -1,5 +1,6 @@
-// tokenizer.json, read: byte-level BPE in the layout of Hugging Face `tokenizers`. What would change the ids and is not
-// implemented is refused by name. The post-processor is not used: encode never adds special tokens.
+// tokenizer.json, read: byte-level BPE in the layout of Hugging Face `tokenizers`. What would
+// change the ids and is not implemented is refused by name. The post-processor is not used: encode
+// never adds special tokens.
 #include <algorithm>
 
 #include "base/check.h"
@@ -18,12 +19,14 @@ const std::array<std::string, 256>& visible_bytes() {
     std::array<std::string, 256> out;
     uint32_t next = 256;
     for (uint32_t byte = 0; byte < 256; ++byte) {
-      const bool printable = (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174;
+      const bool printable =
+          (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174;
       const uint32_t point = printable ? byte : next++;
       if (point < 0x80) {
         out[byte] = static_cast<char>(point);
       } else {
-        out[byte] = {static_cast<char>(0xC0 | point >> 6), static_cast<char>(0x80 | (point & 0x3F))};
+        out[byte] = {static_cast<char>(0xC0 | point >> 6),
+                     static_cast<char>(0x80 | (point & 0x3F))};
       }
     }
     return out;
@@ -67,7 +70,8 @@ void check_settings(const Json& root, const Json& model, const std::string& name
   CHECK(!get_or<bool>(model, "byte_fallback", false, name), kInput,
         "{}: byte_fallback (SentencePiece layout) is not supported; expected byte-level BPE", name);
   const std::string decoder = root.contains("decoder") ? type_of(root["decoder"]) : "null";
-  CHECK(decoder == "ByteLevel", kInput, "{}: decoder {} is not supported; known: ByteLevel", name, decoder);
+  CHECK(decoder == "ByteLevel", kInput, "{}: decoder {} is not supported; known: ByteLevel", name,
+        decoder);
 }
 
 bool parse_normalizer(const Json& root, const std::string& name) {
@@ -77,7 +81,8 @@ bool parse_normalizer(const Json& root, const std::string& name) {
   return true;
 }
 
-// ByteLevel alone (GPT-2's pattern is built in), or Sequence[Split(pattern), ByteLevel without pattern].
+// ByteLevel alone (GPT-2's pattern is built in), or Sequence[Split(pattern), ByteLevel without
+// pattern].
 SplitKind parse_pre_tokenizer(const Json& root, const std::string& name) {
   const Json& pre = root.contains("pre_tokenizer") ? root["pre_tokenizer"] : root;
   const auto is_byte_level = [&](const Json& value, bool use_regex) {
@@ -89,13 +94,15 @@ SplitKind parse_pre_tokenizer(const Json& root, const std::string& name) {
   if (is_byte_level(pre, true)) return SplitKind::kGpt2;
   const std::string type = root.contains("pre_tokenizer") ? type_of(pre) : "null";
   CHECK(type == "Sequence", kInput,
-        "{}: pre_tokenizer {} is not supported; known: ByteLevel, Sequence of Split and ByteLevel", name,
-        type);
-  CHECK(pre.contains("pretokenizers"), kInput, "{}: pre_tokenizer Sequence: no pretokenizers", name);
+        "{}: pre_tokenizer {} is not supported; known: ByteLevel, Sequence of Split and ByteLevel",
+        name, type);
+  CHECK(pre.contains("pretokenizers"), kInput, "{}: pre_tokenizer Sequence: no pretokenizers",
+        name);
   const Json& parts = pre["pretokenizers"];
   CHECK(parts.is_array() && parts.size() == 2 && type_of(parts[0]) == "Split" &&
             is_byte_level(parts[1], false),
-        kInput, "{}: pre_tokenizer Sequence: expected Split and ByteLevel with use_regex false", name);
+        kInput, "{}: pre_tokenizer Sequence: expected Split and ByteLevel with use_regex false",
+        name);
   CHECK(get<std::string>(parts[0], "behavior", name) == "Isolated" &&
             !get_or<bool>(parts[0], "invert", false, name),
         kInput, "{}: pre_tokenizer Split: expected behavior Isolated, not inverted", name);
@@ -103,14 +110,15 @@ SplitKind parse_pre_tokenizer(const Json& root, const std::string& name) {
   const auto regex = get<std::string>(pattern, "Regex", name);
   const auto kind = find_split_pattern(regex);
   CHECK(kind.has_value(), kInput,
-        "{}: split pattern is not supported: {}; known: those of GPT-2, Qwen2 and Llama 3", name, regex);
+        "{}: split pattern is not supported: {}; known: those of GPT-2, Qwen2 and Llama 3", name,
+        regex);
   return *kind;
 }
 
 void put_token(BpeVocabulary& vocabulary, int64_t id, std::string bytes, bool special,
                const std::string& name) {
-  CHECK(id >= 0 && id < static_cast<int64_t>(kMaxTokens), kInput, "{}: token id {} is out of range [0, {})",
-        name, id, kMaxTokens);
+  CHECK(id >= 0 && id < static_cast<int64_t>(kMaxTokens), kInput,
+        "{}: token id {} is out of range [0, {})", name, id, kMaxTokens);
   CHECK(!bytes.empty() && bytes.size() <= kMaxTokenBytes, kInput,
         "{}: token {}: expected 1 to {} bytes, found {}", name, id, kMaxTokenBytes, bytes.size());
   const auto at = static_cast<size_t>(id);
@@ -123,12 +131,14 @@ void put_token(BpeVocabulary& vocabulary, int64_t id, std::string bytes, bool sp
   vocabulary.is_special[at] = special;
 }
 
-using IdsByToken = std::unordered_map<std::string, uint32_t>;   // bytes -> id, special tokens left out
+using IdsByToken =
+    std::unordered_map<std::string, uint32_t>;  // bytes -> id, special tokens left out
 
 IdsByToken parse_vocabulary(const Json& root, const Json& model, BpeVocabulary& vocabulary,
                             const std::string& name) {
   const Json& entries = model.contains("vocab") ? model["vocab"] : model;
-  CHECK(model.contains("vocab") && entries.is_object(), kInput, "{}: model.vocab: expected an object", name);
+  CHECK(model.contains("vocab") && entries.is_object(), kInput,
+        "{}: model.vocab: expected an object", name);
   const Json added = get_or<Json>(root, "added_tokens", Json::array(), name);
   CHECK(added.is_array() && added.size() + entries.size() <= kMaxTokens, kInput,
         "{}: expected at most {} tokens", name, kMaxTokens);
@@ -139,8 +149,8 @@ IdsByToken parse_vocabulary(const Json& root, const Json& model, BpeVocabulary& 
     const auto id = token["id"].get<int64_t>();
     CHECK(!entries.contains(content) || entries[content] == id, kInput,
           "{}: added token \"{}\" has another id in model.vocab", name, content);
-    CHECK(vocabulary.specials.emplace(content, id).second, kInput, "{}: added token \"{}\" occurs twice",
-          name, content);
+    CHECK(vocabulary.specials.emplace(content, id).second, kInput,
+          "{}: added token \"{}\" occurs twice", name, content);
     put_token(vocabulary, id, content, true, name);
   }
   IdsByToken ids;
@@ -148,7 +158,8 @@ IdsByToken parse_vocabulary(const Json& root, const Json& model, BpeVocabulary& 
   std::string bytes;
   for (const auto& [visible, value] : entries.items()) {
     if (vocabulary.specials.contains(visible)) continue;
-    CHECK(value.is_number_integer(), kInput, "{}: token \"{}\": expected an integer id", name, visible);
+    CHECK(value.is_number_integer(), kInput, "{}: token \"{}\": expected an integer id", name,
+          visible);
     CHECK(visible_to_bytes(visible, bytes), kInput,
           "{}: token \"{}\" is not written in the byte-level alphabet", name, visible);
     put_token(vocabulary, value.get<int64_t>(), bytes, false, name);
@@ -156,7 +167,8 @@ IdsByToken parse_vocabulary(const Json& root, const Json& model, BpeVocabulary& 
   }
   for (size_t byte = 0; byte < 256; ++byte) {
     const auto found = ids.find(std::string(1, static_cast<char>(byte)));
-    CHECK(found != ids.end(), kInput, "{}: byte {} has no token; expected a byte-level vocabulary", name, byte);
+    CHECK(found != ids.end(), kInput, "{}: byte {} has no token; expected a byte-level vocabulary",
+          name, byte);
     vocabulary.byte_ids[byte] = found->second;
   }
   return ids;
@@ -176,7 +188,8 @@ void parse_merges(const Json& model, const IdsByToken& ids, BpeVocabulary& vocab
       const size_t space = text.find(' ');
       first = text.substr(0, space);
       if (space != std::string::npos) second = text.substr(space + 1);
-    } else if (merge.is_array() && merge.size() == 2 && merge[0].is_string() && merge[1].is_string()) {
+    } else if (merge.is_array() && merge.size() == 2 && merge[0].is_string() &&
+               merge[1].is_string()) {
       first = merge[0].get<std::string>();
       second = merge[1].get<std::string>();
     }
@@ -186,31 +199,36 @@ void parse_merges(const Json& model, const IdsByToken& ids, BpeVocabulary& vocab
           merge.dump(-1, ' ', false, Json::error_handler_t::replace));
     const auto a = ids.find(left), b = ids.find(right), both = ids.find(left + right);
     CHECK(a != ids.end() && b != ids.end() && both != ids.end(), kInput,
-          "{}: merge {} (\"{}\", \"{}\"): its parts and its result must be in model.vocab", name, number,
-          first, second);
-    CHECK(vocabulary.merges.add({a->second, b->second, both->second}), kInput, "{}: merge {} occurs twice",
-          name, number);
+          "{}: merge {} (\"{}\", \"{}\"): its parts and its result must be in model.vocab", name,
+          number, first, second);
+    CHECK(vocabulary.merges.add({a->second, b->second, both->second}), kInput,
+          "{}: merge {} occurs twice", name, number);
     ++number;
   }
 }
 
-int64_t parse_eos(std::string_view config, const BpeVocabulary& vocabulary, const std::string& name) {
+int64_t parse_eos(std::string_view config, const BpeVocabulary& vocabulary,
+                  const std::string& name) {
   if (config.empty()) return -1;
   const Json root = parse_json(config, name + " (end token)");
   if (!root.is_object() || absent(root, "eos_token")) return -1;
   const Json& eos = root["eos_token"];
-  const auto content = eos.is_object() ? get<std::string>(eos, "content", name) : get<std::string>(root, "eos_token", name);
+  const auto content = eos.is_object() ? get<std::string>(eos, "content", name)
+                                       : get<std::string>(root, "eos_token", name);
   const auto found = vocabulary.specials.find(content);
-  CHECK(found != vocabulary.specials.end(), kInput, "{}: end token \"{}\" is not an added token", name, content);
+  CHECK(found != vocabulary.specials.end(), kInput, "{}: end token \"{}\" is not an added token",
+        name, content);
   return found->second;
 }
 
-std::unique_ptr<BpeTokenizer> parse(std::string_view json, std::string_view config, const std::string& name) {
+std::unique_ptr<BpeTokenizer> parse(std::string_view json, std::string_view config,
+                                    const std::string& name) {
   const Json root = parse_json(json, name);
   CHECK(root.is_object() && root.contains("model") && root["model"].is_object(), kInput,
         "{}: model: expected an object", name);
   const Json& model = root["model"];
-  const auto type = get_or<std::string>(model, "type", model.contains("merges") ? "BPE" : "none", name);
+  const auto type =
+      get_or<std::string>(model, "type", model.contains("merges") ? "BPE" : "none", name);
   CHECK(type == "BPE", kInput, "{}: tokenizer model {} is not supported; known: BPE", name, type);
   check_settings(root, model, name);
   const bool normalize_nfc = parse_normalizer(root, name);
@@ -263,7 +281,8 @@ std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& folder) {
     if (!root.is_object() || absent(root, "eos_token")) config.clear();
   }
   const fs::path path = folder / "tokenizer.json";
-  CHECK(fs::exists(path), kInput, "{}: no tokenizer.json\nhint: byte-level BPE tokenizers in this layout are read",
+  CHECK(fs::exists(path), kInput,
+        "{}: no tokenizer.json\nhint: byte-level BPE tokenizers in this layout are read",
         folder.string());
   return parse_bpe_tokenizer(read_file(path, kMaxFileBytes), config, path.string());
 }

@@ -1,6 +1,7 @@
-// Training of byte-level BPE: pair counts are kept up to date word by word, the most frequent pair comes from a heap with
-// lazy counts. Required words are trained first and alone, then the documents continue from there. No two merges give the
-// same token, so the segmentation of training is the one the encoder finds later.
+// Training of byte-level BPE: pair counts are kept up to date word by word, the most frequent pair
+// comes from a heap with lazy counts. Required words are trained first and alone, then the
+// documents continue from there. No two merges give the same token, so the segmentation of training
+// is the one the encoder finds later.
 #include <algorithm>
 #include <queue>
 #include <unordered_set>
@@ -22,8 +23,8 @@ uint64_t pair_key(uint32_t left, uint32_t right) { return uint64_t{left} << 32 |
 
 // Vocabulary that grows by merges.
 struct Growth {
-  std::vector<std::string> tokens;              // bytes by id; special tokens first, as their content
-  std::unordered_set<std::string> known;        // bytes of ordinary tokens
+  std::vector<std::string> tokens;        // bytes by id; special tokens first, as their content
+  std::unordered_set<std::string> known;  // bytes of ordinary tokens
   std::array<uint32_t, 256> byte_ids{};
   std::vector<BpeMerge> merges;
   BpeMerges lookup;
@@ -59,12 +60,13 @@ class PairCounts {
       const Entry top = heap_.top();
       heap_.pop();
       Info& info = pairs_.at(top.pair);
-      if (top.count != info.count) {            // stale: its count changed since it was pushed
+      if (top.count != info.count) {  // stale: its count changed since it was pushed
         if (info.count > 0 && info.count < top.count) heap_.push({info.count, top.pair});
         continue;
       }
       if (top.count < min_count) return false;
-      const auto left = static_cast<uint32_t>(top.pair >> 32), right = static_cast<uint32_t>(top.pair);
+      const auto left = static_cast<uint32_t>(top.pair >> 32),
+                 right = static_cast<uint32_t>(top.pair);
       if (growth.known.contains(growth.tokens[left] + growth.tokens[right])) continue;
       growth.add(left, right);
       merge(top.pair, growth.merges.back());
@@ -76,7 +78,7 @@ class PairCounts {
  private:
   struct Info {
     int64_t count = 0;
-    std::vector<uint32_t> words;                // that held the pair at some time, ascending runs
+    std::vector<uint32_t> words;  // that held the pair at some time, ascending runs
   };
   struct Entry {
     int64_t count;
@@ -113,7 +115,8 @@ class PairCounts {
     for (size_t i = 0; i + 1 < ids.size() && !present; ++i)
       present = ids[i] == merge.left && ids[i + 1] == merge.right;
     if (!present) return;
-    for (size_t i = 0; i + 1 < ids.size(); ++i) change(pair_key(ids[i], ids[i + 1]), -word.count, w);
+    for (size_t i = 0; i + 1 < ids.size(); ++i)
+      change(pair_key(ids[i], ids[i + 1]), -word.count, w);
     size_t kept = 0;
     for (size_t i = 0; i < ids.size(); ++i) {
       const bool here = i + 1 < ids.size() && ids[i] == merge.left && ids[i + 1] == merge.right;
@@ -142,8 +145,8 @@ Growth start_growth(const BpeTrainingOptions& options) {
   Growth growth;
   std::unordered_set<std::string> specials;
   for (const std::string& special : options.special_tokens) {
-    CHECK(special.size() > 1 && special.size() <= 256 && valid_utf8_length(special) == special.size() &&
-              specials.insert(special).second,
+    CHECK(special.size() > 1 && special.size() <= 256 &&
+              valid_utf8_length(special) == special.size() && specials.insert(special).second,
           kUsage, "special token \"{}\": expected distinct UTF-8 texts of 2 to 256 bytes", special);
     growth.tokens.push_back(special);
   }
@@ -153,24 +156,28 @@ Growth start_growth(const BpeTrainingOptions& options) {
     growth.known.insert(growth.tokens.back());
   }
   std::string bytes;
-  for (const std::string& special : specials) {   // no merge may lead to an entry that is written like a special token
+  for (const std::string& special :
+       specials) {  // no merge may lead to an entry that is written like a special token
     if (!visible_to_bytes(special, bytes)) continue;
-    CHECK(growth.known.insert(bytes).second, kUsage, "special token \"{}\" is written like a byte", special);
+    CHECK(growth.known.insert(bytes).second, kUsage, "special token \"{}\" is written like a byte",
+          special);
   }
   CHECK(static_cast<int64_t>(growth.tokens.size()) <= options.vocab_size, kUsage,
-        "--vocab-size: expected at least {} (bytes and special tokens), found {}", growth.tokens.size(),
-        options.vocab_size);
+        "--vocab-size: expected at least {} (bytes and special tokens), found {}",
+        growth.tokens.size(), options.vocab_size);
   return growth;
 }
 
-void require_words(const BpeTrainingOptions& options, const PreTokenizer& pre_tokenizer, Growth& growth) {
+void require_words(const BpeTrainingOptions& options, const PreTokenizer& pre_tokenizer,
+                   Growth& growth) {
   PreTokenizer::Scratch scratch;
   std::vector<std::string_view> pieces;
   std::vector<Word> words;
   for (const std::string& text : options.required_words) {
     pre_tokenizer.split(text, scratch, pieces);
-    CHECK(pieces.size() == 1, kUsage, "required word \"{}\": expected one piece of the pre-tokenizer, found {}",
-          text, pieces.size());
+    CHECK(pieces.size() == 1, kUsage,
+          "required word \"{}\": expected one piece of the pre-tokenizer, found {}", text,
+          pieces.size());
     words.push_back({growth.segment(text), 1});
   }
   PairCounts pairs(std::move(words));
@@ -180,24 +187,27 @@ void require_words(const BpeTrainingOptions& options, const PreTokenizer& pre_to
           options.required_words.size());
   };
   while (pairs.merge_best(1, growth)) check_size();
-  // A word whose last pair names a token that exists already stays in parts above; it is joined by a merge into that token.
+  // A word whose last pair names a token that exists already stays in parts above; it is joined by
+  // a merge into that token.
   for (const std::string& text : options.required_words) {
-    for (std::vector<uint32_t> ids = growth.segment(text); ids.size() > 1; ids = growth.segment(text)) {
+    for (std::vector<uint32_t> ids = growth.segment(text); ids.size() > 1;
+         ids = growth.segment(text)) {
       const std::string joined = growth.tokens[ids[0]] + growth.tokens[ids[1]];
       const auto existing = std::find(growth.tokens.begin(), growth.tokens.end(), joined);
       if (existing == growth.tokens.end()) {
         growth.add(ids[0], ids[1]);
         check_size();
       } else {
-        growth.merges.push_back({ids[0], ids[1], static_cast<uint32_t>(existing - growth.tokens.begin())});
+        growth.merges.push_back(
+            {ids[0], ids[1], static_cast<uint32_t>(existing - growth.tokens.begin())});
         growth.lookup.add(growth.merges.back());
       }
     }
   }
 }
 
-std::vector<Word> count_words(std::span<const std::string> documents, const PreTokenizer& pre_tokenizer,
-                              const Growth& growth) {
+std::vector<Word> count_words(std::span<const std::string> documents,
+                              const PreTokenizer& pre_tokenizer, const Growth& growth) {
   std::unordered_map<std::string, int64_t> counts;
   PreTokenizer::Scratch scratch;
   std::vector<std::string_view> pieces;
@@ -216,10 +226,14 @@ std::vector<Word> count_words(std::span<const std::string> documents, const PreT
 }
 
 OrderedJson byte_level() {
-  return {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", false}, {"use_regex", false}};
+  return {{"type", "ByteLevel"},
+          {"add_prefix_space", false},
+          {"trim_offsets", false},
+          {"use_regex", false}};
 }
 
-OrderedJson tokenizer_json(const BpeTrainingOptions& options, const Growth& growth, SplitKind kind) {
+OrderedJson tokenizer_json(const BpeTrainingOptions& options, const Growth& growth,
+                           SplitKind kind) {
   OrderedJson root;
   root["version"] = "1.0";
   root["truncation"] = nullptr;
@@ -233,26 +247,37 @@ OrderedJson tokenizer_json(const BpeTrainingOptions& options, const Growth& grow
     const bool special = id < specials;
     const std::string& token = growth.tokens[id];
     if (special)
-      root["added_tokens"].push_back({{"id", id}, {"content", token}, {"single_word", false}, {"lstrip", false},
-                                      {"rstrip", false}, {"normalized", false}, {"special", true}});
+      root["added_tokens"].push_back({{"id", id},
+                                      {"content", token},
+                                      {"single_word", false},
+                                      {"lstrip", false},
+                                      {"rstrip", false},
+                                      {"normalized", false},
+                                      {"special", true}});
     entries.emplace_back(special ? token : bytes_to_visible(token), id);
   }
   root["normalizer"] = nullptr;
   root["pre_tokenizer"] = {
       {"type", "Sequence"},
-      {"pretokenizers",
-       OrderedJson::array({{{"type", "Split"}, {"pattern", {{"Regex", split_pattern(kind)}}},
-                            {"behavior", "Isolated"}, {"invert", false}},
-                           byte_level()})}};
+      {"pretokenizers", OrderedJson::array({{{"type", "Split"},
+                                             {"pattern", {{"Regex", split_pattern(kind)}}},
+                                             {"behavior", "Isolated"},
+                                             {"invert", false}},
+                                            byte_level()})}};
   root["post_processor"] = nullptr;
   root["decoder"] = byte_level();
   OrderedJson merges = OrderedJson::array();
   for (const BpeMerge& merge : growth.merges)
-    merges.push_back(OrderedJson::array(
-        {bytes_to_visible(growth.tokens[merge.left]), bytes_to_visible(growth.tokens[merge.right])}));
-  root["model"] = {{"type", "BPE"}, {"dropout", nullptr}, {"unk_token", nullptr},
-                   {"continuing_subword_prefix", nullptr}, {"end_of_word_suffix", nullptr},
-                   {"fuse_unk", false}, {"byte_fallback", false}, {"ignore_merges", false}};
+    merges.push_back(OrderedJson::array({bytes_to_visible(growth.tokens[merge.left]),
+                                         bytes_to_visible(growth.tokens[merge.right])}));
+  root["model"] = {{"type", "BPE"},
+                   {"dropout", nullptr},
+                   {"unk_token", nullptr},
+                   {"continuing_subword_prefix", nullptr},
+                   {"end_of_word_suffix", nullptr},
+                   {"fuse_unk", false},
+                   {"byte_fallback", false},
+                   {"ignore_merges", false}};
   root["model"]["vocab"] = std::move(vocab);
   root["model"]["merges"] = std::move(merges);
   return root;
@@ -274,13 +299,16 @@ void train_bpe(std::span<const std::string> documents, const BpeTrainingOptions&
   Growth growth = start_growth(options);
   require_words(options, pre_tokenizer, growth);
   PairCounts pairs(count_words(documents, pre_tokenizer, growth));
-  while (static_cast<int64_t>(growth.tokens.size()) < options.vocab_size && pairs.merge_best(2, growth)) {
+  while (static_cast<int64_t>(growth.tokens.size()) < options.vocab_size &&
+         pairs.merge_best(2, growth)) {
   }
   std::filesystem::create_directories(folder);
   write_json_atomic(folder / "tokenizer.json", tokenizer_json(options, growth, kind));
-  OrderedJson config{{"tokenizer_class", "PreTrainedTokenizerFast"}, {"clean_up_tokenization_spaces", false}};
+  OrderedJson config{{"tokenizer_class", "PreTrainedTokenizerFast"},
+                     {"clean_up_tokenization_spaces", false}};
   OrderedJson map = OrderedJson::object();
-  if (!options.special_tokens.empty()) config["eos_token"] = map["eos_token"] = options.special_tokens[0];
+  if (!options.special_tokens.empty())
+    config["eos_token"] = map["eos_token"] = options.special_tokens[0];
   write_json_atomic(folder / "tokenizer_config.json", config);
   write_json_atomic(folder / "special_tokens_map.json", map);
 }

@@ -59,8 +59,9 @@ size_t utf8_sequence_length(const unsigned char* p, size_t left) {
   return 0;
 }
 
-// Whether NFC may change the character that starts with these bytes or what stands before it. False for what is most
-// frequent and certainly stable: below U+0300, Cyrillic without marks, dashes and quotes, CJK, most Hangul syllables.
+// Whether NFC may change the character that starts with these bytes or what stands before it. False
+// for what is most frequent and certainly stable: below U+0300, Cyrillic without marks, dashes and
+// quotes, CJK, most Hangul syllables.
 bool is_risky(std::string_view character) {
   const auto first = static_cast<unsigned char>(character[0]);
   if (first < 0xCC || first == 0xD0 || first == 0xD1) return false;
@@ -71,16 +72,18 @@ bool is_risky(std::string_view character) {
 
 void append_nfc(std::string_view text, std::string& out) {
   utf8proc_uint8_t* buffer = nullptr;
-  const auto length = utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(text.data()),
-                                   static_cast<utf8proc_ssize_t>(text.size()), &buffer,
-                                   static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_COMPOSE));
+  const auto length =
+      utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(text.data()),
+                   static_cast<utf8proc_ssize_t>(text.size()), &buffer,
+                   static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_COMPOSE));
   CHECK(length >= 0, kInput, "text: normalisation failed: {}", utf8proc_errmsg(length));
   out.append(reinterpret_cast<const char*>(buffer), static_cast<size_t>(length));
   std::free(buffer);
 }
 
-// NFC of valid UTF-8. Nothing composes across the place before an ASCII character, so only stretches of one ASCII
-// character and the others behind it are normalised, and only those with a risky one. False: unchanged, `out` is empty.
+// NFC of valid UTF-8. Nothing composes across the place before an ASCII character, so only
+// stretches of one ASCII character and the others behind it are normalised, and only those with a
+// risky one. False: unchanged, `out` is empty.
 bool normalize(std::string_view text, std::string& out) {
   const auto is_ascii = [&](size_t i) { return static_cast<unsigned char>(text[i]) < 0x80; };
   size_t copied = 0;
@@ -126,7 +129,8 @@ size_t valid_utf8_length(std::string_view text) {
   size_t i = 0;
   while (i < text.size()) {
     uint64_t word;
-    while (i + 8 <= text.size() && (std::memcpy(&word, p + i, 8), (word & 0x8080808080808080u) == 0))
+    while (i + 8 <= text.size() &&
+           (std::memcpy(&word, p + i, 8), (word & 0x8080808080808080u) == 0))
       i += 8;
     if (i == text.size()) break;
     const size_t length = utf8_sequence_length(p + i, text.size() - i);
@@ -145,9 +149,12 @@ struct PreTokenizer::Code {
     int error = 0;
     PCRE2_SIZE offset = 0;
     code = pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(),
-                         PCRE2_UTF | PCRE2_UCP | PCRE2_NO_UTF_CHECK | PCRE2_ANCHORED, &error, &offset, nullptr);
-    CHECK(code != nullptr, kFailure, "PCRE2 refuses a split pattern at offset {}: error {}", offset, error);
-    // Without JIT support in the library pcre2_match interprets the pattern: the same pieces, slower.
+                         PCRE2_UTF | PCRE2_UCP | PCRE2_NO_UTF_CHECK | PCRE2_ANCHORED, &error,
+                         &offset, nullptr);
+    CHECK(code != nullptr, kFailure, "PCRE2 refuses a split pattern at offset {}: error {}", offset,
+          error);
+    // Without JIT support in the library pcre2_match interprets the pattern: the same pieces,
+    // slower.
     match = pcre2_jit_compile(code, PCRE2_JIT_COMPLETE) == 0 ? pcre2_jit_match : pcre2_match;
   }
   ~Code() { pcre2_code_free(code); }
@@ -157,7 +164,7 @@ struct PreTokenizer::Scratch::Impl {
   pcre2_match_data* match = pcre2_match_data_create(1, nullptr);
   pcre2_match_context* context = pcre2_match_context_create(nullptr);
   pcre2_jit_stack* stack = pcre2_jit_stack_create(32 << 10, 1 << 20, nullptr);
-  std::deque<std::string> normalized;     // a deque: views into its strings stay valid
+  std::deque<std::string> normalized;  // a deque: views into its strings stay valid
   Impl() { pcre2_jit_stack_assign(context, nullptr, stack); }
   ~Impl() {
     pcre2_match_data_free(match);
@@ -173,7 +180,8 @@ PreTokenizer::PreTokenizer(SplitKind kind, bool normalize_nfc)
     : kind_(kind), normalize_nfc_(normalize_nfc) {
   static const std::array<std::shared_ptr<const Code>, 4> codes{
       std::make_shared<Code>(SplitKind::kGpt2), std::make_shared<Code>(SplitKind::kQwen2),
-      std::make_shared<Code>(SplitKind::kLlama3), std::make_shared<Code>(SplitKind::kSpacedNumbers)};
+      std::make_shared<Code>(SplitKind::kLlama3),
+      std::make_shared<Code>(SplitKind::kSpacedNumbers)};
   code_ = codes[static_cast<size_t>(kind)];
 }
 PreTokenizer::~PreTokenizer() = default;
@@ -184,8 +192,8 @@ void PreTokenizer::split_valid(std::string_view text, Scratch& scratch,
   const PCRE2_SIZE* range = pcre2_get_ovector_pointer(scratch.impl_->match);
   size_t position = 0;
   while (position < text.size()) {
-    const int found = code_->match(code_->code, subject, text.size(), position,
-                                  PCRE2_NO_UTF_CHECK, scratch.impl_->match, scratch.impl_->context);
+    const int found = code_->match(code_->code, subject, text.size(), position, PCRE2_NO_UTF_CHECK,
+                                   scratch.impl_->match, scratch.impl_->context);
     CHECK(found > 0 && range[1] > position, kInput,
           "text: cannot be split at byte {} (PCRE2 result {})", position, found);
     pieces.push_back(text.substr(position, range[1] - position));
@@ -206,7 +214,7 @@ void PreTokenizer::split(std::string_view text, Scratch& scratch,
     }
     split_valid(part, scratch, pieces);
     text.remove_prefix(valid);
-    size_t invalid = 0;   // bytes up to the next character
+    size_t invalid = 0;  // bytes up to the next character
     while (invalid < text.size() &&
            utf8_sequence_length(reinterpret_cast<const unsigned char*>(text.data()) + invalid,
                                 text.size() - invalid) == 0)

@@ -1,6 +1,7 @@
-// Pre-tokenisation of byte-level BPE: text is cut into pieces that merges never cross. The split patterns of GPT-2, Qwen2
-// and Llama 3 (as they stand in `tokenizer.json`) are compiled by PCRE2 with UTF, Unicode properties and JIT. `\s` is
-// compiled as the White_Space property, because PCRE2's own `\s` also holds U+180E. Knows nothing about vocabularies.
+// Pre-tokenisation of byte-level BPE: text is cut into pieces that merges never cross. The split
+// patterns of GPT-2, Qwen2 and Llama 3 (as they stand in `tokenizer.json`) are compiled by PCRE2
+// with UTF, Unicode properties and JIT. `\s` is compiled as the White_Space property, because
+// PCRE2's own `\s` also holds U+180E. Knows nothing about vocabularies.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +16,7 @@ namespace etrlrec {
 // kSpacedNumbers is Llama 3's pattern with numbers that take one leading space into their piece.
 enum class SplitKind : int8_t { kGpt2, kQwen2, kLlama3, kSpacedNumbers };
 
-const std::string& split_pattern(SplitKind kind);                       // as written in tokenizer.json
+const std::string& split_pattern(SplitKind kind);  // as written in tokenizer.json
 std::optional<SplitKind> find_split_pattern(std::string_view pattern);  // exact spelling only
 
 // Length of the longest prefix of `text` that is valid UTF-8 (no overlong forms, no surrogates).
@@ -41,13 +42,14 @@ class PreTokenizer {
   SplitKind kind() const { return kind_; }
   bool normalizes() const { return normalize_nfc_; }
 
-  // Cuts any bytes into pieces; the pieces cover the normalised text in order. Runs of bytes that are not UTF-8 are
-  // pieces of their own and are not normalised. `pieces` point into `text` or into the scratch: valid until the next
-  // call with this scratch.
+  // Cuts any bytes into pieces; the pieces cover the normalised text in order. Runs of bytes that
+  // are not UTF-8 are pieces of their own and are not normalised. `pieces` point into `text` or
+  // into the scratch: valid until the next call with this scratch.
   void split(std::string_view text, Scratch& scratch, std::vector<std::string_view>& pieces) const;
 
  private:
-  void split_valid(std::string_view text, Scratch& scratch, std::vector<std::string_view>& pieces) const;
+  void split_valid(std::string_view text, Scratch& scratch,
+                   std::vector<std::string_view>& pieces) const;
 
   SplitKind kind_;
   bool normalize_nfc_;

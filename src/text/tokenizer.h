@@ -1,5 +1,6 @@
-// Tokenizers: text <-> token ids. The slice has byte-level BPE in the Hugging Face `tokenizer.json` layout (GPT-2 / Qwen2
-// pre-tokenizer), read, written and trained here. Unknown models, normalizers or pre-tokenizers are an error.
+// Tokenizers: text <-> token ids. The slice has byte-level BPE in the Hugging Face `tokenizer.json`
+// layout (GPT-2 / Qwen2 pre-tokenizer), read, written and trained here. Unknown models, normalizers
+// or pre-tokenizers are an error.
 #pragma once
 
 #include <cstdint>
@@ -18,27 +19,32 @@ class Tokenizer {
   virtual int64_t vocab_size() const = 0;
   // Special tokens in `text` are *not* recognised: outside text cannot open or close anything.
   virtual std::vector<int64_t> encode(std::string_view text) const = 0;
-  virtual std::string decode(std::span<const int64_t> ids) const = 0;   // special tokens are written out
-  virtual int64_t special_id(std::string_view name) const = 0;          // e.g. "<|endoftext|>"; error when unknown
+  virtual std::string decode(
+      std::span<const int64_t> ids) const = 0;  // special tokens are written out
+  virtual int64_t special_id(
+      std::string_view name) const = 0;  // e.g. "<|endoftext|>"; error when unknown
   virtual int64_t eos_id() const = 0;
 };
 
-std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& folder);   // folder/tokenizer.json
+std::unique_ptr<Tokenizer> load_tokenizer(
+    const std::filesystem::path& folder);  // folder/tokenizer.json
 
 struct BpeTrainingOptions {
-  int64_t vocab_size = 2048;                    // bytes + specials + merges
+  int64_t vocab_size = 2048;  // bytes + specials + merges
   std::vector<std::string> special_tokens{"<|endoftext|>"};
-  bool split_digits = false;                    // false: numbers up to three digits stay one piece (\p{N}{1,3})
-  // Each becomes exactly one token, e.g. " drama", "7": they are merged before anything else. Each must be one piece for
-  // the pre-tokenizer (kUsage). A space followed by a number (" 20") makes numbers take their leading space everywhere.
+  bool split_digits = false;  // false: numbers up to three digits stay one piece (\p{N}{1,3})
+  // Each becomes exactly one token, e.g. " drama", "7": they are merged before anything else. Each
+  // must be one piece for the pre-tokenizer (kUsage). A space followed by a number (" 20") makes
+  // numbers take their leading space everywhere.
   std::vector<std::string> required_words{};
 };
 // The pieces into which training under `options` cuts a text: each of them can be a required word.
 std::vector<std::string> training_pieces(std::string_view text, const BpeTrainingOptions& options);
-// Trains byte-level BPE on documents and writes tokenizer.json, tokenizer_config.json and special_tokens_map.json into
-// `folder`, readable by Hugging Face `tokenizers`; the first special token is the end token and has id 0. Pieces are cut
-// by the Qwen2 pattern (split_digits) or the Llama 3 one. Deterministic: ties between equally frequent pairs go to the
-// smaller pair of ids. Stops early when no pair occurs twice.
+// Trains byte-level BPE on documents and writes tokenizer.json, tokenizer_config.json and
+// special_tokens_map.json into `folder`, readable by Hugging Face `tokenizers`; the first special
+// token is the end token and has id 0. Pieces are cut by the Qwen2 pattern (split_digits) or the
+// Llama 3 one. Deterministic: ties between equally frequent pairs go to the smaller pair of ids.
+// Stops early when no pair occurs twice.
 void train_bpe(std::span<const std::string> documents, const BpeTrainingOptions& options,
                const std::filesystem::path& folder);
 

@@ -1,5 +1,6 @@
-// GRPO (Shao et al. 2024), Dr.GRPO (Liu et al. 2025), DAPO (Yu et al. 2025), GSPO (Zheng et al. 2025) on packed tokens.
-// Departure: log-ratios of the KL are clamped to +-20 and k3 to 10, against overflow.
+// GRPO (Shao et al. 2024), Dr.GRPO (Liu et al. 2025), DAPO (Yu et al. 2025), GSPO (Zheng et al.
+// 2025) on packed tokens. Departure: log-ratios of the KL are clamped to +-20 and k3 to 10, against
+// overflow.
 #include "train/advantage.h"
 
 #include <algorithm>
@@ -56,7 +57,8 @@ std::vector<double> group_advantages(std::span<const double> rewards, int64_t gr
     double scale = 1;
     if (kind == "group") scale = 1 / (std::max(m.std, std_floor) + epsilon);
     if (kind == "batch") scale = 1 / (std::max(batch_std, std_floor) + epsilon);
-    if (kind == "rloo") scale = static_cast<double>(group_size) / static_cast<double>(group_size - 1);
+    if (kind == "rloo")
+      scale = static_cast<double>(group_size) / static_cast<double>(group_size - 1);
     for (int64_t i = 0; i < group_size; ++i)
       advantages[g * group_size + i] = (group[i] - m.mean) * scale;
   }
@@ -75,7 +77,8 @@ std::vector<double> component_advantages(std::span<const double> components,
   std::vector<double> sum(rows, 0.0), column(rows);
   for (size_t c = 0; c < m; ++c) {
     for (size_t r = 0; r < rows; ++r) column[r] = components[r * m + c];
-    std::vector<double> part = group_advantages(column, group_size, "group", std_floors[c], epsilon);
+    std::vector<double> part =
+        group_advantages(column, group_size, "group", std_floors[c], epsilon);
     for (size_t r = 0; r < rows; ++r) sum[r] += weights[c] * part[r];
   }
   Moments whole = moments(sum);
@@ -169,12 +172,14 @@ PolicyLoss policy_loss(const at::Tensor& logprobs, const at::Tensor& old_logprob
 
   at::NoGradGuard no_grad;
   // At sequence level every row counts once, whatever its length.
-  at::Tensor share = sequence ? counts.to(at::kDouble).clamp_min(1).reciprocal().index_select(
-                                    0, row_of_token) / std::max<int64_t>(rows, 1)
-                              : at::full({row_of_token.numel()},
-                                         1.0 / std::max<int64_t>(row_of_token.numel(), 1),
-                                         at::kDouble);
-  auto weighted = [&](const at::Tensor& x) { return (x.to(at::kDouble) * share).sum().item<double>(); };
+  at::Tensor share =
+      sequence ? counts.to(at::kDouble).clamp_min(1).reciprocal().index_select(0, row_of_token) /
+                     std::max<int64_t>(rows, 1)
+               : at::full({row_of_token.numel()}, 1.0 / std::max<int64_t>(row_of_token.numel(), 1),
+                          at::kDouble);
+  auto weighted = [&](const at::Tensor& x) {
+    return (x.to(at::kDouble) * share).sum().item<double>();
+  };
   result.clip_low = weighted((ratio < 1 - options.epsilon).logical_and(advantage < 0));
   result.clip_high = weighted((ratio > 1 + options.epsilon_high).logical_and(advantage > 0));
   result.clip_ratio = result.clip_low + result.clip_high;

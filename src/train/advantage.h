@@ -1,5 +1,5 @@
-// Group advantages and policy losses (method.md D.1-D.7), pinned by golden numbers of TRL. A reward that is not finite is
-// an error (kNumbers): summing it away would train on nothing.
+// Group advantages and policy losses (method.md D.1-D.7), pinned by golden numbers of TRL. A reward
+// that is not finite is an error (kNumbers): summing it away would train on nothing.
 #pragma once
 
 #include <torch/types.h>
@@ -11,18 +11,20 @@
 
 namespace etrlrec {
 
-// kind: "group" z-score with sample std and floor, (R - mean) / (max(std, floor) + epsilon); "batch" the same with the
-// std of all rewards; "mean" (Dr.GRPO); "rloo" (leave-one-out). Rewards of one group are consecutive.
+// kind: "group" z-score with sample std and floor, (R - mean) / (max(std, floor) + epsilon);
+// "batch" the same with the std of all rewards; "mean" (Dr.GRPO); "rloo" (leave-one-out). Rewards
+// of one group are consecutive.
 std::vector<double> group_advantages(std::span<const double> rewards, int64_t group_size,
                                      const std::string& kind, double std_floor,
                                      double epsilon = 1e-4);
-// GDPO: every component z-scored within its group (floor per component), weighted sum, whitened over the batch.
-// components [R, M] row-major with weights [M] and floors [M].
+// GDPO: every component z-scored within its group (floor per component), weighted sum, whitened
+// over the batch. components [R, M] row-major with weights [M] and floors [M].
 std::vector<double> component_advantages(std::span<const double> components,
                                          std::span<const double> weights,
                                          std::span<const double> std_floors, int64_t group_size,
                                          double epsilon = 1e-4);
-// Pass@k bonus of a group with `hits` exact hits (method.md C.12): {of a hit, of a miss}; zeros where pass@k is 0 or 1.
+// Pass@k bonus of a group with `hits` exact hits (method.md C.12): {of a hit, of a miss}; zeros
+// where pass@k is 0 or 1.
 struct PassAtKBonus {
   double hit = 0, miss = 0;
 };
@@ -37,8 +39,8 @@ struct PolicyLossOptions {
   double epsilon = 0.2, epsilon_high = 0.2;  // clip
   double beta = 0;                           // KL weight
   std::string kl_estimator = "k3";           // k3 | k2, differentiated as a loss term
-  // grpo: mean over rows of token means; dapo (bnpo): mean over all tokens; dr_grpo: sum over rows * max length;
-  // sum: mean over rows of token sums, the gradient of the expected reward itself.
+  // grpo: mean over rows of token means; dapo (bnpo): mean over all tokens; dr_grpo: sum over rows
+  // * max length; sum: mean over rows of token sums, the gradient of the expected reward itself.
   std::string loss_type = "dapo";
   std::string importance_sampling_level = "token";  // token | sequence (GSPO)
   int64_t max_completion_length = 0;                // normaliser of dr_grpo
@@ -48,11 +50,13 @@ struct PolicyLoss {
   double kl = 0, clip_ratio = 0, mean_ratio = 1;  // over the tokens; kl is the k3 value
   double clip_low = 0, clip_high = 0;             // clipped below with A < 0, above with A > 0
 };
-// Weight of one token of each row, [R]: loss = sum_t weight[row(t)] * loss(t). counts: int64 tokens per row.
+// Weight of one token of each row, [R]: loss = sum_t weight[row(t)] * loss(t). counts: int64 tokens
+// per row.
 at::Tensor row_weights(const at::Tensor& counts, const PolicyLossOptions& options);
-// logprobs, old_logprobs (undefined: the current ones, detached), reference_logprobs (may be undefined when beta = 0):
-// [T] packed tokens of all completions, so that nothing masked is here; row_of_token [T] int64; advantages [R].
-// `weights` [R] overrides row_weights of the tokens given (used when a row also has an exact term).
+// logprobs, old_logprobs (undefined: the current ones, detached), reference_logprobs (may be
+// undefined when beta = 0): [T] packed tokens of all completions, so that nothing masked is here;
+// row_of_token [T] int64; advantages [R]. `weights` [R] overrides row_weights of the tokens given
+// (used when a row also has an exact term).
 PolicyLoss policy_loss(const at::Tensor& logprobs, const at::Tensor& old_logprobs,
                        const at::Tensor& reference_logprobs, const at::Tensor& row_of_token,
                        const at::Tensor& advantages, const PolicyLossOptions& options,

@@ -60,7 +60,8 @@ PolicySample sample_of(const Completion& completion, int64_t prompt, const GrpoR
   return sample;
 }
 
-std::vector<PolicySample> samples_of(const GrpoObjective::Batch& batch, const GrpoOptions& options) {
+std::vector<PolicySample> samples_of(const GrpoObjective::Batch& batch,
+                                     const GrpoOptions& options) {
   std::vector<PolicySample> samples;
   for (size_t i = 0; i < batch.completions.size(); ++i) {
     int64_t prompt = static_cast<int64_t>(i) / options.num_generations;
@@ -366,8 +367,7 @@ LossOutput GrpoObjective::loss(std::span<const int64_t> rows, int64_t step, Rng&
   Batch batch = roll_out(rows, step, rng.next());
   double rollout = seconds_since(begin);
   LossOutput output = batch_loss(batch, step);
-  for (const Completion& c : batch.completions)
-    output.tokens += static_cast<int64_t>(c.ids.size());
+  for (const Completion& c : batch.completions) output.tokens += static_cast<int64_t>(c.ids.size());
   output.metrics["rollout_time"] = rollout;
   output.metrics["step_time"] = seconds_since(begin);
   return output;

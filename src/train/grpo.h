@@ -1,6 +1,7 @@
-// Group relative policy optimisation on rollouts of the current policy (method.md D, G.5, G.6). One optimiser step per
-// batch of rollouts, so the old policy is the current one: its log-probabilities are recomputed by the same forward pass
-// (ratio exactly 1) and nothing needs to be stored between steps. Knows tokens and rewards, neither texts nor items.
+// Group relative policy optimisation on rollouts of the current policy (method.md D, G.5, G.6). One
+// optimiser step per batch of rollouts, so the old policy is the current one: its log-probabilities
+// are recomputed by the same forward pass (ratio exactly 1) and nothing needs to be stored between
+// steps. Knows tokens and rewards, neither texts nor items.
 #pragma once
 
 #include <functional>
@@ -16,48 +17,49 @@ namespace etrlrec {
 
 struct GrpoRow {
   std::vector<int64_t> prompt;
-  std::vector<std::vector<int64_t>> answers;    // all different; empty: free text
-  int32_t target = -1;                          // index into answers, -1 unknown
-  int64_t id = 0;                               // for the reward function
+  std::vector<std::vector<int64_t>> answers;  // all different; empty: free text
+  int32_t target = -1;                        // index into answers, -1 unknown
+  int64_t id = 0;                             // for the reward function
 };
 
 struct Rollout {
-  int64_t id = 0;                               // of the row
-  int64_t completion = 0;                       // 0 .. G - 1
+  int64_t id = 0;          // of the row
+  int64_t completion = 0;  // 0 .. G - 1
   const Completion* output = nullptr;
 };
 
 struct ScoredCompletion {
-  std::vector<double> reward_by_answer;         // [answers] reward if that answer were given; empty in free text
-  double reward = 0;                            // free text only
-  std::map<std::string, double> parts;          // of the answer as sampled, for logs: rewards/<name>/mean
-  std::string invalid;                          // reason why the completion does not count, empty when valid
+  std::vector<double>
+      reward_by_answer;  // [answers] reward if that answer were given; empty in free text
+  double reward = 0;     // free text only
+  std::map<std::string, double> parts;  // of the answer as sampled, for logs: rewards/<name>/mean
+  std::string invalid;  // reason why the completion does not count, empty when valid
 };
-// All rollouts of a micro-batch at once, results in the same order. Must depend on its arguments only.
+// All rollouts of a micro-batch at once, results in the same order. Must depend on its arguments
+// only.
 using RewardFn =
     std::function<std::vector<ScoredCompletion>(std::span<const Rollout> rollouts, int64_t step)>;
 
 struct GrpoOptions {
-  int64_t num_generations = 8;                  // G
-  double temperature = 1.0;                     // of the rollouts; log-probabilities are always those of temperature 1
+  int64_t num_generations = 8;  // G
+  double temperature = 1.0;  // of the rollouts; log-probabilities are always those of temperature 1
   double top_p = 1.0;
   ReasoningFormat format;
-  int64_t max_new_tokens = 256;                 // free text
+  int64_t max_new_tokens = 256;  // free text
   int64_t eos_id = -1;
-  std::string advantage = "rloo";               // group | batch | mean | rloo
+  std::string advantage = "rloo";  // group | batch | mean | rloo
   double std_floor = 0.05;
   PolicyLossOptions policy{.loss_type = "sum"};
-  bool rb = true;                               // exact answer expectation (G.6)
-  double lambda_ce = 0.0;                       // with rb: weight of log p(target)
-  int64_t pass_at_k = 0;                        // without rb: pass@k bonus on the advantages, 0: off
-  bool mask_truncated_completions = false;      // forced closes carry no policy loss
+  bool rb = true;                           // exact answer expectation (G.6)
+  double lambda_ce = 0.0;                   // with rb: weight of log p(target)
+  int64_t pass_at_k = 0;                    // without rb: pass@k bonus on the advantages, 0: off
+  bool mask_truncated_completions = false;  // forced closes carry no policy loss
 };
 
 // Called after the advantages are known; `rewards` are what they were computed from (V with rb).
-using RolloutLog = std::function<void(int64_t step, std::span<const Rollout>,
-                                      std::span<const ScoredCompletion>,
-                                      std::span<const double> rewards,
-                                      std::span<const double> advantages)>;
+using RolloutLog =
+    std::function<void(int64_t step, std::span<const Rollout>, std::span<const ScoredCompletion>,
+                       std::span<const double> rewards, std::span<const double> advantages)>;
 
 class GrpoObjective : public Objective {
  public:
@@ -71,10 +73,10 @@ class GrpoObjective : public Objective {
   // The two halves of loss(), for --check-rewards and tests.
   struct Batch {
     std::vector<const GrpoRow*> rows;
-    std::vector<Completion> completions;        // [rows * G]
+    std::vector<Completion> completions;  // [rows * G]
     std::vector<Rollout> rollouts;
     std::vector<ScoredCompletion> scored;
-    std::vector<double> rewards;                // as sampled
+    std::vector<double> rewards;  // as sampled
   };
   Batch roll_out(std::span<const int64_t> rows, int64_t step, uint64_t seed) const;
   LossOutput batch_loss(const Batch& batch, int64_t step);

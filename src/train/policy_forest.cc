@@ -31,16 +31,16 @@ AnswerTrie build_trie(std::span<const std::vector<int64_t>> answers) {
     int64_t node = 0;
     for (size_t t = 0; t < answer.size(); ++t) {
       int64_t token = answer[t];
-      auto [edge, is_new] = trie.nodes[node].edges.try_emplace(
-          token, static_cast<int64_t>(trie.edge_nodes.size()));
+      auto [edge, is_new] =
+          trie.nodes[node].edges.try_emplace(token, static_cast<int64_t>(trie.edge_nodes.size()));
       if (is_new) {
         trie.edge_nodes.push_back(node);
         trie.edge_tokens.push_back(token);
       }
       path.push_back(edge->second);
       if (t + 1 == answer.size()) break;
-      auto [child, is_first] = trie.nodes[node].children.try_emplace(
-          token, static_cast<int64_t>(trie.nodes.size()));
+      auto [child, is_first] =
+          trie.nodes[node].children.try_emplace(token, static_cast<int64_t>(trie.nodes.size()));
       int64_t next = child->second;
       if (is_first) trie.nodes.push_back({node, token, {}, {}});
       node = next;
@@ -85,8 +85,8 @@ at::Tensor score_answers(const Llm& model, const PolicyForest& forest, const at:
   if (!forest.single_tokens) {
     at::Tensor first = at::tensor(forest.first_edges);
     at::Tensor known =
-        linear_logprob(nodes, head, edge_tokens.index_select(0, first)).logprobs;      // [M]
-    at::Tensor normaliser = logits.index_select(0, first) - known;                     // [M]
+        linear_logprob(nodes, head, edge_tokens.index_select(0, first)).logprobs;  // [M]
+    at::Tensor normaliser = logits.index_select(0, first) - known;                 // [M]
     logits = logits - normaliser.index_select(0, edge_nodes);
   }
   at::Tensor scores = at::zeros({forest.num_samples * forest.num_answers}, logits.options())

@@ -223,9 +223,7 @@ double calibrate_temperature(std::span<const float> scores, int64_t n,
 }
 
 double semantic_reward(std::span<const float> similarities, int32_t answer, int32_t target) {
-  auto inside = [&](int32_t k) {
-    return k >= 1 && static_cast<size_t>(k) <= similarities.size();
-  };
+  auto inside = [&](int32_t k) { return k >= 1 && static_cast<size_t>(k) <= similarities.size(); };
   CHECK(inside(answer) && inside(target), kInput,
         "semantic reward: expected numbers from 1 to {}, found {} and {}", similarities.size(),
         answer, target);
@@ -254,8 +252,7 @@ double repeated_share(std::span<const int64_t> ids) {
   if (ids.size() < 4) return 0;
   std::set<std::array<int64_t, 4>> distinct;
   size_t total = ids.size() - 3;
-  for (size_t i = 0; i < total; ++i)
-    distinct.insert({ids[i], ids[i + 1], ids[i + 2], ids[i + 3]});
+  for (size_t i = 0; i < total; ++i) distinct.insert({ids[i], ids[i + 1], ids[i + 2], ids[i + 3]});
   return 1 - static_cast<double>(distinct.size()) / static_cast<double>(total);
 }
 

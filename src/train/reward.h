@@ -1,6 +1,6 @@
-// The reward module (method.md G.3, G.4): named terms, format gate, curriculum by optimiser step, and their combination
-// in faithful and verified mode. Pure functions on numbers; text is judged in temporal/. A value that is not finite is an
-// error (kNumbers), never a zero.
+// The reward module (method.md G.3, G.4): named terms, format gate, curriculum by optimiser step,
+// and their combination in faithful and verified mode. Pure functions on numbers; text is judged in
+// temporal/. A value that is not finite is an error (kNumbers), never a zero.
 #pragma once
 
 #include <cstdint>
@@ -18,9 +18,10 @@ CrmReward crm_reward_from_name(const std::string& name);  // faithful | calibrat
 struct RewardWeights {
   double alpha = 0, beta = 0, gamma = 0;
 };  // reasoning, recommender, label
-// C0: (0.4, 0.4, 0.2) for steps below switch_step, then (0.2, 0.2, 0.6). C1: constant late weights. C2: reversed, label
-// 0.3 -> 0.25 -> 0.2 at switch_step and 5/3 of it (1500 and 2500 in the authors' earlier commit). C3: cosine between the
-// two of C0 over the first 20 % of total_steps. C4: gamma follows the hit rate of the rollouts.
+// C0: (0.4, 0.4, 0.2) for steps below switch_step, then (0.2, 0.2, 0.6). C1: constant late weights.
+// C2: reversed, label 0.3 -> 0.25 -> 0.2 at switch_step and 5/3 of it (1500 and 2500 in the
+// authors' earlier commit). C3: cosine between the two of C0 over the first 20 % of total_steps.
+// C4: gamma follows the hit rate of the rollouts.
 struct Curriculum {
   std::string name = "C0";
   int64_t switch_step = 50;
@@ -53,9 +54,10 @@ struct RewardParts {
   double label = 0, crm = 0, reasoning = 0, outcome = 0, length_penalty = 0, repetition_penalty = 0,
          total = 0;
 };
-// Verified mode: g (gamma r_out + kappa (beta r_CRM + alpha r_reason)) + (1 - g) R_inv - penalties. With gate "on" every
-// right, valid answer beats every wrong one of equal length. An invalid completion (g = 0) earns nothing: R_inv holds
-// only the negative constants of G.3 (0). Faithful mode: alpha r_reason + beta r_CRM + gamma r_label, no penalties.
+// Verified mode: g (gamma r_out + kappa (beta r_CRM + alpha r_reason)) + (1 - g) R_inv - penalties.
+// With gate "on" every right, valid answer beats every wrong one of equal length. An invalid
+// completion (g = 0) earns nothing: R_inv holds only the negative constants of G.3 (0). Faithful
+// mode: alpha r_reason + beta r_CRM + gamma r_label, no penalties.
 RewardParts compute_reward(const RewardInput& input, const RewardWeights& weights,
                            const RewardOptions& options);
 // kappa of a wrong answer: min(1, 0.9 gamma (1 - eta) / (alpha + beta)).
@@ -63,16 +65,18 @@ double dominance_gate(const RewardWeights& weights, double eta);
 
 double crm_reward(std::span<const float> scores, int32_t answer, CrmReward kind,
                   double temperature);
-// Temperature with the least mean -log softmax(scores / T)[target] over rows: scores [rows, n], targets 0-based [rows].
+// Temperature with the least mean -log softmax(scores / T)[target] over rows: scores [rows, n],
+// targets 0-based [rows].
 double calibrate_temperature(std::span<const float> scores, int64_t num_candidates,
                              std::span<const int32_t> targets);
-// Closeness of a miss: clip((s_k - mean s) / (s_target - mean s), 0, 1) over similarities to the target, 1-based k.
+// Closeness of a miss: clip((s_k - mean s) / (s_target - mean s), 0, 1) over similarities to the
+// target, 1-based k.
 double semantic_reward(std::span<const float> similarities, int32_t answer, int32_t target);
 double rank_reward(double rank);                                              // 1 / log2(1 + rank)
 double overlong_penalty(int64_t tokens, int64_t max_length, int64_t buffer);  // 0 .. 1
 double repeated_share(std::span<const int64_t> ids);                          // repeated 4-grams
-// Beam groups (ReRe, MiniOneRec): the miss at 0-based beam rank r gets -w_r with w_r ~ 1 / log2(2 + r), weights of the
-// whole beam summing to 1; the hit gets 0; all 0 without a hit (hit_rank < 0).
+// Beam groups (ReRe, MiniOneRec): the miss at 0-based beam rank r gets -w_r with w_r ~ 1 / log2(2 +
+// r), weights of the whole beam summing to 1; the hit gets 0; all 0 without a hit (hit_rank < 0).
 std::vector<double> sibling_penalties(int64_t group_size, int64_t hit_rank);
 
 }  // namespace etrlrec

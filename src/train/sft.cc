@@ -69,8 +69,8 @@ class Weighting {
   std::vector<std::array<double, 2>> segments_;  // weight of reasoning and answer
 };
 
-// Rows with equal prompts become children of one root; a single row is one segment. The last token of a completion is a
-// target only.
+// Rows with equal prompts become children of one root; a single row is one segment. The last token
+// of a completion is a target only.
 Batch build_batch(std::span<const SftRow* const> rows, const SftOptions& options) {
   Batch batch;
   Weighting weighting(options, rows);
@@ -204,8 +204,7 @@ LossOutput SftObjective::loss(std::span<const int64_t> indices, int64_t step, Rn
   }
   at::Tensor hidden = model_.hidden_states(batch.forest).index_select(0, at::tensor(sources));
   LossOutput output;
-  output.loss =
-      linear_nll(hidden, model_.head_weight(), at::tensor(targets), at::tensor(weights));
+  output.loss = linear_nll(hidden, model_.head_weight(), at::tensor(targets), at::tensor(weights));
   output.tokens = batch.forest.num_tokens();
   if (options_.accuracy_steps > 0 && step % options_.accuracy_steps == 0) {
     measure_accuracy(hidden, model_.head_weight(), batch, rows, options_, output.metrics);

@@ -1,5 +1,6 @@
-// Supervised fine-tuning on completions (method.md G.2): cross-entropy of the completion's tokens only, balanced between
-// the reasoning and the answer, over a token forest in which rows with the same prompt share it. Knows token ids only.
+// Supervised fine-tuning on completions (method.md G.2): cross-entropy of the completion's tokens
+// only, balanced between the reasoning and the answer, over a token forest in which rows with the
+// same prompt share it. Knows token ids only.
 #pragma once
 
 #include <cstdint>
@@ -15,23 +16,28 @@ namespace etrlrec {
 struct SftRow {
   std::vector<int64_t> prompt;      // at least one token
   std::vector<int64_t> completion;  // end token included
-  // The answer's own tokens are completion[answer_begin, answer_begin + answer_tokens); everything else of the completion
-  // (reasoning, tags, end token) is the reasoning segment. answer_tokens = 0: one segment.
+  // The answer's own tokens are completion[answer_begin, answer_begin + answer_tokens); everything
+  // else of the completion (reasoning, tags, end token) is the reasoning segment. answer_tokens =
+  // 0: one segment.
   int64_t answer_begin = 0, answer_tokens = 0;
-  std::vector<int16_t> fields;  // of each completion token, index into field_names; empty: not tracked
+  std::vector<int16_t>
+      fields;  // of each completion token, index into field_names; empty: not tracked
 };
 
 struct SftOptions {
-  std::string loss_type = "segment";  // segment: mean over reasoning + answer_weight * mean over answer; token: flat mean
+  std::string loss_type = "segment";  // segment: mean over reasoning + answer_weight * mean over
+                                      // answer; token: flat mean
   double answer_weight = 1;           // lambda_a
-  double prompt_weight = 0;           // weight of the mean over prompt tokens (segment), of each one (token)
-  int64_t accuracy_steps = 10;        // token accuracy is measured at every such step; 0: never
+  double prompt_weight = 0;  // weight of the mean over prompt tokens (segment), of each one (token)
+  int64_t accuracy_steps = 10;  // token accuracy is measured at every such step; 0: never
   std::vector<std::string> field_names;
-  std::map<std::string, double> field_weights;  // of a token inside its segment's mean; others weigh 1
+  std::map<std::string, double>
+      field_weights;  // of a token inside its segment's mean; others weigh 1
 };
 
-// Metrics: "nll" (flat mean over completion tokens); "accuracy", "accuracy/reasoning", "accuracy/answer" and
-// "accuracy/<field>" for every field that occurs, teacher-forced, before the step is taken.
+// Metrics: "nll" (flat mean over completion tokens); "accuracy", "accuracy/reasoning",
+// "accuracy/answer" and "accuracy/<field>" for every field that occurs, teacher-forced, before the
+// step is taken.
 class SftObjective : public Objective {
  public:
   SftObjective(Llm& model, std::vector<SftRow> rows, SftOptions options);
