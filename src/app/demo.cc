@@ -33,8 +33,8 @@ PipelineOptions common_recipe(uint64_t seed) {
 
   TrainerOptions& sft = options.distill.trainer;
   sft.seed = seed;
-  sft.learning_rate = 3e-3;
-  sft.train_batch_size = 32;
+  sft.learning_rate = 2e-3;
+  sft.train_batch_size = 16;
   sft.adam_beta2 = 0.98;
   options.distill.max_reasoning_tokens = 96;
   options.distill.sft_share = 0.5;
@@ -45,6 +45,7 @@ PipelineOptions common_recipe(uint64_t seed) {
   rl.learning_rate = 1e-3;
   rl.lr_scheduler_type = "constant";
   rl.train_batch_size = 32;
+  options.reinforce.curriculum.name = "C1";  // constant weights, the label leads
   options.reinforce.sft_share = options.distill.sft_share;
   options.reinforce.grpo.num_generations = 8;
   options.reinforce.grpo.rb = true;
@@ -60,9 +61,9 @@ PipelineOptions demo_recipe(bool quick, uint64_t seed) {
   options.valid_rows = 400;
   options.test_rows = quick ? 400 : 2400;
   options.sasrec_trainer.num_train_epochs = quick ? 8 : 40;
-  options.distill.trainer.max_steps = quick ? 150 : 300;
+  options.distill.trainer.max_steps = quick ? 300 : 600;
   options.distill.eval_rows = quick ? 100 : 400;
-  options.reinforce.trainer.max_steps = quick ? 30 : 250;
+  options.reinforce.trainer.max_steps = quick ? 40 : 400;
   options.reinforce.eval_rows = quick ? 100 : 400;
   options.other_protocol_rows = quick ? 100 : 500;
   return options;

@@ -54,9 +54,7 @@ Predictions evaluate_any(const EvaluateOptions& options, const Dataset& dataset,
     return predictions;
   }
   if (options.model == "random") {
-    Predictions predictions = rank_by_scores(requests, [](const Request& request) {
-      return std::vector<double>(request.candidates.size(), 0.0);
-    });
+    Predictions predictions = rank_at_random(requests, options.protocol.seed);
     predictions.stage = "bound";
     return predictions;
   }

@@ -196,11 +196,7 @@ void Pipeline::add_row(Predictions predictions, const std::string& model,
 }
 
 void Pipeline::judge_recommenders() {
-  add_row(rank_by_scores(requests_,
-                         [](const Request& request) {
-                           return std::vector<double>(request.candidates.size(), 0.0);
-                         }),
-          "random", "bound");
+  add_row(rank_at_random(requests_, options_.seed), "random", "bound");
   for (const auto& [folder_name, title] :
        {std::pair{"popularity", "popularity"}, std::pair{"recency", "popularity, recent"},
         std::pair{"markov", "Markov"}, std::pair{"sasrec", "SASRec"}}) {

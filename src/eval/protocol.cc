@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "base/check.h"
+#include "base/rng.h"
 #include "temporal/encoding.h"
 
 namespace etrlrec {
@@ -202,6 +203,16 @@ Predictions rank_by_scores(std::span<const Request> requests, const ScoreFn& sco
   }
   if (!requests.empty()) out.num_candidates = static_cast<int32_t>(requests[0].candidates.size());
   return out;
+}
+
+Predictions rank_at_random(std::span<const Request> requests, uint64_t seed) {
+  uint64_t row = 0;
+  return rank_by_scores(requests, [&](const Request& request) {
+    Rng rng(seed, "random ranking", row++);
+    std::vector<double> scores(request.candidates.size());
+    for (double& score : scores) score = rng.uniform();
+    return scores;
+  });
 }
 
 std::vector<std::vector<float>> candidate_scores(const Recommender& recommender,

@@ -61,6 +61,8 @@ Predictions ask_language_model(const LanguageModel& model, std::span<const Reque
 // popularity.
 using ScoreFn = std::function<std::vector<double>(const Request& request)>;
 Predictions rank_by_scores(std::span<const Request> requests, const ScoreFn& score);
+// Scores drawn from a stream of (seed, row): the random level with its sampling error.
+Predictions rank_at_random(std::span<const Request> requests, uint64_t seed);
 // Batched: candidate scores of a recommender for all requests, [rows][n].
 std::vector<std::vector<float>> candidate_scores(const Recommender& recommender,
                                                  std::span<const Request> requests);

@@ -1,0 +1,76 @@
+#!/usr/bin/env python3
+"""Speed of the program on this machine, and side by side with a plain PyTorch SASRec where one is given.
+
+  ./run bench                                              training and rollout rates on a small synthetic world
+  ./run bench --ml-100k DIR --peer-python P --peer SCRIPT  also SASRec on MovieLens-100K, ours and the peer's in turn
+
+The peer is a script that takes `--impl plain --loss ce` and prints one JSON line with "targets_per_s". Rates are read from the
+program's own progress lines; compare ratios of one run, never absolute numbers of two machines."""
+import argparse
+import json
+import re
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+PROGRAM = Path(__file__).resolve().parent.parent / "build" / "etrlrec"
+
+
+def run(*arguments):
+    begin = time.monotonic()
+    done = subprocess.run([str(PROGRAM), *map(str, arguments)], capture_output=True, text=True)
+    if done.returncode != 0:
+        raise SystemExit(f"etrlrec {arguments[0]} failed:\n{done.stderr}")
+    return done.stdout + done.stderr, time.monotonic() - begin
+
+
+def rate(text):
+    """The last tok/s of the progress lines, in tokens per second."""
+    found = re.findall(r"tok/s=([0-9.]+)([kM]?)", text)
+    if not found:
+        return float("nan")
+    number, unit = found[-1]
+    return float(number) * {"": 1, "k": 1e3, "M": 1e6}[unit]
+
+
+def small_world(folder):
+    data, reasoning, base = folder / "data", folder / "reasoning", folder / "base"
+    run("prepare", "--format", "synthetic", "--users", 1500, "--target", "last", "--out", data)
+    run("construct", "--data", data, "--out", reasoning, "--draws", 1, "--hint-policy", "never", "--no-filter-answer")
+    run("new-lm", "--data", data, "--out", base)
+    text, seconds = run("distill", "--data", data, "--reasoning", reasoning, "--model", base, "--out", folder / "student",
+                        "--max-steps", 150, "--eval-rows", 0)
+    print(f"distill      {rate(text):>10.0f} tokens/s   ({seconds:.1f} s in all)")
+    text, seconds = run("reinforce", "--data", data, "--model", folder / "student", "--reasoning", reasoning, "--out",
+                        folder / "policy", "--max-steps", 20, "--eval-rows", 0)
+    print(f"reinforce    {rate(text):>10.0f} tokens/s   ({20 / seconds:.2f} steps/s of 32 prompts x 8)")
+
+
+def sasrec(folder, options):
+    data = folder / "ml"
+    run("prepare", "--input", options.ml_100k, "--split", "leave-one-out", "--out", data)
+    text, _ = run("fit", "--data", data, "--model", "sasrec", "--out", folder / "ml-fit", "--num-train-epochs", 5)
+    ours = rate(text)
+    print(f"SASRec       {ours:>10.0f} targets/s")
+    if options.peer:
+        command = [options.peer_python, options.peer, "--impl", "plain", "--loss", "ce"]
+        line = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip().splitlines()[-1]
+        theirs = json.loads(line)["targets_per_s"]
+        print(f"  the peer   {theirs:>10.0f} targets/s   ratio {ours / theirs:.2f}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--ml-100k", type=Path)
+    parser.add_argument("--peer-python", default="python3")
+    parser.add_argument("--peer", type=Path)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        small_world(Path(name))
+        if options.ml_100k:
+            sasrec(Path(name), options)
+
+
+if __name__ == "__main__":
+    main()
