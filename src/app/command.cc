@@ -60,9 +60,8 @@ void write_run_record(const fs::path& folder, const CLI::App& command, const Com
   }
   record["inputs"] = hashes;
   write_json_atomic(folder / "run.json", record);
-  write_file_atomic(folder / "options.toml",
-                    fmt::format("[{}]
-{}", command.get_name(), command.config_to_str(false, false)));
+  write_file_atomic(folder / "options.toml", fmt::format("[{}]\n{}", command.get_name(),
+                                                         command.config_to_str(false, false)));
 }
 
 }  // namespace etrlrec
