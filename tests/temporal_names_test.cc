@@ -80,5 +80,16 @@ TEST(Series, only_titles_that_share_a_stem_form_a_series) {
   EXPECT_EQ(table.part[6], 2);
 }
 
+TEST(Names, key_words_are_capitals_and_lead_back_to_their_attribute) {
+  const Catalogue catalogue = hand_catalogue(
+      {"genre"}, {{"A", {"genre:drama", "genre:Sci-Fi"}}, {"B", {"genre:dark", "genre:Dark"}}});
+  for (int32_t a = 0; a < static_cast<int32_t>(catalogue.attributes.size()); ++a)
+    EXPECT_EQ(find_attribute(catalogue, key_word(catalogue, a)), a) << catalogue.attributes[a];
+  EXPECT_EQ(key_word(catalogue, 0), "DRAMA");
+  EXPECT_EQ(key_word(catalogue, 1), "SCI-FI");
+  EXPECT_EQ(key_word(catalogue, 2), "dark");  // capitals would name two
+  EXPECT_EQ(find_attribute(catalogue, "DRAM"), -1);
+}
+
 }  // namespace
 }  // namespace etrlrec

@@ -13,14 +13,14 @@ TEST(Prompts, student_prompt_is_written_key_first) {
       "History; start drama dark Hollow River; day crime dark Paper Crown; week crime bright Iron "
       "Letter; tie crime dark Paper Crown; month drama dark Hollow River\n"
       "Now; week winter\n"
-      "Candidates; crime 1 dark Paper Crown; drama 2 bright Silent Bridge; horror 3 dark Lost "
-      "Meadow; drama 4 dark Hollow River II\n<reasoning>");
+      "Candidates; CRIME 1 dark Paper Crown; DRAMA 2 bright Silent Bridge; HORROR 3 dark Lost "
+      "Meadow; DRAMA 4 dark Hollow River II\n<reasoning>");
 }
 
 TEST(Prompts, without_times_no_gap_and_no_season_is_written) {
   const std::string text = student_prompt(small_catalogue(), small_request(), {8, false, false});
   EXPECT_EQ(text.find("History; drama dark Hollow River; crime dark"), 0u);
-  EXPECT_NE(text.find("\nNow\nCandidates; crime 1"), text.npos);
+  EXPECT_NE(text.find("\nNow\nCandidates; CRIME 1"), text.npos);
   EXPECT_EQ(text.substr(text.size() - 8), "<answer>");
 }
 
@@ -33,7 +33,7 @@ TEST(Prompts, every_attribute_of_the_first_field_is_followed_by_the_number) {
   request.candidates = {0, 1, 2};
   const std::string text = student_prompt(movies, request, {});
   EXPECT_NE(
-      text.find("Candidates; Animation 1 Children's 1 Comedy 1 Toy Story [1995]; Children's 2: "
+      text.find("Candidates; ANIMATION 1 CHILDREN'S 1 COMEDY 1 Toy Story [1995]; CHILDREN'S 2: "
                 "101 Dalmatians [1996]; none 3 Untitled\n"),
       text.npos)
       << text;

@@ -217,7 +217,7 @@ TEST(Teacher, needs_nobody_meets_are_relaxed) {
   const TeacherReply reply =
       programmatic_teacher(catalogue, statistics, {0.0, true})->reply(context, false, rng);
   EXPECT_NE(reply.reasoning.find("lack( crime)"), std::string::npos) << reply.reasoning;
-  EXPECT_NE(reply.reasoning.find("pick( horror 1)"), std::string::npos) << reply.reasoning;
+  EXPECT_NE(reply.reasoning.find("pick( HORROR 1)"), std::string::npos) << reply.reasoning;
   EXPECT_EQ(reply.answer, 1);  // dark, as the season has it
   expect_all_true(reply, context);
 }
