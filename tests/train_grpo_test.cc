@@ -69,7 +69,7 @@ const std::vector<int64_t> kBoth{0, 1};
 TEST(Grpo, first_step_has_ratio_one_no_clipping_and_no_divergence) {
   for (bool rb : {true, false}) {
     auto model = tiny_model();
-    model->attach_lora({2, 4}, 5);
+    model->attach_lora({2, 4, {}}, 5);
     GrpoOptions options = tiny_options();
     options.policy.beta = 0.1;
     options.rb = rb;

@@ -31,8 +31,7 @@ std::map<std::string, double> full_ranking_metrics(const Recommender& model,
                                                    std::span<const RankingTask> tasks,
                                                    bool mask_seen);
 
-// Chosen on the validation rows of MovieLens-100K (docs/experiments.md): constant rate, no weight
-// decay, evaluation once an epoch, early stopping.
+// Constant rate, no weight decay, evaluation once an epoch, early stopping.
 TrainerOptions sasrec_trainer_options();
 
 struct FittedSasrec {
