@@ -60,11 +60,12 @@ PipelineOptions demo_recipe(bool quick, uint64_t seed) {
   options.train_rows = quick ? 12000 : 60000;
   options.valid_rows = 400;
   options.test_rows = quick ? 400 : 2400;
-  options.sasrec_trainer.num_train_epochs = quick ? 8 : 40;
+  options.sasrec_trainer.num_train_epochs = quick ? 8 : 20;
   options.distill.trainer.max_steps = quick ? 300 : 600;
   options.distill.eval_rows = quick ? 100 : 400;
   options.reinforce.trainer.max_steps = quick ? 40 : 400;
   options.reinforce.eval_rows = quick ? 100 : 400;
+  options.reinforce.trainer.eval_steps = quick ? 20 : 50;
   options.other_protocol_rows = quick ? 100 : 500;
   return options;
 }
