@@ -118,9 +118,11 @@ const std::string& split_pattern(SplitKind kind) {
 }
 
 std::optional<SplitKind> find_split_pattern(std::string_view pattern) {
-  for (SplitKind kind :
-       {SplitKind::kGpt2, SplitKind::kQwen2, SplitKind::kLlama3, SplitKind::kSpacedNumbers})
+  static constexpr std::array<SplitKind, 4> kKinds{SplitKind::kGpt2, SplitKind::kQwen2,
+                                                   SplitKind::kLlama3, SplitKind::kSpacedNumbers};
+  for (const SplitKind kind : kKinds) {
     if (split_pattern(kind) == pattern) return kind;
+  }
   return std::nullopt;
 }
 
