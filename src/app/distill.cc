@@ -163,13 +163,7 @@ TrainingResult distill(const DistillOptions& options) {
   check_field_weights(sft);
   if (options.lora.r > 0) model.llm->attach_lora(options.lora, options.trainer.seed);
   SftObjective objective(*model.llm, std::move(rows), sft);
-  TrainerOptions trainer = options.trainer;
-  if (trainer.label == TrainerOptions{}.label) trainer.label = card.stage;
-  const TrainingResult result =
-      train(objective, trainer, options.out,
-            validation(workspace, model, card, options.eval_rows, trainer.seed));
-  finish_model_folder(*model.llm, options.lora, options.model, card, options.out);
-  return result;
+  return train_model(objective, workspace, model, card, options);
 }
 
 void add_distill(CLI::App& app, CommonOptions& common) {

@@ -203,13 +203,7 @@ TrainingResult reinforce(const ReinforceOptions& options) {
   ModelCard card = model.card;
   card.stage = "reinforce";
   card.parent = options.model;
-  TrainerOptions trainer = options.trainer;
-  if (trainer.label == TrainerOptions{}.label) trainer.label = card.stage;
-  const TrainingResult result =
-      train(objective, trainer, options.out,
-            validation(workspace, model, card, options.eval_rows, trainer.seed));
-  finish_model_folder(*model.llm, options.lora, options.model, card, options.out);
-  return result;
+  return train_model(objective, workspace, model, card, options);
 }
 
 namespace {

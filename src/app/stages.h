@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "app/workspace.h"
 #include "nn/adapters.h"
 #include "train/grpo.h"
 #include "train/reward.h"
@@ -77,5 +78,21 @@ struct ReinforceOptions {
   TrainerOptions trainer{.learning_rate = 1e-4, .lr_scheduler_type = "constant", .weight_decay = 0};
 };
 TrainingResult reinforce(const ReinforceOptions& options);
+
+// The end that both training stages share: the one loop with validation by the headline protocol,
+// labelled by the stage unless told otherwise, then the complete model folder. `Options` is
+// DistillOptions or ReinforceOptions.
+template <typename Options>
+TrainingResult train_model(Objective& objective, const Workspace& workspace,
+                           const LoadedModel& model, const ModelCard& card,
+                           const Options& options) {
+  TrainerOptions trainer = options.trainer;
+  if (trainer.label == TrainerOptions{}.label) trainer.label = card.stage;
+  const TrainingResult result =
+      train(objective, trainer, options.out,
+            validation(workspace, model, card, options.eval_rows, trainer.seed));
+  finish_model_folder(*model.llm, options.lora, options.model, card, options.out);
+  return result;
+}
 
 }  // namespace etrlrec
