@@ -6,6 +6,7 @@
 #include <cmath>
 #include <set>
 
+#include "app/fit.h"
 #include "app/recommendation_reward.h"
 #include "app/stages.h"
 #include "app/workspace.h"
@@ -99,6 +100,20 @@ class Stages : public ::testing::Test {
 };
 fs::path Stages::root_;
 ConstructSummary Stages::summary_;
+
+TEST_F(Stages, a_share_of_the_training_log_is_its_earliest_part) {
+  const Dataset dataset = load_dataset(root_ / "data");
+  const Split split = load_split(root_ / "data");
+  const InteractionLog all = training_log(dataset, split), half = training_log(dataset, split, 0.5);
+  const int64_t last = *std::max_element(half.times.begin(), half.times.end());
+  EXPECT_EQ(std::count_if(all.times.begin(), all.times.end(), [&](int64_t t) { return t <= last; }),
+            static_cast<int64_t>(half.times.size()));
+  EXPECT_NEAR(static_cast<double>(half.times.size()), 0.5 * static_cast<double>(all.times.size()),
+              3);
+  EXPECT_EQ(half.user_offsets.size(), all.user_offsets.size());
+  EXPECT_EQ(half.user_offsets.back(), static_cast<int64_t>(half.items.size()));
+  EXPECT_THROW(training_log(dataset, split, 0), Error);
+}
 
 TEST_F(Stages, construct_keeps_only_true_reasonings_that_name_the_target) {
   EXPECT_EQ(summary_.rows, 150);

@@ -92,6 +92,36 @@ TEST_F(TeacherWorld, every_claim_is_true_and_dimensions_are_covered) {
   EXPECT_GT(reward / (3.0 * static_cast<double>(data_->num_users())), 0.6);
 }
 
+// "… trans( a b) … gap( 8 now week) order need( b)": the word is the decision, its claim the
+// reason.
+TEST_F(TeacherWorld, the_word_behind_the_gap_names_the_claim_the_need_comes_from) {
+  const auto teacher = programmatic_teacher(data_->catalogue, *statistics_, {});
+  const std::map<std::string, std::string> claim_of{
+      {"order", "trans"}, {"taste", "long"}, {"season", "season"}, {"mood", "short"}};
+  std::map<std::string, int> drawn;
+  for (int64_t user = 0; user < 400; ++user) {
+    const Request request = request_of(user);
+    const FactSheet facts = compute_facts(data_->catalogue, *statistics_, request);
+    Rng rng(4, "test/teacher", static_cast<uint64_t>(user));
+    const TeacherReply reply = teacher->reply({data_->catalogue, request, facts}, false, rng);
+    const auto claims = parse_claims(reply.reasoning);
+    for (size_t i = 1; i < claims.size(); ++i) {
+      if (claims[i].predicate != "need") continue;
+      const std::string between =
+          reply.reasoning.substr(claims[i - 1].end, claims[i].begin - claims[i - 1].end);
+      const std::string word = between.substr(1, between.size() - 2);
+      ASSERT_TRUE(claim_of.contains(word)) << reply.reasoning;
+      const auto source = std::find_if(claims.begin(), claims.end(), [&](const Claim& claim) {
+        return claim.predicate == claim_of.at(word);
+      });
+      ASSERT_NE(source, claims.end()) << reply.reasoning;
+      ASSERT_EQ(source->arguments.back(), claims[i].arguments.front()) << reply.reasoning;
+      if (claims[i - 1].predicate == "gap") ++drawn[word];
+    }
+  }
+  for (const char* word : {"order", "taste", "season"}) EXPECT_GT(drawn[word], 40) << word;
+}
+
 TEST_F(TeacherWorld, replies_do_not_depend_on_the_target_slot) {
   const auto teacher = programmatic_teacher(data_->catalogue, *statistics_, {});
   for (int64_t user = 0; user < 300; ++user) {

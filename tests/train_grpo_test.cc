@@ -2,6 +2,7 @@
 // forest with single rows and with the engine, and the exact answer expectation against sampling.
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cmath>
 
 #include "base/check.h"
@@ -185,6 +186,60 @@ TEST(Grpo, tokens_closed_by_force_carry_no_loss) {
   EXPECT_EQ(forest.rows, (std::vector<int64_t>{0, 0, 1}));
   EXPECT_EQ(forest.sources, (std::vector<int64_t>{1, 2, 1}));
   EXPECT_EQ(forest.node_sources, (std::vector<int64_t>{4, 5}));
+}
+
+TEST(Grpo, contract_is_the_likelihood_of_any_answer_and_then_the_finish) {
+  auto model = tiny_model(2);
+  at::NoGradGuard no_grad;
+  const std::vector<std::vector<int64_t>> prompts{{3, 4}};
+  const std::vector<int64_t> reasoning{5, 9, kClose};
+  for (const std::vector<std::vector<int64_t>>& answers :
+       {std::vector<std::vector<int64_t>>{{6}, {7}}, {{6, 2}, {7, 8}, {7, 2}}}) {
+    const PolicySample sample{0, reasoning, 2, 1, {8, kEos}};
+    const PolicyOutput found = evaluate_policy(
+        *model, build_policy_forest(prompts, std::array{answers}, std::array{sample}), false);
+    // Twin: every answer and the finish as plain text.
+    double any = 0, finish = 0;
+    for (size_t k = 0; k < answers.size(); ++k) {
+      std::vector<int64_t> text = reasoning;
+      text.insert(text.end(), answers[k].begin(), answers[k].end());
+      text.insert(text.end(), {8, kEos});
+      const PolicySample plain{0, text, static_cast<int64_t>(text.size())};
+      const at::Tensor logprobs =
+          evaluate_policy(
+              *model,
+              build_policy_forest(prompts, std::array{std::vector<std::vector<int64_t>>{}},
+                                  std::array{plain}),
+              false)
+              .logprobs;
+      const auto size = static_cast<int64_t>(answers[k].size());
+      any += std::exp(logprobs.slice(0, 3, 3 + size).sum().item<double>());
+      if (k == 1) finish = logprobs.slice(0, 3 + size).sum().item<double>();
+    }
+    EXPECT_NEAR(found.contract_logprobs[0].item<double>(), std::log(any) + finish, 1e-4);
+    EXPECT_NEAR(found.answer_logprobs.exp().sum().item<double>(), 1, 1e-5);
+  }
+}
+
+TEST(Grpo, the_weight_of_the_contract_raises_its_likelihood) {
+  auto model = tiny_model();
+  GrpoOptions options = tiny_options();
+  options.lambda_format = 0.5;
+  options.format.finish = {8, kEos};
+  GrpoObjective objective(*model, nullptr, tiny_rows(), options, toy_reward);
+  double first = 0, last = 0;
+  for (int step = 0; step < 20; ++step) {
+    Rng rng(1, "step", step);
+    LossOutput output = objective.loss(kBoth, step, rng);
+    (step == 0 ? first : last) = output.metrics.at("answer/contract_nll");
+    output.loss.backward();
+    at::NoGradGuard no_grad;
+    for (auto& [name, tensor] : model->parameters()) {
+      tensor.sub_(tensor.grad(), 0.2);
+      tensor.mutable_grad().zero_();
+    }
+  }
+  EXPECT_LT(last, first - 0.5);
 }
 
 TEST(Grpo, exact_expectation_has_the_gradient_of_sampling_and_less_variance) {

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "eval/metrics.h"
 #include "eval/predictions.h"
+#include "eval/report.h"
 
 namespace etrlrec {
 namespace {
@@ -32,20 +33,7 @@ OrderedJson to_json(const std::vector<Predictions>& runs, const std::vector<Comp
   OrderedJson document = {{"schema_version", 1}};
   document["rows"] = OrderedJson::array();
   for (const Predictions& run : runs) {
-    const MetricRow row = summarize(run, seed);
-    document["rows"].push_back({{"model", row.model},
-                                {"stage", row.stage},
-                                {"protocol", row.protocol},
-                                {"n", row.n},
-                                {"hit@1", row.hit1.mean},
-                                {"hit@1_low", row.hit1.low},
-                                {"hit@1_high", row.hit1.high},
-                                {"hit@5", row.hit5},
-                                {"hit@10", row.hit10},
-                                {"ndcg@5", row.ndcg5},
-                                {"ndcg@10", row.ndcg10},
-                                {"mrr", row.mrr},
-                                {"valid_ratio", row.valid_ratio}});
+    document["rows"].push_back(to_json(summarize(run, seed)));
   }
   document["pairs"] = OrderedJson::array();
   for (const Comparison& pair : pairs) {

@@ -15,6 +15,7 @@
 #include "data/synthetic.h"
 #include "eval/ablation.h"
 #include "eval/protocol.h"
+#include "eval/report.h"
 #include "models/recommender.h"
 
 namespace etrlrec {
@@ -36,7 +37,10 @@ Predictions evaluate_language_model(const EvaluateOptions& options, const Datase
   ProtocolOptions protocol = options.protocol;
   protocol.prompt = loaded.card.prompt;
   protocol.max_reasoning_tokens = loaded.card.max_reasoning_tokens;
-  const std::vector<Request> asked = ablate_requests(requests, options.ablate, protocol.seed);
+  std::vector<Request> shown;  // an ablation moves what the model sees, no more
+  for (const Request& request : requests)
+    shown.push_back(with_recent_history(request, protocol.prompt.max_history));
+  const std::vector<Request> asked = ablate_requests(shown, options.ablate, protocol.seed);
   ProgressBar bar("evaluate", static_cast<int64_t>(requests.size()));
   Predictions predictions =
       ask_language_model({*loaded.llm, *loaded.tokenizer, dataset.catalogue}, asked, protocol,
@@ -71,22 +75,11 @@ Predictions evaluate_any(const EvaluateOptions& options, const Dataset& dataset,
 }
 
 OrderedJson summary_of(const MetricRow& row, const RandomLevel& level) {
-  return {{"schema_version", 1},
-          {"model", row.model},
-          {"stage", row.stage},
-          {"protocol", row.protocol},
-          {"n", row.n},
-          {"hit@1", row.hit1.mean},
-          {"hit@1_low", row.hit1.low},
-          {"hit@1_high", row.hit1.high},
-          {"hit@5", row.hit5},
-          {"hit@10", row.hit10},
-          {"ndcg@5", row.ndcg5},
-          {"ndcg@10", row.ndcg10},
-          {"mrr", row.mrr},
-          {"valid_ratio", row.valid_ratio},
-          {"hit@1_by_slot", row.hit1_by_slot},
-          {"random", {{"hit@1", level.hit1}, {"hit@10", level.hit10}, {"ndcg@10", level.ndcg10}}}};
+  OrderedJson summary = {{"schema_version", 1}};
+  summary.update(to_json(row));
+  summary["hit@1_by_slot"] = row.hit1_by_slot;
+  summary["random"] = {{"hit@1", level.hit1}, {"hit@10", level.hit10}, {"ndcg@10", level.ndcg10}};
+  return summary;
 }
 
 void evaluate(const EvaluateOptions& options, const CLI::App& command,

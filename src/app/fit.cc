@@ -3,6 +3,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <limits>
 
 #include "app/command.h"
 #include "base/check.h"
@@ -40,7 +41,8 @@ OrderedJson inputs_of(const FitOptions& options, const std::string& model, const
   OrderedJson inputs{{"model", model},
                      {"catalogue_hash", catalogue_hash(dataset.catalogue)},
                      {"protocol", split.protocol},
-                     {"training_log", hash}};
+                     {"training_log", hash},
+                     {"trained_until", *std::max_element(log.times.begin(), log.times.end())}};
   if (model == "recency") inputs["half_life_days"] = options.counting.half_life_days;
   if (model == "markov") inputs["smoothing"] = options.counting.smoothing;
   if (model != "sasrec") return inputs;
@@ -146,16 +148,41 @@ FitSummary fit_one(const FitOptions& options, const FitData& data, const std::st
 
 }  // namespace
 
-InteractionLog training_log(const Dataset& dataset, const Split& split) {
+InteractionLog training_log(const Dataset& dataset, const Split& split, double share) {
+  CHECK(share > 0 && share <= 1, kUsage, "training share: expected a number in (0, 1], found {}",
+        share);
+  std::vector<int64_t> times;
+  for (int64_t user = 0; user < dataset.num_users(); ++user)
+    times.insert(times.end(), dataset.times.begin() + dataset.user_offsets[user],
+                 dataset.times.begin() + split.train_end[user]);
+  const auto wanted = static_cast<size_t>(share * static_cast<double>(times.size()));
+  int64_t last = std::numeric_limits<int64_t>::max();
+  if (wanted < times.size()) {
+    const auto cut = times.begin() + static_cast<int64_t>(std::max<size_t>(wanted, 1)) - 1;
+    std::nth_element(times.begin(), cut, times.end());
+    last = *cut;
+  }
   InteractionLog log;
   log.num_items = dataset.catalogue.num_items();
   for (int64_t user = 0; user < dataset.num_users(); ++user) {
-    const int64_t begin = dataset.user_offsets[user], end = split.train_end[user];
+    const int64_t begin = dataset.user_offsets[user];
+    const auto first_time = dataset.times.begin() + begin;
+    const int64_t end =
+        begin + (std::upper_bound(first_time, dataset.times.begin() + split.train_end[user], last) -
+                 first_time);
     log.items.insert(log.items.end(), dataset.items.begin() + begin, dataset.items.begin() + end);
     log.times.insert(log.times.end(), dataset.times.begin() + begin, dataset.times.begin() + end);
     log.user_offsets.push_back(static_cast<int64_t>(log.items.size()));
   }
   return log;
+}
+
+int64_t trained_until(const fs::path& folder) {
+  const Json inputs = read_json(folder / "inputs.json");
+  CHECK(inputs.contains("trained_until"), kModel,
+        "{}: does not say until when the model has learned\nhint: fit it again",
+        (folder / "inputs.json").string());
+  return inputs.at("trained_until").get<int64_t>();
 }
 
 std::vector<RankingTask> ranking_tasks(const Dataset& dataset, std::span<const Row> rows,
@@ -229,7 +256,7 @@ std::vector<FitSummary> fit(const FitOptions& options) {
   FitData data;
   data.dataset = load_dataset(options.data);
   data.split = load_split(options.data);
-  data.log = training_log(data.dataset, data.split);
+  data.log = training_log(data.dataset, data.split, options.train_share);
   CHECK(!data.log.items.empty(), kInput, "{}: no interaction to learn from", options.data);
   data.valid = ranking_tasks(data.dataset, data.split.valid, options.eval_rows);
   data.test = ranking_tasks(data.dataset, data.split.test);
@@ -326,6 +353,12 @@ void add_fit(CLI::App& app, CommonOptions& common) {
   command->add_option("--smoothing", options->counting.smoothing, "popularity prior of markov")
       ->capture_default_str();
   add_sasrec_options(*command, *options);
+  command
+      ->add_option("--train-share", options->train_share,
+                   "earliest share of the training interactions; the later ones can then be "
+                   "rewarded by reinforce")
+      ->check(CLI::Range(0.01, 1.0))
+      ->capture_default_str();
   command->add_flag("--mask-seen", options->mask_seen, "leave seen items out in validation");
   command->add_option("--eval-rows", options->eval_rows, "validation rows used, 0: all")
       ->capture_default_str();

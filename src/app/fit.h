@@ -18,8 +18,12 @@
 
 namespace etrlrec {
 
-// The interactions a model may learn from, [user_offsets[u], train_end[u]) of every user.
-InteractionLog training_log(const Dataset& dataset, const Split& split);
+// The interactions a model may learn from, [user_offsets[u], train_end[u]) of every user; with a
+// share below 1 only the earliest ones, up to and including that quantile of their times.
+InteractionLog training_log(const Dataset& dataset, const Split& split, double share = 1);
+
+// The latest time a fitted model has learned from; its folder must be one of fit (kModel).
+int64_t trained_until(const std::filesystem::path& folder);
 
 // Full-ranking tasks of rows; they point into the data set. Above `limit` rows (0: no limit) every
 // k-th row is taken.
@@ -53,6 +57,7 @@ struct FitOptions {
   SasrecConfig sasrec;  // num_items comes from the data set
   TrainerOptions trainer = sasrec_trainer_options();
   bool mask_seen = false;         // in validation
+  double train_share = 1;         // earliest share of the training interactions
   int64_t eval_rows = 5000;       // validation rows used, 0: all
   std::string evaluate = "none";  // test rows: none | full | candidates
   bool replace = false;

@@ -130,6 +130,11 @@ void Pipeline::fit() {
   fit.sasrec = options_.sasrec;
   fit.trainer = options_.sasrec_trainer;
   etrlrec::fit(fit);
+  fit.out = folder("reward");
+  fit.models = {"sasrec"};
+  fit.train_share = options_.reward_share;
+  fit.trainer.label = "sasrec (early)";
+  etrlrec::fit(fit);
 }
 
 void Pipeline::learn() {
@@ -167,7 +172,7 @@ void Pipeline::learn() {
     ReinforceOptions reinforce = options_.reinforce;
     reinforce.data = folder("data");
     reinforce.model = folder("student");
-    reinforce.recommender = folder("recommenders/sasrec");
+    reinforce.recommender = folder("reward/sasrec");
     reinforce.reasoning = folder("reasoning");
     reinforce.out = folder("policy");
     etrlrec::reinforce(reinforce);

@@ -32,6 +32,8 @@ struct PipelineOptions {
 
   SasrecConfig sasrec;
   TrainerOptions sasrec_trainer;
+  double reward_share = 0.5;  // of the training interactions, earliest first, for the recommender
+                              // that rewards; reinforcement uses the later rows
   ConstructOptions construct;
   NewLmOptions new_lm;
   DistillOptions distill;

@@ -1,9 +1,11 @@
 // etrlrec reinforce: GRPO with the composed reward, from the distilled model.
 #include <CLI/CLI.hpp>
 #include <cmath>
+#include <limits>
 #include <memory>
 
 #include "app/command.h"
+#include "app/fit.h"
 #include "app/recommendation_reward.h"
 #include "app/stages.h"
 #include "app/training_options.h"
@@ -19,15 +21,26 @@ namespace {
 
 constexpr int64_t kCalibrationRows = 2000;
 
+// Rows the recommender must not reward: it has learned from them or from later events (method.md
+// G.3 (3)).
+struct Holdout {
+  int64_t after = std::numeric_limits<int64_t>::min();  // only rows with a later request time
+  int64_t dropped = 0;
+};
+
 std::vector<GrpoRow> make_rows(const ReinforceOptions& options, const Workspace& workspace,
                                const CandidateSet& set, const LoadedModel& model,
-                               const AnswerEncoding& encoding) {
+                               const AnswerEncoding& encoding, Holdout& holdout) {
   std::vector<GrpoRow> rows;
   const auto total = static_cast<int64_t>(set.rows.size());
   for (int64_t r = 0; r < total; ++r) {
     if (options.limit > 0 && static_cast<int64_t>(rows.size()) >= options.limit) break;
     if (is_distillation_row(options.trainer.seed, r, options.sft_share)) continue;
     const Request request = make_request(workspace.dataset, set, r, model.card.prompt.max_history);
+    if (request.now <= holdout.after) {
+      ++holdout.dropped;
+      continue;
+    }
     GrpoRow& row = rows.emplace_back();
     row.id = r;
     row.prompt = model.tokenizer->encode(
@@ -35,6 +48,10 @@ std::vector<GrpoRow> make_rows(const ReinforceOptions& options, const Workspace&
     row.answers = encoding.answers;
     row.target = request.target_slot;
   }
+  CHECK(!rows.empty() || holdout.dropped == 0, kInput,
+        "reinforce: the recommender has learned from all {} prompts or from later events\n"
+        "hint: one fitted with --train-share 0.5, or no --recommender",
+        holdout.dropped);
   CHECK(!rows.empty(), kInput, "reinforce: no training rows are left by --sft-share {}",
         options.sft_share);
   return rows;
@@ -163,16 +180,18 @@ TrainingResult reinforce(const ReinforceOptions& options) {
         "{}: not trained on this data set\nhint: etrlrec distill first", options.model);
   const AnswerEncoding encoding =
       encode_answers(*model.tokenizer, set.options.count, model.card.prompt.reasoning);
-  std::vector<GrpoRow> rows = make_rows(options, workspace, set, model, encoding);
-  log_info("reinforce: {} prompts", rows.size());
-
   std::unique_ptr<Recommender> recommender;
+  Holdout holdout;
   if (!options.recommender.empty()) {
+    holdout.after = trained_until(options.recommender);
     recommender = load_recommender(options.recommender);
     CHECK(recommender->num_items() == workspace.dataset.catalogue.num_items(), kModel,
           "{}: trained on {} items, the data set has {}", options.recommender,
           recommender->num_items(), workspace.dataset.catalogue.num_items());
   }
+  std::vector<GrpoRow> rows = make_rows(options, workspace, set, model, encoding, holdout);
+  log_info("reinforce: {} prompts, {} left out because the recommender may have seen them",
+           rows.size(), holdout.dropped);
   ClaimWeights claim_weights;
   if (!options.reasoning.empty())
     claim_weights = read_claim_weights(fs::path(options.reasoning) / "claim_weights.json");
@@ -276,6 +295,8 @@ void add_policy_options(CLI::App& command, GrpoOptions& options) {
   add("--std-floor", options.std_floor, "least standard deviation of group and batch");
   command.add_flag("--rb,!--no-rb", options.rb, "exact expectation over the answers")->group(group);
   add("--lambda-ce", options.lambda_ce, "with --rb: weight of the target's log-likelihood");
+  add("--lambda-format", options.lambda_format,
+      "weight of the likelihood of a valid answer and the closing tags");
   add("--pass-at-k", options.pass_at_k, "without --rb: pass@k bonus, 0: off");
   command
       .add_flag("--mask-truncated-completions", options.mask_truncated_completions,
@@ -296,8 +317,10 @@ void add_reinforce(CLI::App& app, CommonOptions& common) {
   command->add_option("-m,--model", options->model, "model folder of distill")
       ->required()
       ->check(CLI::ExistingDirectory);
-  command->add_option("--recommender", options->recommender,
-                      "folder of fit; without it the recommender's weight is 0");
+  command->add_option(
+      "--recommender", options->recommender,
+      "folder of fit --train-share; only prompts after its training are used; without "
+      "it the recommender's weight is 0");
   command->add_option("--reasoning", options->reasoning,
                       "folder of construct (claim weights); without it every claim weighs one bit");
   command->add_option("-o,--out", options->out,

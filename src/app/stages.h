@@ -73,7 +73,7 @@ struct ReinforceOptions {
   int64_t eval_rows = 500;
   int64_t samples = 8;        // completions written at every logging step
   int64_t check_rewards = 0;  // > 0: only roll out and score that many prompts
-  GrpoOptions grpo;
+  GrpoOptions grpo{.lambda_format = 0.1};
   LoraConfig lora;
   TrainerOptions trainer{.learning_rate = 1e-4, .lr_scheduler_type = "constant", .weight_decay = 0};
 };

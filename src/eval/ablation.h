@@ -13,10 +13,11 @@
 namespace etrlrec {
 
 //   none             the request as it is
-//   shuffle-history  the items of the history in random order; the times stay where they are
+//   shuffle-history  the entries behind the first in random order, each with the gap before it; the
+//                    first entry, whose gap is not shown, and the request time stay
 //   permute-gaps     the gaps between entries and to the request in random order; items and request
-//   time stay shift-season     all times moved together by 0 to 3 quarters of a year; order and
-//   gaps stay
+//                    time stay
+//   shift-season     all times moved together by 0 to 3 quarters of a year; order and gaps stay
 // Error (kUsage) for another name. Deterministic in (seed, row).
 std::vector<Request> ablate_requests(std::span<const Request> requests, const std::string& name,
                                      uint64_t seed);

@@ -74,6 +74,8 @@ void write_report(const std::filesystem::path& path, const ReportData& data);
 // "hit@10", "ndcg@5", "ndcg@10", "mrr", "valid_ratio"}], "random": {…}, "bayes": {…} or null,
 // "seconds": {stage: …}, "peak_rss_mb": …}
 nlohmann::ordered_json summary_json(const ReportData& data);
+// One model's row in every JSON document: summary.json, evaluate, compare.
+nlohmann::ordered_json to_json(const MetricRow& row);
 
 // Aligned columns for the terminal: the first row is the head; columns of numbers are flushed
 // right. Widths count code points.

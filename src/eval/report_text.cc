@@ -15,7 +15,22 @@ bool looks_numeric(const std::string& text) {
   return text.empty() || text.find_first_not_of("0123456789.,+-% []<:–") == std::string::npos;
 }
 
-OrderedJson to_json(const MetricRow& row) {
+// RandomLevel or BayesBound.
+template <typename Level>
+OrderedJson level_json(const Level& level) {
+  OrderedJson json;
+  json["hit@1"] = level.hit1;
+  json["hit@5"] = level.hit5;
+  json["hit@10"] = level.hit10;
+  json["ndcg@5"] = level.ndcg5;
+  json["ndcg@10"] = level.ndcg10;
+  json["mrr"] = level.mrr;
+  return json;
+}
+
+}  // namespace
+
+nlohmann::ordered_json to_json(const MetricRow& row) {
   OrderedJson json;
   json["model"] = row.model;
   json["stage"] = row.stage;
@@ -32,21 +47,6 @@ OrderedJson to_json(const MetricRow& row) {
   json["valid_ratio"] = row.valid_ratio;
   return json;
 }
-
-// RandomLevel or BayesBound.
-template <typename Level>
-OrderedJson level_json(const Level& level) {
-  OrderedJson json;
-  json["hit@1"] = level.hit1;
-  json["hit@5"] = level.hit5;
-  json["hit@10"] = level.hit10;
-  json["ndcg@5"] = level.ndcg5;
-  json["ndcg@10"] = level.ndcg10;
-  json["mrr"] = level.mrr;
-  return json;
-}
-
-}  // namespace
 
 nlohmann::ordered_json summary_json(const ReportData& data) {
   OrderedJson json;

@@ -15,7 +15,9 @@ namespace {
 constexpr double kDrawnShare = 0.3;
 constexpr size_t kMaxLacks = 3;
 
+// `source` is the word that names it in the text.
 struct Hypothesis {
+  const char* source = "";
   int32_t attribute = -1;
   int32_t candidate = -1;  // from 0; a next part instead of an attribute
   double score = 0;
@@ -92,8 +94,6 @@ class ProgrammaticTeacher : public Teacher {
 
   void write_facts(const ClaimContext& context, const Evidence& e, std::string& out) const {
     const size_t n = context.request.history.size();
-    if (options_.with_times && n > 0)
-      out += fmt::format(" gap( {} now {})", n, gap_word(context.facts.gaps[n]));
     if (e.successor >= 0)
       out += fmt::format(" trans( {} {})", word(e.last_lead), word(e.successor));
     else
@@ -103,6 +103,9 @@ class ProgrammaticTeacher : public Teacher {
       out += fmt::format(" season( {} {})", season_word(context.facts.season), word(e.favoured));
     if (e.recent >= 0 && recent_matters()) out += fmt::format(" short( {})", word(e.recent));
     if (e.next_part >= 0) out += fmt::format(" sequel( {})", e.next_part + 1);
+    // Last, so that the decision stands right behind the pause it may depend on.
+    if (options_.with_times && n > 0)
+      out += fmt::format(" gap( {} now {})", n, gap_word(context.facts.gaps[n]));
   }
 
   // Where no transition is known, IAT tells how the leading attribute moved, or in short histories
@@ -128,21 +131,22 @@ class ProgrammaticTeacher : public Teacher {
   // Best first.
   std::vector<Hypothesis> lead_hypotheses(const Evidence& e, size_t candidates) const {
     const HypothesisPrecision& p = statistics_.precision;
-    std::vector<Hypothesis> all{{e.successor, -1, p.transition}, {e.lasting, -1, p.long_term}};
+    std::vector<Hypothesis> all{{"order", e.successor, -1, p.transition},
+                                {"taste", e.lasting, -1, p.long_term}};
     if (one_field()) {
-      all.push_back({e.favoured, -1, p.season});
-      all.push_back({e.recent, -1, p.recent});
+      all.push_back({"season", e.favoured, -1, p.season});
+      all.push_back({"mood", e.recent, -1, p.recent});
     }
     std::erase_if(all, [](const Hypothesis& h) { return h.attribute < 0; });
-    if (e.next_part >= 0) all.push_back({-1, e.next_part, sequel_score(candidates)});
+    if (e.next_part >= 0) all.push_back({"sequel", -1, e.next_part, sequel_score(candidates)});
     sort_by_score(all);
     return all;
   }
 
   std::vector<Hypothesis> second_hypotheses(const Evidence& e) const {
     if (one_field()) return {};
-    std::vector<Hypothesis> all{{e.favoured, -1, statistics_.precision.season},
-                                {e.recent, -1, statistics_.precision.recent}};
+    std::vector<Hypothesis> all{{"season", e.favoured, -1, statistics_.precision.season},
+                                {"mood", e.recent, -1, statistics_.precision.recent}};
     std::erase_if(all, [](const Hypothesis& h) { return h.attribute < 0; });
     sort_by_score(all);
     return all;
@@ -184,10 +188,14 @@ class ProgrammaticTeacher : public Teacher {
     if (!seconds.empty()) draw_first(seconds, rng);
     std::vector<int32_t> tried;
     for (const Hypothesis& lead : leads) {
-      if (lead.candidate >= 0) return finish(context, lead.candidate, -1, reply);
+      if (lead.candidate >= 0) {
+        write_source(lead, reply.reasoning);
+        return finish(context, lead.candidate, -1, reply);
+      }
       if (std::find(tried.begin(), tried.end(), lead.attribute) != tried.end()) continue;
       if (tried.size() == kMaxLacks) break;
       tried.push_back(lead.attribute);
+      write_source(lead, reply.reasoning);
       write_need(lead.attribute, seconds, reply.reasoning);
       std::vector<int32_t> matches =
           with_attribute(all_candidates(context), lead.attribute, context);
@@ -200,6 +208,12 @@ class ProgrammaticTeacher : public Teacher {
     }
     std::vector<int32_t> all = all_candidates(context);
     finish(context, narrow_and_draw(all, seconds, context, rng), -1, reply);
+  }
+
+  // The decision in one word, beside its evidence: a small model can learn it, and reinforcement
+  // can give credit to it.
+  static void write_source(const Hypothesis& hypothesis, std::string& out) {
+    out += fmt::format(" {}", hypothesis.source);
   }
 
   void write_need(int32_t attribute, const std::vector<Hypothesis>& seconds,
@@ -258,8 +272,12 @@ class ProgrammaticTeacher : public Teacher {
     });
     int32_t key = lead_attribute(catalogue_, item, 0);
     for (const Hypothesis& lead : lead_hypotheses(e, context.request.candidates.size())) {
-      if (lead.candidate == slot) return finish(context, slot, -1, reply);
+      if (lead.candidate == slot) {
+        write_source(lead, reply.reasoning);
+        return finish(context, slot, -1, reply);
+      }
       if (lead.candidate < 0 && has_attribute(catalogue_, item, lead.attribute)) {
+        write_source(lead, reply.reasoning);
         key = lead.attribute;
         break;
       }

@@ -39,9 +39,10 @@ struct TeacherOptions {
   bool with_times =
       true;  // false: no claim about gaps or the season (the ablation without timestamps)
 };
-// Writes e.g. " gap( 8 now week) trans( drama crime) long( horror) season( winter horror) short(
-// drama) need( crime) pick( crime 7)". A need that no candidate meets is followed by lack( crime)
-// and the next hypothesis.
+// Writes e.g. " trans( drama crime) long( horror) season( winter war) gap( 8 now week) so order
+// need( crime) pick( CRIME 7)". The word behind "so" names the hypothesis that decides: order (the
+// transition), taste (long-term), season, mood (the last entries) or sequel. A need that no
+// candidate meets is followed by lack( crime) and the next hypothesis.
 std::unique_ptr<Teacher> programmatic_teacher(const Catalogue& catalogue,
                                               const TemporalStatistics& statistics,
                                               const TeacherOptions& options);

@@ -57,6 +57,7 @@ PolicySample sample_of(const Completion& completion, int64_t prompt, const GrpoR
   sample.sampled =
       completion.forced_close && !row.answers.empty() ? completion.reasoning_tokens : size;
   if (completion.forced_close && options.mask_truncated_completions) sample.sampled = 0;
+  if (options.lambda_format != 0 && !row.answers.empty()) sample.finish = options.format.finish;
   return sample;
 }
 
@@ -296,6 +297,11 @@ LossOutput GrpoObjective::batch_loss(const Batch& batch, int64_t step) {
         answer_objective(policy.answer_logprobs, reference.answer_logprobs, table, batch);
     output.loss = output.loss - (value * weights).sum();
     output.metrics["reward_expected"] = mean(rewards);
+  }
+  if (policy.contract_logprobs.defined()) {
+    output.loss = output.loss - options_.lambda_format * (policy.contract_logprobs * weights).sum();
+    output.metrics["answer/contract_nll"] =
+        -policy.contract_logprobs.detach().mean().item<double>();
   }
   output.tokens = forest.forest.num_tokens();
   add_reward_metrics(batch, group, output.metrics);

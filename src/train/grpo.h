@@ -44,14 +44,17 @@ struct GrpoOptions {
   int64_t num_generations = 8;  // G
   double temperature = 1.0;  // of the rollouts; log-probabilities are always those of temperature 1
   double top_p = 1.0;
-  ReasoningFormat format;
+  ReasoningFormat format = {};
   int64_t max_new_tokens = 256;  // free text
   int64_t eos_id = -1;
   std::string advantage = "rloo";  // group | batch | mean | rloo
   double std_floor = 0.05;
   PolicyLossOptions policy{.loss_type = "sum"};
-  bool rb = true;                           // exact answer expectation (G.6)
-  double lambda_ce = 0.0;                   // with rb: weight of log p(target)
+  bool rb = true;          // exact answer expectation (G.6)
+  double lambda_ce = 0.0;  // with rb: weight of log p(target)
+  // Weight of log p(a valid answer, then the closing tags) given the reasoning: these tokens are
+  // forced in rollouts, so without it nothing holds them in place.
+  double lambda_format = 0.0;
   int64_t pass_at_k = 0;                    // without rb: pass@k bonus on the advantages, 0: off
   bool mask_truncated_completions = false;  // forced closes carry no policy loss
 };

@@ -74,6 +74,20 @@ void add_answers(PolicyForest& out, const AnswerTrie& trie, int64_t segment, int
     }
 }
 
+void add_finish(PolicyForest& out, const std::vector<int64_t>& answer,
+                const std::vector<int64_t>& finish, int64_t segment, int64_t sample) {
+  std::vector<int64_t> tokens = answer;
+  tokens.insert(tokens.end(), finish.begin(), finish.end() - 1);
+  const int64_t begin = out.forest.num_tokens() + static_cast<int64_t>(answer.size()) - 1;
+  out.forest.add(segment, tokens);
+  for (size_t t = 0; t < finish.size(); ++t) {
+    out.finish_sources.push_back(begin + static_cast<int64_t>(t));
+    out.finish_targets.push_back(finish[t]);
+    out.finish_rows.push_back(sample);
+  }
+}
+
+// [samples, answers]; without a finish and with single tokens up to a constant per sample.
 at::Tensor score_answers(const Llm& model, const PolicyForest& forest, const at::Tensor& hidden) {
   const at::Tensor& head = model.head_weight();
   at::Tensor nodes = hidden.index_select(0, at::tensor(forest.node_sources));  // [M, C]
@@ -82,7 +96,8 @@ at::Tensor score_answers(const Llm& model, const PolicyForest& forest, const at:
   at::Tensor logits = (nodes.index_select(0, edge_nodes).to(at::kFloat) *
                        head.index_select(0, edge_tokens).to(at::kFloat))
                           .sum(-1);  // [E]
-  if (!forest.single_tokens) {
+  const bool with_contract = !forest.finish_sources.empty();
+  if (!forest.single_tokens || with_contract) {
     at::Tensor first = at::tensor(forest.first_edges);
     at::Tensor known =
         linear_logprob(nodes, head, edge_tokens.index_select(0, first)).logprobs;  // [M]
@@ -92,7 +107,16 @@ at::Tensor score_answers(const Llm& model, const PolicyForest& forest, const at:
   at::Tensor scores = at::zeros({forest.num_samples * forest.num_answers}, logits.options())
                           .index_add(0, at::tensor(forest.path_cells),
                                      logits.index_select(0, at::tensor(forest.path_edges)));
-  return scores.view({forest.num_samples, forest.num_answers}).log_softmax(-1);
+  return scores.view({forest.num_samples, forest.num_answers});
+}
+
+at::Tensor score_finish(const Llm& model, const PolicyForest& forest, const at::Tensor& hidden) {
+  const at::Tensor tokens =
+      linear_logprob(hidden.index_select(0, at::tensor(forest.finish_sources)), model.head_weight(),
+                     at::tensor(forest.finish_targets))
+          .logprobs;
+  return at::zeros({forest.num_samples}, tokens.options())
+      .index_add(0, at::tensor(forest.finish_rows), tokens);
 }
 
 }  // namespace
@@ -139,6 +163,8 @@ PolicyForest build_policy_forest(std::span<const std::vector<int64_t>> prompts,
       out.rows.push_back(s);
     }
     if (answered) add_answers(out, tries[prompt], segment, end, s);
+    if (answered && !sample.finish.empty())
+      add_finish(out, answers[prompt].at(sample.answer), sample.finish, segment, s);
   }
   return out;
 }
@@ -156,7 +182,11 @@ PolicyOutput evaluate_policy(const Llm& model, const PolicyForest& forest, bool 
     output.logprobs = tokens.logprobs;
     output.entropy = tokens.entropy;
   }
-  if (forest.num_answers > 0) output.answer_logprobs = score_answers(model, forest, hidden);
+  if (forest.num_answers == 0) return output;
+  const at::Tensor scores = score_answers(model, forest, hidden);
+  output.answer_logprobs = scores.log_softmax(-1);
+  if (!forest.finish_sources.empty())
+    output.contract_logprobs = scores.logsumexp(-1) + score_finish(model, forest, hidden);
   return output;
 }
 

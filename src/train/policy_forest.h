@@ -19,7 +19,8 @@ struct PolicySample {
   std::vector<int64_t> tokens;  // everything before the answer; all of it without answers
   int64_t sampled =
       0;  // leading tokens that the policy chose; forced ones behind them carry no loss
-  int64_t answer = -1;  // chosen answer, -1 without answers
+  int64_t answer = -1;               // chosen answer, -1 without answers
+  std::vector<int64_t> finish = {};  // what the contract wants behind the answer
 };
 
 struct PolicyForest {
@@ -36,6 +37,8 @@ struct PolicyForest {
   std::vector<int64_t> first_edges;              // [M] one edge of each node
   std::vector<int64_t> path_edges,
       path_cells;  // edges and sample * num_answers + answer they belong to
+  // The finish behind the chosen answers: hidden states, tokens, samples. [F]
+  std::vector<int64_t> finish_sources, finish_targets, finish_rows;
 };
 
 // Samples of one prompt must be consecutive. `answers[p]` belongs to prompt p: the same number for
@@ -49,6 +52,8 @@ struct PolicyOutput {
   at::Tensor entropy;   // [T], undefined unless asked for
   at::Tensor
       answer_logprobs;  // [samples, answers] normalised over the answers; undefined for free text
+  // Where the samples have a finish: log p(one of the answers, then the finish), [samples].
+  at::Tensor contract_logprobs;
 };
 // Differentiable unless at::NoGradGuard is on.
 PolicyOutput evaluate_policy(const Llm& model, const PolicyForest& forest, bool with_entropy);

@@ -1,0 +1,176 @@
+#!/usr/bin/env python3
+"""Every command as a user types it, on a very small world: cli_test.py PROGRAM.
+
+What is checked is what only the program as a whole can show: exit codes, messages, files, --json, --config, and that
+a training killed at any moment (SIGKILL) and started again leaves the files of an undisturbed one.
+"""
+import hashlib
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+PROGRAM = os.path.abspath(sys.argv.pop(1))
+ROOT = tempfile.mkdtemp(prefix="etrlrec_cli_")
+
+
+def run(*arguments, code=0):
+    """Runs the program in ROOT; returns stdout. Fails unless it ends with `code`."""
+    done = subprocess.run([PROGRAM, *map(str, arguments)], cwd=ROOT, capture_output=True, text=True)
+    if done.returncode != code:
+        raise AssertionError(f"{arguments}: expected exit code {code}, found {done.returncode}\n{done.stdout}{done.stderr}")
+    return done.stdout if code == 0 else done.stderr
+
+
+def sha256(path):
+    with open(os.path.join(ROOT, path), "rb") as file:
+        return hashlib.sha256(file.read()).hexdigest()
+
+
+SFT = ["distill", "-d", "data", "--reasoning", "reasoning", "-m", "base", "--sft-share", ".5", "--max-reasoning-tokens",
+       "96", "--batch-size", "8", "--save-steps", "5", "--eval-rows", "10", "--eval-steps", "20", "-t", "1", "-q"]
+RL = ["reinforce", "-d", "data", "--reasoning", "reasoning", "-m", "student", "--recommender", "early/sasrec",
+      "--sft-share", ".5", "--batch-size", "4", "--group-size", "4", "--save-steps", "3", "--eval-rows", "10",
+      "--eval-steps", "10", "--beta", "0.05", "-t", "1", "-q"]
+
+
+def setUpModule():
+    run("prepare", "--format", "synthetic", "--users", 300, "--num-items", 120, "-o", "data", "-q")
+    run("fit", "-d", "data", "-o", "recommenders", "--num-train-epochs", 2, "--hidden-size", 16, "-q")
+    run("fit", "-d", "data", "-o", "early", "-m", "sasrec", "--train-share", ".5", "--num-train-epochs", 2,
+        "--hidden-size", 16, "-q")
+    run("construct", "-d", "data", "-o", "reasoning", "--no-filter-answer", "-q")
+    run("new-lm", "-d", "data", "-o", "base", "--hidden-size", 32, "--num-hidden-layers", 2, "--num-attention-heads", 1, "--init", "random",
+        "-q")
+    run(*SFT, "--max-steps", 30, "-o", "student")
+
+
+def tearDownModule():
+    shutil.rmtree(ROOT, ignore_errors=True)
+
+
+class Killed(unittest.TestCase):
+    def check(self, command, plain, killed, steps):
+        begin = time.time()
+        run(*command, "--max-steps", steps, "-o", plain)
+        seconds = max(time.time() - begin, 1.0)
+        moments = [random.uniform(0.2, 0.7) * seconds for _ in range(3)]
+        kills = 0
+        for moment in moments:  # the last attempt may come to its end before
+            process = subprocess.Popen([PROGRAM, *command, "--max-steps", str(steps), "-o", killed], cwd=ROOT,
+                                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            try:
+                process.wait(moment)
+            except subprocess.TimeoutExpired:
+                process.send_signal(signal.SIGKILL)
+                process.wait()
+                kills += 1
+        self.assertGreater(kills, 0)
+        run(*command, "--max-steps", steps, "-o", killed)
+        names = sorted(os.listdir(os.path.join(ROOT, plain)))
+        self.assertEqual(names, sorted(os.listdir(os.path.join(ROOT, killed))))
+        for name in ["model.safetensors", "config.json", "tokenizer.json", "etrlrec.json"]:
+            self.assertEqual(sha256(f"{plain}/{name}"), sha256(f"{killed}/{name}"), f"{name}, killed after {moments}")
+
+    def test_distill(self):
+        self.check(SFT, "sft-plain", "sft-killed", 60)
+
+    def test_reinforce(self):
+        self.check(RL, "rl-plain", "rl-killed", 24)
+
+
+class Reinforce(unittest.TestCase):
+    def test_refuses_a_recommender_that_knows_the_targets(self):
+        command = [word if word != "early/sasrec" else "recommenders/sasrec" for word in RL]
+        message = run(*command, "--max-steps", 1, "-o", "never", code=3)
+        self.assertIn("--train-share", message)
+        self.assertFalse(os.path.exists(os.path.join(ROOT, "never")))
+
+
+class Judging(unittest.TestCase):
+    def evaluate(self, out, *more, limit=60):
+        return json.loads(run("evaluate", "-d", "data", "--limit", limit, "-o", out, "--json", "--replace", *more))
+
+    def test_rows_of_every_kind_and_their_comparison(self):
+        for name, model in [("of-student", "student"), ("of-markov", "recommenders/markov"), ("of-bayes", "bayes")]:
+            row = self.evaluate(name, "-m", model)
+            self.assertEqual(row["n"], 60)
+            self.assertLessEqual(row["hit@1_low"], row["hit@1"])
+            self.assertLessEqual(row["hit@1"], row["hit@1_high"])
+        table = run("compare", "of-bayes", "of-student", "of-markov")
+        for name in ["bayes", "student", "markov", "hit@1", "McNemar"]:
+            self.assertIn(name, table)
+        tests = json.loads(run("compare", "of-bayes", "of-markov", "--json"))
+        self.assertTrue(json.dumps(tests))
+
+    def test_protocols_and_ablations(self):
+        for protocol in ["first-answer", "elimination"]:
+            row = self.evaluate("p-" + protocol, "-m", "student", "--protocol", protocol, limit=10)
+            self.assertTrue(row["protocol"].startswith(protocol))
+        self.evaluate("a-none", "-m", "student")
+        for ablation in ["shuffle-history", "permute-gaps", "shift-season"]:
+            self.evaluate("a-" + ablation, "-m", "student", "--ablate", ablation)
+            self.assertNotEqual(sha256("a-none/predictions.jsonl"), sha256(f"a-{ablation}/predictions.jsonl"))
+
+    def test_a_bar_that_is_missed_is_exit_code_8(self):
+        run("evaluate", "-d", "data", "-m", "random", "--limit", 60, "--fail-under", ".99", code=8)
+
+
+class Using(unittest.TestCase):
+    def test_recommend_explains(self):
+        text = run("recommend", "-d", "data", "-m", "student", "--recommender", "recommenders/sasrec", "--user", "u7",
+                   "-k", 3, "--explain")
+        self.assertRegex(text, r"\n 3  i\d+ ")
+        self.assertIn("why:", text)
+        unknown = run("recommend", "-d", "data", "-m", "student", "--recommender", "recommenders/sasrec", "--user",
+                      "nobody", code=3)
+        self.assertIn("nobody", unknown)
+
+    def test_audit_inspect_generate_doctor(self):
+        run("audit", "-d", "data", "--reasoning", "reasoning")
+        self.assertIn("300", run("inspect", "data"))
+        self.assertTrue(run("generate", "-m", "student", "-p", "History; start", "-n", 5))
+        run("doctor")
+
+    def test_audit_finds_a_candidate_file_that_was_changed(self):
+        shutil.copytree(ROOT + "/data", ROOT + "/tampered")
+        path = ROOT + "/tampered/candidates-test.jsonl"
+        with open(path, encoding="utf-8") as file:
+            lines = file.readlines()
+        row = json.loads(lines[1])
+        row["candidates"][0], row["candidates"][1] = row["candidates"][1], row["candidates"][0]
+        lines[1] = json.dumps(row, separators=(",", ":")) + "\n"
+        with open(path, "w", encoding="utf-8") as file:
+            file.writelines(lines)
+        done = subprocess.run([PROGRAM, "audit", "-d", "tampered"], cwd=ROOT, capture_output=True, text=True)
+        self.assertNotEqual(done.returncode, 0)
+
+    def test_config_file_gives_options_and_the_command_line_wins(self):
+        with open(ROOT + "/recipe.toml", "w", encoding="utf-8") as file:
+            file.write("[new-lm]\nhidden-size = 48\nnum-hidden-layers = 1\ninit = \"random\"\n")
+        run("new-lm", "--config", "recipe.toml", "-d", "data", "-o", "from-file", "-q")
+        with open(ROOT + "/from-file/config.json", encoding="utf-8") as file:
+            config = json.load(file)
+        self.assertEqual((config["hidden_size"], config["num_hidden_layers"]), (48, 1))
+        run("new-lm", "--config", "recipe.toml", "-d", "data", "-o", "from-both", "--hidden-size", "32", "-q")
+        with open(ROOT + "/from-both/config.json", encoding="utf-8") as file:
+            self.assertEqual(json.load(file)["hidden_size"], 32)
+        with open(ROOT + "/wrong.toml", "w", encoding="utf-8") as file:
+            file.write("[new-lm]\nhiden-size = 48\n")
+        self.assertIn("hiden-size", run("new-lm", "--config", "wrong.toml", "-d", "data", "-o", "x", code=2))
+
+    def test_wrong_input_is_told_and_leaves_nothing(self):
+        self.assertIn("nowhere", run("prepare", "--input", "nowhere.csv", "-o", "half", code=3))
+        self.assertFalse(os.path.exists(ROOT + "/half"))
+        run("frobnicate", code=2)
+        run("evaluate", "-d", "data", "-m", "reasoning", code=4)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=1)
