@@ -63,6 +63,7 @@ class Stages : public ::testing::Test {
     config.hidden_size = 16;
     config.num_hidden_layers = 1;
     config.num_attention_heads = config.num_key_value_heads = 2;
+    config.head_dim = 8;
     config.intermediate_size = 24;
     save_llm(*new_llm(config, 3), root_ / "base");
   }

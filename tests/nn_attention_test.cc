@@ -41,8 +41,8 @@ double largest_difference(const at::Tensor& a, const at::Tensor& b) {
   return (a - b).abs().max().item<double>();
 }
 
-void expect_equal_to_dense(const TokenForest& forest, int64_t heads, int64_t kv_heads,
-                           int64_t dim) {
+void expect_equal_to_dense(const TokenForest& forest, int64_t heads, int64_t kv_heads, int64_t dim,
+                           int64_t window = 0) {
   const int64_t tokens = forest.num_tokens();
   std::vector<at::Tensor> fast{random_tensor({tokens, heads, dim}, 1),
                                random_tensor({tokens, kv_heads, dim}, 2),
@@ -51,8 +51,8 @@ void expect_equal_to_dense(const TokenForest& forest, int64_t heads, int64_t kv_
   for (at::Tensor& t : fast) slow.push_back(t.clone().requires_grad_(true));
   for (at::Tensor& t : fast) t.requires_grad_(true);
   const double scale = 1.0 / std::sqrt(static_cast<double>(dim));
-  const at::Tensor a = forest_attention(fast[0], fast[1], fast[2], forest, scale);
-  const at::Tensor b = forest_attention_dense(slow[0], slow[1], slow[2], forest, scale);
+  const at::Tensor a = forest_attention(fast[0], fast[1], fast[2], forest, scale, window);
+  const at::Tensor b = forest_attention_dense(slow[0], slow[1], slow[2], forest, scale, window);
   EXPECT_LT(largest_difference(a, b), 1e-4);
   const at::Tensor weights = random_tensor({tokens, heads, dim}, 4);
   (a * weights).sum().backward();
@@ -69,6 +69,27 @@ TEST(ForestAttention, equals_dense_attention_on_random_forests) {
 TEST(ForestAttention, equals_dense_attention_with_grouped_query_heads) {
   expect_equal_to_dense(random_forest(11, 12), 6, 2, 24);
   expect_equal_to_dense(random_forest(12, 12), 4, 1, 64);
+}
+
+TEST(ForestAttention, equals_dense_attention_in_a_sliding_window) {
+  for (const int64_t window : {1, 2, 7, 40, 130, 1000})
+    expect_equal_to_dense(random_forest(31 + window, 14), 4, 2, 16, window);
+}
+
+TEST(RotaryTable, stretches_slow_frequencies_as_published) {
+  // Llama 3.1's rule on head_dim 8, theta 1e4, factor 8, wavelengths between 16 and 64 blended.
+  const RotaryTable plain = rotary_table(3, 8, {1e4});
+  const RotaryTable llama3 = rotary_table(3, 8, {1e4, "llama3", 8, 1, 4, 64});
+  const RotaryTable linear = rotary_table(3, 8, {1e4, "linear", 8, 1, 4, 64});
+  const auto angle = [](const RotaryTable& t, int64_t d) {
+    return std::atan2(t.sin[1][d].item<double>(), t.cos[1][d].item<double>());
+  };
+  EXPECT_NEAR(angle(llama3, 0), angle(plain, 0), 1e-6);              // wavelength 6.3 < 16: kept
+  const double share = (64 / (2 * 3.14159265358979 / 0.1) - 1) / 3;  // wavelength 62.8
+  EXPECT_NEAR(angle(llama3, 1), (1 - share) * 0.1 / 8 + share * 0.1, 1e-6);
+  EXPECT_NEAR(angle(llama3, 2), 0.01 / 8, 1e-6);  // wavelength 628 > 64: divided
+  for (int64_t d = 0; d < 4; ++d) EXPECT_NEAR(angle(linear, d), angle(plain, d) / 8, 1e-6);
+  EXPECT_THROW(rotary_table(3, 8, {1e4, "yarn"}), Error);
 }
 
 TEST(ForestAttention, takes_head_sizes_that_are_no_multiple_of_a_vector) {
@@ -135,7 +156,7 @@ TEST(ForestAttention, rotates_like_the_formula) {
   TokenForest forest;
   forest.add(-1, std::vector<int64_t>(9, 1));
   const HeadShape shape{2, 1, 8};
-  const RotaryTable table = rotary_table(16, 8, 10000);
+  const RotaryTable table = rotary_table(16, 8, {10000});
   const at::Tensor qkv = random_tensor({9, shape.packed_width()}, 6);
   const auto rotate_half = [&](const at::Tensor& x) {  // [T, heads, D]
     const at::Tensor cos = table.cos.narrow(0, 0, 9).repeat({1, 2}).unsqueeze(1);
@@ -155,14 +176,14 @@ TEST(ForestAttention, refuses_shapes_that_do_not_fit) {
   TokenForest forest;
   forest.add(-1, std::vector<int64_t>(9, 1));
   const auto plan = plan_forest(forest);
-  const RotaryTable table = rotary_table(9, 8, 10000), short_table = rotary_table(8, 8, 10000);
+  const RotaryTable table = rotary_table(9, 8, {10000}), short_table = rotary_table(8, 8, {10000});
   const at::Tensor qkv = random_tensor({9, 32}, 1);
   EXPECT_NO_THROW(rotary_attention(qkv, plan, {2, 1, 8}, table, 1));
   EXPECT_THROW(rotary_attention(qkv, plan, {2, 2, 8}, table, 1), Error);
   EXPECT_THROW(rotary_attention(qkv.narrow(0, 0, 8), plan, {2, 1, 8}, table, 1), Error);
   EXPECT_THROW(rotary_attention(random_tensor({9, 56}, 1), plan, {3, 2, 8}, table, 1), Error);
   EXPECT_THROW(rotary_attention(qkv, plan, {2, 1, 8}, short_table, 1), Error);
-  EXPECT_THROW(rotary_table(9, 7, 10000), Error);
+  EXPECT_THROW(rotary_table(9, 7, {10000}), Error);
   EXPECT_THROW(plan_forest(TokenForest{}), Error);
 }
 

@@ -15,6 +15,7 @@ std::unique_ptr<Llm> tiny_model() {
   config.hidden_size = 16;
   config.num_hidden_layers = 2;
   config.num_attention_heads = config.num_key_value_heads = 2;
+  config.head_dim = 8;
   config.intermediate_size = 24;
   config.initializer_range = 0.3;
   return new_llm(config, 7);

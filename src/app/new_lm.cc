@@ -79,11 +79,12 @@ LlmConfig model_config(const NewLmOptions& options, const Tokenizer& tokenizer) 
   config.hidden_size = options.hidden_size;
   config.num_hidden_layers = options.num_hidden_layers;
   config.num_attention_heads = config.num_key_value_heads = options.num_attention_heads;
+  config.head_dim = options.hidden_size / options.num_attention_heads;
   config.intermediate_size =
       options.intermediate_size > 0 ? options.intermediate_size : 3 * options.hidden_size;
   config.max_position_embeddings = options.max_position_embeddings;
-  config.rope_theta = 1e6;
-  config.eos_token_id = tokenizer.eos_id();
+  config.rope.theta = 1e6;
+  config.eos_token_ids = {tokenizer.eos_id()};
   return config;
 }
 

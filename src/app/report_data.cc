@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <numeric>
 
 namespace etrlrec {
 namespace {
@@ -122,6 +123,23 @@ std::vector<int64_t> example_rows(const Predictions& predictions, int64_t count)
   return chosen;
 }
 
+constexpr size_t kShownFields = 8;
+
+// The fields that were learned last or not at all; a legend of twenty names helps nobody.
+void keep_hardest(const std::map<std::string, Series>& metrics,
+                  std::vector<std::pair<std::string, std::string>>& fields) {
+  constexpr size_t kLast = 5;
+  const auto level = [&](const auto& field) {
+    const std::vector<double>& y = metrics.at(field.first).y;
+    const size_t count = std::min(kLast, y.size());
+    return std::accumulate(y.end() - static_cast<int64_t>(count), y.end(), 0.0) /
+           static_cast<double>(std::max<size_t>(count, 1));
+  };
+  std::stable_sort(fields.begin(), fields.end(),
+                   [&](const auto& a, const auto& b) { return level(a) < level(b); });
+  if (fields.size() > kShownFields) fields.resize(kShownFields);
+}
+
 void add_curves(const std::filesystem::path& folder, const std::string& label, ReportData& report) {
   if (!std::filesystem::exists(folder / "metrics.jsonl")) return;
   const auto metrics = load_metrics(folder / "metrics.jsonl");
@@ -141,7 +159,11 @@ void add_curves(const std::filesystem::path& folder, const std::string& label, R
         health.emplace_back(tag, name);
     }
   }
-  add_plot(metrics, fields, label + ": token accuracy by field", report.curves);
+  const bool too_many = fields.size() > kShownFields;
+  keep_hardest(metrics, fields);
+  add_plot(metrics, fields,
+           label + (too_many ? ": token accuracy, hardest fields" : ": token accuracy by field"),
+           report.curves);
   add_plot(metrics, {{"train/reward", "reward"}, {"reward", "reward"}}, label + ": reward",
            report.rewards);
   add_plot(metrics, rewards, label + ": reward parts", report.rewards);

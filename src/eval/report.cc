@@ -22,9 +22,15 @@ std::string name_of(const MetricRow& row) {
   return out;
 }
 
-const MetricRow& best_row(const ReportData& data) {
-  return *std::max_element(data.rows.begin(), data.rows.end(),
-                           [](const auto& a, const auto& b) { return a.hit1.mean < b.hit1.mean; });
+// Bounds (random order, the exact rule) are no models.
+bool is_model(const MetricRow& row) { return row.stage != "bound"; }
+
+// nullptr without models.
+const MetricRow* best_row(const ReportData& data) {
+  const MetricRow* best = nullptr;
+  for (const MetricRow& row : data.rows)
+    if (is_model(row) && (best == nullptr || row.hit1.mean > best->hit1.mean)) best = &row;
+  return best;
 }
 
 std::string percent(double share) { return fmt::format("{:.1f} %", 100 * share); }
@@ -35,16 +41,16 @@ void add_tile(std::string& out, const std::string& label, const std::string& val
 }
 
 std::string render_tiles(const ReportData& data) {
-  if (data.rows.empty()) return "";
-  const MetricRow& best = best_row(data);
+  const MetricRow* best = best_row(data);
+  if (best == nullptr) return "";
   std::string out = R"(<dl class="tiles">)";
-  add_tile(out, "best hit@1", percent(best.hit1.mean),
-           escape_html(best.stage.empty() ? best.model : best.model + ", " + best.stage));
+  add_tile(out, "best hit@1", percent(best->hit1.mean),
+           escape_html(best->stage.empty() ? best->model : best->model + ", " + best->stage));
   add_tile(out, "random choice", percent(random_level(data.num_candidates).hit1),
            fmt::format("one of {} candidates", data.num_candidates));
   if (data.bayes.known) {
     add_tile(out, "best possible", percent(data.bayes.hit1), "exact rule of this world");
-    add_tile(out, "share of the possible", percent(best.hit1.mean / data.bayes.hit1),
+    add_tile(out, "share of the possible", percent(best->hit1.mean / data.bayes.hit1),
              "best model / bound");
   }
   return out + "</dl>";
@@ -91,7 +97,8 @@ std::string ground_row(const ReportData& data, const TableLayout& layout, const 
 std::string metric_row(const ReportData& data, const TableLayout& layout, const MetricRow& row) {
   const auto best = [&](auto value) {
     double result = 0;
-    for (const MetricRow& other : data.rows) result = std::max(result, value(other));
+    for (const MetricRow& other : data.rows)
+      if (is_model(other)) result = std::max(result, value(other));
     return result;
   };
   std::string out = fmt::format(R"(<tr><td class="words">{}</td>)", name_of(row));

@@ -91,17 +91,30 @@ void Decoder::check_ids(std::span<const int64_t> ids) const {
 const RotaryTable& Decoder::rotary(int64_t positions) const {
   if (!rotary_.cos.defined() || rotary_.cos.size(0) < positions) {
     const int64_t size = static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(positions)));
-    rotary_ = rotary_table(std::max<int64_t>(size, 256), config_.head_dim(), config_.rope_theta);
+    rotary_ = rotary_table(std::max<int64_t>(size, 256), config_.head_dim, config_.rope);
   }
   return rotary_;
+}
+
+// RMSNorm of every query and key head (Qwen3), before the rotation.
+Tensor normalise_heads(const Tensor& qkv, const DecoderLayer& layer, const HeadShape& shape,
+                       double eps) {
+  const int64_t queries = shape.num_heads * shape.head_dim,
+                keys = shape.num_key_value_heads * shape.head_dim, tokens = qkv.size(0);
+  const auto normed = [&](int64_t begin, int64_t width, const Tensor& weight) {
+    return rms_norm(qkv.narrow(1, begin, width).reshape({-1, shape.head_dim}), weight, eps)
+        .view({tokens, width});
+  };
+  return at::cat({normed(0, queries, layer.q_norm), normed(queries, keys, layer.k_norm),
+                  qkv.narrow(1, queries + keys, keys)},
+                 1);
 }
 
 Tensor Decoder::forward(const DecoderWeights& weights, const TokenForest& forest,
                         const OnQkv& on_qkv) const {
   CHECK(forest.num_tokens() > 0, kInput, "language model: expected at least one token");
   check_ids(forest.ids);
-  const HeadShape shape{config_.num_attention_heads, config_.num_key_value_heads,
-                        config_.head_dim()};
+  HeadShape shape{config_.num_attention_heads, config_.num_key_value_heads, config_.head_dim};
   const double scale = 1.0 / std::sqrt(static_cast<double>(shape.head_dim));
   const double eps = config_.rms_norm_eps;
   const auto plan = plan_forest(forest);
@@ -119,7 +132,9 @@ Tensor Decoder::forward(const DecoderWeights& weights, const TokenForest& forest
     } else {
       std::tie(x, normed) = add_rms_norm(x, delta, layer.input_layernorm, eps);
     }
-    const Tensor qkv = linear(normed, layer.qkv);  // [T, (H + 2 H_kv) D]
+    Tensor qkv = linear(normed, layer.qkv);  // [T, (H + 2 H_kv) D]
+    if (layer.q_norm.defined()) qkv = normalise_heads(qkv, layer, shape, eps);
+    shape.window = config_.window(static_cast<int64_t>(l));
     if (on_qkv) on_qkv(static_cast<int64_t>(l), qkv);
     delta = linear(rotary_attention(qkv, plan, shape, table, scale), layer.o_proj);
     std::tie(x, normed) = add_rms_norm(x, delta, layer.post_attention_layernorm, eps);
@@ -234,6 +249,10 @@ DecoderWeights::DecoderWeights(const ParameterMap& parameters, const LlmConfig& 
     layer.input_layernorm = parameters.at(prefix + "input_layernorm.weight");
     layer.post_attention_layernorm = parameters.at(prefix + "post_attention_layernorm.weight");
     layer.qkv = {part("self_attn.q_proj"), part("self_attn.k_proj"), part("self_attn.v_proj")};
+    if (config.model_type == "qwen3") {
+      layer.q_norm = parameters.at(prefix + "self_attn.q_norm.weight");
+      layer.k_norm = parameters.at(prefix + "self_attn.k_norm.weight");
+    }
     layer.o_proj = {part("self_attn.o_proj")};
     layer.gate_up = {part("mlp.gate_proj"), part("mlp.up_proj")};
     layer.down_proj = {part("mlp.down_proj")};
@@ -244,21 +263,26 @@ DecoderWeights::DecoderWeights(const ParameterMap& parameters, const LlmConfig& 
 std::vector<std::vector<std::pair<std::string, std::vector<int64_t>>>> parameter_groups(
     const LlmConfig& config) {
   const int64_t hidden = config.hidden_size, inner = config.intermediate_size;
-  const int64_t kv = config.num_key_value_heads * config.head_dim();
+  const int64_t queries = config.num_attention_heads * config.head_dim;
+  const int64_t kv = config.num_key_value_heads * config.head_dim;
   std::vector<std::vector<std::pair<std::string, std::vector<int64_t>>>> groups;
   groups.push_back({{"model.embed_tokens.weight", {config.vocab_size, hidden}}});
   for (int64_t l = 0; l < config.num_hidden_layers; ++l) {
     const std::string p = layer_prefix(l), attention = p + "self_attn.", mlp = p + "mlp.";
     groups.push_back({{p + "input_layernorm.weight", {hidden}}});
-    groups.push_back({{attention + "q_proj.weight", {hidden, hidden}},
+    groups.push_back({{attention + "q_proj.weight", {queries, hidden}},
                       {attention + "k_proj.weight", {kv, hidden}},
                       {attention + "v_proj.weight", {kv, hidden}}});
     if (config.model_type == "qwen2") {
-      groups.push_back({{attention + "q_proj.bias", {hidden}},
+      groups.push_back({{attention + "q_proj.bias", {queries}},
                         {attention + "k_proj.bias", {kv}},
                         {attention + "v_proj.bias", {kv}}});
     }
-    groups.push_back({{attention + "o_proj.weight", {hidden, hidden}}});
+    if (config.model_type == "qwen3") {
+      groups.push_back({{attention + "q_norm.weight", {config.head_dim}}});
+      groups.push_back({{attention + "k_norm.weight", {config.head_dim}}});
+    }
+    groups.push_back({{attention + "o_proj.weight", {hidden, queries}}});
     groups.push_back({{p + "post_attention_layernorm.weight", {hidden}}});
     groups.push_back(
         {{mlp + "gate_proj.weight", {inner, hidden}}, {mlp + "up_proj.weight", {inner, hidden}}});

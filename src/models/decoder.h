@@ -1,5 +1,5 @@
-// Internal to models/: the decoder behind Llm, for model types "qwen2" (qkv bias) and "llama" (no
-// bias).
+// Internal to models/: the decoder behind Llm. Model types differ in fields only: "qwen2" has a qkv
+// bias, "qwen3" norms of query and key heads, "mistral" a sliding window, "llama" none of these.
 #pragma once
 
 #include <functional>
@@ -14,6 +14,7 @@ namespace etrlrec {
 
 struct DecoderLayer {
   at::Tensor input_layernorm, post_attention_layernorm;
+  at::Tensor q_norm, k_norm;  // [head_dim] or undefined
   std::vector<LinearPart> qkv, o_proj, gate_up, down_proj;
 };
 

@@ -15,13 +15,14 @@ namespace etrlrec {
 DecoderCache::DecoderCache(const LlmConfig& config, DecoderWeights weights, RotaryTable rotary,
                            const TokenForest& prompts, std::span<const int64_t> root_of_row,
                            int64_t capacity)
-    : shape_{config.num_attention_heads, config.num_key_value_heads, config.head_dim()},
+    : shape_{config.num_attention_heads, config.num_key_value_heads, config.head_dim},
+      norm_eps_(static_cast<float>(config.rms_norm_eps)),
       weights_(std::move(weights)),
       rotary_(std::move(rotary)),
-      width_(simd::padded(config.head_dim())),
+      width_(simd::padded(config.head_dim)),
       capacity_(capacity),
       slot_keys_(simd::padded(capacity)),
-      scale_(static_cast<float>(1.0 / std::sqrt(static_cast<double>(config.head_dim())))) {
+      scale_(static_cast<float>(1.0 / std::sqrt(static_cast<double>(config.head_dim)))) {
   int64_t packed = 0;
   for (const Segment& segment : prompts.segments) {
     CHECK(segment.parent < 0, kUsage, "prefill: expected prompts without children");
@@ -44,9 +45,17 @@ DecoderCache::DecoderCache(const LlmConfig& config, DecoderWeights weights, Rota
   }
   const auto buffer = [&](int64_t columns) { return at::empty({rows, columns}, at::kFloat); };
   const int64_t hidden = config.hidden_size, inner = config.intermediate_size;
-  buffers_ = {buffer(hidden), buffer(hidden), buffer(shape_.packed_width()),
-              buffer(hidden), buffer(hidden), buffer(2 * inner),
-              buffer(inner),  buffer(hidden), buffer(1)};
+  buffers_ = {buffer(hidden),
+              buffer(hidden),
+              buffer(shape_.packed_width()),
+              buffer(shape_.num_heads * shape_.head_dim),
+              buffer(hidden),
+              buffer(2 * inner),
+              buffer(inner),
+              buffer(hidden),
+              buffer(1)};
+  for (int64_t layer = 0; layer < config.num_hidden_layers; ++layer)
+    windows_.push_back(config.window(layer));
   sort_rows();
 }
 
@@ -126,6 +135,20 @@ void DecoderCache::store_prompts(int64_t layer, const at::Tensor& qkv) {
   });
 }
 
+// Qwen3: every query and key head of ordered row i is normalised before it is rotated.
+void DecoderCache::normalise_heads(const DecoderLayer& layer, float* qkv) const {
+  const int64_t dim = shape_.head_dim;
+  for (int64_t head = 0; head < shape_.num_heads + shape_.num_key_value_heads; ++head) {
+    const float* weight =
+        (head < shape_.num_heads ? layer.q_norm : layer.k_norm).const_data_ptr<float>();
+    float* x = qkv + head * dim;
+    float square = 0;
+    for (int64_t d = 0; d < dim; ++d) square += x[d] * x[d];
+    const float inverse = 1.0f / std::sqrt(square / static_cast<float>(dim) + norm_eps_);
+    for (int64_t d = 0; d < dim; ++d) x[d] = x[d] * inverse * weight[d];
+  }
+}
+
 void DecoderCache::append(int64_t layer, const Row& row, const float* qkv) {
   const int64_t dim = shape_.head_dim, heads = shape_.num_key_value_heads;
   const Rotation turn = rotation(roots_[row.root].count + row.length);
@@ -162,12 +185,19 @@ void DecoderCache::attend_group(int64_t layer, const Group& group, int64_t head,
     rotate(from, query + q * width_, dim, rotation(root.count + rows_[order_[i]].length), scale_,
            false);
   }
-  attend({queries, dim, query}, root_span(layer, root, head), kAllKeys, {maximum, sum, output},
-         scores);
+  // Sliding window: the first key that each query sees, in the prompt and in its own row.
+  const int64_t window = windows_[layer];
+  int64_t in_root[kTileRows], in_own[kTileRows];
+  for (int64_t q = 0; window > 0 && q < queries; ++q) {
+    in_own[q] = rows_[order_[group.begin + q / repeat]].length - window + 1;
+    in_root[q] = in_own[q] + root.count;
+  }
+  attend({queries, dim, query, window > 0 ? in_root : nullptr}, root_span(layer, root, head),
+         kAllKeys, {maximum, sum, output}, scores);
   for (int64_t q = 0; q < queries; q += repeat) {
     KeySpan own = own_span(layer, rows_[order_[group.begin + q / repeat]], head);
     own.count += 1;  // the token just appended
-    attend({repeat, dim, query + q * width_}, own, kAllKeys,
+    attend({repeat, dim, query + q * width_, window > 0 ? in_own + q : nullptr}, own, kAllKeys,
            {maximum + q, sum + q, output + q * width_}, scores);
   }
   for (int64_t q = 0; q < queries; ++q) {
@@ -180,12 +210,14 @@ void DecoderCache::attend_group(int64_t layer, const Group& group, int64_t head,
 
 void DecoderCache::attend_rows(int64_t layer, int64_t begin, int64_t end, const at::Tensor& qkv,
                                const at::Tensor& out) {
-  const float* from = qkv.const_data_ptr<float>();
+  float* from = qkv.data_ptr<float>();
+  const DecoderLayer& weights = weights_.layers[layer];
   float* to = out.data_ptr<float>();
   const int64_t heads = shape_.num_key_value_heads;
   const int64_t limit = std::max<int64_t>(kTileRows / (shape_.num_heads / heads), 1);
   std::vector<Group> groups;
   for (int64_t i = begin; i < end; ++i) {
+    if (weights.q_norm.defined()) normalise_heads(weights, from + i * shape_.packed_width());
     append(layer, rows_[order_[i]], from + i * shape_.packed_width());
     const bool joins = !groups.empty() && i - groups.back().begin < limit &&
                        rows_[order_[i]].root == rows_[order_[groups.back().begin]].root;

@@ -54,17 +54,20 @@ class DecoderCache final : public KvCache {
   Rotation rotation(int64_t position) const;
   KeySpan root_span(int64_t layer, const Root& root, int64_t head) const;
   KeySpan own_span(int64_t layer, const Row& row, int64_t head) const;
+  void normalise_heads(const DecoderLayer& layer, float* qkv) const;
   void append(int64_t layer, const Row& row, const float* qkv);
   void attend_group(int64_t layer, const Group& group, int64_t head, const float* qkv,
                     float* out) const;
   void sort_rows();
 
   HeadShape shape_;
+  float norm_eps_ = 0;
   DecoderWeights weights_;
   RotaryTable rotary_;
   int64_t width_ = 0;                     // head size rounded up to a vector
   int64_t capacity_ = 0, slot_keys_ = 0;  // tokens a row may grow by; the same in whole blocks
   float scale_ = 1;
+  std::vector<int64_t> windows_;  // of each layer, 0: none
   std::vector<Root> roots_;
   std::vector<Row> rows_;
   std::vector<int64_t> order_;

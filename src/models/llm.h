@@ -1,7 +1,7 @@
-// The language model: a Qwen2-type decoder (pre-norm, RMSNorm, RoPE, grouped-query attention with
-// qkv bias, SwiGLU) over the token forest. Configuration keys and parameter names are Hugging
-// Face's, so load and save are identity maps. It handles token ids only; it knows nothing about
-// items, prompts or rewards.
+// The language model: a decoder (pre-norm, RMSNorm, RoPE, grouped-query attention, SwiGLU) of type
+// llama, mistral, qwen2 or qwen3 over the token forest. Configuration keys and parameter names are
+// Hugging Face's, so load and save are identity maps. It handles token ids only; it knows nothing
+// about items, prompts or rewards.
 #pragma once
 
 #include <torch/types.h>
@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "nn/adapters.h"
+#include "nn/attention.h"
 #include "nn/forest.h"
 #include "nn/parameters.h"
 
@@ -26,18 +27,27 @@ struct LlmConfig {  // keys of config.json
   int64_t num_hidden_layers = 3;
   int64_t num_attention_heads = 4;
   int64_t num_key_value_heads = 4;
+  int64_t head_dim = 32;
   int64_t intermediate_size = 384;
   int64_t max_position_embeddings = 2048;
   double rms_norm_eps = 1e-6;
-  double rope_theta = 10000;
+  RopeConfig rope;
   bool tie_word_embeddings = true;
-  int64_t eos_token_id = 0;
+  std::vector<int64_t> eos_token_ids{0};  // any of them ends a text
   double initializer_range = 0.02;
+  int64_t sliding_window = 0;        // 0: none
+  std::vector<bool> sliding_layers;  // [num_hidden_layers] or empty: no layer slides
 
-  int64_t head_dim() const { return hidden_size / num_attention_heads; }
+  // Positions that a token of this layer sees, itself included; 0: all.
+  int64_t window(int64_t layer) const {
+    return sliding_layers.empty() || !sliding_layers[static_cast<size_t>(layer)] ? 0
+                                                                                 : sliding_window;
+  }
 };
-LlmConfig read_llm_config(
-    const std::filesystem::path& folder);  // unsupported fields that change the result: kModel
+// Errors (kModel) name the field: values out of range, and fields that would change the result and
+// are not computed here. head_dim missing: hidden_size / num_attention_heads (qwen3: 128).
+void check_llm_config(const LlmConfig& config, const std::string& name);
+LlmConfig read_llm_config(const std::filesystem::path& folder);
 void write_llm_config(const LlmConfig& config, const std::filesystem::path& folder);
 
 // Keys and values of prompts (shared, computed once) and of the rows that grow below them.

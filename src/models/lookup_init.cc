@@ -20,10 +20,10 @@ struct Layout {
 };
 
 Layout layout_of(const LlmConfig& config) {
-  Layout layout{config.hidden_size, config.head_dim(), config.head_dim() / 2, {}, {}};
+  Layout layout{config.hidden_size, config.head_dim, config.head_dim / 2, {}, {}};
   for (int64_t i = 0; i < layout.pairs; ++i) {
     layout.turn.push_back(std::pow(
-        config.rope_theta, -2.0 * static_cast<double>(i) / static_cast<double>(layout.head)));
+        config.rope.theta, -2.0 * static_cast<double>(i) / static_cast<double>(layout.head)));
     if (layout.turn.back() < kSlowTurn) layout.slow.push_back(i);
   }
   const size_t slow_pairs = layout.slow.size();
@@ -32,7 +32,7 @@ Layout layout_of(const LlmConfig& config) {
         "lookup start: head_dim {} with rope_theta {} has {} slow pairs, at least 4 are "
         "needed\nhint: rope_theta 1e6 and "
         "head_dim 32",
-        layout.head, config.rope_theta, slow_pairs);
+        layout.head, config.rope.theta, slow_pairs);
   CHECK(layout.hidden >= 2 * layout.head, kUsage,
         "lookup start: expected hidden_size >= 2 * head_dim, found {} and {}", layout.hidden,
         layout.head);

@@ -4,7 +4,9 @@
 
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <algorithm>
 #include <cmath>
+#include <numbers>
 #include <optional>
 
 #include "base/check.h"
@@ -48,7 +50,7 @@ class PackedAttention : public torch::autograd::Function<PackedAttention> {
                         std::vector<int64_t> shape, const std::optional<Tensor>& maybe_cos,
                         const std::optional<Tensor>& maybe_sin, double scale) {
     const Tensor cos = maybe_cos.value_or(Tensor()), sin = maybe_sin.value_or(Tensor());
-    const HeadShape heads{shape[0], shape[1], shape[2]};
+    const HeadShape heads{shape[0], shape[1], shape[2], shape[3]};
     const auto plan = static_cast<PlanHolder*>(holder.toCapsule().get())->plan;
     const int64_t tokens = qkv.size(0);
     Tensor out = at::empty({tokens, heads.num_heads * heads.head_dim}, qkv.options());
@@ -66,7 +68,7 @@ class PackedAttention : public torch::autograd::Function<PackedAttention> {
     const variable_list saved = ctx->get_saved_variables();
     const Tensor &qkv = saved[0], &out = saved[1], &logsumexp = saved[2];
     const std::vector<int64_t> shape = ctx->saved_data["shape"].toIntVector();
-    const HeadShape heads{shape[0], shape[1], shape[2]};
+    const HeadShape heads{shape[0], shape[1], shape[2], shape[3]};
     const auto plan = static_cast<PlanHolder*>(ctx->saved_data["plan"].toCapsule().get())->plan;
     const Tensor out_gradient = gradients[0].contiguous();
     Tensor gradient = at::empty_like(qkv);
@@ -89,7 +91,25 @@ std::shared_ptr<const ForestPlan> plan_forest(const TokenForest& forest) {
   return std::make_shared<const ForestPlan>(forest);
 }
 
-RotaryTable rotary_table(int64_t positions, int64_t head_dim, double theta) {
+namespace {
+
+double rotary_frequency(double exponent, const RopeConfig& rope) {
+  const double plain = std::pow(rope.theta, -exponent);
+  if (rope.type == "default") return plain;
+  if (rope.type == "linear") return plain / rope.factor;
+  CHECK(rope.type == "llama3", kModel,
+        "rotary embedding: expected type default, linear or llama3, found \"{}\"", rope.type);
+  // Share of the plain frequency: 0 for slow ones, 1 for fast ones.
+  const double periods =
+      static_cast<double>(rope.original_max_position_embeddings) * plain / (2 * std::numbers::pi);
+  const double share = std::clamp(
+      (periods - rope.low_freq_factor) / (rope.high_freq_factor - rope.low_freq_factor), 0.0, 1.0);
+  return (1 - share) * plain / rope.factor + share * plain;
+}
+
+}  // namespace
+
+RotaryTable rotary_table(int64_t positions, int64_t head_dim, const RopeConfig& rope) {
   CHECK(head_dim % 2 == 0, kModel, "rotary embedding: expected an even head size, found {}",
         head_dim);
   const int64_t half = head_dim / 2;
@@ -98,8 +118,8 @@ RotaryTable rotary_table(int64_t positions, int64_t head_dim, double theta) {
   float* cos = table.cos.data_ptr<float>();
   float* sin = table.sin.data_ptr<float>();
   for (int64_t d = 0; d < half; ++d) {
-    const float frequency =
-        static_cast<float>(1.0 / std::pow(theta, static_cast<double>(2 * d) / head_dim));
+    const auto frequency = static_cast<float>(
+        rotary_frequency(static_cast<double>(2 * d) / static_cast<double>(head_dim), rope));
     for (int64_t p = 0; p < positions; ++p) {
       const float angle = static_cast<float>(p) * frequency;
       cos[p * half + d] = std::cos(angle);
@@ -122,15 +142,16 @@ Tensor rotary_attention(const Tensor& qkv, const std::shared_ptr<const ForestPla
         "attention: expected positions below {}, found {}", rotary.cos.size(0), plan->max_position);
   const Tensor none = at::empty({0});  // custom functions take defined tensors only
   const at::IValue holder = at::IValue::make_capsule(c10::make_intrusive<PlanHolder>(plan));
-  return PackedAttention::apply(
-      qkv.contiguous(), holder,
-      std::vector<int64_t>{shape.num_heads, shape.num_key_value_heads, shape.head_dim},
-      rotary.cos.defined() ? rotary.cos : none, rotary.sin.defined() ? rotary.sin : none, scale);
+  return PackedAttention::apply(qkv.contiguous(), holder,
+                                std::vector<int64_t>{shape.num_heads, shape.num_key_value_heads,
+                                                     shape.head_dim, shape.window},
+                                rotary.cos.defined() ? rotary.cos : none,
+                                rotary.sin.defined() ? rotary.sin : none, scale);
 }
 
 Tensor forest_attention(const Tensor& query, const Tensor& key, const Tensor& value,
-                        const TokenForest& forest, double scale) {
-  const HeadShape shape{query.size(1), key.size(1), query.size(2)};
+                        const TokenForest& forest, double scale, int64_t window) {
+  const HeadShape shape{query.size(1), key.size(1), query.size(2), window};
   const Tensor packed = at::cat({query, key, value}, 1).flatten(1);
   return rotary_attention(packed, plan_forest(forest), shape, {}, scale)
       .view({query.size(0), shape.num_heads, shape.head_dim});

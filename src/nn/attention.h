@@ -8,6 +8,7 @@
 #include <torch/types.h>
 
 #include <memory>
+#include <string>
 
 #include "nn/forest.h"
 
@@ -15,20 +16,31 @@ namespace etrlrec {
 
 // query [T, H, D], key and value [T, H_kv, D], fp32 -> [T, H, D]. scale is usually 1/sqrt(D).
 at::Tensor forest_attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
-                            const TokenForest& forest, double scale);
+                            const TokenForest& forest, double scale, int64_t window = 0);
 
 // The slow twin: dense mask over the flattened forest, autograd by LibTorch. For tests.
 at::Tensor forest_attention_dense(const at::Tensor& query, const at::Tensor& key,
-                                  const at::Tensor& value, const TokenForest& forest, double scale);
+                                  const at::Tensor& value, const TokenForest& forest, double scale,
+                                  int64_t window = 0);
 
 // Rotary tables [positions, D / 2] in the rotate-half form; undefined tensors: no rotation.
 struct RotaryTable {
   at::Tensor cos, sin;
 };
-RotaryTable rotary_table(int64_t positions, int64_t head_dim, double theta);
+// Frequencies of the rotary embedding: theta^(-2d/D), stretched for longer texts by "linear" (all
+// divided by `factor`) or "llama3" (only the slow ones, with a transition between the two
+// wavelengths original_max_position_embeddings / low and / high_freq_factor; Llama 3.1).
+struct RopeConfig {
+  double theta = 10000;
+  std::string type = "default";  // default | linear | llama3
+  double factor = 1, low_freq_factor = 1, high_freq_factor = 4;
+  int64_t original_max_position_embeddings = 8192;
+};
+RotaryTable rotary_table(int64_t positions, int64_t head_dim, const RopeConfig& rope);
 
 struct HeadShape {
   int64_t num_heads = 1, num_key_value_heads = 1, head_dim = 1;
+  int64_t window = 0;  // a token sees its last `window` positions, itself included; 0: all
   int64_t packed_width() const { return (num_heads + 2 * num_key_value_heads) * head_dim; }
 };
 

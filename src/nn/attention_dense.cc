@@ -9,8 +9,8 @@
 namespace etrlrec {
 
 at::Tensor forest_attention_dense(const at::Tensor& query, const at::Tensor& key,
-                                  const at::Tensor& value, const TokenForest& forest,
-                                  double scale) {
+                                  const at::Tensor& value, const TokenForest& forest, double scale,
+                                  int64_t window) {
   const int64_t tokens = forest.num_tokens(), group = query.size(1) / key.size(1);
   at::Tensor mask = at::full({tokens, tokens}, -std::numeric_limits<float>::infinity());
   for (const Segment& segment : forest.segments) {
@@ -22,6 +22,11 @@ at::Tensor forest_attention_dense(const at::Tensor& query, const at::Tensor& key
       const Segment& ancestor = forest.segments[a];
       rows.narrow(1, ancestor.begin, ancestor.end - ancestor.begin).zero_();
     }
+  }
+  if (window > 0) {
+    const at::Tensor positions = at::tensor(forest.positions);
+    mask.masked_fill_(positions.unsqueeze(1) - positions.unsqueeze(0) >= window,
+                      -std::numeric_limits<float>::infinity());
   }
   const at::Tensor q = query.transpose(0, 1);  // [H, T, D]
   const at::Tensor k = key.repeat_interleave(group, 1).transpose(0, 1);

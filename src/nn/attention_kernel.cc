@@ -13,11 +13,15 @@ namespace {
 using simd::kLanes;
 using simd::Vec;
 
-// Pass over keys [begin, begin + count) of a span: how many are visible to row i of the tile.
+// Pass over keys [begin, begin + count) of a span: row i of the tile sees [hidden(i), visible(i)).
 struct KeyPass {
   int64_t begin, count, first_visible;
+  const int64_t* first_seen;
   int64_t visible(int64_t row) const {
     return std::clamp<int64_t>(first_visible + row + 1 - begin, 0, count);
+  }
+  int64_t hidden(int64_t row) const {
+    return first_seen == nullptr ? 0 : std::clamp<int64_t>(first_seen[row] - begin, 0, count);
   }
 };
 
@@ -37,9 +41,10 @@ void scores_of(const QueryTile& tile, const float* a, const float* blocks, const
 // Replaces the scores of one row by exp(score - maximum), invisible ones by 0; updates the running
 // state.
 template <int B>
-[[gnu::always_inline]] inline void softmax_row(float* row, int64_t visible, int64_t vecs,
-                                               float& maximum, float& sum, float* output,
-                                               int64_t dim) {
+[[gnu::always_inline]] inline void softmax_row(float* row, int64_t hidden, int64_t visible,
+                                               int64_t vecs, float& maximum, float& sum,
+                                               float* output, int64_t dim) {
+  for (int64_t j = 0; j < hidden; ++j) row[j] = -1e30f;
   for (int64_t j = visible; j < vecs * kLanes; ++j) row[j] = -1e30f;
   Vec<B> top, x;
   load(top, row);
@@ -57,6 +62,7 @@ template <int B>
     store(row + v * kLanes, x);
     add(total, x);
   }
+  for (int64_t j = 0; j < hidden; ++j) row[j] = 0;
   for (int64_t j = visible; j < vecs * kLanes; ++j) row[j] = 0;
   if (new_maximum > maximum && sum > 0) {
     const float shrink = std::exp(maximum - new_maximum);
@@ -78,16 +84,16 @@ template <int B>
   const int64_t dim = simd::padded(tile.head_dim);
   const int64_t end = num_visible(tile, span, first_visible);
   for (int64_t begin = 0; begin < end; begin += kKeyBlock) {
-    const KeyPass pass{begin, std::min(kKeyBlock, end - begin), first_visible};
+    const KeyPass pass{begin, std::min(kKeyBlock, end - begin), first_visible, tile.first_seen};
     scores_of<B>(tile, tile.query, span.key_blocks, pass, scores);
     const int64_t vecs = (pass.count + kLanes - 1) / kLanes;
     for (int64_t i = 0; i < tile.rows; ++i) {
       float* row = scores + i * kKeyBlock;
-      if (pass.visible(i) == 0) {
+      if (pass.visible(i) <= pass.hidden(i)) {
         std::fill(row, row + vecs * kLanes, 0.0f);
         continue;
       }
-      softmax_row<B>(row, pass.visible(i), vecs, state.maximum[i], state.sum[i],
+      softmax_row<B>(row, pass.hidden(i), pass.visible(i), vecs, state.maximum[i], state.sum[i],
                      state.output + i * dim, dim);
     }
     simd::gemm<B>({tile.rows, dim / kLanes, pass.count, scores, kKeyBlock, 1,
@@ -97,8 +103,9 @@ template <int B>
 
 // scores -> probabilities, products -> gradient of the scores
 template <int B>
-[[gnu::always_inline]] inline void score_gradient_row(float* row, float* products, int64_t visible,
-                                                      int64_t vecs, float logsumexp, float delta) {
+[[gnu::always_inline]] inline void score_gradient_row(float* row, float* products, int64_t hidden,
+                                                      int64_t visible, int64_t vecs,
+                                                      float logsumexp, float delta) {
   Vec<B> p, g;
   for (int64_t v = 0; v < vecs; ++v) {
     load(p, row + v * kLanes);
@@ -110,6 +117,7 @@ template <int B>
     mul(g, p);
     store(products + v * kLanes, g);
   }
+  for (int64_t j = 0; j < hidden; ++j) row[j] = products[j] = 0;
   for (int64_t j = visible; j < vecs * kLanes; ++j) row[j] = products[j] = 0;
 }
 
@@ -122,13 +130,13 @@ template <int B>
   const int64_t end = num_visible(tile, span, first_visible);
   float* products = scores + kTileRows * kKeyBlock;
   for (int64_t begin = 0; begin < end; begin += kKeyBlock) {
-    const KeyPass pass{begin, std::min(kKeyBlock, end - begin), first_visible};
+    const KeyPass pass{begin, std::min(kKeyBlock, end - begin), first_visible, tile.first_seen};
     scores_of<B>(tile, tile.query, span.key_blocks, pass, scores);
     scores_of<B>(tile, gradient.output_gradient, span.value_blocks, pass, products);
     const int64_t vecs = (pass.count + kLanes - 1) / kLanes;
     for (int64_t i = 0; i < tile.rows; ++i) {
-      score_gradient_row<B>(scores + i * kKeyBlock, products + i * kKeyBlock, pass.visible(i), vecs,
-                            gradient.logsumexp[i], gradient.delta[i]);
+      score_gradient_row<B>(scores + i * kKeyBlock, products + i * kKeyBlock, pass.hidden(i),
+                            pass.visible(i), vecs, gradient.logsumexp[i], gradient.delta[i]);
     }
     simd::gemm<B>({tile.rows, vecs_dim, pass.count, products, kKeyBlock, 1,
                    span.key_rows + begin * dim, kLanes, dim, gradient.query, dim, true});

@@ -45,6 +45,8 @@ struct QueryTile {
   int64_t rows = 0;
   int64_t head_dim = 0;
   const float* query = nullptr;  // [rows][padded(D)]
+  // Sliding window: row i does not see the keys j < first_seen[i]; null: it sees all before it.
+  const int64_t* first_seen = nullptr;
 };
 
 // Running state of a tile: maximum, sum and unnormalised output; begin with -1e30, 0 and 0.

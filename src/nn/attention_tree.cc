@@ -136,6 +136,25 @@ void for_each_span(const ForestPlan& plan, const ForestPlan::Tile& tile, const F
   }
 }
 
+// With a sliding window: the first key of the part that each row of the tile sees.
+class WindowStart {
+ public:
+  WindowStart(const AttentionProblem& p, const ForestPlan::Tile& tile) : p_(p), tile_(tile) {}
+  // Null without a window. `row`, `count`: the rows of the tile that look at the part.
+  const int64_t* of(int64_t row, int64_t count, const ForestPlan::Part& part) {
+    if (p_.shape.window == 0) return nullptr;
+    const std::vector<int64_t>& positions = p_.plan->positions;
+    for (int64_t i = 0; i < count; ++i)
+      starts_[i] = positions[tile_.begin + row + i] - p_.shape.window + 1 - positions[part.begin];
+    return starts_;
+  }
+
+ private:
+  const AttentionProblem& p_;
+  const ForestPlan::Tile& tile_;
+  int64_t starts_[kTileRows] = {};
+};
+
 int64_t packed_floats(const AttentionProblem& p, const ForestPlan::Tree& tree) {
   return tree.packed * (p.width() + p.shape.head_dim) + 2 * p.width() + 64;
 }
@@ -152,9 +171,11 @@ void forward_tile(const AttentionProblem& p, const ForestPlan::Tile& tile, const
   std::fill(output, output + rows * width, 0.0f);
   std::fill(maximum, maximum + rows, -1e30f);
   std::fill(sum, sum + rows, 0.0f);
-  for_each_span(*p.plan, tile, [&](int64_t row, int64_t count, int64_t part, int64_t visible) {
-    attend({count, dim, query + row * width}, packed.span(p, p.plan->parts[part]), visible,
-           {maximum + row, sum + row, output + row * width}, scores);
+  WindowStart window(p, tile);
+  for_each_span(*p.plan, tile, [&](int64_t row, int64_t count, int64_t index, int64_t visible) {
+    const ForestPlan::Part& part = p.plan->parts[index];
+    attend({count, dim, query + row * width, window.of(row, count, part)}, packed.span(p, part),
+           visible, {maximum + row, sum + row, output + row * width}, scores);
   });
   for (int64_t i = 0; i < rows; ++i) {
     float* to = out.at(tile.begin + i, head);
@@ -205,10 +226,12 @@ void backward_tile(const AttentionProblem& p, const ForestPlan::Tile& tile,
     delta[i] = dot;
     logsumexp[i] = g.logsumexp[(tile.begin + i) * p.shape.num_heads + head];
   }
+  WindowStart window(p, tile);
   for_each_span(*p.plan, tile, [&](int64_t row, int64_t count, int64_t index, int64_t visible) {
     const ForestPlan::Part& part = p.plan->parts[index];
     attend_backward(
-        {count, dim, query + row * width}, packed.span(p, part), visible,
+        {count, dim, query + row * width, window.of(row, count, part)}, packed.span(p, part),
+        visible,
         {out_gradient + row * width, logsumexp + row, delta + row, query_gradient + row * width,
          sums.key_rows + part.offset * width, sums.value_rows + part.offset * width},
         scores);

@@ -15,7 +15,9 @@ SasrecObjective::SasrecObjective(Sasrec& model, const InteractionLog& log, uint6
   const auto num_users = static_cast<int64_t>(log.user_offsets.size()) - 1;
   for (int64_t user = 0; user < num_users; ++user) {
     const int64_t targets = log.user_offsets[user + 1] - log.user_offsets[user] - 1;
-    for (int64_t window = 0; window * length < targets; ++window) {
+    // A long history is cut at any offset: up to one window more than without.
+    const int64_t windows = targets <= length ? (targets > 0) : (targets - 2) / length + 2;
+    for (int64_t window = 0; window < windows; ++window) {
       users_.push_back(user);
       windows_.push_back(window);
     }
@@ -23,7 +25,7 @@ SasrecObjective::SasrecObjective(Sasrec& model, const InteractionLog& log, uint6
   }
 }
 
-// The number of windows stays; what the last one leaves free is given at random to the first one.
+// The first window of a long history has a random number of targets; the last one may stay empty.
 void SasrecObjective::begin_epoch(int64_t epoch) {
   const int64_t length = model_.config().max_length;
   Rng rng(seed_, "sasrec windows", static_cast<uint64_t>(epoch));
@@ -31,8 +33,7 @@ void SasrecObjective::begin_epoch(int64_t epoch) {
   for (size_t user = 0; user < first_.size(); ++user) {
     const int64_t targets = log_.user_offsets[user + 1] - log_.user_offsets[user] - 1;
     if (targets <= length) continue;
-    const int64_t slack = (length - targets % length) % length;
-    first_[user] = length - static_cast<int64_t>(rng.below(static_cast<uint64_t>(slack) + 1));
+    first_[user] = 1 + static_cast<int64_t>(rng.below(static_cast<uint64_t>(length)));
   }
 }
 
@@ -47,11 +48,13 @@ LossOutput SasrecObjective::loss(std::span<const int64_t> rows, int64_t, Rng& rn
     const int64_t first = first_[static_cast<size_t>(user)];
     const int64_t from = begin + (number == 0 ? 0 : first + (number - 1) * length);
     const int64_t to = std::min(last, from + (number == 0 ? first : length));
+    if (from >= to) continue;  // nothing is left for the last window in this epoch
     window.assign(log_.items.begin() + from, log_.items.begin() + to);
     forest.add(-1, window);
     targets.insert(targets.end(), log_.items.begin() + from + 1, log_.items.begin() + to + 1);
   }
   const auto count = static_cast<int64_t>(targets.size());
+  if (count == 0) return {model_.item_weight().sum() * 0, 0, {}};
   const at::Tensor hidden = model_.hidden_states(forest, &rng);
   const at::Tensor weights = at::full({count}, 1.0 / static_cast<double>(count));
   return {linear_nll(hidden, model_.item_weight(), at::tensor(targets), weights), count, {}};
