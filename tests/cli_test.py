@@ -6,10 +6,12 @@ a training killed at any moment (SIGKILL) and started again leaves the files of 
 """
 import hashlib
 import json
+import math
 import os
 import random
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
@@ -31,6 +33,19 @@ def run(*arguments, code=0):
 def sha256(path):
     with open(os.path.join(ROOT, path), "rb") as file:
         return hashlib.sha256(file.read()).hexdigest()
+
+
+def read_safetensors(path):
+    """Values of the fp32 tensors of a file, flat."""
+    with open(path, "rb") as file:
+        data = file.read()
+    size = struct.unpack("<Q", data[:8])[0]
+    tensors = {}
+    for name, entry in json.loads(data[8:8 + size]).items():
+        if name != "__metadata__":
+            begin, end = entry["data_offsets"]
+            tensors[name] = struct.unpack(f"<{(end - begin) // 4}f", data[8 + size + begin:8 + size + end])
+    return tensors
 
 
 SFT = ["distill", "-d", "data", "--reasoning", "reasoning", "-m", "base", "--sft-share", ".5", "--max-reasoning-tokens",
@@ -120,6 +135,37 @@ class Judging(unittest.TestCase):
 
     def test_a_bar_that_is_missed_is_exit_code_8(self):
         run("evaluate", "-d", "data", "-m", "random", "--limit", 60, "--fail-under", ".99", code=8)
+
+
+class Candidates(unittest.TestCase):
+    def test_hard_ones_come_from_a_recommender_and_can_be_judged_on(self):
+        run("candidates", "-d", "data", "--kind", "hard", "--recommender", "recommenders/sasrec", "-o", "hard.jsonl",
+            "--limit", 50)
+        easy = json.loads(run("evaluate", "-d", "data", "-m", "recommenders/sasrec", "--limit", 50, "--json"))
+        hard = json.loads(run("evaluate", "-d", "data", "-m", "recommenders/sasrec", "--candidates", "hard.jsonl", "--json"))
+        self.assertEqual(hard["n"], 50)
+        self.assertLess(hard["mrr"], easy["mrr"])
+        self.assertIn("hard20", hard["protocol"])
+        run("candidates", "-d", "data", "--kind", "hard", "-o", "x.jsonl", code=2)
+        run("candidates", "-d", "data", "-o", "hard.jsonl", code=2)
+
+
+class Scoring(unittest.TestCase):
+    def test_log_probabilities_are_those_of_the_logits(self):
+        with open(ROOT + "/rows.json", "w", encoding="utf-8") as file:
+            json.dump([[1, 5, 9, 3], [7]], file)
+        run("score", "-m", "student", "--ids", "rows.json", "--logits", "-o", "scored.safetensors")
+        tensors = read_safetensors(ROOT + "/scored.safetensors")
+        logits, width = tensors["logits.0"], len(tensors["logits.0"]) // 4
+        for position, token in enumerate([5, 9, 3]):
+            row = logits[position * width:(position + 1) * width]
+            expected = row[token] - math.log(sum(math.exp(x) for x in row))
+            self.assertAlmostEqual(tensors["logprobs.0"][position], expected, places=4)
+        self.assertEqual(len(tensors["logprobs.1"]), 0)
+        with open(ROOT + "/bad.json", "w", encoding="utf-8") as file:
+            file.write('[[1, "x"]]')
+        self.assertIn("row 0", run("score", "-m", "student", "--ids", "bad.json", "-o", "bad.safetensors", code=3))
+        self.assertFalse(os.path.exists(ROOT + "/bad.safetensors"))
 
 
 class Using(unittest.TestCase):

@@ -27,6 +27,8 @@ struct CommonOptions {
 using AddCommand = void (*)(CLI::App& app, CommonOptions& common);
 
 void add_prepare(CLI::App& app, CommonOptions& common);
+void add_candidates(CLI::App& app, CommonOptions& common);
+void add_score(CLI::App& app, CommonOptions& common);
 void add_inspect(CLI::App& app, CommonOptions& common);
 void add_fit(CLI::App& app, CommonOptions& common);
 void add_new_lm(CLI::App& app, CommonOptions& common);

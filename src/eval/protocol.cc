@@ -34,24 +34,31 @@ void set_ranking(Prediction& prediction, std::vector<double> scores) {
   prediction.scores.assign(scores.begin(), scores.end());
 }
 
+int32_t most_candidates(std::span<const Request> requests) {
+  size_t most = 0;
+  for (const Request& request : requests) most = std::max(most, request.candidates.size());
+  return static_cast<int32_t>(most);
+}
+
 std::vector<Completion> generate_for(const LanguageModel& model, std::span<const Request> requests,
                                      const ProtocolOptions& options,
-                                     const GenerationOptions& generation) {
+                                     const GenerationOptions& generation, int32_t most) {
   std::vector<GenerationRequest> prompts;
   prompts.reserve(requests.size());
   for (const Request& request : requests)
-    prompts.push_back(generation_request(model, request, options.prompt));
+    prompts.push_back(generation_request(model, request, options.prompt, most));
   return generate(model.llm, prompts, generation);
 }
 
 void likelihood(const LanguageModel& model, std::span<const Request> requests,
                 const ProtocolOptions& options, int64_t first_row, Predictions& out) {
-  GenerationOptions generation = generation_options(model, options);
+  const int32_t most = most_candidates(requests);
+  GenerationOptions generation = generation_options(model, options, most);
   const int64_t samples = options.reasonings;
   generation.completions_per_prompt = samples;
   if (samples > 1) generation.sampling.temperature = 1.0;
   generation.sampling.seed = options.seed + static_cast<uint64_t>(first_row);
-  const auto completions = generate_for(model, requests, options, generation);
+  const auto completions = generate_for(model, requests, options, generation, most);
   for (size_t r = 0; r < requests.size(); ++r) {
     Prediction prediction = new_prediction(requests[r], first_row + static_cast<int64_t>(r));
     std::vector<double> scores(requests[r].candidates.size(), 0.0);
@@ -73,7 +80,7 @@ void likelihood(const LanguageModel& model, std::span<const Request> requests,
 // Free generation: nothing is forced or restricted, so that the valid ratio says something.
 void first_answer(const LanguageModel& model, std::span<const Request> requests,
                   const ProtocolOptions& options, int64_t first_row, Predictions& out) {
-  GenerationOptions generation = generation_options(model, options);
+  GenerationOptions generation = generation_options(model, options, most_candidates(requests));
   generation.format = {};
   generation.max_new_tokens = options.max_reasoning_tokens + 16;
   std::vector<GenerationRequest> prompts;
@@ -101,7 +108,8 @@ void first_answer(const LanguageModel& model, std::span<const Request> requests,
 
 void elimination(const LanguageModel& model, std::span<const Request> requests,
                  const ProtocolOptions& options, int64_t first_row, Predictions& out) {
-  const GenerationOptions generation = generation_options(model, options);
+  const int32_t most = most_candidates(requests);
+  const GenerationOptions generation = generation_options(model, options, most);
   std::vector<Request> open(requests.begin(), requests.end());
   std::vector<std::vector<int32_t>> slots(
       requests.size());  // original slot of each remaining candidate
@@ -113,7 +121,7 @@ void elimination(const LanguageModel& model, std::span<const Request> requests,
   }
   std::vector<std::vector<int32_t>> chosen(requests.size());
   for (int32_t round = 0; round < options.rounds; ++round) {
-    const auto completions = generate_for(model, open, options, generation);
+    const auto completions = generate_for(model, open, options, generation, most);
     for (size_t r = 0; r < open.size(); ++r) {
       const auto answer = static_cast<size_t>(completions[r].answer);
       if (round == 0) {
@@ -149,21 +157,23 @@ Request with_recent_history(const Request& request, int32_t max_history) {
 }
 
 GenerationRequest generation_request(const LanguageModel& model, const Request& request,
-                                     const PromptOptions& options) {
+                                     const PromptOptions& options, int32_t most_candidates) {
   GenerationRequest result;
   result.prompt = model.tokenizer.encode(
       student_prompt(model.catalogue, with_recent_history(request, options.max_history), options));
   result.answers = encode_answers(model.tokenizer, static_cast<int32_t>(request.candidates.size()),
-                                  options.reasoning)
+                                  options.reasoning, most_candidates)
                        .answers;
   return result;
 }
 
-GenerationOptions generation_options(const LanguageModel& model, const ProtocolOptions& options) {
+GenerationOptions generation_options(const LanguageModel& model, const ProtocolOptions& options,
+                                     int32_t most_candidates) {
   GenerationOptions generation;
   generation.sampling.temperature = 0;
   generation.sampling.seed = options.seed;
-  const AnswerEncoding encoding = encode_answers(model.tokenizer, 1, options.prompt.reasoning);
+  const AnswerEncoding encoding =
+      encode_answers(model.tokenizer, 1, options.prompt.reasoning, most_candidates);
   generation.format.close = encoding.close;
   generation.format.finish = encoding.finish;
   generation.format.max_reasoning_tokens =

@@ -51,8 +51,10 @@ using ProgressFn = std::function<void(int64_t done, int64_t total)>;
 // The request with only the last max_history entries, as prompts and fact sheets see it.
 Request with_recent_history(const Request& request, int32_t max_history);
 GenerationRequest generation_request(const LanguageModel& model, const Request& request,
-                                     const PromptOptions& options);
-GenerationOptions generation_options(const LanguageModel& model, const ProtocolOptions& options);
+                                     const PromptOptions& options, int32_t most_candidates = 0);
+// `most_candidates` of the requests that are asked together (temporal/encoding.h).
+GenerationOptions generation_options(const LanguageModel& model, const ProtocolOptions& options,
+                                     int32_t most_candidates);
 
 // Rows are numbered 0.. in the order of `requests`; scores are candidate probabilities.
 Predictions ask_language_model(const LanguageModel& model, std::span<const Request> requests,

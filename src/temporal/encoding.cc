@@ -1,20 +1,46 @@
 #include "temporal/encoding.h"
 
+#include <algorithm>
+
 #include "base/check.h"
 
 namespace etrlrec {
 
-AnswerEncoding encode_answers(const Tokenizer& tokenizer, int32_t num_candidates, bool reasoning) {
+namespace {
+
+bool begins(const std::vector<int64_t>& ids, const std::vector<int64_t>& begin) {
+  return begin.size() < ids.size() && std::equal(begin.begin(), begin.end(), ids.begin());
+}
+
+// Whether the tokens of some number begin those of another one: " 1" and " 12" where digits are
+// split.
+bool numbers_begin_others(const std::vector<std::vector<int64_t>>& numbers) {
+  return std::any_of(numbers.begin(), numbers.end(), [&](const auto& begin) {
+    return std::any_of(numbers.begin(), numbers.end(),
+                       [&](const auto& ids) { return begins(ids, begin); });
+  });
+}
+
+}  // namespace
+
+AnswerEncoding encode_answers(const Tokenizer& tokenizer, int32_t num_candidates, bool reasoning,
+                              int32_t most_candidates) {
   AnswerEncoding encoding;
   if (reasoning) {
     encoding.close = tokenizer.encode(kReasoningClose);
     const auto open = tokenizer.encode(kAnswerOpen);
     encoding.close.insert(encoding.close.end(), open.begin(), open.end());
   }
-  for (int32_t k = 1; k <= num_candidates; ++k)
+  for (int32_t k = 1; k <= std::max(num_candidates, most_candidates); ++k)
     encoding.answers.push_back(tokenizer.encode(answer_text(k)));
   encoding.finish = tokenizer.encode(kAnswerClose);
   encoding.finish.push_back(tokenizer.eos_id());
+  const bool ambiguous = numbers_begin_others(encoding.answers);
+  encoding.answers.resize(static_cast<size_t>(num_candidates));
+  if (ambiguous) {
+    for (auto& answer : encoding.answers) answer.push_back(encoding.finish.front());
+    encoding.finish.erase(encoding.finish.begin());
+  }
   return encoding;
 }
 

@@ -15,10 +15,15 @@ namespace etrlrec {
 
 struct AnswerEncoding {
   std::vector<int64_t> close;  // "</reasoning><answer>", or nothing for the direct answer
-  std::vector<std::vector<int64_t>> answers;  // [n] " 1" .. " n", as answer_text writes them
-  std::vector<int64_t> finish;                // "</answer>" and the end token
+  // [n] " 1" .. " n", as answer_text writes them. Where the tokenizer splits digits, so that " 1"
+  // begins " 12", each ends with the first token of "</answer>": no answer begins another one.
+  std::vector<std::vector<int64_t>> answers;
+  std::vector<int64_t> finish;  // the rest of "</answer>" and the end token
 };
-AnswerEncoding encode_answers(const Tokenizer& tokenizer, int32_t num_candidates, bool reasoning);
+// Rows with different numbers of candidates that are asked together name the largest number as
+// `most_candidates`, so that `finish` is the same for all.
+AnswerEncoding encode_answers(const Tokenizer& tokenizer, int32_t num_candidates, bool reasoning,
+                              int32_t most_candidates = 0);
 
 // prompt ids | reasoning ids | close | answer | finish: the completion of a distillation row.
 std::vector<int64_t> encode_completion(const Tokenizer& tokenizer, const AnswerEncoding& encoding,
