@@ -13,16 +13,26 @@
 
 namespace etrlrec {
 
+struct AddedToken {
+  int64_t id = -1;
+  bool lstrip = false, rstrip = false;  // takes the white space on that side of it
+};
+
 class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
   virtual int64_t vocab_size() const = 0;
   // Special tokens in `text` are *not* recognised: outside text cannot open or close anything.
   virtual std::vector<int64_t> encode(std::string_view text) const = 0;
+  // Text that stands behind a special token: differs where only the start of a text gets a space.
+  virtual std::vector<int64_t> encode_behind_special(std::string_view text) const {
+    return encode(text);
+  }
   virtual std::string decode(
       std::span<const int64_t> ids) const = 0;  // special tokens are written out
   virtual int64_t special_id(
       std::string_view name) const = 0;  // e.g. "<|endoftext|>"; error when unknown
+  virtual AddedToken added_token(std::string_view name) const { return {special_id(name)}; }
   virtual int64_t eos_id() const = 0;
 };
 
