@@ -1,6 +1,7 @@
-// Tokenizers: text <-> token ids. The slice has byte-level BPE in the Hugging Face `tokenizer.json`
-// layout (GPT-2 / Qwen2 pre-tokenizer), read, written and trained here. Unknown models, normalizers
-// or pre-tokenizers are an error.
+// Tokenizers: text <-> token ids. Read are the BPE layouts of Hugging Face `tokenizer.json` (bytes:
+// GPT-2, Qwen2 to Qwen3, Llama 3; characters: Llama 2, Phi-3) and SentencePiece models (T5, Llama
+// 2); byte-level BPE is also trained and written here. Unknown models, normalizers, pre-tokenizers
+// or decoders are an error that names them.
 #pragma once
 
 #include <cstdint>
@@ -30,6 +31,9 @@ class Tokenizer {
   }
   virtual std::string decode(
       std::span<const int64_t> ids) const = 0;  // special tokens are written out
+  // Text of one id inside of a text: the token_texts in a row are decode(), but for a space that
+  // decode drops at the very start (tokenizers that put one there).
+  virtual std::string token_text(int64_t id) const { return decode(std::span(&id, 1)); }
   virtual int64_t special_id(
       std::string_view name) const = 0;  // e.g. "<|endoftext|>"; error when unknown
   virtual AddedToken added_token(std::string_view name) const { return {special_id(name)}; }
