@@ -105,31 +105,9 @@ void parse_decoder(const Json& root, CharBpeSettings& settings, const std::strin
         absent(root, "decoder") ? "null" : type_of(root["decoder"]));
 }
 
-// The byte of a token written <0xNN>, -1 for others.
-int byte_of(std::string_view written) {
-  if (written.size() != 6 || !written.starts_with("<0x") || written[5] != '>') return -1;
-  int byte = 0;
-  for (char c : written.substr(3, 2)) {
-    const bool digit = c >= '0' && c <= '9';
-    if (!digit && (c < 'A' || c > 'F')) return -1;
-    byte = byte * 16 + (digit ? c - '0' : c - 'A' + 10);
-  }
-  return byte;
-}
-
 bool keep_spelling(std::string_view written, std::string& bytes) {
   bytes = written;
   return true;
-}
-
-std::string with_spaces(std::string_view written) {
-  std::string out;
-  for (size_t i = 0; i < written.size();) {
-    const bool space = written.substr(i).starts_with(kVisibleSpace);
-    out += space ? ' ' : written[i];
-    i += space ? kVisibleSpace.size() : 1;
-  }
-  return out;
 }
 
 IdsByToken parse_vocabulary(const Json& root, const Json& model, const CharBpeSettings& settings,

@@ -40,8 +40,10 @@ class Tokenizer {
   virtual int64_t eos_id() const = 0;
 };
 
-std::unique_ptr<Tokenizer> load_tokenizer(
-    const std::filesystem::path& folder);  // folder/tokenizer.json
+// tokenizer.json of the folder, else its SentencePiece model (spiece.model or tokenizer.model). A
+// Unigram tokenizer.json is served by the model beside it, whose pieces must be the same. Errors:
+// kInput for a missing, damaged or unsupported file, kModel for files that do not fit together.
+std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& folder);
 
 struct BpeTrainingOptions {
   int64_t vocab_size = 2048;  // bytes + specials + merges

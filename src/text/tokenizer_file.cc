@@ -8,13 +8,34 @@ namespace {
 
 constexpr size_t kMaxTokens = size_t{1} << 21, kMaxMerges = size_t{1} << 22, kMaxTokenBytes = 4096;
 
-// Written like <this> or [this]: nothing that ordinary text would hold.
+}  // namespace
+
 bool is_marker(std::string_view content) {
   return (content.starts_with('<') && content.ends_with('>')) ||
          (content.starts_with('[') && content.ends_with(']'));
 }
 
-}  // namespace
+int byte_of(std::string_view written) {
+  if (written.size() != 6 || !written.starts_with("<0x") || written[5] != '>') return -1;
+  int byte = 0;
+  for (char c : written.substr(3, 2)) {
+    const bool digit = c >= '0' && c <= '9';
+    if (!digit && (c < 'A' || c > 'F')) return -1;
+    byte = byte * 16 + (digit ? c - '0' : c - 'A' + 10);
+  }
+  return byte;
+}
+
+std::string with_spaces(std::string_view written) {
+  constexpr std::string_view kSpace = "\u2581";
+  std::string out;
+  for (size_t i = 0; i < written.size();) {
+    const bool space = written.substr(i).starts_with(kSpace);
+    out += space ? ' ' : written[i];
+    i += space ? kSpace.size() : 1;
+  }
+  return out;
+}
 
 std::string type_of(const Json& value) {
   if (value.is_null()) return "null";

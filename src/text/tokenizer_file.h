@@ -19,6 +19,11 @@ using IdsByToken = std::unordered_map<std::string, uint32_t>;  // added tokens l
 // Bytes behind a token as the file writes it; false: not a token of this kind of vocabulary.
 using TokenSpelling = bool (*)(std::string_view written, std::string& bytes);
 
+// Written like <this> or [this]: nothing that ordinary text would hold.
+bool is_marker(std::string_view content);
+int byte_of(std::string_view written);              // of a token written <0xNN>, -1 for others
+std::string with_spaces(std::string_view written);  // U+2581 as a space
+
 std::string type_of(const nlohmann::json& value);  // for choices and errors: also "null", "no type"
 bool absent(const nlohmann::json& object, const char* key);  // or null
 std::string model_type(const nlohmann::json& root, const std::string& name);
