@@ -147,6 +147,15 @@ TEST(SentencePiece, lets_no_text_open_or_close_anything) {
   EXPECT_EQ(ids.back(), 1);
 }
 
+TEST(SentencePiece, normalises_japanese_by_the_table_of_the_model) {
+  SKIP_WITHOUT_MODELS();
+  Folder folder;
+  const auto tokenizer =
+      folder.take("sentencepiece-tests/test_ja_model.model", "tokenizer.model").load();
+  EXPECT_EQ(tokenizer->vocab_size(), 8000);
+  EXPECT_EQ(tokenizer->decode(tokenizer->encode("\uff76\uff9e\u3000\u2460")), "\u30ac 1");
+}
+
 TEST(SentencePiece, prefers_the_json_of_a_folder) {
   SKIP_WITHOUT_MODELS();
   Folder folder;
