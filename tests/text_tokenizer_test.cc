@@ -105,6 +105,9 @@ TEST(Tokenizer, gives_the_ids_of_gpt2) {
   const auto tokenizer = gpt2();
   expect_vectors(*tokenizer, "gpt2-tokenizer/ggml-vocab-gpt-2.gguf");
   expect_hf_cases(*tokenizer, "distilgpt2", -1);
+  const Json text = read_json(kModels + "hf-tokenizer-vectors/gpt2_encoded_tokens.json");
+  EXPECT_EQ(tokenizer->encode(text.at("text").get<std::string>()),
+            text.at("token_ids").get<std::vector<int64_t>>());
 }
 
 TEST(Tokenizer, gives_the_ids_of_llama3) {

@@ -24,6 +24,7 @@ TORCH_FREE = {"base", "data", "text", "temporal"}
 ONLY_IN = {  # heavy headers and the places that may include them
     r"arrow/|parquet/": "data/",
     r"CLI/": "app/",
+    r"sentencepiece_": "text/sentencepiece.cc",
     r"torch/torch\.h": None,
 }
 MAX_FILE, MAX_FUNCTION = 500, 80

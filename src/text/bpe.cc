@@ -217,13 +217,8 @@ std::string BpeTokenizer::decode(std::span<const int64_t> ids) const {
   return text;
 }
 
-int64_t BpeTokenizer::special_id(std::string_view name) const {
-  const auto found = vocabulary_.specials.find(name);
-  if (found != vocabulary_.specials.end()) return found->second;
-  std::string known;
-  for (const auto& [content, id] : vocabulary_.specials)
-    known += (known.empty() ? "" : ", ") + content;
-  fail(ExitCode::kInput, "tokenizer: no special token \"{}\"; known: {}", name, known);
+AddedToken BpeTokenizer::added_token(std::string_view name) const {
+  return find_added_token(vocabulary_.specials, name);
 }
 
 int64_t BpeTokenizer::eos_id() const {

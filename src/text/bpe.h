@@ -51,13 +51,16 @@ std::string bytes_to_visible(std::string_view bytes);
 bool visible_to_bytes(std::string_view visible,
                       std::string& bytes);  // false: a character outside the alphabet
 
+using AddedTokens = std::map<std::string, AddedToken, std::less<>>;             // by content
+AddedToken find_added_token(const AddedTokens& tokens, std::string_view name);  // kInput: unknown
+
 struct BpeVocabulary {
   std::vector<std::string> tokens;  // bytes of every id; empty where no id is
   std::vector<bool> is_special;
   std::array<uint32_t, 256> byte_ids{};
   BpeMerges merges;
-  bool ignore_merges = false;                            // a piece that is a token is taken whole
-  std::map<std::string, int64_t, std::less<>> specials;  // added tokens by content
+  bool ignore_merges = false;  // a piece that is a token is taken whole
+  AddedTokens specials;
   int64_t eos_id = -1;
 };
 
@@ -68,7 +71,8 @@ class BpeTokenizer final : public Tokenizer {
   int64_t vocab_size() const override { return static_cast<int64_t>(vocabulary_.tokens.size()); }
   std::vector<int64_t> encode(std::string_view text) const override;
   std::string decode(std::span<const int64_t> ids) const override;
-  int64_t special_id(std::string_view name) const override;
+  int64_t special_id(std::string_view name) const override { return added_token(name).id; }
+  AddedToken added_token(std::string_view name) const override;
   int64_t eos_id() const override;
 
  private:

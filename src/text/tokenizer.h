@@ -1,6 +1,7 @@
-// Tokenizers: text <-> token ids. The slice has byte-level BPE in the Hugging Face `tokenizer.json`
-// layout (GPT-2 / Qwen2 pre-tokenizer), read, written and trained here. Unknown models, normalizers
-// or pre-tokenizers are an error.
+// Tokenizers: text <-> token ids. Read are the BPE layouts of Hugging Face `tokenizer.json` (bytes:
+// GPT-2, Qwen2 to Qwen3, Llama 3; characters: Llama 2, Phi-3) and SentencePiece models (T5, Llama
+// 2); byte-level BPE is also trained and written here. Unknown models, normalizers, pre-tokenizers
+// or decoders are an error that names them.
 #pragma once
 
 #include <cstdint>
@@ -13,21 +14,36 @@
 
 namespace etrlrec {
 
+struct AddedToken {
+  int64_t id = -1;
+  bool lstrip = false, rstrip = false;  // takes the white space on that side of it
+};
+
 class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
   virtual int64_t vocab_size() const = 0;
   // Special tokens in `text` are *not* recognised: outside text cannot open or close anything.
   virtual std::vector<int64_t> encode(std::string_view text) const = 0;
+  // Text that stands behind a special token: differs where only the start of a text gets a space.
+  virtual std::vector<int64_t> encode_behind_special(std::string_view text) const {
+    return encode(text);
+  }
   virtual std::string decode(
       std::span<const int64_t> ids) const = 0;  // special tokens are written out
+  // Text of one id inside of a text: the token_texts in a row are decode(), but for a space that
+  // decode drops at the very start (tokenizers that put one there).
+  virtual std::string token_text(int64_t id) const { return decode(std::span(&id, 1)); }
   virtual int64_t special_id(
       std::string_view name) const = 0;  // e.g. "<|endoftext|>"; error when unknown
+  virtual AddedToken added_token(std::string_view name) const { return {special_id(name)}; }
   virtual int64_t eos_id() const = 0;
 };
 
-std::unique_ptr<Tokenizer> load_tokenizer(
-    const std::filesystem::path& folder);  // folder/tokenizer.json
+// tokenizer.json of the folder, else its SentencePiece model (spiece.model or tokenizer.model). A
+// Unigram tokenizer.json is served by the model beside it, whose pieces must be the same. Errors:
+// kInput for a missing, damaged or unsupported file, kModel for files that do not fit together.
+std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& folder);
 
 struct BpeTrainingOptions {
   int64_t vocab_size = 2048;  // bytes + specials + merges

@@ -1,0 +1,68 @@
+// Chat templates by name. There is no Jinja engine: a handful of templates is written out, pinned
+// by golden strings of Transformers. A rendered chat is a list of pieces, special tokens of the
+// template's own and plain text; contents are always plain, so outside text cannot open or close
+// a turn. Tools are not rendered.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "text/tokenizer.h"
+
+namespace etrlrec {
+
+struct ChatMessage {
+  std::string role, content;  // role: system, user or assistant
+};
+
+enum class ChatFamily : int8_t { kChatml, kQwen3, kLlama3, kMistral, kPlain, kT5 };
+
+struct ChatTemplate {
+  std::string name;
+  int version = 1;  // raised when the same messages give another text
+  ChatFamily family = ChatFamily::kPlain;
+  std::string default_system{};     // where the messages have no system message; "": no such turn
+  std::string end_token{};          // special token that closes an answer; "": the tokenizer's own
+  bool thinking = true;             // false: the answer starts behind an empty thought (qwen3)
+  std::string date{"26 Jul 2024"};  // llama3 prints a date; a fixed one keeps runs repeatable
+};
+
+struct ChatPiece {
+  std::string text;
+  bool is_special = false;  // the name of one added token
+  bool operator==(const ChatPiece&) const = default;
+};
+
+const std::vector<std::string>& chat_template_names();  // the choices of --chat-template
+// chatml: no system turn of its own. qwen2, qwen2.5: chatml with their system message. qwen3,
+// qwen3-no-thinking. llama3: the form of Llama 3.1 and 3.2. mistral: the form of Mistral 7B
+// Instruct 0.3, with [INST] as a special token. plain: contents separated by blank lines, nothing
+// added. t5: contents separated by a space, closed by </s>. Error (kUsage) lists the names.
+ChatTemplate chat_template_by_name(std::string_view name);
+
+// Name of the template in chat_template.jinja or, failing that, in tokenizer_config.json. Judged by
+// the expressions that print the turns, so another layout of the same template is recognised.
+// Errors (kModel), each with the choices of --chat-template: there is none, or it is another one.
+std::string recognise_chat_template(const std::filesystem::path& folder);
+// The same for the text of a template; "" when it is none of the known ones.
+std::string recognise_chat_text(std::string_view jinja);
+
+// SHA-256 of all that decides the rendered text; checkpoints keep it beside the name.
+std::string chat_template_hash(const ChatTemplate& chat);
+
+// Adjacent plain pieces are joined. With add_generation_prompt the text ends where the assistant's
+// answer begins. Errors (kInput): no messages, an unknown role, an order of roles that the template
+// has no form for.
+std::vector<ChatPiece> render_chat(const ChatTemplate& chat, std::span<const ChatMessage> messages,
+                                   bool add_generation_prompt);
+std::string chat_text(std::span<const ChatPiece> pieces);  // for people and logs
+
+// Ids of the pieces. Special pieces must be added tokens of the tokenizer (kInput otherwise); those
+// that take the white space beside them (lstrip, rstrip) do.
+std::vector<int64_t> encode_chat(const Tokenizer& tokenizer, std::span<const ChatPiece> pieces);
+
+}  // namespace etrlrec

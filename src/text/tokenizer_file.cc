@@ -1,0 +1,179 @@
+#include "text/tokenizer_file.h"
+
+#include "base/check.h"
+#include "base/json.h"
+
+namespace etrlrec {
+namespace {
+
+constexpr size_t kMaxTokens = size_t{1} << 21, kMaxMerges = size_t{1} << 22, kMaxTokenBytes = 4096;
+
+}  // namespace
+
+bool is_marker(std::string_view content) {
+  return (content.starts_with('<') && content.ends_with('>')) ||
+         (content.starts_with('[') && content.ends_with(']'));
+}
+
+int byte_of(std::string_view written) {
+  if (written.size() != 6 || !written.starts_with("<0x") || written[5] != '>') return -1;
+  int byte = 0;
+  for (char c : written.substr(3, 2)) {
+    const bool digit = c >= '0' && c <= '9';
+    if (!digit && (c < 'A' || c > 'F')) return -1;
+    byte = byte * 16 + (digit ? c - '0' : c - 'A' + 10);
+  }
+  return byte;
+}
+
+std::string with_spaces(std::string_view written) {
+  constexpr std::string_view kSpace = "\u2581";
+  std::string out;
+  for (size_t i = 0; i < written.size();) {
+    const bool space = written.substr(i).starts_with(kSpace);
+    out += space ? ' ' : written[i];
+    i += space ? kSpace.size() : 1;
+  }
+  return out;
+}
+
+std::string type_of(const Json& value) {
+  if (value.is_null()) return "null";
+  if (!value.is_object() || !value.contains("type") || !value["type"].is_string()) return "no type";
+  return value["type"].get<std::string>();
+}
+
+bool absent(const Json& object, const char* key) {
+  return !object.contains(key) || object[key].is_null();
+}
+
+const Json& checked_model(const Json& root, std::string_view type, const std::string& name) {
+  CHECK(root.is_object() && root.contains("model") && root["model"].is_object(), kInput,
+        "{}: model: expected an object", name);
+  const std::string found = model_type(root, name);
+  CHECK(found == type, kInput, "{}: tokenizer model {} is not supported; known: {}", name, found,
+        type);
+  return root["model"];
+}
+
+std::string model_type(const Json& root, const std::string& name) {
+  if (!root.is_object() || !root.contains("model") || !root["model"].is_object()) return "none";
+  const Json& model = root["model"];
+  const char* guess = model.contains("merges")   ? "BPE"
+                      : model.contains("unk_id") ? "Unigram"
+                                                 : "none";  // older files do not say
+  return get_or<std::string>(model, "type", guess, name);
+}
+
+void check_model_settings(const Json& root, const Json& model, const std::string& name) {
+  for (const char* key : {"truncation", "padding"})
+    CHECK(absent(root, key), kInput, "{}: \"{}\" is not supported; expected null", name, key);
+  CHECK(absent(model, "dropout") || model["dropout"] == 0, kInput,
+        "{}: BPE dropout is not supported; expected null", name);
+  for (const char* key : {"continuing_subword_prefix", "end_of_word_suffix"})
+    CHECK(absent(model, key) || model[key] == "", kInput, "{}: \"{}\" is not supported", name, key);
+}
+
+void put_token(BpeVocabulary& vocabulary, int64_t id, std::string bytes, bool special,
+               const std::string& name) {
+  CHECK(id >= 0 && id < static_cast<int64_t>(kMaxTokens), kInput,
+        "{}: token id {} is out of range [0, {})", name, id, kMaxTokens);
+  CHECK(!bytes.empty() && bytes.size() <= kMaxTokenBytes, kInput,
+        "{}: token {}: expected 1 to {} bytes, found {}", name, id, kMaxTokenBytes, bytes.size());
+  const auto at = static_cast<size_t>(id);
+  if (at >= vocabulary.tokens.size()) {
+    vocabulary.tokens.resize(at + 1);
+    vocabulary.is_special.resize(at + 1);
+  }
+  CHECK(vocabulary.tokens[at].empty(), kInput, "{}: token id {} occurs twice", name, id);
+  vocabulary.tokens[at] = std::move(bytes);
+  vocabulary.is_special[at] = special;
+}
+
+AddedToken parse_added_token(const Json& token, const std::string& content,
+                             const std::string& name) {
+  AddedToken added;
+  added.lstrip = get_or<bool>(token, "lstrip", false, name);
+  added.rstrip = get_or<bool>(token, "rstrip", false, name);
+  CHECK(!get_or<bool>(token, "single_word", false, name), kInput,
+        "{}: added token \"{}\": single_word is not supported", name, content);
+  CHECK(get_or<bool>(token, "special", true, name) || is_marker(content), kInput,
+        "{}: added token \"{}\" is neither special nor written like <this> or [this]; words of "
+        "ordinary text as added tokens are not supported",
+        name, content);
+  get_or<bool>(token, "normalized", false, name);
+  return added;
+}
+
+void parse_added_tokens(const Json& root, const Json& entries, BpeVocabulary& vocabulary,
+                        const std::string& name) {
+  const Json added = get_or<Json>(root, "added_tokens", Json::array(), name);
+  CHECK(added.is_array() && added.size() + entries.size() <= kMaxTokens, kInput,
+        "{}: expected at most {} tokens", name, kMaxTokens);
+  for (const Json& token : added) {
+    const auto content = get<std::string>(token, "content", name);
+    CHECK(token.contains("id") && token["id"].is_number_integer(), kInput,
+          "{}: added token \"{}\": expected an integer id", name, content);
+    AddedToken parsed = parse_added_token(token, content, name);
+    parsed.id = token["id"].get<int64_t>();
+    CHECK(!entries.contains(content) || entries[content] == parsed.id, kInput,
+          "{}: added token \"{}\" has another id in model.vocab", name, content);
+    CHECK(vocabulary.specials.emplace(content, parsed).second, kInput,
+          "{}: added token \"{}\" occurs twice", name, content);
+    put_token(vocabulary, parsed.id, content, true, name);
+  }
+}
+
+void parse_merges(const Json& model, const IdsByToken& ids, TokenSpelling spelling,
+                  BpeVocabulary& vocabulary, const std::string& name) {
+  const Json& merges = model.contains("merges") ? model["merges"] : model;
+  CHECK(model.contains("merges") && merges.is_array() && merges.size() <= kMaxMerges, kInput,
+        "{}: model.merges: expected an array of at most {} merges", name, kMaxMerges);
+  std::string left, right;
+  int64_t number = 0;
+  for (const Json& merge : merges) {
+    std::string first, second;
+    if (merge.is_string()) {
+      const auto& text = merge.get_ref<const std::string&>();
+      const size_t space = text.find(' ');
+      first = text.substr(0, space);
+      if (space != std::string::npos) second = text.substr(space + 1);
+    } else if (merge.is_array() && merge.size() == 2 && merge[0].is_string() &&
+               merge[1].is_string()) {
+      first = merge[0].get<std::string>();
+      second = merge[1].get<std::string>();
+    }
+    CHECK(!first.empty() && !second.empty() && spelling(first, left) && spelling(second, right),
+          kInput, "{}: merge {}: expected two tokens, found {}", name, number,
+          merge.dump(-1, ' ', false, Json::error_handler_t::replace));
+    const auto a = ids.find(left), b = ids.find(right), both = ids.find(left + right);
+    CHECK(a != ids.end() && b != ids.end() && both != ids.end(), kInput,
+          "{}: merge {} (\"{}\", \"{}\"): its parts and its result must be in model.vocab", name,
+          number, first, second);
+    CHECK(vocabulary.merges.add({a->second, b->second, both->second}), kInput,
+          "{}: merge {} occurs twice", name, number);
+    ++number;
+  }
+}
+
+int64_t parse_eos(std::string_view config, const AddedTokens& tokens, const std::string& name) {
+  if (config.empty()) return -1;
+  const Json root = parse_json(config, name + " (end token)");
+  if (!root.is_object() || absent(root, "eos_token")) return -1;
+  const Json& eos = root["eos_token"];
+  const auto content = eos.is_object() ? get<std::string>(eos, "content", name)
+                                       : get<std::string>(root, "eos_token", name);
+  const auto found = tokens.find(content);
+  CHECK(found != tokens.end(), kInput, "{}: end token \"{}\" is not an added token", name, content);
+  return found->second.id;
+}
+
+AddedToken find_added_token(const AddedTokens& tokens, std::string_view name) {
+  const auto found = tokens.find(name);
+  if (found != tokens.end()) return found->second;
+  std::string known;
+  for (const auto& [content, token] : tokens) known += (known.empty() ? "" : ", ") + content;
+  fail(ExitCode::kInput, "tokenizer: no special token \"{}\"; known: {}", name, known);
+}
+
+}  // namespace etrlrec
