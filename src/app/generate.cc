@@ -35,7 +35,7 @@ void run_generate(const GenerateOptions& options, const CommonOptions& common) {
   std::string text;
   generation.on_token = [&](int64_t, int64_t id) {
     if (id == generation.eos_id) return;
-    const std::string piece = tokenizer.decode(std::span(&id, 1));
+    const std::string piece = tokenizer.token_text(id);
     text += piece;
     if (!common.json) write_out(piece);
   };

@@ -51,7 +51,7 @@ std::vector<int16_t> reasoning_fields(const Tokenizer& tokenizer, std::string_vi
   size_t length = 0;
   for (const int64_t id : ids) {
     starts.push_back(length);
-    length += tokenizer.decode(std::span(&id, 1)).size();
+    length += tokenizer.token_text(id).size();
   }
   if (length != reasoning.size()) return fields;
   for (const Claim& claim : parse_claims(reasoning)) {

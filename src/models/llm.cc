@@ -84,26 +84,36 @@ std::unique_ptr<Llm> new_llm(const LlmConfig& config, uint64_t seed) {
 
 void assign_parameters(ParameterMap& target, const ParameterMap& source, const std::string& name) {
   const at::NoGradGuard no_grad;
-  for (auto& [key, tensor] : target) {
+  std::string problems;  // all of them: one look at the file should be enough
+  for (const auto& [key, tensor] : target) {
     if (is_adapter_parameter(key)) continue;
     const auto it = source.find(key);
-    CHECK(it != source.end(), kModel, "{}: tensor \"{}\" is missing", name, key);
-    CHECK(it->second.sizes() == tensor.sizes(), kModel,
-          "{}: tensor \"{}\": expected shape {}, found {}", name, key,
-          fmt::join(tensor.sizes().vec(), " x "), fmt::join(it->second.sizes().vec(), " x "));
-    tensor.copy_(it->second);
+    if (it == source.end())
+      problems += fmt::format("\n  \"{}\" is missing", key);
+    else if (it->second.sizes() != tensor.sizes())
+      problems += fmt::format("\n  \"{}\": expected shape {}, found {}", key,
+                              fmt::join(tensor.sizes().vec(), " x "),
+                              fmt::join(it->second.sizes().vec(), " x "));
   }
   for (const auto& [key, tensor] : source) {
     const bool tied_copy = key == "lm_head.weight", derived = key.ends_with("rotary_emb.inv_freq");
-    CHECK(target.contains(key) || tied_copy || derived, kModel,
-          "{}: tensor \"{}\" is not of this model", name, key);
+    if (!target.contains(key) && !tied_copy && !derived)
+      problems += fmt::format("\n  \"{}\" is not of this model", key);
   }
+  CHECK(problems.empty(), kModel, "{}: tensors do not fit the configuration:{}", name, problems);
+  for (auto& [key, tensor] : target)
+    if (!is_adapter_parameter(key)) tensor.copy_(source.at(key));
 }
 
 std::unique_ptr<Llm> load_llm(const std::filesystem::path& folder) {
   keep_freed_memory();
   std::unique_ptr<Llm> model = make_decoder(read_llm_config(folder));
-  assign_parameters(model->parameters(), load_weights(folder), folder.string());
+  ParameterMap weights = load_weights(folder);
+  // Of two names of one tensor some writers keep the head's.
+  const auto head = weights.find("lm_head.weight");
+  if (model->config().tie_word_embeddings && head != weights.end())
+    weights.try_emplace("model.embed_tokens.weight", head->second);
+  assign_parameters(model->parameters(), weights, folder.string());
   return model;
 }
 

@@ -96,7 +96,8 @@ std::unique_ptr<Llm> load_llm(
     const std::filesystem::path& folder);  // config.json + model.safetensors
 void save_llm(const Llm& model,
               const std::filesystem::path& folder);  // the same, adapters not included
-// Weights only, in the layout of model.safetensors (tied head omitted).
+// Weights only, in the layout of model.safetensors (tied head omitted). One error (kModel) lists
+// all tensors that are missing, unknown or of another shape; then nothing is changed.
 void assign_parameters(ParameterMap& target, const ParameterMap& source, const std::string& name);
 
 }  // namespace etrlrec
