@@ -65,6 +65,16 @@ at::Tensor gradient_of(Llm& model, const at::Tensor& loss) {
   return at::cat(parts);
 }
 
+// One step of plain gradient descent.
+void descend(Llm& model, const at::Tensor& loss) {
+  loss.backward();
+  at::NoGradGuard no_grad;
+  for (auto& [name, tensor] : model.parameters()) {
+    tensor.sub_(tensor.grad(), 0.2);
+    tensor.mutable_grad().zero_();
+  }
+}
+
 const std::vector<int64_t> kBoth{0, 1};
 
 TEST(Grpo, first_step_has_ratio_one_no_clipping_and_no_divergence) {
@@ -232,12 +242,7 @@ TEST(Grpo, the_weight_of_the_contract_raises_its_likelihood) {
     Rng rng(1, "step", step);
     LossOutput output = objective.loss(kBoth, step, rng);
     (step == 0 ? first : last) = output.metrics.at("answer/contract_nll");
-    output.loss.backward();
-    at::NoGradGuard no_grad;
-    for (auto& [name, tensor] : model->parameters()) {
-      tensor.sub_(tensor.grad(), 0.2);
-      tensor.mutable_grad().zero_();
-    }
+    descend(*model, output.loss);
   }
   EXPECT_LT(last, first - 0.5);
 }
@@ -283,12 +288,7 @@ TEST(Grpo, a_few_steps_raise_the_expected_reward) {
     Rng rng(1, "step", step);
     LossOutput output = objective.loss(kBoth, step, rng);
     (step == 0 ? first : last) = output.metrics.at("reward_expected");
-    output.loss.backward();
-    at::NoGradGuard no_grad;
-    for (auto& [name, tensor] : model->parameters()) {
-      tensor.sub_(tensor.grad(), 0.2);
-      tensor.mutable_grad().zero_();
-    }
+    descend(*model, output.loss);
   }
   EXPECT_GT(last, first + 0.2);
 }

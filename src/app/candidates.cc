@@ -30,10 +30,7 @@ struct DrawOptions {
 // Item indices of the recommender's kTop best for every row.
 std::vector<std::vector<int32_t>> top_items(const fs::path& folder, const Dataset& dataset,
                                             std::span<const Row> rows) {
-  const auto recommender = load_recommender(folder);
-  CHECK(recommender->num_items() == dataset.catalogue.num_items(), kModel,
-        "{}: trained on {} items, the data set has {}", folder.string(), recommender->num_items(),
-        dataset.catalogue.num_items());
+  const auto recommender = load_recommender_of(folder, dataset.catalogue);
   const auto tasks = ranking_tasks(dataset, rows);
   std::vector<std::vector<int32_t>> tops;
   ProgressBar bar("candidates", static_cast<int64_t>(tasks.size()));

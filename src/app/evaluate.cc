@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "app/command.h"
+#include "app/fit.h"
 #include "app/model_folder.h"
 #include "base/check.h"
 #include "base/io.h"
@@ -65,10 +66,7 @@ Predictions evaluate_any(const EvaluateOptions& options, const Dataset& dataset,
   if (is_language_model(options.model)) return evaluate_language_model(options, dataset, requests);
   CHECK(options.ablate == "none", kUsage, "--ablate: only language models, {} is a recommender",
         options.model);
-  const auto recommender = load_recommender(options.model);
-  CHECK(recommender->num_items() == dataset.catalogue.num_items(), kModel,
-        "{}: trained on {} items, the data set has {}", options.model, recommender->num_items(),
-        dataset.catalogue.num_items());
+  const auto recommender = load_recommender_of(options.model, dataset.catalogue);
   Predictions predictions = rank_by_recommender(*recommender, requests);
   predictions.stage = "fit";
   return predictions;

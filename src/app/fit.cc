@@ -185,6 +185,15 @@ int64_t trained_until(const fs::path& folder) {
   return inputs.at("trained_until").get<int64_t>();
 }
 
+std::unique_ptr<Recommender> load_recommender_of(const fs::path& folder,
+                                                 const Catalogue& catalogue) {
+  auto recommender = load_recommender(folder);
+  CHECK(recommender->num_items() == catalogue.num_items(), kModel,
+        "{}: trained on {} items, the data set has {}", folder.string(), recommender->num_items(),
+        catalogue.num_items());
+  return recommender;
+}
+
 std::vector<RankingTask> ranking_tasks(const Dataset& dataset, std::span<const Row> rows,
                                        int64_t limit) {
   const auto count = static_cast<int64_t>(rows.size());

@@ -25,6 +25,10 @@ InteractionLog training_log(const Dataset& dataset, const Split& split, double s
 // The latest time a fitted model has learned from; its folder must be one of fit (kModel).
 int64_t trained_until(const std::filesystem::path& folder);
 
+// The recommender of a folder; kModel when it was trained on another number of items.
+std::unique_ptr<Recommender> load_recommender_of(const std::filesystem::path& folder,
+                                                 const Catalogue& catalogue);
+
 // Full-ranking tasks of rows; they point into the data set. Above `limit` rows (0: no limit) every
 // k-th row is taken.
 std::vector<RankingTask> ranking_tasks(const Dataset& dataset, std::span<const Row> rows,

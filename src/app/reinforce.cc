@@ -184,10 +184,7 @@ TrainingResult reinforce(const ReinforceOptions& options) {
   Holdout holdout;
   if (!options.recommender.empty()) {
     holdout.after = trained_until(options.recommender);
-    recommender = load_recommender(options.recommender);
-    CHECK(recommender->num_items() == workspace.dataset.catalogue.num_items(), kModel,
-          "{}: trained on {} items, the data set has {}", options.recommender,
-          recommender->num_items(), workspace.dataset.catalogue.num_items());
+    recommender = load_recommender_of(options.recommender, workspace.dataset.catalogue);
   }
   std::vector<GrpoRow> rows = make_rows(options, workspace, set, model, encoding, holdout);
   log_info("reinforce: {} prompts, {} left out because the recommender may have seen them",

@@ -209,11 +209,7 @@ std::vector<int64_t> BpeTokenizer::encode(std::string_view text) const {
 
 std::string BpeTokenizer::decode(std::span<const int64_t> ids) const {
   std::string text;
-  for (int64_t id : ids) {
-    CHECK(id >= 0 && id < vocab_size() && !vocabulary_.tokens[static_cast<size_t>(id)].empty(),
-          kInput, "decode: token id {} is not in the vocabulary of {} ids", id, vocab_size());
-    text += vocabulary_.tokens[static_cast<size_t>(id)];
-  }
+  for (int64_t id : ids) text += vocabulary_.text_of(id);
   return text;
 }
 
@@ -221,10 +217,19 @@ AddedToken BpeTokenizer::added_token(std::string_view name) const {
   return find_added_token(vocabulary_.specials, name);
 }
 
-int64_t BpeTokenizer::eos_id() const {
-  CHECK(vocabulary_.eos_id >= 0, kInput,
+int64_t BpeTokenizer::eos_id() const { return vocabulary_.end_token(); }
+
+const std::string& BpeVocabulary::text_of(int64_t id) const {
+  CHECK(id >= 0 && id < static_cast<int64_t>(tokens.size()) &&
+            !tokens[static_cast<size_t>(id)].empty(),
+        kInput, "decode: token id {} is not in the vocabulary of {} ids", id, tokens.size());
+  return tokens[static_cast<size_t>(id)];
+}
+
+int64_t BpeVocabulary::end_token() const {
+  CHECK(eos_id >= 0, kInput,
         "tokenizer: no end token\nhint: tokenizer_config.json should name \"eos_token\"");
-  return vocabulary_.eos_id;
+  return eos_id;
 }
 
 }  // namespace etrlrec

@@ -62,6 +62,9 @@ struct BpeVocabulary {
   bool ignore_merges = false;  // a piece that is a token is taken whole
   AddedTokens specials;
   int64_t eos_id = -1;
+
+  const std::string& text_of(int64_t id) const;  // kInput: no such token
+  int64_t end_token() const;                     // kInput: none is named
 };
 
 class BpeTokenizer final : public Tokenizer {

@@ -84,15 +84,11 @@ std::vector<int64_t> CharBpeTokenizer::encode(std::string_view text, bool at_sta
   return ids;
 }
 
-std::string CharBpeTokenizer::token_text(int64_t id) const {
-  CHECK(id >= 0 && id < vocab_size() && !vocabulary_.tokens[static_cast<size_t>(id)].empty(),
-        kInput, "decode: token id {} is not in the vocabulary of {} ids", id, vocab_size());
-  return vocabulary_.tokens[static_cast<size_t>(id)];
-}
+std::string CharBpeTokenizer::token_text(int64_t id) const { return vocabulary_.text_of(id); }
 
 std::string CharBpeTokenizer::decode(std::span<const int64_t> ids) const {
   std::string text;
-  for (int64_t id : ids) text += token_text(id);
+  for (int64_t id : ids) text += vocabulary_.text_of(id);
   if (settings_.strips_space && text.starts_with(' ')) text.erase(0, 1);
   return text;
 }
@@ -101,10 +97,6 @@ AddedToken CharBpeTokenizer::added_token(std::string_view name) const {
   return find_added_token(vocabulary_.specials, name);
 }
 
-int64_t CharBpeTokenizer::eos_id() const {
-  CHECK(vocabulary_.eos_id >= 0, kInput,
-        "tokenizer: no end token\nhint: tokenizer_config.json should name \"eos_token\"");
-  return vocabulary_.eos_id;
-}
+int64_t CharBpeTokenizer::eos_id() const { return vocabulary_.end_token(); }
 
 }  // namespace etrlrec
