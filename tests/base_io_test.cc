@@ -1,4 +1,7 @@
 #include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <fstream>
 
@@ -85,6 +88,28 @@ TEST_F(Io, existing_result_is_not_overwritten_unless_asked) {
   writer.commit();
   EXPECT_FALSE(fs::exists(folder_ / "result" / "old.txt"));
   EXPECT_EQ(read_file(folder_ / "result" / "new.txt"), "y");
+}
+
+// What a process killed in the middle of a write leaves behind goes with the next write to the same
+// target; the temporary names of living processes and other files stay.
+TEST_F(Io, leftovers_of_killed_processes_are_removed) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    const FolderWriter writer(folder_ / "result");
+    write_file_atomic(writer.path() / "a.txt", "half");
+    ::raise(SIGKILL);
+  }
+  ::waitpid(child, nullptr, 0);
+  const fs::path left = folder_ / fmt::format(".result.tmp-{}", child);
+  const fs::path living = folder_ / ".result.tmp-1", other = folder_ / ".result.tmp-x";
+  write_file_atomic(living, "");
+  write_file_atomic(other, "");
+  ASSERT_TRUE(fs::exists(left / "a.txt"));
+  FolderWriter writer(folder_ / "result");
+  writer.commit();
+  EXPECT_FALSE(fs::exists(left));
+  EXPECT_TRUE(fs::exists(living));
+  EXPECT_TRUE(fs::exists(other));
 }
 
 TEST_F(Io, deep_json_is_refused) {

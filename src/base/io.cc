@@ -1,11 +1,14 @@
 #include "base/io.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <charconv>
+#include <cstdio>
 #include <cstring>
 #include <fstream>
 #include <utility>
@@ -36,10 +39,40 @@ void sync_path(const fs::path& path, int flags) {
         std::strerror(errno));
 }
 
+// Removes the temporary files and folders that killed processes left beside a target: their names
+// end in the id of a process that is no more.
+void remove_abandoned(const fs::path& folder, const std::string& prefix) {
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(folder, ignored)) {
+    const std::string name = entry.path().filename().string();
+    if (!name.starts_with(prefix)) continue;
+    pid_t owner = 0;
+    const char* end = name.data() + name.size();
+    const auto [rest, error] = std::from_chars(name.data() + prefix.size(), end, owner);
+    if (error != std::errc() || rest != end || owner <= 0) continue;
+    if (::kill(owner, 0) != 0 && errno == ESRCH) fs::remove_all(entry.path(), ignored);
+  }
+}
+
 // Unique beside the target: the process id is enough, a process writes a path once at a time.
 fs::path temporary_name(const fs::path& target) {
   const fs::path clean = target.has_filename() ? target : target.parent_path();
-  return clean.parent_path() / fmt::format(".{}.tmp-{}", clean.filename().string(), ::getpid());
+  const std::string prefix = fmt::format(".{}.tmp-", clean.filename().string());
+  remove_abandoned(clean.has_parent_path() ? clean.parent_path() : ".", prefix);
+  return clean.parent_path() / fmt::format("{}{}", prefix, ::getpid());
+}
+
+// Puts `fresh` in the place of the folder `target`, at no moment without one; `fresh` then holds
+// the old content. File systems that cannot exchange names get two renames.
+void exchange_folders(const fs::path& fresh, const fs::path& target) {
+  if (::renameat2(AT_FDCWD, fresh.c_str(), AT_FDCWD, target.c_str(), RENAME_EXCHANGE) == 0) return;
+  CHECK(errno == EINVAL || errno == ENOSYS, kFailure, "{}: cannot replace: {}", target.string(),
+        std::strerror(errno));
+  fs::path old = fresh;
+  old += "-old";
+  fs::rename(target, old);
+  fs::rename(fresh, target);
+  fs::rename(old, fresh);
 }
 
 }  // namespace
@@ -134,17 +167,16 @@ void FolderWriter::commit() {
     if (entry.is_regular_file()) sync_path(entry.path(), O_RDONLY);
   }
   sync_path(temporary_, O_RDONLY | O_DIRECTORY);
-  fs::path old;
-  if (fs::exists(target_)) {
-    old = temporary_;
-    old += "-old";
-    fs::rename(target_, old);
+  const bool replaces = fs::exists(target_);
+  if (replaces) {
+    exchange_folders(temporary_, target_);
+  } else {
+    fs::rename(temporary_, target_);
   }
-  fs::rename(temporary_, target_);
   committed_ = true;
   sync_path(target_.has_parent_path() ? target_.parent_path() : fs::path("."),
             O_RDONLY | O_DIRECTORY);
-  if (!old.empty()) fs::remove_all(old);
+  if (replaces) fs::remove_all(temporary_);
 }
 
 }  // namespace etrlrec
