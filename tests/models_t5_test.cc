@@ -323,6 +323,27 @@ TEST(T5, the_names_of_older_checkpoints_are_understood) {
   }
 }
 
+TEST(T5, sharded_weights_give_the_same_model) {
+  const TemporaryFolder folder("t5-sharded");
+  const std::unique_ptr<T5> model = new_t5(small_t5(), 1);
+  save_t5(*model, folder.path());
+  const ParameterMap all = load_safetensors(folder.path() / "model.safetensors");
+  fs::remove(folder.path() / "model.safetensors");
+  ParameterMap shards[2];
+  OrderedJson index;
+  for (const auto& [name, tensor] : all) {
+    const int shard = name.starts_with("decoder.") ? 0 : 1;
+    shards[shard][name] = tensor;
+    index["weight_map"][name] = fmt::format("model-{}.safetensors", shard);
+  }
+  for (int i : {0, 1})
+    save_safetensors(shards[i], folder.path() / fmt::format("model-{}.safetensors", i));
+  write_json_atomic(folder.path() / "model.safetensors.index.json", index);
+  const std::unique_ptr<T5> loaded = load_t5(folder.path());
+  for (const auto& [name, tensor] : model->parameters())
+    EXPECT_TRUE(at::equal(tensor, loaded->parameters().at(name))) << name;
+}
+
 TEST(T5, one_error_names_everything_that_does_not_fit) {
   const std::string message = load_changed([](ParameterMap& tensors) {
     tensors.erase("encoder.final_layer_norm.weight");

@@ -5,7 +5,6 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
-#include <cmath>
 #include <numeric>
 
 #include "base/check.h"
@@ -19,15 +18,9 @@ using at::Tensor;
 
 constexpr int64_t kIgnored = -100;
 
-// Rows that are attended over together.
-struct Run {
-  int64_t rows = 0, tokens = 0;
-  int64_t source = 0;  // cross attention only
-};
-
 // Rows of equal length that follow each other.
-std::vector<Run> equal_runs(const std::vector<int64_t>& lengths) {
-  std::vector<Run> runs;
+std::vector<RowRun> equal_runs(const std::vector<int64_t>& lengths) {
+  std::vector<RowRun> runs;
   for (size_t r = 0; r < lengths.size(); ++r) {
     if (r == 0 || lengths[r] != lengths[r - 1]) runs.emplace_back();
     runs.back().rows += 1;
@@ -36,26 +29,8 @@ std::vector<Run> equal_runs(const std::vector<int64_t>& lengths) {
   return runs;
 }
 
-// Rows of one source that follow each other.
-std::vector<Run> source_runs(const std::vector<int64_t>& lengths, std::span<const int64_t> source) {
-  std::vector<Run> runs;
-  for (size_t r = 0; r < lengths.size(); ++r) {
-    if (r == 0 || source[r] != source[r - 1]) runs.push_back({0, 0, source[r]});
-    runs.back().rows += 1;
-    runs.back().tokens += lengths[r];
-  }
-  return runs;
-}
-
-// One gradient buffer for all pieces, whatever their number.
-std::vector<Tensor> split_rows(const Tensor& x, const std::vector<Run>& runs) {
-  std::vector<int64_t> sizes;
-  for (const Run& run : runs) sizes.push_back(run.tokens);
-  return x.split_with_sizes(sizes, 0);
-}
-
 // qkv [T, 3 H D] -> [T, H D]; bias [1, H, longest, longest]
-Tensor self_attention(const Tensor& qkv, const std::vector<Run>& runs, const Tensor& bias) {
+Tensor self_attention(const Tensor& qkv, const std::vector<RowRun>& runs, const Tensor& bias) {
   const std::vector<Tensor> pieces = split_rows(qkv, runs);
   std::vector<Tensor> out;
   for (size_t i = 0; i < runs.size(); ++i) {
@@ -65,29 +40,6 @@ Tensor self_attention(const Tensor& qkv, const std::vector<Run>& runs, const Ten
                                    bias.narrow(2, 0, length).narrow(3, 0, length)));
   }
   return at::cat(out, 0);
-}
-
-// q [T, H D], kv [S, 2 H D] of all sources -> [T, H D]
-Tensor cross_attention(const Tensor& q, const Tensor& kv, const std::vector<Run>& runs,
-                       const std::vector<int64_t>& source_lengths, int64_t num_heads) {
-  const std::vector<Tensor> queries = split_rows(q, runs),
-                            sources = kv.split_with_sizes(source_lengths, 0);
-  std::vector<Tensor> out;
-  for (size_t i = 0; i < runs.size(); ++i) {
-    const Tensor query = split_heads(queries[i], 1, 1, num_heads)[0];
-    const std::vector<Tensor> heads = split_heads(sources[runs[i].source], 1, 2, num_heads);
-    out.push_back(biased_attention(query, heads[0], heads[1], {}));
-  }
-  return at::cat(out, 0);
-}
-
-void check_rows(const StateRows& rows, int64_t d_model, const char* what) {
-  CHECK(!rows.lengths.empty() && *std::min_element(rows.lengths.begin(), rows.lengths.end()) > 0,
-        kInput, "{}: expected rows of at least one token", what);
-  const int64_t tokens = std::accumulate(rows.lengths.begin(), rows.lengths.end(), int64_t{0});
-  CHECK(rows.states.dim() == 2 && rows.states.size(0) == tokens && rows.states.size(1) == d_model,
-        kInput, "{}: expected states [{}, {}], found {} x {}", what, tokens, d_model,
-        rows.states.size(0), rows.states.size(-1));
 }
 
 std::vector<int64_t> row_lengths(const TokenForest& rows) {
@@ -127,7 +79,7 @@ StateRows T5::embed(const TokenForest& rows) const {
 StateRows T5::encode(const StateRows& inputs_embeds) const {
   check_rows(inputs_embeds, config_.d_model, "T5 encoder");
   const T5Weights weights = this->weights();
-  const std::vector<Run> runs = equal_runs(inputs_embeds.lengths);
+  const std::vector<RowRun> runs = equal_runs(inputs_embeds.lengths);
   const int64_t longest =
       *std::max_element(inputs_embeds.lengths.begin(), inputs_embeds.lengths.end());
   const Tensor bias = relative_position_bias(weights.encoder, config_, true, 0, longest, longest);
@@ -147,28 +99,23 @@ Tensor T5::decode(const TokenForest& decoder_rows, const StateRows& encoded,
   CHECK(source_of_row.size() == inputs.lengths.size(), kInput,
         "T5 decoder: expected the encoder rows of {} rows, found {}", inputs.lengths.size(),
         source_of_row.size());
-  for (int64_t source : source_of_row) {
-    CHECK(source >= 0 && source < static_cast<int64_t>(encoded.lengths.size()), kInput,
-          "T5 decoder: expected encoder rows in [0, {}), found {}", encoded.lengths.size(), source);
-  }
+  check_sources(source_of_row, encoded);
   const T5Weights weights = this->weights();
-  const std::vector<Run> runs = equal_runs(inputs.lengths),
-                         cross_runs = source_runs(inputs.lengths, source_of_row);
+  const std::vector<RowRun> runs = equal_runs(inputs.lengths),
+                            cross_runs = source_runs(inputs.lengths, source_of_row);
   const int64_t longest = *std::max_element(inputs.lengths.begin(), inputs.lengths.end());
   const Tensor bias = relative_position_bias(weights.decoder, config_, false, 0, longest, longest);
   ResidualStream x(inputs.states, config_.layer_norm_epsilon);
   for (const T5Block& block : weights.decoder.blocks) {
     const Tensor qkv = linear(x.normed(block.self_norm), block.qkv);
     x.add(linear(self_attention(qkv, runs, bias), block.o));
-    const Tensor q = linear(x.normed(block.cross_norm), block.cross_q),
-                 kv = linear(encoded.states, block.cross_kv);
-    x.add(linear(cross_attention(q, kv, cross_runs, encoded.lengths, config_.num_heads),
-                 block.cross_o));
+    const auto sources =
+        source_heads(linear(encoded.states, block.cross_kv), encoded.lengths, config_.num_heads);
+    const Tensor q = linear(x.normed(block.cross_norm), block.cross_q);
+    x.add(linear(cross_attention(q, cross_runs, sources), block.cross_o));
     x.add(feed_forward(block, x.normed(block.feed_forward_norm)));
   }
-  const Tensor out = x.normed(weights.decoder.final_layer_norm);
-  if (!config_.scale_decoder_outputs) return out;
-  return out / std::sqrt(static_cast<double>(config_.d_model));
+  return head_input(x, weights.decoder, config_);
 }
 
 const Tensor& T5::head_weight() const {

@@ -2,8 +2,10 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 #include <optional>
 
 #include "base/check.h"
@@ -169,6 +171,68 @@ Tensor biased_attention(const Tensor& query, const Tensor& key, const Tensor& va
   const std::optional<Tensor> mask = bias.defined() ? std::optional(bias) : std::nullopt;
   const Tensor out = at::scaled_dot_product_attention(query, key, value, mask, 0.0, false, 1.0);
   return out.transpose(1, 2).reshape({query.size(0) * query.size(2), -1});
+}
+
+std::vector<RowRun> source_runs(const std::vector<int64_t>& lengths,
+                                std::span<const int64_t> source_of_row) {
+  std::vector<RowRun> runs;
+  for (size_t r = 0; r < lengths.size(); ++r) {
+    if (r == 0 || source_of_row[r] != source_of_row[r - 1])
+      runs.push_back({0, 0, source_of_row[r]});
+    runs.back().rows += 1;
+    runs.back().tokens += lengths[r];
+  }
+  return runs;
+}
+
+std::vector<Tensor> split_rows(const Tensor& x, const std::vector<RowRun>& runs) {
+  std::vector<int64_t> sizes;
+  for (const RowRun& run : runs) sizes.push_back(run.tokens);
+  return x.split_with_sizes(sizes, 0);
+}
+
+std::vector<KeyValue> source_heads(const Tensor& kv, const std::vector<int64_t>& lengths,
+                                   int64_t num_heads) {
+  std::vector<KeyValue> sources;
+  for (const Tensor& source : kv.split_with_sizes(lengths, 0)) {
+    const std::vector<Tensor> heads = split_heads(source, 1, 2, num_heads);
+    sources.push_back({heads[0], heads[1]});
+  }
+  return sources;
+}
+
+Tensor cross_attention(const Tensor& q, const std::vector<RowRun>& runs,
+                       const std::vector<KeyValue>& sources) {
+  const std::vector<Tensor> queries = split_rows(q, runs);
+  std::vector<Tensor> out;
+  for (size_t i = 0; i < runs.size(); ++i) {
+    const KeyValue& source = sources[static_cast<size_t>(runs[i].source)];
+    const Tensor query = split_heads(queries[i], 1, 1, source.key.size(1))[0];
+    out.push_back(biased_attention(query, source.key, source.value, {}));
+  }
+  return at::cat(out, 0);
+}
+
+Tensor head_input(ResidualStream& x, const T5Stack& decoder, const T5Config& config) {
+  const Tensor out = x.normed(decoder.final_layer_norm);
+  if (!config.scale_decoder_outputs) return out;
+  return out / std::sqrt(static_cast<double>(config.d_model));
+}
+
+void check_rows(const StateRows& rows, int64_t d_model, const char* what) {
+  CHECK(!rows.lengths.empty() && *std::min_element(rows.lengths.begin(), rows.lengths.end()) > 0,
+        kInput, "{}: expected rows of at least one token", what);
+  const int64_t tokens = std::accumulate(rows.lengths.begin(), rows.lengths.end(), int64_t{0});
+  CHECK(rows.states.dim() == 2 && rows.states.size(0) == tokens && rows.states.size(1) == d_model,
+        kInput, "{}: expected states [{}, {}], found {} x {}", what, tokens, d_model,
+        rows.states.size(0), rows.states.size(-1));
+}
+
+void check_sources(std::span<const int64_t> source_of_row, const StateRows& encoded) {
+  for (int64_t source : source_of_row) {
+    CHECK(source >= 0 && source < static_cast<int64_t>(encoded.lengths.size()), kInput,
+          "T5 decoder: expected encoder rows in [0, {}), found {}", encoded.lengths.size(), source);
+  }
 }
 
 }  // namespace etrlrec

@@ -3,6 +3,8 @@
 
 #include <torch/types.h>
 
+#include <span>
+#include <utility>
 #include <vector>
 
 #include "models/t5.h"
@@ -66,5 +68,33 @@ std::vector<at::Tensor> split_heads(const at::Tensor& packed, int64_t rows, int6
 // bias broadcast to [B, H, T, S] or undefined -> [B * T, H * D].
 at::Tensor biased_attention(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
                             const at::Tensor& bias);
+
+// Rows that are attended over together; `tokens` is the sum of their lengths.
+struct RowRun {
+  int64_t rows = 0, tokens = 0;
+  int64_t source = 0;  // cross attention only
+};
+// Rows of one source that follow each other.
+std::vector<RowRun> source_runs(const std::vector<int64_t>& lengths,
+                                std::span<const int64_t> source_of_row);
+// The rows of x, [T, C], run by run; one gradient buffer for all pieces, whatever their number.
+std::vector<at::Tensor> split_rows(const at::Tensor& x, const std::vector<RowRun>& runs);
+
+struct KeyValue {
+  at::Tensor key, value;  // [1, H, S, D]
+};
+// kv [sum of lengths, 2 H D] -> keys and values of every source.
+std::vector<KeyValue> source_heads(const at::Tensor& kv, const std::vector<int64_t>& lengths,
+                                   int64_t num_heads);
+// q [T, H D] -> [T, H D]
+at::Tensor cross_attention(const at::Tensor& q, const std::vector<RowRun>& runs,
+                           const std::vector<KeyValue>& sources);
+
+// What the head multiplies, [T, d_model].
+at::Tensor head_input(ResidualStream& x, const T5Stack& decoder, const T5Config& config);
+
+// Errors (kInput) unless the lengths are those of the states, and sources are rows of `encoded`.
+void check_rows(const StateRows& rows, int64_t d_model, const char* what);
+void check_sources(std::span<const int64_t> source_of_row, const StateRows& encoded);
 
 }  // namespace etrlrec
