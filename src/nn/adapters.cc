@@ -22,10 +22,14 @@ std::string last_component(const std::string& module) {
   return dot == std::string::npos ? module : module.substr(dot + 1);
 }
 
+// Linear layers but the head: "…_proj" of decoders, the short names of T5.
+bool is_linear(const std::string& module) {
+  static const std::set<std::string> t5{"q", "k", "v", "o", "wi", "wi_0", "wi_1", "wo"};
+  return module.ends_with("_proj") || t5.contains(last_component(module));
+}
+
 bool is_target(const std::string& module, const LoraConfig& config) {
-  if (config.target_modules.empty()) {
-    return module.ends_with("_proj");
-  }
+  if (config.target_modules.empty()) return is_linear(module);
   for (const std::string& target : config.target_modules) {
     if (module == target || module.ends_with("." + target)) return true;
   }
