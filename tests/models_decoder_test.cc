@@ -10,18 +10,13 @@
 #include "base/io.h"
 #include "base/json.h"
 #include "base/rng.h"
+#include "golden_batch.h"
 #include "models/llm.h"
 #include "models_fixture.h"
-#include "nn/logprob.h"
 #include "nn/safetensors.h"
 
 namespace etrlrec {
 namespace {
-
-const fs::path kGolden = fs::path(ETRLREC_SOURCE_DIR) / "../shared/golden";
-
-#define SKIP_WITHOUT_GOLDEN() \
-  if (!fs::exists(kGolden)) GTEST_SKIP() << "golden files are not here"
 
 // One small configuration of every family: plain, query and key norms with wide heads, stretched
 // rotation, a window shorter than the rows in one of the layers.
@@ -43,47 +38,6 @@ std::vector<int64_t> random_ids(int64_t length, uint64_t index) {
   std::vector<int64_t> ids;
   for (int64_t i = 0; i < length; ++i) ids.push_back(static_cast<int64_t>(rng.below(61)));
   return ids;
-}
-
-double largest_difference(const at::Tensor& a, const at::Tensor& b) {
-  return (a - b).abs().max().item<double>();
-}
-
-// The unpadded rows of a golden batch as roots, and what belongs to their tokens.
-struct GoldenBatch {
-  explicit GoldenBatch(const ParameterMap& golden, const std::string& prefix) {
-    const at::Tensor ids = golden.at(prefix + "input_ids"),
-                     mask = golden.at(prefix + "attention_mask"),
-                     labels = golden.at(prefix + "labels");
-    for (int64_t row = 0; row < ids.size(0); ++row) {
-      const int64_t length = mask[row].sum().item<int64_t>();
-      const int64_t* tokens = ids[row].const_data_ptr<int64_t>();
-      forest.add(-1, {tokens, static_cast<size_t>(length)});
-      logits.push_back(golden.at(prefix + "logits")[row].narrow(0, 0, length));
-      for (int64_t t = 1; t < length; ++t) {
-        const int64_t label = labels[row][t].item<int64_t>();
-        if (label == -100) continue;
-        predicting.push_back(forest.segments.back().begin + t - 1);
-        targets.push_back(label);
-      }
-    }
-  }
-  at::Tensor expected_logits() const { return at::cat(logits, 0); }
-  at::Tensor loss(const Llm& model) const {
-    const at::Tensor rows =
-        model.hidden_states(forest).index_select(0, at::tensor(predicting, at::kLong));
-    const int64_t n = static_cast<int64_t>(targets.size());
-    return linear_nll(rows, model.head_weight(), at::tensor(targets, at::kLong),
-                      at::full({n}, 1.0f / n));
-  }
-  TokenForest forest;
-  std::vector<at::Tensor> logits;
-  std::vector<int64_t> predicting, targets;
-};
-
-at::Tensor logits_of(const Llm& model, const TokenForest& forest) {
-  const at::NoGradGuard no_grad;
-  return at::mm(model.hidden_states(forest), model.head_weight().t());
 }
 
 void expect_golden(const std::string& name) {
@@ -194,49 +148,6 @@ TEST(DecoderGolden, bf16_files_are_widened) {
   const std::unique_ptr<Llm> model = load_llm(kGolden / "decoders/qwen2-bf16");
   for (const auto& [name, tensor] : model->parameters())
     EXPECT_EQ(tensor.scalar_type(), at::kFloat) << name;
-}
-
-void expect_golden_adapter(const std::string& name) {
-  const fs::path folder = kGolden / "peft" / name;
-  const std::unique_ptr<Llm> model = load_llm(kGolden / "decoders/qwen2");
-  const ParameterMap golden = load_safetensors(folder / "golden.safetensors");
-  const GoldenBatch batch(golden, "");
-  std::vector<at::Tensor> off;
-  for (int64_t row = 0; row < static_cast<int64_t>(batch.logits.size()); ++row) {
-    off.push_back(golden.at("logits_adapter_off")[row].narrow(0, 0, batch.logits[row].size(0)));
-  }
-  model->load_lora(folder);
-  EXPECT_LT(largest_difference(logits_of(*model, batch.forest), batch.expected_logits()), 2e-4);
-  model->set_adapter_enabled(false);
-  EXPECT_LT(largest_difference(logits_of(*model, batch.forest), at::cat(off, 0)), 2e-4);
-  model->set_adapter_enabled(true);
-  const at::Tensor loss = batch.loss(*model);
-  EXPECT_NEAR(loss.item<double>(), golden.at("loss").item<double>(), 5e-5);
-  loss.backward();
-  for (auto& [key, tensor] : model->parameters()) {
-    ASSERT_EQ(tensor.grad().defined(), is_adapter_parameter(key)) << key;
-    const auto expected = golden.find("grad.base_model.model." + key);
-    if (expected == golden.end()) continue;
-    EXPECT_LT(largest_difference(tensor.grad(), expected->second) /
-                  expected->second.abs().max().item<double>(),
-              1e-4)
-        << key;
-  }
-  model->merge_lora();
-  EXPECT_LT(largest_difference(logits_of(*model, batch.forest), batch.expected_logits()), 2e-4);
-}
-
-TEST(DecoderGolden, lora_on_queries_and_values) {
-  SKIP_WITHOUT_GOLDEN();
-  expect_golden_adapter("lora-qv");
-}
-TEST(DecoderGolden, lora_on_all_linear_layers) {
-  SKIP_WITHOUT_GOLDEN();
-  expect_golden_adapter("lora-all-linear");
-}
-TEST(DecoderGolden, rank_stabilised_lora) {
-  SKIP_WITHOUT_GOLDEN();
-  expect_golden_adapter("lora-all-linear-rslora");
 }
 
 TEST(Decoder, a_fresh_adapter_changes_nothing) {

@@ -21,10 +21,10 @@ at::Tensor row_of(const Json& values) {  // two dimensions, so that weight decay
 }
 
 // Follows a golden path of 20 steps; returns the largest difference of a parameter.
-double path_error(const Json& file, const std::string& run, const AdamWOptions& options,
+double path_error(const Json& file, const std::string& run, const OptimizerOptions& options,
                   const std::function<double(int64_t)>& learning_rate) {
   at::Tensor parameter = row_of(file["optimizers"]["start"]).requires_grad_();
-  AdamW optimizer({{"p", parameter}}, options);
+  Optimizer optimizer({{"p", parameter}}, options);
   double error = 0;
   const Json& path = file["optimizers"]["runs"][run]["parameters_after_each_step"];
   for (size_t step = 0; step < path.size(); ++step) {
@@ -112,7 +112,7 @@ TEST(ClipGradNorm, is_the_same_for_any_number_of_threads) {
 
 TEST(AdamW, decays_matrices_but_not_vectors) {
   at::Tensor matrix = at::ones({2, 2}).requires_grad_(), vector = at::ones({2}).requires_grad_();
-  AdamW optimizer({{"matrix", matrix}, {"vector", vector}}, {.weight_decay = 0.5});
+  Optimizer optimizer({{"matrix", matrix}, {"vector", vector}}, {.weight_decay = 0.5});
   matrix.mutable_grad() = at::zeros({2, 2});
   vector.mutable_grad() = at::zeros({2});
   optimizer.step(0.1);
@@ -125,7 +125,7 @@ TEST(AdamW, continues_with_the_same_bits_from_its_state) {
     return at::sin(at::arange(6, at::kFloat) + step).view({2, 3});
   };
   at::Tensor whole = at::ones({2, 3}).requires_grad_(), parts = at::ones({2, 3}).requires_grad_();
-  AdamW uninterrupted({{"p", whole}}, {}), first({{"p", parts}}, {});
+  Optimizer uninterrupted({{"p", whole}}, {}), first({{"p", parts}}, {});
   for (int64_t step = 0; step < 6; ++step) {
     whole.mutable_grad() = gradient(step);
     uninterrupted.step(0.1);
@@ -134,7 +134,7 @@ TEST(AdamW, continues_with_the_same_bits_from_its_state) {
     parts.mutable_grad() = gradient(step);
     first.step(0.1);
   }
-  AdamW second({{"p", parts}}, {});
+  Optimizer second({{"p", parts}}, {});
   second.load_state(first.state(), "state");
   for (int64_t step = 3; step < 6; ++step) {
     parts.mutable_grad() = gradient(step);
@@ -144,17 +144,17 @@ TEST(AdamW, continues_with_the_same_bits_from_its_state) {
 }
 
 TEST(AdamW, refuses_a_state_of_other_tensors) {
-  AdamW optimizer({{"p", at::ones({2, 3}).requires_grad_()}}, {});
-  AdamW other({{"q", at::ones({2, 3}).requires_grad_()}}, {});
-  AdamW larger({{"p", at::ones({2, 4}).requires_grad_()}}, {});
+  Optimizer optimizer({{"p", at::ones({2, 3}).requires_grad_()}}, {});
+  Optimizer other({{"q", at::ones({2, 3}).requires_grad_()}}, {});
+  Optimizer larger({{"p", at::ones({2, 4}).requires_grad_()}}, {});
   EXPECT_THROW(optimizer.load_state(other.state(), "file"), Error);
   EXPECT_THROW(optimizer.load_state(larger.state(), "file"), Error);
   EXPECT_THROW(optimizer.load_state({}, "file"), Error);
 }
 
 TEST(AdamW, refuses_tensors_of_other_types) {
-  EXPECT_THROW(AdamW({{"p", at::ones({2}, at::kDouble).requires_grad_()}}, {}), Error);
-  EXPECT_THROW(AdamW({}, {}), Error);
+  EXPECT_THROW(Optimizer({{"p", at::ones({2}, at::kDouble).requires_grad_()}}, {}), Error);
+  EXPECT_THROW(Optimizer({}, {}), Error);
 }
 
 }  // namespace

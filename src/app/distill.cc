@@ -161,7 +161,7 @@ TrainingResult distill(const DistillOptions& options) {
   SftOptions sft = options.sft;
   std::vector<SftRow> rows = make_rows(options, workspace, set, *model.tokenizer, sft.field_names);
   check_field_weights(sft);
-  if (options.lora.r > 0) model.llm->attach_lora(options.lora, options.trainer.seed);
+  attach_adapter(*model.llm, options.lora, static_cast<int64_t>(rows.size()), options.trainer);
   SftObjective objective(*model.llm, std::move(rows), sft);
   return train_model(objective, workspace, model, card, options);
 }

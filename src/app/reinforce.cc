@@ -164,12 +164,6 @@ void print_rewards(const GrpoObjective& objective, const ReinforceOptions& optio
                tokenizer.decode(batch.completions[i].ids));
 }
 
-int64_t planned_steps(const TrainerOptions& trainer, int64_t num_rows) {
-  if (trainer.max_steps > 0) return trainer.max_steps;
-  return static_cast<int64_t>(std::ceil(trainer.num_train_epochs *
-                                        static_cast<double>(steps_per_epoch(num_rows, trainer))));
-}
-
 }  // namespace
 
 TrainingResult reinforce(const ReinforceOptions& options) {
@@ -196,7 +190,7 @@ TrainingResult reinforce(const ReinforceOptions& options) {
   const GrpoOptions grpo = grpo_options(options, model, encoding);
   const auto num_rows = static_cast<int64_t>(rows.size());
   const RecommendationReward reward(reward_setup(options, model, grpo, recommender.get(), workspace,
-                                                 planned_steps(options.trainer, num_rows)),
+                                                 planned_steps(num_rows, options.trainer)),
                                     workspace, set, recommender.get(), claim_weights,
                                     *model.tokenizer);
 
@@ -208,7 +202,7 @@ TrainingResult reinforce(const ReinforceOptions& options) {
     if (options.lora.r == 0) frozen = load_llm(options.model);
     reference = frozen ? frozen.get() : model.llm.get();
   }
-  if (options.lora.r > 0) model.llm->attach_lora(options.lora, options.trainer.seed);
+  attach_adapter(*model.llm, options.lora, num_rows, options.trainer);
   GrpoObjective objective(*model.llm, reference, std::move(rows), grpo, std::cref(reward),
                           SampleWriter(options, workspace, *model.tokenizer));
   if (options.check_rewards > 0) {

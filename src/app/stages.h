@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -88,10 +89,14 @@ TrainingResult train_model(Objective& objective, const Workspace& workspace,
                            const Options& options) {
   TrainerOptions trainer = options.trainer;
   if (trainer.label == TrainerOptions{}.label) trainer.label = card.stage;
+  std::optional<RankAllocator> ranks;
+  if (model.llm->lora().adalora) ranks.emplace(model.llm->parameters(), model.llm->lora());
   const TrainingResult result =
       train(objective, trainer, options.out,
-            validation(workspace, model, card, options.eval_rows, trainer.seed));
-  finish_model_folder(*model.llm, options.lora, options.model, card, options.out);
+            validation(workspace, model, card, options.eval_rows, trainer.seed),
+            ranks ? &*ranks : nullptr);
+  if (ranks) model.llm->adapters().set_rank_pattern(ranks->rank_pattern());
+  finish_model_folder(*model.llm, options.model, card, options.out);
   return result;
 }
 

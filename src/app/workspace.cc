@@ -159,11 +159,19 @@ EvaluateFn validation(const Workspace& workspace, const LoadedModel& model, cons
   };
 }
 
-void finish_model_folder(Llm& model, const LoraConfig& lora, const fs::path& parent,
-                         const ModelCard& card, const fs::path& out) {
-  if (lora.r > 0) {
+void attach_adapter(Llm& model, LoraConfig config, int64_t num_rows,
+                    const TrainerOptions& trainer) {
+  if (config.r == 0) return;
+  if (config.adalora && config.adalora->total_step == 0)
+    config.adalora->total_step = planned_steps(num_rows, trainer);
+  model.attach_lora(config, trainer.seed);
+}
+
+void finish_model_folder(Llm& model, const fs::path& parent, const ModelCard& card,
+                         const fs::path& out) {
+  if (model.lora().r > 0) {
     fs::create_directories(out / "adapter");
-    save_lora(model.parameters(), lora, parent.string(), out / "adapter");
+    save_lora(model.parameters(), model.lora(), parent.string(), out / "adapter");
     model.merge_lora();
   }
   const fs::path exported = out / "export";

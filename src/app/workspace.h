@@ -53,9 +53,12 @@ SftRow make_sft_row(const Tokenizer& tokenizer, const std::string& prompt,
 EvaluateFn validation(const Workspace& workspace, const LoadedModel& model, const ModelCard& card,
                       int64_t num_rows, uint64_t seed);
 
-// Merges the adapter (kept as PEFT files in out/adapter) and adds the model's files to the training
-// folder, etrlrec.json last: a folder that has it is complete.
-void finish_model_folder(Llm& model, const LoraConfig& lora, const std::filesystem::path& parent,
-                         const ModelCard& card, const std::filesystem::path& out);
+// Attaches the adapter of a training, none with r = 0. AdaLoRA without a total_step gets the
+// optimiser steps of this training.
+void attach_adapter(Llm& model, LoraConfig config, int64_t num_rows, const TrainerOptions& trainer);
+// Merges the adapter, if there is one (kept as PEFT files in out/adapter), and adds the model's
+// files to the training folder, etrlrec.json last: a folder that has it is complete.
+void finish_model_folder(Llm& model, const std::filesystem::path& parent, const ModelCard& card,
+                         const std::filesystem::path& out);
 
 }  // namespace etrlrec

@@ -12,6 +12,7 @@
 #include "base/check.h"
 #include "models/kv_cache.h"
 #include "nn/attention_kernel.h"
+#include "nn/embedding.h"
 #include "nn/row_kernels.h"
 
 namespace etrlrec {
@@ -30,25 +31,15 @@ class Decoder final : public Llm {
   ParameterMap& parameters() override { return parameters_; }
   const ParameterMap& parameters() const override { return parameters_; }
   Tensor hidden_states(const TokenForest& forest) const override {
-    return forward(weights(), forest, {});
+    return forward(weights(noise_), forest, noise_, {});
   }
   const Tensor& head_weight() const override {
     return parameters_.at(config_.tie_word_embeddings ? "model.embed_tokens.weight"
                                                       : "lm_head.weight");
   }
-  void set_adapter_enabled(bool enabled) override { adapter_enabled_ = enabled; }
-  void attach_lora(const LoraConfig& config, uint64_t seed) override {
-    ::etrlrec::attach_lora(parameters_, config, seed);
-    lora_ = config;
-  }
-  void load_lora(const std::filesystem::path& folder) override {
-    lora_ = ::etrlrec::load_lora(parameters_, folder);
-  }
-  void merge_lora() override {
-    ::etrlrec::merge_lora(parameters_, lora_);
-    lora_ = {};
-  }
-  const LoraConfig& lora() const override { return lora_; }
+  AdapterSet& adapters() override { return adapters_; }
+  const LoraConfig& lora() const override { return adapters_.config(); }
+  void set_training_noise(const TrainingNoise& noise) override { noise_ = noise; }
 
   std::unique_ptr<KvCache> prefill(const TokenForest& prompts, std::span<const int64_t> root_of_row,
                                    int64_t capacity, Tensor& last_hidden) const override;
@@ -57,19 +48,19 @@ class Decoder final : public Llm {
  private:
   using OnQkv = std::function<void(int64_t layer, const Tensor& qkv)>;
 
-  DecoderWeights weights() const {
-    return DecoderWeights(parameters_, config_, adapter_enabled_ ? lora_.scale() : 0);
+  DecoderWeights weights(const TrainingNoise& noise) const {
+    return DecoderWeights(parameters_, config_, adapters_.pass(noise));
   }
   Tensor forward(const DecoderWeights& weights, const TokenForest& forest,
-                 const OnQkv& on_qkv) const;
+                 const TrainingNoise& noise, const OnQkv& on_qkv) const;
   void decode_rows(DecoderCache& cache, int64_t begin, int64_t end) const;
   const RotaryTable& rotary(int64_t positions) const;
   void check_ids(std::span<const int64_t> ids) const;
 
   LlmConfig config_;
   ParameterMap parameters_;
-  LoraConfig lora_;
-  bool adapter_enabled_ = true;
+  AdapterSet adapters_{parameters_};
+  TrainingNoise noise_;
   mutable RotaryTable rotary_;
 };
 
@@ -103,19 +94,16 @@ Tensor normalise_heads(const Tensor& qkv, const DecoderLayer& layer, const HeadS
 }
 
 Tensor Decoder::forward(const DecoderWeights& weights, const TokenForest& forest,
-                        const OnQkv& on_qkv) const {
+                        const TrainingNoise& noise, const OnQkv& on_qkv) const {
   CHECK(forest.num_tokens() > 0, kInput, "language model: expected at least one token");
-  check_ids(forest.ids);
   HeadShape shape{config_.num_attention_heads, config_.num_key_value_heads, config_.head_dim};
   const double scale = 1.0 / std::sqrt(static_cast<double>(shape.head_dim));
   const double eps = config_.rms_norm_eps;
   const auto plan = plan_forest(forest);
   const RotaryTable& table =
       rotary(*std::max_element(forest.positions.begin(), forest.positions.end()) + 1);
-  const Tensor ids =
-      at::from_blob(const_cast<int64_t*>(forest.ids.data()), {forest.num_tokens()}, at::kLong)
-          .clone();
-  Tensor x = at::embedding(weights.embed_tokens, ids);  // [T, C]
+  Tensor x =
+      embed_forest(weights.embed_tokens, weights.prompt_embeddings, forest, noise);  // [T, C]
   Tensor normed, delta;
   for (size_t l = 0; l < weights.layers.size(); ++l) {
     const DecoderLayer& layer = weights.layers[l];
@@ -142,11 +130,11 @@ std::unique_ptr<KvCache> Decoder::prefill(const TokenForest& prompts,
   CHECK(capacity >= 0, kUsage, "prefill: expected a capacity of at least 0, found {}", capacity);
   CHECK(prompts.num_tokens() > 0, kInput, "prefill: expected at least one prompt");
   const int64_t longest = *std::max_element(prompts.positions.begin(), prompts.positions.end()) + 1;
-  auto cache = std::make_unique<DecoderCache>(config_, weights(), rotary(longest + capacity),
+  auto cache = std::make_unique<DecoderCache>(config_, weights({}), rotary(longest + capacity),
                                               prompts, root_of_row, capacity);
-  const Tensor hidden = forward(cache->weights(), prompts, [&](int64_t layer, const Tensor& qkv) {
-    cache->store_prompts(layer, qkv);
-  });
+  const Tensor hidden =
+      forward(cache->weights(), prompts, {},
+              [&](int64_t layer, const Tensor& qkv) { cache->store_prompts(layer, qkv); });
   std::vector<int64_t> last;
   for (const Segment& segment : prompts.segments) last.push_back(segment.end - 1);
   last_hidden = hidden.index_select(0, at::tensor(last, at::kLong));
@@ -229,13 +217,15 @@ Tensor Decoder::decode(KvCache& base, std::span<const int64_t> ids) const {
 }  // namespace
 
 DecoderWeights::DecoderWeights(const ParameterMap& parameters, const LlmConfig& config,
-                               double lora_scale)
+                               const AdapterPass& pass)
     : embed_tokens(parameters.at("model.embed_tokens.weight")),
       norm(parameters.at("model.norm.weight")) {
+  const auto prompt = parameters.find("prompt_embeddings");
+  if (prompt != parameters.end()) prompt_embeddings = prompt->second;
   for (int64_t l = 0; l < config.num_hidden_layers; ++l) {
     const std::string prefix = layer_prefix(l);
     const auto part = [&](const std::string& name) {
-      return linear_part(parameters, prefix + name, lora_scale);
+      return linear_part(parameters, prefix + name, pass);
     };
     DecoderLayer layer;
     layer.input_layernorm = parameters.at(prefix + "input_layernorm.weight");

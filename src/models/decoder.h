@@ -19,10 +19,11 @@ struct DecoderLayer {
   std::vector<LinearPart> qkv, o_proj, gate_up, down_proj;
 };
 
-// Handles to the parameters as the forward pass reads them; a lora_scale of 0 leaves adapters out.
+// Handles to the parameters as the forward pass reads them.
 struct DecoderWeights {
-  DecoderWeights(const ParameterMap& parameters, const LlmConfig& config, double lora_scale);
+  DecoderWeights(const ParameterMap& parameters, const LlmConfig& config, const AdapterPass& pass);
   at::Tensor embed_tokens, norm;
+  at::Tensor prompt_embeddings;  // of virtual tokens, or undefined
   std::vector<DecoderLayer> layers;
 };
 

@@ -13,13 +13,13 @@
 
 namespace etrlrec {
 
-void Llm::attach_lora(const LoraConfig&, uint64_t) {
+AdapterSet& Llm::adapters() {
   fail(ExitCode::kUsage, "language model: this type takes no adapters");
 }
-void Llm::load_lora(const std::filesystem::path&) {
-  fail(ExitCode::kUsage, "language model: this type takes no adapters");
+void Llm::set_adapter_enabled(bool enabled) { adapters().set_enabled(enabled); }
+void Llm::set_training_noise(const TrainingNoise& noise) {
+  CHECK(!noise.enabled, kUsage, "language model: this type has no noise of training");
 }
-void Llm::merge_lora() { fail(ExitCode::kUsage, "language model: this type takes no adapters"); }
 const LoraConfig& Llm::lora() const {
   static const LoraConfig none;
   return none;

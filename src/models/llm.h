@@ -1,7 +1,7 @@
 // The language model: a decoder (pre-norm, RMSNorm, RoPE, grouped-query attention, SwiGLU) of type
 // llama, mistral, qwen2 or qwen3 over the token forest. Configuration keys and parameter names are
-// Hugging Face's, so load and save are identity maps. It handles token ids only; it knows nothing
-// about items, prompts or rewards.
+// Hugging Face's, so load and save are identity maps. It handles token ids only, those of virtual
+// tokens (nn/prompt_tuning.h) included; it knows nothing about items, prompts or rewards.
 #pragma once
 
 #include <torch/types.h>
@@ -13,7 +13,7 @@
 #include <string>
 #include <vector>
 
-#include "nn/adapters.h"
+#include "nn/adapter_set.h"
 #include "nn/attention.h"
 #include "nn/forest.h"
 #include "nn/parameters.h"
@@ -69,15 +69,18 @@ class Llm {
   // at::NoGradGuard is on.
   virtual at::Tensor hidden_states(const TokenForest& forest) const = 0;
   virtual const at::Tensor& head_weight() const = 0;  // [V, hidden_size]
-  // Adapter switch: with false the LoRA pairs are ignored (the reference policy of GRPO).
-  virtual void set_adapter_enabled(bool enabled) = 0;
-  // The functions of nn/adapters.h on this model's parameters; the model keeps the configuration,
-  // hence the scale. After attaching or loading only the adapter pairs are trainable. A model made
-  // without adapters has lora().r == 0.
-  virtual void attach_lora(const LoraConfig& config, uint64_t seed);
-  virtual void load_lora(const std::filesystem::path& folder);
-  virtual void merge_lora();
-  virtual const LoraConfig& lora() const;
+  // Named adapters (nn/adapter_set.h); after attaching or loading one only its tensors are
+  // trainable. Error (kUsage) for a model that takes none; such a model has lora().r == 0.
+  virtual AdapterSet& adapters();
+  virtual const LoraConfig& lora() const;  // of the selected adapter
+  // With false the selected adapter is ignored (the reference policy of GRPO).
+  virtual void set_adapter_enabled(bool enabled);
+  void attach_lora(const LoraConfig& config, uint64_t seed) { adapters().attach(config, seed); }
+  void load_lora(const std::filesystem::path& folder) { adapters().load(folder); }
+  void merge_lora() { adapters().merge(); }
+  // Noise of hidden_states() from now on: adapter dropout and NEFTune. Rollouts never see it. Error
+  // (kUsage) for a model that has none.
+  virtual void set_training_noise(const TrainingNoise& noise);
 
   // Rollouts, without gradient. prefill: the roots of `prompts` (no children) are computed once;
   // row r continues root root_of_row[r] and may grow by `capacity` tokens. The last hidden state of
@@ -88,6 +91,19 @@ class Llm {
                                            std::span<const int64_t> root_of_row, int64_t capacity,
                                            at::Tensor& last_hidden) const = 0;
   virtual at::Tensor decode(KvCache& cache, std::span<const int64_t> ids) const = 0;
+};
+
+// Noise while it lives.
+class NoiseScope {
+ public:
+  NoiseScope(Llm& model, const TrainingNoise& noise) : model_(model) {
+    model_.set_training_noise(noise);
+  }
+  NoiseScope(const NoiseScope&) = delete;
+  ~NoiseScope() { model_.set_training_noise({}); }
+
+ private:
+  Llm& model_;
 };
 
 std::unique_ptr<Llm> new_llm(const LlmConfig& config,

@@ -3,9 +3,8 @@
 #include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
 
-#include <cmath>
+#include <algorithm>
 
-#include "base/check.h"
 #include "nn/vectorize.h"
 
 namespace etrlrec {
@@ -18,103 +17,15 @@ using torch::autograd::tensor_list;
 constexpr int64_t kGrain = 16384;  // elements of one parallel task
 constexpr int64_t kColumns = 16;   // channels of one task of the embedding gradient
 
-// Integer finaliser of MurmurHash3 over a keyed counter.
-inline uint32_t hash(uint32_t index, uint32_t low, uint32_t high) {
-  uint32_t x = (index + low) * 0x9e3779b1u ^ high;
-  x = (x ^ (x >> 16)) * 0x85ebca6bu;
-  x = (x ^ (x >> 13)) * 0xc2b2ae35u;
-  return x ^ (x >> 16);
-}
-
-struct MaskKey {
-  uint32_t low, high, threshold;
-  float keep;
-};
-
-MaskKey make_key(const DropoutMask& mask) {
-  CHECK(mask.rate >= 0 && mask.rate < 1, kUsage, "dropout: expected a rate in [0, 1), found {}",
-        mask.rate);
-  return {static_cast<uint32_t>(mask.seed), static_cast<uint32_t>(mask.seed >> 32),
-          static_cast<uint32_t>(std::ldexp(mask.rate, 32)),
-          static_cast<float>(1 / (1 - mask.rate))};
-}
-
-// out = base + mask * values over one range; base may be null. `offset` is the index of the first
-// element.
-ETRLREC_VECTORIZE
-void apply_mask(float* __restrict out, const float* __restrict values, int64_t offset, int64_t size,
-                MaskKey key) {
-  for (int64_t i = 0; i < size; ++i) {
-    const uint32_t h = hash(static_cast<uint32_t>(offset + i), key.low, key.high);
-    out[i] = h >= key.threshold ? values[i] * key.keep : 0.0f;
-  }
-}
-
-ETRLREC_VECTORIZE
-void add_masked(float* __restrict out, const float* __restrict base, const float* __restrict values,
-                int64_t offset, int64_t size, MaskKey key) {
-  for (int64_t i = 0; i < size; ++i) {
-    const uint32_t h = hash(static_cast<uint32_t>(offset + i), key.low, key.high);
-    out[i] = base[i] + (h >= key.threshold ? values[i] * key.keep : 0.0f);
-  }
-}
-
 ETRLREC_VECTORIZE
 void embed_row(float* __restrict out, const float* __restrict item,
                const float* __restrict position, int64_t offset, int64_t size, float scale,
                MaskKey key) {
   for (int64_t i = 0; i < size; ++i) {
-    const uint32_t h = hash(static_cast<uint32_t>(offset + i), key.low, key.high);
+    const uint32_t h = noise_hash(static_cast<uint32_t>(offset + i), key.low, key.high);
     out[i] = h >= key.threshold ? (item[i] * scale + position[i]) * key.keep : 0.0f;
   }
 }
-
-Tensor mask_values(const Tensor& values, const MaskKey& key) {
-  const Tensor source = values.contiguous();
-  Tensor out = at::empty_like(source);
-  const float* in = source.const_data_ptr<float>();
-  float* to = out.data_ptr<float>();
-  at::parallel_for(0, source.numel(), kGrain, [&](int64_t begin, int64_t end) {
-    apply_mask(to + begin, in + begin, begin, end - begin, key);
-  });
-  return out;
-}
-
-struct MaskFunction : torch::autograd::Function<MaskFunction> {
-  static Tensor forward(AutogradContext* context, const Tensor& values, double rate, int64_t seed) {
-    context->saved_data["rate"] = rate;
-    context->saved_data["seed"] = seed;
-    return mask_values(values, make_key({rate, static_cast<uint64_t>(seed)}));
-  }
-  static tensor_list backward(AutogradContext* context, const tensor_list& gradients) {
-    const MaskKey key = make_key({context->saved_data["rate"].toDouble(),
-                                  static_cast<uint64_t>(context->saved_data["seed"].toInt())});
-    return {mask_values(gradients[0], key), Tensor(), Tensor()};
-  }
-};
-
-struct ResidualFunction : torch::autograd::Function<ResidualFunction> {
-  static Tensor forward(AutogradContext* context, const Tensor& residual, const Tensor& values,
-                        double rate, int64_t seed) {
-    context->saved_data["rate"] = rate;
-    context->saved_data["seed"] = seed;
-    const MaskKey key = make_key({rate, static_cast<uint64_t>(seed)});
-    const Tensor base = residual.contiguous(), source = values.contiguous();
-    Tensor out = at::empty_like(base);
-    const float* from = base.const_data_ptr<float>();
-    const float* in = source.const_data_ptr<float>();
-    float* to = out.data_ptr<float>();
-    at::parallel_for(0, base.numel(), kGrain, [&](int64_t begin, int64_t end) {
-      add_masked(to + begin, from + begin, in + begin, begin, end - begin, key);
-    });
-    return out;
-  }
-  static tensor_list backward(AutogradContext* context, const tensor_list& gradients) {
-    const MaskKey key = make_key({context->saved_data["rate"].toDouble(),
-                                  static_cast<uint64_t>(context->saved_data["seed"].toInt())});
-    return {gradients[0], mask_values(gradients[0], key), Tensor(), Tensor()};
-  }
-};
 
 // Adds scale * gradient rows to the rows `indices` of a zero table, channel block by channel block,
 // tokens in order.
@@ -146,7 +57,7 @@ struct EmbedFunction : torch::autograd::Function<EmbedFunction> {
     context->saved_data["seed"] = seed;
     context->saved_data["items"] = item_weight.size(0);
     context->saved_data["positions"] = position_weight.size(0);
-    const MaskKey key = make_key({rate, static_cast<uint64_t>(seed)});
+    const MaskKey key = mask_key({rate, static_cast<uint64_t>(seed)});
     const int64_t tokens = items.size(0), width = item_weight.size(1);
     Tensor out = at::empty({tokens, width});
     const float* item_rows = item_weight.const_data_ptr<float>();
@@ -163,7 +74,7 @@ struct EmbedFunction : torch::autograd::Function<EmbedFunction> {
   }
   static tensor_list backward(AutogradContext* context, const tensor_list& gradients) {
     const tensor_list saved = context->get_saved_variables();
-    const MaskKey key = make_key({context->saved_data["rate"].toDouble(),
+    const MaskKey key = mask_key({context->saved_data["rate"].toDouble(),
                                   static_cast<uint64_t>(context->saved_data["seed"].toInt())});
     const Tensor gradient = mask_values(gradients[0], key);
     return {scatter_rows(gradient, saved[0], context->saved_data["items"].toInt(),
@@ -183,16 +94,6 @@ Tensor embed_items(const Tensor& item_weight, const Tensor& position_weight, con
                    const Tensor& positions, double scale, const DropoutMask& mask) {
   return EmbedFunction::apply(item_weight, position_weight, items, positions, scale, mask.rate,
                               static_cast<int64_t>(mask.seed));
-}
-
-Tensor masked_dropout(const Tensor& values, const DropoutMask& mask) {
-  if (mask.rate == 0) return values;
-  return MaskFunction::apply(values, mask.rate, static_cast<int64_t>(mask.seed));
-}
-
-Tensor residual_dropout(const Tensor& residual, const Tensor& values, const DropoutMask& mask) {
-  if (mask.rate == 0) return residual + values;
-  return ResidualFunction::apply(residual, values, mask.rate, static_cast<int64_t>(mask.seed));
 }
 
 }  // namespace etrlrec

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "base/check.h"
+#include "base/rng.h"
 #include "nn/row_kernels.h"
 
 namespace etrlrec {
@@ -164,6 +165,23 @@ class PackedLinear : public torch::autograd::Function<PackedLinear> {
   }
 };
 
+// The adapters beside the product of the weights, since each sees an input of its own.
+Tensor linear_with_dropout(const Tensor& x, const std::vector<LinearPart>& parts) {
+  std::vector<LinearPart> plain = parts;
+  std::vector<Tensor> deltas;
+  for (LinearPart& part : plain) {
+    if (part.lora_A.defined()) {
+      const Tensor inner = at::mm(masked_dropout(x, part.lora_dropout), part.lora_A.t());
+      deltas.push_back(at::mm(inner, part.lora_B.t()) * part.lora_scale);
+    } else {
+      deltas.push_back(at::zeros({x.size(0), part.weight.size(0)}, x.options()));
+    }
+    part.lora_A = part.lora_B = Tensor();
+    part.lora_dropout = {};
+  }
+  return linear(x, plain) + at::cat(deltas, 1);
+}
+
 // {sum, out} of x and an optional delta
 class RmsNorm : public torch::autograd::Function<RmsNorm> {
  public:
@@ -280,11 +298,21 @@ LinearPart linear_part(const ParameterMap& parameters, const std::string& module
   CHECK(part.weight.defined(), kModel, "model: parameter \"{}.weight\" is missing", module);
   part.bias = find(".bias");
   if (lora_scale != 0) {
-    part.lora_A = find(".lora_A.weight");
-    part.lora_B = find(".lora_B.weight");
-    CHECK(part.lora_A.defined() == part.lora_B.defined(), kModel,
-          "model: adapter of \"{}\" has only one of lora_A and lora_B", module);
+    const AdapterTensors adapter = adapter_tensors(parameters, module);
+    part.lora_A = adapter.E.defined() ? adapter.A * adapter.E : adapter.A;
+    part.lora_B = adapter.B;
     part.lora_scale = lora_scale;
+  }
+  return part;
+}
+
+LinearPart linear_part(const ParameterMap& parameters, const std::string& module,
+                       const AdapterPass& pass) {
+  LinearPart part =
+      linear_part(parameters, module, pass.config == nullptr ? 0 : pass.config->scale(module));
+  if (part.lora_A.defined() && pass.noise.enabled && pass.config->lora_dropout > 0) {
+    Rng rng(pass.noise.seed, "lora_dropout." + module);
+    part.lora_dropout = {pass.config->lora_dropout, rng.next()};
   }
   return part;
 }
@@ -310,6 +338,9 @@ void linear_out(Tensor out, const Tensor& x, const std::vector<LinearPart>& part
 }
 
 Tensor linear(const Tensor& x, const std::vector<LinearPart>& parts) {
+  for (const LinearPart& part : parts) {
+    if (part.lora_dropout.rate > 0) return linear_with_dropout(x.contiguous(), parts);
+  }
   std::vector<int64_t> flags;
   std::vector<double> scales;
   const std::vector<Tensor> tensors = flatten(parts, flags, scales);

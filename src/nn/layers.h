@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "nn/adapters.h"
 #include "nn/parameters.h"
 
 namespace etrlrec {
@@ -17,15 +18,20 @@ namespace etrlrec {
 // arithmetic of small models. Called by the language models when they are made; idempotent.
 void keep_freed_memory();
 
-// One linear layer with its adapter slot: weight x + bias + lora_scale * lora_B (lora_A x).
+// One linear layer with its adapter slot: weight x + bias + lora_scale * lora_B (lora_A
+// dropout(x)).
 struct LinearPart {
   at::Tensor weight;          // [out, in]
   at::Tensor bias;            // [out] or undefined
-  at::Tensor lora_A, lora_B;  // [rank, in], [out, rank] or undefined
+  at::Tensor lora_A, lora_B;  // [rank, in], [out, rank] or undefined; AdaLoRA: lora_A is E A
   double lora_scale = 0;
+  DropoutMask lora_dropout = {};
 };
-// Looks up "<module>.weight", ".bias", ".lora_A.weight" and ".lora_B.weight"; a scale of 0 ignores
-// the adapter.
+// Looks up "<module>.weight", ".bias" and the adapter (nn/adapters.h). Dropout of the adapter comes
+// with the noise of the pass, every module with a mask of its own.
+LinearPart linear_part(const ParameterMap& parameters, const std::string& module,
+                       const AdapterPass& pass);
+// The same with one scale for all modules; 0 ignores the adapter.
 LinearPart linear_part(const ParameterMap& parameters, const std::string& module,
                        double lora_scale);
 
@@ -33,7 +39,7 @@ LinearPart linear_part(const ParameterMap& parameters, const std::string& module
 // memory (see allocate_packed) are used as they are, others are concatenated first. No gradient is
 // computed for frozen tensors.
 at::Tensor linear(const at::Tensor& x, const std::vector<LinearPart>& parts);
-// The same into `out`, without gradient.
+// The same into `out`, without gradient and dropout.
 void linear_out(at::Tensor out, const at::Tensor& x, const std::vector<LinearPart>& parts);
 // Uninitialised tensors of the given shapes (equal but for the first dimension), one behind the
 // other in memory.

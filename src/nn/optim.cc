@@ -1,5 +1,5 @@
-// Arithmetic of torch's single-tensor AdamW: decay first, then lerp of the first moment, then the
-// update with sqrt(v) / sqrt(1 - beta2^t) + epsilon as denominator.
+// Arithmetic of torch's single-tensor optimisers. Adam: decay first, then lerp of the first moment,
+// then the update with sqrt(v) / sqrt(1 - beta2^t) + epsilon as denominator.
 #include "nn/optim.h"
 
 #include <ATen/Parallel.h>
@@ -18,7 +18,7 @@ namespace {
 constexpr int64_t kBlock = 8192;  // elements of one partial sum and the grain of the parallel loops
 
 struct StepFactors {
-  float decay, keep1, add1, keep2, add2, step_size, inverse_root, epsilon;
+  float decay, l2, add1, keep2, add2, step_size, inverse_root, epsilon;
 };
 
 ETRLREC_VECTORIZE
@@ -26,7 +26,7 @@ void update_range(float* __restrict parameter, float* __restrict exp_avg,
                   float* __restrict exp_avg_sq, const float* __restrict gradient, int64_t begin,
                   int64_t end, const StepFactors& f) {
   for (int64_t i = begin; i < end; ++i) {
-    const float g = gradient[i];
+    const float g = gradient[i] + f.l2 * parameter[i];
     const float m = exp_avg[i] + f.add1 * (g - exp_avg[i]);
     const float v = f.keep2 * exp_avg_sq[i] + f.add2 * g * g;
     exp_avg[i] = m;
@@ -34,6 +34,33 @@ void update_range(float* __restrict parameter, float* __restrict exp_avg,
     parameter[i] =
         parameter[i] * f.decay - f.step_size * m / (std::sqrt(v) * f.inverse_root + f.epsilon);
   }
+}
+
+ETRLREC_VECTORIZE
+void lion_range(float* __restrict parameter, float* __restrict exp_avg,
+                const float* __restrict gradient, int64_t begin, int64_t end, float decay,
+                float learning_rate, float beta1, float beta2) {
+  for (int64_t i = begin; i < end; ++i) {
+    const float g = gradient[i], m = exp_avg[i];
+    const float direction = beta1 * m + (1 - beta1) * g;
+    const float sign = static_cast<float>(direction > 0) - static_cast<float>(direction < 0);
+    parameter[i] = parameter[i] * decay - learning_rate * sign;
+    exp_avg[i] = beta2 * m + (1 - beta2) * g;
+  }
+}
+
+ETRLREC_VECTORIZE
+void sgd_range(float* __restrict parameter, float* __restrict buffer,
+               const float* __restrict gradient, int64_t begin, int64_t end, float l2,
+               float learning_rate, float momentum) {
+  for (int64_t i = begin; i < end; ++i) {
+    buffer[i] = momentum * buffer[i] + (gradient[i] + l2 * parameter[i]);
+    parameter[i] -= learning_rate * buffer[i];
+  }
+}
+
+bool is_adam(const OptimizerOptions& options) {
+  return options.optim == "adamw" || options.optim == "adam";
 }
 
 double sum_of_squares(const at::Tensor& tensor) {
@@ -65,63 +92,98 @@ ParameterMap trainable_parameters(const ParameterMap& parameters) {
   return trainable;
 }
 
-AdamW::AdamW(ParameterMap parameters, const AdamWOptions& options)
+Optimizer::Optimizer(ParameterMap parameters, const OptimizerOptions& options)
     : options_(options), parameters_(std::move(parameters)) {
+  CHECK(is_adam(options) || options.optim == "lion" || options.optim == "sgd", kUsage,
+        "unknown optimiser \"{}\"; known: adamw, adam, lion, sgd", options.optim);
   CHECK(options.beta1 >= 0 && options.beta1 < 1 && options.beta2 >= 0 && options.beta2 < 1, kUsage,
         "adam_beta1, adam_beta2: expected values in [0, 1), found {}, {}", options.beta1,
         options.beta2);
-  CHECK(!parameters_.empty(), kUsage, "AdamW: expected a trainable tensor, found none");
+  CHECK(!parameters_.empty(), kUsage, "{}: expected a trainable tensor, found none", options.optim);
   for (const auto& [name, tensor] : parameters_) {
     CHECK(tensor.scalar_type() == at::kFloat && tensor.is_contiguous() && tensor.device().is_cpu(),
           kModel, "{}: a trainable tensor must be float32, contiguous and on the CPU", name);
-    state_["exp_avg." + name] = at::zeros(tensor.sizes());
+    const char* first = options.optim == "sgd" ? "momentum_buffer." : "exp_avg.";
+    state_[first + name] = at::zeros(tensor.sizes());
+    if (!is_adam(options)) continue;
     state_["exp_avg_sq." + name] = at::zeros(tensor.sizes());
     state_["step." + name] = at::zeros({1}, at::kLong);
   }
 }
 
-void AdamW::step(double learning_rate) {
+void Optimizer::adam_step(const std::string& name, const at::Tensor& tensor, double learning_rate,
+                          double decay) {
+  const int64_t count = ++*state_.at("step." + name).data_ptr<int64_t>();
+  const double correction1 = 1 - std::pow(options_.beta1, static_cast<double>(count));
+  const double correction2 = 1 - std::pow(options_.beta2, static_cast<double>(count));
+  const bool decoupled = options_.optim == "adamw";
+  const StepFactors factors{static_cast<float>(1 - (decoupled ? learning_rate * decay : 0)),
+                            static_cast<float>(decoupled ? 0 : decay),
+                            static_cast<float>(1 - options_.beta1),
+                            static_cast<float>(options_.beta2),
+                            static_cast<float>(1 - options_.beta2),
+                            static_cast<float>(learning_rate / correction1),
+                            static_cast<float>(1 / std::sqrt(correction2)),
+                            static_cast<float>(options_.epsilon)};
+  const at::Tensor gradient = tensor.grad().contiguous();
+  float* values = static_cast<float*>(tensor.data_ptr());
+  float* exp_avg = state_.at("exp_avg." + name).data_ptr<float>();
+  float* exp_avg_sq = state_.at("exp_avg_sq." + name).data_ptr<float>();
+  const float* gradients = gradient.const_data_ptr<float>();
+  at::parallel_for(0, tensor.numel(), kBlock, [&](int64_t begin, int64_t end) {
+    update_range(values, exp_avg, exp_avg_sq, gradients, begin, end, factors);
+  });
+}
+
+void Optimizer::step(double learning_rate) {
   for (const auto& [name, tensor] : parameters_) {
     if (!tensor.grad().defined()) continue;
-    const at::Tensor gradient = tensor.grad().contiguous();
-    const int64_t count = ++*state_.at("step." + name).data_ptr<int64_t>();
-    const double correction1 = 1 - std::pow(options_.beta1, static_cast<double>(count));
-    const double correction2 = 1 - std::pow(options_.beta2, static_cast<double>(count));
     const double decay = tensor.dim() >= 2 ? options_.weight_decay : 0;
-    const StepFactors factors{static_cast<float>(1 - learning_rate * decay),
-                              static_cast<float>(options_.beta1),
-                              static_cast<float>(1 - options_.beta1),
-                              static_cast<float>(options_.beta2),
-                              static_cast<float>(1 - options_.beta2),
-                              static_cast<float>(learning_rate / correction1),
-                              static_cast<float>(1 / std::sqrt(correction2)),
-                              static_cast<float>(options_.epsilon)};
+    const at::Tensor gradient = tensor.grad().contiguous();
     float* values = static_cast<float*>(tensor.data_ptr());
-    float* exp_avg = state_.at("exp_avg." + name).data_ptr<float>();
-    float* exp_avg_sq = state_.at("exp_avg_sq." + name).data_ptr<float>();
     const float* gradients = gradient.const_data_ptr<float>();
-    at::parallel_for(0, tensor.numel(), kBlock, [&](int64_t begin, int64_t end) {
-      update_range(values, exp_avg, exp_avg_sq, gradients, begin, end, factors);
-    });
+    const auto rate = static_cast<float>(learning_rate);
+    if (options_.optim == "lion") {
+      float* exp_avg = state_.at("exp_avg." + name).data_ptr<float>();
+      const auto keep = static_cast<float>(1 - learning_rate * decay),
+                 beta1 = static_cast<float>(options_.beta1),
+                 beta2 = static_cast<float>(options_.beta2);
+      at::parallel_for(0, tensor.numel(), kBlock, [&](int64_t begin, int64_t end) {
+        lion_range(values, exp_avg, gradients, begin, end, keep, rate, beta1, beta2);
+      });
+    } else if (options_.optim == "sgd") {
+      float* buffer = state_.at("momentum_buffer." + name).data_ptr<float>();
+      const auto l2 = static_cast<float>(decay), momentum = static_cast<float>(options_.momentum);
+      at::parallel_for(0, tensor.numel(), kBlock, [&](int64_t begin, int64_t end) {
+        sgd_range(values, buffer, gradients, begin, end, l2, rate, momentum);
+      });
+    } else {
+      adam_step(name, tensor, learning_rate, decay);
+    }
     tensor.unsafeGetTensorImpl()->bump_version();
   }
 }
 
-void AdamW::zero_grad() {
+void Optimizer::zero_grad() {
   for (auto& [name, tensor] : parameters_) tensor.mutable_grad() = at::Tensor();
 }
 
-ParameterMap AdamW::state() const { return state_; }
+ParameterMap Optimizer::state() const { return state_; }
 
-void AdamW::load_state(const ParameterMap& state, const std::string& source) {
-  CHECK(state.size() == state_.size(), kInput, "{}: expected {} tensors, found {}", source,
-        state_.size(), state.size());
-  for (auto& [name, tensor] : state_) {
-    const auto found = state.find(name);
-    CHECK(found != state.end(), kInput, "{}: tensor \"{}\" is missing", source, name);
+void Optimizer::load_state(const ParameterMap& state, const std::string& source) {
+  copy_state(state, state_, source);
+}
+
+void copy_state(const ParameterMap& source, ParameterMap& target, const std::string& file) {
+  CHECK(source.size() == target.size(), kInput, "{}: expected {} tensors, found {}", file,
+        target.size(), source.size());
+  const at::NoGradGuard no_grad;
+  for (auto& [name, tensor] : target) {
+    const auto found = source.find(name);
+    CHECK(found != source.end(), kInput, "{}: tensor \"{}\" is missing", file, name);
     CHECK(found->second.sizes() == tensor.sizes() &&
               found->second.scalar_type() == tensor.scalar_type(),
-          kInput, "{}: tensor \"{}\" has another shape or type than the model", source, name);
+          kInput, "{}: tensor \"{}\" has another shape or type than the model", file, name);
     tensor.copy_(found->second);
   }
 }

@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "base/io.h"
 #include "base/json.h"
+#include "nn/optim.h"
 #include "nn/safetensors.h"
 
 namespace etrlrec {
@@ -113,11 +114,15 @@ void CheckpointFolder::remove_leftovers() const {
   for (const fs::path& path : doomed) fs::remove_all(path);
 }
 
-void CheckpointFolder::save(const TrainerState& state, const AdamW& optimizer,
-                            const ParameterMap& parameters, int64_t limit) const {
+fs::path CheckpointFolder::part(int64_t step, const std::string& name) const {
+  return path(step) / (name + ".safetensors");
+}
+
+void CheckpointFolder::save(const TrainerState& state,
+                            const std::map<std::string, ParameterMap>& parts, int64_t limit) const {
   FolderWriter writer(path(state.global_step), /*replace=*/true);
-  save_safetensors(parameters, writer.path() / "model.safetensors");
-  save_safetensors(optimizer.state(), writer.path() / "optimizer.safetensors");
+  for (const auto& [name, tensors] : parts)
+    save_safetensors(tensors, writer.path() / (name + ".safetensors"));
   write_json_atomic(writer.path() / "trainer_state.json", to_json(state));
   writer.commit();
   remove_old(state.global_step, state.has_best ? state.best_step : -1, limit);
@@ -145,22 +150,8 @@ TrainerState CheckpointFolder::load_state(int64_t step) const {
 }
 
 void CheckpointFolder::load_parameters(int64_t step, ParameterMap& parameters) const {
-  const fs::path file = path(step) / "model.safetensors";
-  const ParameterMap saved = load_safetensors(file);
-  CHECK(saved.size() == parameters.size(), kInput, "{}: expected {} tensors, found {}",
-        file.string(), parameters.size(), saved.size());
-  const at::NoGradGuard no_grad;
-  for (auto& [name, tensor] : parameters) {
-    const auto found = saved.find(name);
-    CHECK(found != saved.end() && found->second.sizes() == tensor.sizes(), kInput,
-          "{}: tensor \"{}\" is missing or has another shape than the model", file.string(), name);
-    tensor.copy_(found->second);
-  }
-}
-
-void CheckpointFolder::load_optimizer(int64_t step, AdamW& optimizer) const {
-  const fs::path file = path(step) / "optimizer.safetensors";
-  optimizer.load_state(load_safetensors(file), file.string());
+  const fs::path file = part(step, "model");
+  copy_state(load_safetensors(file), parameters, file.string());
 }
 
 }  // namespace etrlrec

@@ -1,4 +1,5 @@
-// Training state on disk: checkpoint-<step>/{model,optimizer}.safetensors + trainer_state.json. A
+// Training state on disk: checkpoint-<step>/<part>.safetensors + trainer_state.json; parts are
+// "model", "optimizer" and, with AdaLoRA, "adalora". A
 // checkpoint folder appears complete or not at all, so the newest one is always good to continue
 // from, whenever the process died. model.safetensors holds the trained tensors only; frozen ones
 // come from where they came from before.
@@ -13,7 +14,6 @@
 #include <utility>
 #include <vector>
 
-#include "nn/optim.h"
 #include "nn/parameters.h"
 
 namespace etrlrec {
@@ -53,13 +53,13 @@ class CheckpointFolder {
 
   // Writes checkpoint-<global_step>, then removes the oldest ones until `limit` are left; the best
   // one and the one just written always stay.
-  void save(const TrainerState& state, const AdamW& optimizer, const ParameterMap& parameters,
+  void save(const TrainerState& state, const std::map<std::string, ParameterMap>& parts,
             int64_t limit) const;
   TrainerState load_state(int64_t step) const;
+  std::filesystem::path part(int64_t step, const std::string& name) const;  // its file
   // Copies the tensors of a checkpoint into `parameters`; names and shapes must match exactly
   // (kInput).
   void load_parameters(int64_t step, ParameterMap& parameters) const;
-  void load_optimizer(int64_t step, AdamW& optimizer) const;
 
  private:
   void remove_old(int64_t newest, int64_t best, int64_t limit) const;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <optional>
 #include <set>
 #include <utility>
 
@@ -261,15 +262,18 @@ GrpoObjective::Batch GrpoObjective::roll_out(std::span<const int64_t> rows, int6
   return batch;
 }
 
-LossOutput GrpoObjective::batch_loss(const Batch& batch, int64_t step) {
+LossOutput GrpoObjective::batch_loss(const Batch& batch, int64_t step, const TrainingNoise& noise) {
   const int64_t group = options_.num_generations;
   const std::vector<PolicySample> samples = samples_of(batch, options_);
   const PolicyForest forest = plant(batch, samples);
+  std::optional<NoiseScope> scope;
+  if (noise.enabled) scope.emplace(model_, noise);
   const PolicyOutput policy = evaluate_policy(model_, forest, true);
+  scope.reset();
   PolicyOutput reference;
   if (options_.policy.beta != 0) {
     at::NoGradGuard no_grad;
-    ReferenceScope scope(model_, *reference_);
+    const ReferenceScope off(model_, *reference_);
     reference = evaluate_policy(*reference_, forest, false);
   }
 
@@ -372,7 +376,9 @@ LossOutput GrpoObjective::loss(std::span<const int64_t> rows, int64_t step, Rng&
   Clock::time_point begin = Clock::now();
   Batch batch = roll_out(rows, step, rng.next());
   double rollout = seconds_since(begin);
-  LossOutput output = batch_loss(batch, step);
+  TrainingNoise noise;
+  if (model_.lora().lora_dropout > 0) noise = {true, rng.next()};
+  LossOutput output = batch_loss(batch, step, noise);
   for (const Completion& c : batch.completions) output.tokens += static_cast<int64_t>(c.ids.size());
   output.metrics["rollout_time"] = rollout;
   output.metrics["step_time"] = seconds_since(begin);

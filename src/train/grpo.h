@@ -82,7 +82,8 @@ class GrpoObjective : public Objective {
     std::vector<double> rewards;  // as sampled
   };
   Batch roll_out(std::span<const int64_t> rows, int64_t step, uint64_t seed) const;
-  LossOutput batch_loss(const Batch& batch, int64_t step);
+  // `noise`: of the differentiated pass only; rollouts and the reference see none.
+  LossOutput batch_loss(const Batch& batch, int64_t step, const TrainingNoise& noise = {});
 
  private:
   at::Tensor answer_objective(const at::Tensor& logprobs, const at::Tensor& reference,

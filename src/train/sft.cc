@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <map>
+#include <optional>
 #include <utility>
 
 #include "base/check.h"
@@ -182,6 +183,9 @@ SftObjective::SftObjective(Llm& model, std::vector<SftRow> rows, SftOptions opti
     : model_(model), rows_(std::move(rows)), options_(std::move(options)) {
   CHECK(options_.loss_type == "segment" || options_.loss_type == "token", kUsage,
         "unknown loss type \"{}\"; known: segment, token", options_.loss_type);
+  CHECK(options_.neftune_noise_alpha >= 0, kUsage,
+        "neftune_noise_alpha: expected a value of at least 0, found {}",
+        options_.neftune_noise_alpha);
   CHECK(!rows_.empty(), kInput, "fine-tuning: no rows");
   for (const auto& [name, weight] : options_.field_weights)
     CHECK(weight > 0, kUsage, "field weight of {}: expected a positive number, found {}", name,
@@ -189,7 +193,7 @@ SftObjective::SftObjective(Llm& model, std::vector<SftRow> rows, SftOptions opti
   for (size_t r = 0; r < rows_.size(); ++r) check_row(rows_[r], r, options_);
 }
 
-LossOutput SftObjective::loss(std::span<const int64_t> indices, int64_t step, Rng&) {
+LossOutput SftObjective::loss(std::span<const int64_t> indices, int64_t step, Rng& rng) {
   std::vector<const SftRow*> rows;
   for (int64_t index : indices) rows.push_back(&rows_.at(index));
   Batch batch = build_batch(rows, options_);
@@ -202,7 +206,11 @@ LossOutput SftObjective::loss(std::span<const int64_t> indices, int64_t step, Rn
     weights.push_back(p.weight);
     flat.push_back(p.offset >= 0 ? 1.f : 0.f);
   }
+  std::optional<NoiseScope> noise;
+  if (options_.neftune_noise_alpha > 0 || model_.lora().lora_dropout > 0)
+    noise.emplace(model_, TrainingNoise{true, rng.next(), options_.neftune_noise_alpha});
   at::Tensor hidden = model_.hidden_states(batch.forest).index_select(0, at::tensor(sources));
+  noise.reset();
   LossOutput output;
   output.loss = linear_nll(hidden, model_.head_weight(), at::tensor(targets), at::tensor(weights));
   output.tokens = batch.forest.num_tokens();

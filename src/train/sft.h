@@ -29,7 +29,8 @@ struct SftOptions {
                                       // answer; token: flat mean
   double answer_weight = 1;           // lambda_a
   double prompt_weight = 0;  // weight of the mean over prompt tokens (segment), of each one (token)
-  int64_t accuracy_steps = 10;  // token accuracy is measured at every such step; 0: never
+  double neftune_noise_alpha = 0;  // noise on the input embeddings (nn/noise.h); 0: none
+  int64_t accuracy_steps = 10;     // token accuracy is measured at every such step; 0: never
   std::vector<std::string> field_names;
   std::map<std::string, double>
       field_weights;  // of a token inside its segment's mean; others weigh 1

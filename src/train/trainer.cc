@@ -12,6 +12,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "nn/optim.h"
+#include "nn/safetensors.h"
 #include "train/checkpoint.h"
 
 namespace etrlrec {
@@ -51,6 +52,7 @@ std::map<std::string, std::string> describe(const TrainerOptions& options, int64
   return {{"learning_rate", text(options.learning_rate)},
           {"lr_scheduler_type", options.lr_scheduler_type},
           {"warmup_ratio", text(options.warmup_ratio)},
+          {"optim", options.optim},
           {"weight_decay", text(options.weight_decay)},
           {"adam_beta1", text(options.adam_beta1)},
           {"adam_beta2", text(options.adam_beta2)},
@@ -84,20 +86,25 @@ void check_options(const TrainerOptions& options) {
 class TrainingRun {
  public:
   TrainingRun(Objective& objective, const TrainerOptions& options, const fs::path& folder,
-              const EvaluateFn& evaluate)
+              const EvaluateFn& evaluate, RankAllocator* ranks)
       : objective_(objective),
         options_(options),
         folder_(folder),
         checkpoints_(folder),
         evaluate_(evaluate),
-        optimizer_(
-            trainable_parameters(objective.parameters()),
-            {options.adam_beta1, options.adam_beta2, options.adam_epsilon, options.weight_decay}) {}
+        ranks_(ranks),
+        optimizer_(trainable_parameters(objective.parameters()),
+                   {.optim = options.optim,
+                    .beta1 = options.adam_beta1,
+                    .beta2 = options.adam_beta2,
+                    .epsilon = options.adam_epsilon,
+                    .weight_decay = options.weight_decay}) {}
 
   TrainingResult run();
 
  private:
   void resume();
+  void load(int64_t step);
   void optimizer_step();
   double backward(std::span<const int64_t> rows, int64_t micro, double share);
   std::vector<int64_t> rows_of_step(int64_t step);
@@ -115,7 +122,8 @@ class TrainingRun {
   fs::path folder_;
   CheckpointFolder checkpoints_;
   const EvaluateFn& evaluate_;
-  AdamW optimizer_;
+  RankAllocator* ranks_;
+  Optimizer optimizer_;
   TrainerState state_;
   std::optional<MetricsWriter> metrics_;
   int64_t steps_per_epoch_ = 0, warmup_steps_ = 0;
@@ -134,7 +142,8 @@ double TrainingRun::seconds() const {
 void TrainingRun::resume() {
   fs::create_directories(folder_);
   checkpoints_.remove_leftovers();
-  const auto options = describe(options_, objective_.num_rows());
+  auto options = describe(options_, objective_.num_rows());
+  if (ranks_ != nullptr) options["adalora"] = ranks_->description();
   const std::vector<int64_t> steps = checkpoints_.steps();
   if (!steps.empty()) {
     state_ = checkpoints_.load_state(steps.back());
@@ -146,22 +155,28 @@ void TrainingRun::resume() {
             "or choose another folder",
             folder_.string(), name, before, value);
     }
-    checkpoints_.load_parameters(steps.back(), optimizer_.parameters());
-    checkpoints_.load_optimizer(steps.back(), optimizer_);
+    load(steps.back());
     log_info("{}: continuing from step {} of {} ({})", options_.label, state_.global_step,
              state_.max_steps, checkpoints_.path(steps.back()).string());
   }
   state_.options = options;
   steps_per_epoch_ = steps_per_epoch(objective_.num_rows(), options_);
-  state_.max_steps = options_.max_steps > 0
-                         ? options_.max_steps
-                         : static_cast<int64_t>(std::ceil(options_.num_train_epochs *
-                                                          static_cast<double>(steps_per_epoch_)));
+  state_.max_steps = planned_steps(objective_.num_rows(), options_);
   warmup_steps_ = static_cast<int64_t>(
       std::ceil(static_cast<double>(state_.max_steps) * options_.warmup_ratio));
   seconds_before_ = state_.seconds;
   tokens_before_ = state_.tokens;
   if (!state_.finished) metrics_.emplace(folder_, state_.global_step + (steps.empty() ? 0 : 1));
+}
+
+// Everything of a checkpoint but the trainer's own state.
+void TrainingRun::load(int64_t step) {
+  checkpoints_.load_parameters(step, optimizer_.parameters());
+  const fs::path optimizer = checkpoints_.part(step, "optimizer");
+  optimizer_.load_state(load_safetensors(optimizer), optimizer.string());
+  if (ranks_ == nullptr) return;
+  const fs::path ranks = checkpoints_.part(step, "adalora");
+  ranks_->load_state(load_safetensors(ranks), ranks.string());
 }
 
 std::vector<int64_t> TrainingRun::rows_of_step(int64_t step) {
@@ -200,6 +215,11 @@ double TrainingRun::backward(std::span<const int64_t> rows, int64_t micro, doubl
   Rng rng(options_.seed, "batch",
           static_cast<uint64_t>(step * options_.gradient_accumulation_steps + micro));
   LossOutput output = objective_.loss(rows, step, rng);
+  if (ranks_ != nullptr && ranks_->orth_reg_weight() > 0) {
+    const at::Tensor term = ranks_->orth_reg_weight() * orthogonality(optimizer_.parameters());
+    output.metrics["orthogonality"] = term.item<double>();
+    output.loss = output.loss + term;
+  }
   const double loss = output.loss.item<double>();
   if (!std::isfinite(loss)) stop_nonfinite(rows, "loss", loss);
   if (output.loss.requires_grad()) (share == 1 ? output.loss : output.loss * share).backward();
@@ -227,6 +247,7 @@ void TrainingRun::optimizer_step() {
       options_.learning_rate * schedule_factor(options_.lr_scheduler_type, state_.global_step,
                                                warmup_steps_, state_.max_steps);
   optimizer_.step(last_learning_rate_);
+  if (ranks_ != nullptr) ranks_->update_and_allocate(state_.global_step);
   optimizer_.zero_grad();
   ++state_.global_step;
   state_.epoch = static_cast<double>(state_.global_step) / static_cast<double>(steps_per_epoch_);
@@ -275,7 +296,10 @@ bool TrainingRun::evaluate(std::map<std::string, double>& values) {
 
 void TrainingRun::save() {
   state_.seconds = seconds();
-  checkpoints_.save(state_, optimizer_, optimizer_.parameters(), options_.save_total_limit);
+  std::map<std::string, ParameterMap> parts = {{"model", optimizer_.parameters()},
+                                               {"optimizer", optimizer_.state()}};
+  if (ranks_ != nullptr) parts["adalora"] = ranks_->state();
+  checkpoints_.save(state_, parts, options_.save_total_limit);
 }
 
 std::string TrainingRun::progress_note() const {
@@ -322,9 +346,9 @@ TrainingResult TrainingRun::run() {
 
 // The parameters of the best checkpoint, which is not always the last one.
 void TrainingRun::finish() {
-  if (state_.has_best && state_.best_step != state_.global_step)
-    checkpoints_.load_parameters(state_.best_step, optimizer_.parameters());
+  if (state_.has_best && state_.best_step != state_.global_step) load(state_.best_step);
   if (!state_.has_best) state_.best_step = state_.global_step;
+  if (ranks_ != nullptr) ranks_->prune();
 }
 
 }  // namespace
@@ -334,12 +358,18 @@ int64_t steps_per_epoch(int64_t num_rows, const TrainerOptions& options) {
   return (num_rows + rows - 1) / rows;
 }
 
+int64_t planned_steps(int64_t num_rows, const TrainerOptions& options) {
+  if (options.max_steps > 0) return options.max_steps;
+  return static_cast<int64_t>(std::ceil(options.num_train_epochs *
+                                        static_cast<double>(steps_per_epoch(num_rows, options))));
+}
+
 TrainingResult train(Objective& objective, const TrainerOptions& options, const fs::path& folder,
-                     const EvaluateFn& evaluate) {
+                     const EvaluateFn& evaluate, RankAllocator* ranks) {
   check_options(options);
   CHECK(objective.num_rows() > 0, kInput, "{}: expected a row to train on, found none",
         options.label);
-  return TrainingRun(objective, options, folder, evaluate).run();
+  return TrainingRun(objective, options, folder, evaluate, ranks).run();
 }
 
 }  // namespace etrlrec

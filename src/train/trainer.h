@@ -1,7 +1,7 @@
-// The only optimisation loop: shuffled rows, accumulation, warm-up and schedule, clipping, AdamW,
-// validation by a callback, metrics, checkpoints that resume bit for bit. What is optimised is an
-// Objective; SFT, GRPO and SASRec are objectives, and nothing here knows about text, items or
-// rewards.
+// The only optimisation loop: shuffled rows, accumulation, warm-up and schedule, clipping, the
+// optimiser, the ranks of AdaLoRA, validation by a callback, metrics, checkpoints that resume bit
+// for bit. What is optimised is an Objective; SFT, GRPO and SASRec are objectives, and nothing here
+// knows about text, items or rewards.
 #pragma once
 
 #include <torch/types.h>
@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "base/rng.h"
+#include "nn/adalora.h"
 #include "nn/parameters.h"
 
 namespace etrlrec {
@@ -24,10 +25,11 @@ struct TrainerOptions {
   std::string lr_scheduler_type =
       "cosine";  // cosine | linear | constant, after linear warm-up, as in Transformers
   double warmup_ratio = 0.03;
-  double weight_decay = 0.01;  // AdamW, on tensors of two or more dimensions
-  double adam_beta1 = 0.9, adam_beta2 = 0.98, adam_epsilon = 1e-8;
-  double max_grad_norm = 1.0;     // 0: no clipping
-  int64_t train_batch_size = 32;  // rows of one micro-batch
+  std::string optim = "adamw";  // adamw | adam | lion | sgd (nn/optim.h)
+  double weight_decay = 0.01;   // on tensors of two or more dimensions
+  double adam_beta1 = 0.9, adam_beta2 = 0.98, adam_epsilon = 1e-8;  // lion takes the betas, too
+  double max_grad_norm = 1.0;                                       // 0: no clipping
+  int64_t train_batch_size = 32;                                    // rows of one micro-batch
   int64_t gradient_accumulation_steps = 1;
   int64_t max_steps = -1;  // optimiser steps; -1: num_train_epochs decides
   double num_train_epochs = 1;
@@ -67,6 +69,8 @@ using EvaluateFn = std::function<std::map<std::string, double>(int64_t step)>;
 
 // Optimiser steps of one pass over `num_rows` rows; the last step of an epoch may have fewer rows.
 int64_t steps_per_epoch(int64_t num_rows, const TrainerOptions& options);
+// Optimiser steps of a whole training: max_steps, or those of the epochs.
+int64_t planned_steps(int64_t num_rows, const TrainerOptions& options);
 
 struct TrainingResult {
   int64_t steps = 0;
@@ -84,8 +88,11 @@ struct TrainingResult {
 // options, else kUsage), and ends with the same bits as an uninterrupted run. On return the
 // parameters hold the best checkpoint by the metric (the last one without a callback). Non-finite
 // loss, gradients or validation metric stop the run (kNumbers) after writing the metrics and, with
-// the rows of the batch, nonfinite.json.
+// the rows of the batch, nonfinite.json. With `ranks`, of AdaLoRA adapters among the objective's
+// parameters, its orthogonality term is added to every step's loss, it sees every step, and its
+// state is part of every checkpoint ("adalora.safetensors"); on return pruned entries are 0.
 TrainingResult train(Objective& objective, const TrainerOptions& options,
-                     const std::filesystem::path& folder, const EvaluateFn& evaluate = {});
+                     const std::filesystem::path& folder, const EvaluateFn& evaluate = {},
+                     RankAllocator* ranks = nullptr);
 
 }  // namespace etrlrec

@@ -1,0 +1,61 @@
+// Noise of training: dropout, and the noise of NEFTune on input embeddings. Nothing is stored: what
+// happens to an element is a hash of (seed, its index), so that backward passes repeat it, resumed
+// runs continue with the same bits, and the result depends on neither threads nor order.
+#pragma once
+
+#include <torch/types.h>
+
+#include <cstdint>
+
+#include "nn/forest.h"
+
+namespace etrlrec {
+
+// Noise of one micro-batch of a language model; by default none, as in evaluation. Dropout rates
+// are those of the adapter's configuration.
+struct TrainingNoise {
+  bool enabled = false;
+  uint64_t seed = 0;
+  double neftune_noise_alpha = 0;  // 0: no noise on the embeddings
+};
+
+// Inverted dropout: kept values are multiplied by 1 / (1 - rate). rate = 0: nothing is dropped and
+// the seed is ignored.
+struct DropoutMask {
+  double rate = 0;
+  uint64_t seed = 0;
+};
+// dropout(values), same shape, differentiable; fp32 contiguous.
+at::Tensor masked_dropout(const at::Tensor& values, const DropoutMask& mask);
+// residual + dropout(values), same shapes; fp32 contiguous.
+at::Tensor residual_dropout(const at::Tensor& residual, const at::Tensor& values,
+                            const DropoutMask& mask);
+
+// NEFTune (Jain et al. 2023, arXiv 2310.05914): embeddings + u * alpha / sqrt(L C), u ~ U(-1, 1).
+// L is the length of a token's row as in the authors' code, or that of the longest row of the batch
+// as in Transformers, which counts padding. A token that several rows of a forest share has the
+// length of the longest of them.
+enum class NeftuneLength { kRow, kBatch };
+// alpha / sqrt(L C) of every token, [T, 1].
+at::Tensor neftune_magnitudes(const TokenForest& forest, int64_t columns, double alpha,
+                              NeftuneLength length = NeftuneLength::kRow);
+// Values of U(-1, 1), [rows, columns].
+at::Tensor uniform_noise(int64_t rows, int64_t columns, uint64_t seed);
+
+// For kernels that apply a mask on the fly: element i is kept when noise_hash(i, key.low, key.high)
+// >= key.threshold, and multiplied by key.keep.
+struct MaskKey {
+  uint32_t low, high, threshold;
+  float keep;
+};
+MaskKey mask_key(const DropoutMask& mask);
+at::Tensor mask_values(const at::Tensor& values, const MaskKey& key);  // without gradient
+// Integer finaliser of MurmurHash3 over a keyed counter.
+inline uint32_t noise_hash(uint32_t index, uint32_t low, uint32_t high) {
+  uint32_t x = (index + low) * 0x9e3779b1u ^ high;
+  x = (x ^ (x >> 16)) * 0x85ebca6bu;
+  x = (x ^ (x >> 13)) * 0xc2b2ae35u;
+  return x ^ (x >> 16);
+}
+
+}  // namespace etrlrec
