@@ -32,7 +32,7 @@ GenerationOptions reasoning_options() {
   GenerationOptions options;
   options.format = {.close = {20, 21}, .finish = {22, kEos}, .max_reasoning_tokens = 60};
   options.completions_per_prompt = 3;
-  options.eos_id = kEos;
+  options.eos_ids = {kEos};
   return options;
 }
 

@@ -410,18 +410,61 @@ TEST(KvCache, kept_rows_continue_as_if_the_others_had_never_been) {
   EXPECT_EQ(model->decode(*cache, {}).size(0), 0);
 }
 
+TEST(KvCache, rows_kept_twice_part_ways) {
+  const at::NoGradGuard no_grad;
+  for (const LlmConfig& config : small_families()) {
+    const auto model = new_llm(config, 1);
+    TokenForest prompts, full;
+    prompts.add(-1, random_ids(9, 1));
+    prompts.add(-1, random_ids(14, 2));
+    const std::vector<int64_t> roots{0, 0, 1, 1};
+    at::Tensor last;
+    const auto cache = model->prefill(prompts, roots, 24, last);
+    std::vector<std::vector<int64_t>> texts(4);
+    std::vector<int64_t> root_of{0, 0, 1, 1};
+    Rng rng(6, "beams");
+    at::Tensor hidden;
+    for (int64_t t = 0; t < 24; ++t) {
+      std::vector<int64_t> rows, ids;
+      for (int64_t r = 0; r < 4; ++r) rows.push_back(static_cast<int64_t>(rng.below(4)));
+      if (t == 0) rows = {0, 1, 2, 3};
+      std::vector<std::vector<int64_t>> next;
+      std::vector<int64_t> next_root;
+      for (int64_t r : rows) {
+        ids.push_back(static_cast<int64_t>(rng.below(61)));
+        next.push_back(texts[r]);
+        next.back().push_back(ids.back());
+        next_root.push_back(root_of[r]);
+      }
+      cache->keep_rows(rows);
+      hidden = model->decode(*cache, ids);
+      texts = next;
+      root_of = next_root;
+    }
+    for (int64_t r = 0; r < 4; ++r) {
+      full.add(-1, random_ids(root_of[r] == 0 ? 9 : 14, root_of[r] == 0 ? 1 : 2));
+      full.add(2 * r, texts[r]);
+    }
+    const at::Tensor expected = model->hidden_states(full);
+    for (int64_t r = 0; r < 4; ++r)
+      EXPECT_LT(largest_difference(hidden[r], expected[full.segments[2 * r + 1].end - 1]), 1e-4)
+          << config.model_type << r;
+  }
+}
+
 TEST(KvCache, refuses_too_many_tokens_and_wrong_rows) {
   const auto model = new_llm(small_config(), 1);
   TokenForest prompts, tree;
   prompts.add(-1, random_ids(4, 1));
   tree.add(tree.add(-1, random_ids(4, 1)), random_ids(2, 2));
   at::Tensor last;
-  const std::vector<int64_t> roots{0, 0}, one{1}, unknown{5}, twice{0, 0}, tokens{1, 2},
+  const std::vector<int64_t> roots{0, 0}, one{1}, unknown{5}, three{0, 0, 1}, tokens{1, 2},
       outside{1, 61};
   EXPECT_THROW(model->prefill(tree, roots, 1, last), Error);
   EXPECT_THROW(model->prefill(prompts, unknown, 1, last), Error);
   const auto cache = model->prefill(prompts, roots, 1, last);
-  EXPECT_THROW(cache->keep_rows(twice), Error);
+  EXPECT_THROW(cache->keep_rows(three), Error);
+  EXPECT_THROW(cache->keep_rows(tokens), Error);
   EXPECT_THROW(model->decode(*cache, one), Error);
   EXPECT_THROW(model->decode(*cache, outside), Error);
   model->decode(*cache, tokens);

@@ -46,7 +46,11 @@ struct GenerationOptions {
   ReasoningFormat format;
   int64_t completions_per_prompt = 1;
   int64_t max_new_tokens = 256;  // free text only
-  int64_t eos_id = -1;
+  int64_t min_new_tokens = 0;    // free text only: no end token before
+  std::vector<int64_t> eos_ids;  // any of them ends a text; it is kept
+  // Free text only: whether the completion so far ends here (stop strings, engine/text_stream.h).
+  // Asked once after each id, from several threads.
+  std::function<bool(std::span<const int64_t> completion)> is_complete;
   int64_t batch_tokens = 16384;                   // prompt tokens prefilled together
   std::function<void(int64_t done)> on_progress;  // completions finished so far
   std::function<void(int64_t row, int64_t id)>

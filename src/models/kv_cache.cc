@@ -36,6 +36,7 @@ DecoderCache::DecoderCache(const LlmConfig& config, DecoderWeights weights, Rota
     rows_.push_back({static_cast<int64_t>(r), root_of_row[r], 0});
   }
   const int64_t heads = shape_.num_key_value_heads, rows = num_rows();
+  num_slots_ = rows;
   for (int64_t layer = 0; layer < config.num_hidden_layers; ++layer) {
     root_keys_.push_back(at::empty({packed * heads * shape_.head_dim}, at::kFloat));
     root_values_.push_back(at::empty({packed * heads * width_}, at::kFloat));
@@ -67,16 +68,42 @@ void DecoderCache::sort_rows() {
 }
 
 void DecoderCache::keep_rows(std::span<const int64_t> rows) {
+  CHECK(static_cast<int64_t>(rows.size()) <= num_slots_, kUsage,
+        "keep_rows: expected at most {} rows, found {}", num_slots_, rows.size());
   std::vector<Row> kept;
-  std::vector<bool> seen(rows_.size(), false);
+  std::vector<bool> taken(num_slots_, false);
+  std::vector<size_t> repeated;
   for (int64_t r : rows) {
-    CHECK(r >= 0 && r < num_rows() && !seen[r], kUsage,
-          "keep_rows: expected different rows in [0, {}), found {}", num_rows(), r);
-    seen[r] = true;
+    CHECK(r >= 0 && r < num_rows(), kUsage, "keep_rows: expected rows in [0, {}), found {}",
+          num_rows(), r);
+    if (taken[rows_[r].slot]) repeated.push_back(kept.size());
+    taken[rows_[r].slot] = true;
     kept.push_back(rows_[r]);
   }
+  std::vector<std::pair<Row, int64_t>> copies;
+  int64_t free = 0;
+  for (size_t r : repeated) {
+    while (taken[free]) ++free;
+    copies.push_back({kept[r], free});
+    kept[r].slot = free++;
+  }
+  parallel_tasks(static_cast<int64_t>(copies.size() * slot_values_.size()), [&](int64_t task) {
+    const auto& [row, slot] = copies[task / slot_values_.size()];
+    copy_slot(task % slot_values_.size(), row, slot);
+  });
   rows_ = std::move(kept);
   sort_rows();
+}
+
+void DecoderCache::copy_slot(int64_t layer, const Row& from, int64_t slot) {
+  Row to = from;
+  to.slot = slot;
+  for (int64_t head = 0; head < shape_.num_key_value_heads; ++head) {
+    const KeySpan source = own_span(layer, from, head), target = own_span(layer, to, head);
+    std::copy_n(source.key_blocks, simd::padded(from.length) * shape_.head_dim,
+                const_cast<float*>(target.key_blocks));
+    std::copy_n(source.value_rows, from.length * width_, const_cast<float*>(target.value_rows));
+  }
 }
 
 void DecoderCache::check_room() const {

@@ -1,6 +1,7 @@
 // Internal to models/: keys and values of prompts and growing rows, and attention over them.
 // Prompts are stored once; rows that share a prompt are answered together against its keys, then
-// each against its own. Rows live in slots that do not move, so dropping rows copies nothing.
+// each against its own. Rows live in slots that do not move, so dropping rows copies nothing; a row
+// that is kept twice is copied to a free slot.
 #pragma once
 
 #include <torch/types.h>
@@ -59,12 +60,14 @@ class DecoderCache final : public KvCache {
   void attend_group(int64_t layer, const Group& group, int64_t head, const float* qkv,
                     float* out) const;
   void sort_rows();
+  void copy_slot(int64_t layer, const Row& from, int64_t slot);  // keys and values of `from`
 
   HeadShape shape_;
   float norm_eps_ = 0;
   DecoderWeights weights_;
   RotaryTable rotary_;
-  int64_t width_ = 0;                     // head size rounded up to a vector
+  int64_t width_ = 0;  // head size rounded up to a vector
+  int64_t num_slots_ = 0;
   int64_t capacity_ = 0, slot_keys_ = 0;  // tokens a row may grow by; the same in whole blocks
   float scale_ = 1;
   std::vector<int64_t> windows_;  // of each layer, 0: none

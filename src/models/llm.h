@@ -55,7 +55,8 @@ class KvCache {
  public:
   virtual ~KvCache() = default;
   virtual int64_t num_rows() const = 0;
-  // Row r of the new state is row rows[r] of the old one: finished rows leave, order may change.
+  // Row r of the new state is row rows[r] of the old one: finished rows leave, order may change, a
+  // row that occurs several times is copied. At most as many rows as prefill was given.
   virtual void keep_rows(std::span<const int64_t> rows) = 0;
 };
 
