@@ -23,32 +23,6 @@ const fs::path kGolden = fs::path(ETRLREC_SOURCE_DIR) / "../shared/golden";
 #define SKIP_WITHOUT_GOLDEN() \
   if (!fs::exists(kGolden)) GTEST_SKIP() << "golden files are not here"
 
-// One small configuration of every family: plain, query and key norms with wide heads, stretched
-// rotation, a window shorter than the rows in one of the layers.
-std::vector<LlmConfig> small_families() {
-  LlmConfig qwen3 = small_config(), llama = small_config(), mistral = small_config();
-  qwen3.model_type = "qwen3";
-  qwen3.head_dim = 20;
-  llama.model_type = "llama";
-  llama.rope = {1e4, "llama3", 8, 1, 4, 32};
-  llama.tie_word_embeddings = false;
-  mistral.model_type = "mistral";
-  mistral.sliding_window = 9;
-  mistral.sliding_layers = {true, false};
-  return {small_config(), qwen3, llama, mistral};
-}
-
-std::vector<int64_t> random_ids(int64_t length, uint64_t index) {
-  Rng rng(5, "decoder-test", index);
-  std::vector<int64_t> ids;
-  for (int64_t i = 0; i < length; ++i) ids.push_back(static_cast<int64_t>(rng.below(61)));
-  return ids;
-}
-
-double largest_difference(const at::Tensor& a, const at::Tensor& b) {
-  return (a - b).abs().max().item<double>();
-}
-
 // The unpadded rows of a golden batch as roots, and what belongs to their tokens.
 struct GoldenBatch {
   explicit GoldenBatch(const ParameterMap& golden, const std::string& prefix) {
@@ -408,48 +382,6 @@ TEST(KvCache, kept_rows_continue_as_if_the_others_had_never_been) {
   EXPECT_LT(largest_difference(found[1], expected[26]), 1e-4);
   cache->keep_rows({});
   EXPECT_EQ(model->decode(*cache, {}).size(0), 0);
-}
-
-TEST(KvCache, rows_kept_twice_part_ways) {
-  const at::NoGradGuard no_grad;
-  for (const LlmConfig& config : small_families()) {
-    const auto model = new_llm(config, 1);
-    TokenForest prompts, full;
-    prompts.add(-1, random_ids(9, 1));
-    prompts.add(-1, random_ids(14, 2));
-    const std::vector<int64_t> roots{0, 0, 1, 1};
-    at::Tensor last;
-    const auto cache = model->prefill(prompts, roots, 24, last);
-    std::vector<std::vector<int64_t>> texts(4);
-    std::vector<int64_t> root_of{0, 0, 1, 1};
-    Rng rng(6, "beams");
-    at::Tensor hidden;
-    for (int64_t t = 0; t < 24; ++t) {
-      std::vector<int64_t> rows, ids;
-      for (int64_t r = 0; r < 4; ++r) rows.push_back(static_cast<int64_t>(rng.below(4)));
-      if (t == 0) rows = {0, 1, 2, 3};
-      std::vector<std::vector<int64_t>> next;
-      std::vector<int64_t> next_root;
-      for (int64_t r : rows) {
-        ids.push_back(static_cast<int64_t>(rng.below(61)));
-        next.push_back(texts[r]);
-        next.back().push_back(ids.back());
-        next_root.push_back(root_of[r]);
-      }
-      cache->keep_rows(rows);
-      hidden = model->decode(*cache, ids);
-      texts = next;
-      root_of = next_root;
-    }
-    for (int64_t r = 0; r < 4; ++r) {
-      full.add(-1, random_ids(root_of[r] == 0 ? 9 : 14, root_of[r] == 0 ? 1 : 2));
-      full.add(2 * r, texts[r]);
-    }
-    const at::Tensor expected = model->hidden_states(full);
-    for (int64_t r = 0; r < 4; ++r)
-      EXPECT_LT(largest_difference(hidden[r], expected[full.segments[2 * r + 1].end - 1]), 1e-4)
-          << config.model_type << r;
-  }
 }
 
 TEST(KvCache, refuses_too_many_tokens_and_wrong_rows) {

@@ -1,6 +1,7 @@
 // config.json of language models, in both spellings (rope_theta and rope_scaling at the top level,
 // or rope_parameters). Fields that would change the result and are not computed here are refused by
 // name.
+#include <algorithm>
 #include <array>
 
 #include "base/check.h"
@@ -114,12 +115,26 @@ void refuse_unsupported(const Json& json, const std::string& name) {
         "{}: quantization_config is not supported", name);
 }
 
-std::vector<int64_t> read_end_tokens(const Json& json, const std::string& name) {
-  if (!json.contains("eos_token_id") || json["eos_token_id"].is_null()) return {0};
-  if (!json["eos_token_id"].is_array()) return {get<int64_t>(json, "eos_token_id", name)};
-  auto ids = get<std::vector<int64_t>>(json, "eos_token_id", name);
-  CHECK(!ids.empty(), kModel, "{}: eos_token_id: expected at least one token", name);
-  return ids;
+void add_end_tokens(const Json& json, const std::string& name, std::vector<int64_t>& ids) {
+  if (!json.contains("eos_token_id") || json["eos_token_id"].is_null()) return;
+  std::vector<int64_t> found;
+  if (json["eos_token_id"].is_array())
+    found = get<std::vector<int64_t>>(json, "eos_token_id", name);
+  else
+    found = {get<int64_t>(json, "eos_token_id", name)};
+  CHECK(!found.empty(), kModel, "{}: eos_token_id: expected at least one token", name);
+  for (int64_t id : found)
+    if (std::find(ids.begin(), ids.end(), id) == ids.end()) ids.push_back(id);
+}
+
+// Those of config.json and of generation_config.json, where instruction-tuned models name the token
+// that ends a turn; 0 where neither names one.
+std::vector<int64_t> read_end_tokens(const std::filesystem::path& folder, const Json& config) {
+  std::vector<int64_t> ids;
+  add_end_tokens(config, (folder / "config.json").string(), ids);
+  const std::filesystem::path path = folder / "generation_config.json";
+  if (std::filesystem::exists(path)) add_end_tokens(read_json(path), path.string(), ids);
+  return ids.empty() ? std::vector<int64_t>{0} : ids;
 }
 
 OrderedJson rope_json(const RopeConfig& rope) {
@@ -183,7 +198,7 @@ LlmConfig read_llm_config(const std::filesystem::path& folder) {
   c.tie_word_embeddings = get_or<bool>(json, "tie_word_embeddings", false, name);
   c.initializer_range = get_or<double>(json, "initializer_range", 0.02, name);
   c.rope = read_rope(json, name);
-  c.eos_token_ids = read_end_tokens(json, name);
+  c.eos_token_ids = read_end_tokens(folder, json);
   if (json.contains("head_dim") && !json["head_dim"].is_null()) {
     c.head_dim = get<int64_t>(json, "head_dim", name);
   } else {
