@@ -2,11 +2,11 @@
 // program can check a model against another implementation.
 #include <ATen/ATen.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <memory>
 
 #include "app/command.h"
+#include "app/command_line.h"
 #include "base/check.h"
 #include "base/io.h"
 #include "base/json.h"
@@ -69,23 +69,22 @@ void run_score(const ScoreOptions& options) {
 
 }  // namespace
 
-void add_score(CLI::App& app, CommonOptions&) {
-  CLI::App* command = app.add_subcommand("score", "log-probabilities of given token ids");
+void add_score(CommandLine& app, CommonOptions&) {
+  Command command = app.add_command("score", "log-probabilities of given token ids");
   auto options = std::make_shared<ScoreOptions>();
-  command->add_option("-m,--model", options->model, "language model folder")
-      ->required()
-      ->check(CLI::ExistingDirectory);
-  command->add_option("--adapter", options->adapter, "PEFT adapter folder")
-      ->check(CLI::ExistingDirectory);
-  command->add_option("--ids", options->ids, "JSON: a list of lists of token ids")
-      ->required()
-      ->check(CLI::ExistingFile);
-  command->add_flag("--logits", options->logits, "write logits.<row> [length, vocabulary], too");
+  command.add_option("-m,--model", options->model, "language model folder")
+      .required()
+      .existing_folder();
+  command.add_option("--adapter", options->adapter, "PEFT adapter folder").existing_folder();
+  command.add_option("--ids", options->ids, "JSON: a list of lists of token ids")
+      .required()
+      .existing_file();
+  command.add_flag("--logits", options->logits, "write logits.<row> [length, vocabulary], too");
   command
-      ->add_option("-o,--out", options->out,
-                   "safetensors file: logprobs.<row> [length - 1] of each next token, fp32")
-      ->required();
-  command->callback([options] { run_score(*options); });
+      .add_option("-o,--out", options->out,
+                  "safetensors file: logprobs.<row> [length - 1] of each next token, fp32")
+      .required();
+  command.on_run([options] { run_score(*options); });
 }
 
 }  // namespace etrlrec
