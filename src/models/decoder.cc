@@ -24,16 +24,8 @@ std::string layer_prefix(int64_t layer) { return fmt::format("model.layers.{}.",
 
 class Decoder final : public Llm {
  public:
-  explicit Decoder(const LlmConfig& config) : config_(config) {
-    for (const auto& group : parameter_groups(config)) {
-      std::vector<std::vector<int64_t>> shapes;
-      for (const auto& [name, shape] : group) shapes.push_back(shape);
-      std::vector<Tensor> tensors = allocate_packed(shapes);
-      for (size_t i = 0; i < group.size(); ++i) {
-        parameters_[group[i].first] = tensors[i].requires_grad_(true);
-      }
-    }
-  }
+  explicit Decoder(const LlmConfig& config)
+      : config_(config), parameters_(allocate_parameters(parameter_groups(config))) {}
 
   const LlmConfig& config() const override { return config_; }
   ParameterMap& parameters() override { return parameters_; }
@@ -250,12 +242,11 @@ DecoderWeights::DecoderWeights(const ParameterMap& parameters, const LlmConfig& 
   }
 }
 
-std::vector<std::vector<std::pair<std::string, std::vector<int64_t>>>> parameter_groups(
-    const LlmConfig& config) {
+ParameterGroups parameter_groups(const LlmConfig& config) {
   const int64_t hidden = config.hidden_size, inner = config.intermediate_size;
   const int64_t queries = config.num_attention_heads * config.head_dim;
   const int64_t kv = config.num_key_value_heads * config.head_dim;
-  std::vector<std::vector<std::pair<std::string, std::vector<int64_t>>>> groups;
+  ParameterGroups groups;
   groups.push_back({{"model.embed_tokens.weight", {config.vocab_size, hidden}}});
   for (int64_t l = 0; l < config.num_hidden_layers; ++l) {
     const std::string p = layer_prefix(l), attention = p + "self_attn.", mlp = p + "mlp.";

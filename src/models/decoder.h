@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "models/llm.h"
+#include "models/weights.h"
 #include "nn/attention.h"
 #include "nn/layers.h"
 
@@ -28,8 +29,7 @@ struct DecoderWeights {
 
 // Names and shapes of all parameters of a configuration, groups that are read by one product
 // together.
-std::vector<std::vector<std::pair<std::string, std::vector<int64_t>>>> parameter_groups(
-    const LlmConfig& config);
+ParameterGroups parameter_groups(const LlmConfig& config);
 
 // A decoder with uninitialised trainable parameters.
 std::unique_ptr<Llm> make_decoder(const LlmConfig& config);

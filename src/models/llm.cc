@@ -4,50 +4,14 @@
 #include <ATen/ATen.h>
 #include <fmt/ranges.h>
 
-#include <set>
-
 #include "base/check.h"
-#include "base/json.h"
 #include "base/rng.h"
 #include "models/decoder.h"
+#include "models/weights.h"
 #include "nn/attention_kernel.h"
 #include "nn/safetensors.h"
 
 namespace etrlrec {
-namespace {
-
-// Tensors of model.safetensors, or of the files that model.safetensors.index.json names.
-ParameterMap load_weights(const std::filesystem::path& folder) {
-  const auto index = folder / "model.safetensors.index.json";
-  if (!std::filesystem::exists(index)) return load_safetensors(folder / "model.safetensors", true);
-  const std::string name = index.string();
-  std::set<std::string> files;
-  const Json map = get<Json>(read_json(index), "weight_map", name);
-  CHECK(map.is_object(), kInput, "{}: weight_map: expected an object", name);
-  for (const auto& [tensor, file] : map.items()) {
-    CHECK(file.is_string(), kInput, "{}: weight_map: expected file names, found {}", name,
-          file.dump());
-    files.insert(file.get<std::string>());
-  }
-  ParameterMap tensors;
-  for (const std::string& file : files) {
-    CHECK(!file.empty() && file.find('/') == std::string::npos && file != "..", kInput,
-          "{}: expected a file of the same folder, found \"{}\"", name, file);
-    for (auto& [tensor, value] : load_safetensors(folder / file, true)) {
-      CHECK(map.contains(tensor) && map[tensor] == file, kInput,
-            "{}: \"{}\" holds tensor \"{}\", which the index does not place there", name, file,
-            tensor);
-      tensors[tensor] = value;
-    }
-  }
-  for (const auto& [tensor, file] : map.items()) {
-    CHECK(tensors.contains(tensor), kInput, "{}: tensor \"{}\" is in none of the files", name,
-          tensor);
-  }
-  return tensors;
-}
-
-}  // namespace
 
 AdapterSet& Llm::adapters() {
   fail(ExitCode::kUsage, "language model: this type takes no adapters");

@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "base/json.h"
+#include "models/config_fields.h"
 #include "models/llm.h"
 #include "nn/attention_kernel.h"
 
@@ -110,16 +111,7 @@ void refuse_unsupported(const Json& json, const std::string& name) {
   }
   CHECK(get_or<int64_t>(json, "pretraining_tp", 1, name) == 1, kModel,
         "{}: pretraining_tp is not supported", name);
-  CHECK(!json.contains("quantization_config") || json["quantization_config"].is_null(), kModel,
-        "{}: quantization_config is not supported", name);
-}
-
-std::vector<int64_t> read_end_tokens(const Json& json, const std::string& name) {
-  if (!json.contains("eos_token_id") || json["eos_token_id"].is_null()) return {0};
-  if (!json["eos_token_id"].is_array()) return {get<int64_t>(json, "eos_token_id", name)};
-  auto ids = get<std::vector<int64_t>>(json, "eos_token_id", name);
-  CHECK(!ids.empty(), kModel, "{}: eos_token_id: expected at least one token", name);
-  return ids;
+  refuse_quantization(json, name);
 }
 
 OrderedJson rope_json(const RopeConfig& rope) {
@@ -145,17 +137,14 @@ void write_windows(const LlmConfig& c, OrderedJson& json) {
 }  // namespace
 
 void check_llm_config(const LlmConfig& c, const std::string& name) {
-  const auto positive = [&](const char* key, int64_t value) {
-    CHECK(value > 0, kModel, "{}: {}: expected a positive number, found {}", name, key, value);
-  };
   model_type(c.model_type, name);
-  positive("vocab_size", c.vocab_size);
-  positive("hidden_size", c.hidden_size);
-  positive("num_hidden_layers", c.num_hidden_layers);
-  positive("num_attention_heads", c.num_attention_heads);
-  positive("num_key_value_heads", c.num_key_value_heads);
-  positive("intermediate_size", c.intermediate_size);
-  positive("max_position_embeddings", c.max_position_embeddings);
+  check_positive(name, "vocab_size", c.vocab_size);
+  check_positive(name, "hidden_size", c.hidden_size);
+  check_positive(name, "num_hidden_layers", c.num_hidden_layers);
+  check_positive(name, "num_attention_heads", c.num_attention_heads);
+  check_positive(name, "num_key_value_heads", c.num_key_value_heads);
+  check_positive(name, "intermediate_size", c.intermediate_size);
+  check_positive(name, "max_position_embeddings", c.max_position_embeddings);
   CHECK(c.head_dim > 0 && c.head_dim % 2 == 0 && c.head_dim <= 512, kModel,
         "{}: head_dim: expected an even number up to 512, found {}", name, c.head_dim);
   CHECK(c.num_attention_heads % c.num_key_value_heads == 0 &&
@@ -183,7 +172,7 @@ LlmConfig read_llm_config(const std::filesystem::path& folder) {
   c.tie_word_embeddings = get_or<bool>(json, "tie_word_embeddings", false, name);
   c.initializer_range = get_or<double>(json, "initializer_range", 0.02, name);
   c.rope = read_rope(json, name);
-  c.eos_token_ids = read_end_tokens(json, name);
+  c.eos_token_ids = read_end_tokens(json, 0, name);
   if (json.contains("head_dim") && !json["head_dim"].is_null()) {
     c.head_dim = get<int64_t>(json, "head_dim", name);
   } else {
@@ -202,8 +191,7 @@ void write_llm_config(const LlmConfig& c, const std::filesystem::path& folder) {
   OrderedJson json;
   json["architectures"] = {model_type(c.model_type, "config.json").architecture};
   json["attention_dropout"] = 0.0;
-  json["eos_token_id"] =
-      c.eos_token_ids.size() == 1 ? OrderedJson(c.eos_token_ids[0]) : OrderedJson(c.eos_token_ids);
+  json["eos_token_id"] = end_tokens_json(c.eos_token_ids);
   json["head_dim"] = c.head_dim;
   json["hidden_act"] = "silu";
   json["hidden_size"] = c.hidden_size;

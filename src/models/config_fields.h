@@ -1,0 +1,19 @@
+// Internal to models/: fields of config.json that all families have. Errors (kModel) name the
+// document and the key.
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <vector>
+
+namespace etrlrec {
+
+void check_positive(const std::string& name, const char* key, int64_t value);
+// eos_token_id: one id, a list of at least one, or absent: {fallback}.
+std::vector<int64_t> read_end_tokens(const nlohmann::json& json, int64_t fallback,
+                                     const std::string& name);
+nlohmann::ordered_json end_tokens_json(const std::vector<int64_t>& ids);
+void refuse_quantization(const nlohmann::json& json, const std::string& name);
+
+}  // namespace etrlrec
