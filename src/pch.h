@@ -5,3 +5,5 @@
 #include <c10/util/Logging.h>  // defines CHECK; base/check.h redefines it
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/types.h>
+
+#include "pch_plain.h"

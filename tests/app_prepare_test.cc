@@ -1,9 +1,8 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
-
 #include "app/command.h"
+#include "app/command_line.h"
 #include "base/check.h"
 #include "base/io.h"
 #include "base/json.h"
@@ -35,13 +34,12 @@ class Prepare : public testing::Test {
 
   // Runs `prepare` with --out appended.
   void prepare(std::vector<std::string> arguments) {
-    CLI::App app;
+    CommandLine app("test", "");
     CommonOptions common;
     add_prepare(app, common);
     arguments.insert(arguments.begin(), "prepare");
     arguments.insert(arguments.end(), {"--out", out().string()});
-    std::reverse(arguments.begin(), arguments.end());
-    app.parse(arguments);
+    app.run(arguments);
   }
   std::vector<std::string> log_arguments(std::vector<std::string> more = {}) const {
     std::vector<std::string> all = {
@@ -116,7 +114,7 @@ TEST_F(Prepare, refuses_bad_cuts_ratings_and_mappings) {
   EXPECT_THROW(prepare(log_arguments({"--min-rating", "3"})), Error);
   EXPECT_THROW(prepare(log_arguments({"--map", "user"})), Error);
   EXPECT_THROW(prepare(log_arguments({"--num-candidates", "31"})), Error);
-  EXPECT_THROW(prepare(log_arguments({"--split", "random"})), CLI::Error);
+  EXPECT_THROW(prepare(log_arguments({"--split", "random"})), Error);
   EXPECT_FALSE(fs::exists(out())) << "a failed command leaves no folder";
 }
 
@@ -132,12 +130,12 @@ TEST_F(Prepare, does_not_touch_an_existing_folder_unless_told_to) {
 
 TEST_F(Prepare, inspect_reads_the_folder_back) {
   prepare(log_arguments({"--num-candidates", "5"}));
-  CLI::App app;
+  CommandLine app("test", "");
   CommonOptions common;
   common.json = true;
   add_inspect(app, common);
   testing::internal::CaptureStdout();
-  app.parse("inspect " + out().string());
+  app.run({"inspect", out().string()});
   const Json json = Json::parse(testing::internal::GetCapturedStdout());
   EXPECT_EQ(json["users"], 20);
   EXPECT_EQ(json["history_length"]["median"], 10);

@@ -36,7 +36,7 @@ def sha256(path):
 
 
 def read_safetensors(path):
-    """Values of the fp32 tensors of a file, flat."""
+    """Values of the fp32 and int64 tensors of a file, flat."""
     with open(path, "rb") as file:
         data = file.read()
     size = struct.unpack("<Q", data[:8])[0]
@@ -44,7 +44,8 @@ def read_safetensors(path):
     for name, entry in json.loads(data[8:8 + size]).items():
         if name != "__metadata__":
             begin, end = entry["data_offsets"]
-            tensors[name] = struct.unpack(f"<{(end - begin) // 4}f", data[8 + size + begin:8 + size + end])
+            letter, width = ("q", 8) if entry["dtype"] == "I64" else ("f", 4)
+            tensors[name] = struct.unpack(f"<{(end - begin) // width}{letter}", data[8 + size + begin:8 + size + end])
     return tensors
 
 
@@ -166,6 +167,29 @@ class Scoring(unittest.TestCase):
             file.write('[[1, "x"]]')
         self.assertIn("row 0", run("score", "-m", "student", "--ids", "bad.json", "-o", "bad.safetensors", code=3))
         self.assertFalse(os.path.exists(ROOT + "/bad.safetensors"))
+
+    def test_encoder_decoder_models_take_the_decoder_input_apart(self):
+        folder = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../shared/golden/t5/t5-flan")
+        if not os.path.exists(folder):
+            self.skipTest("golden files are not here")
+        golden = read_safetensors(folder + "/golden.safetensors")
+        rows = {"enc.json": ("input_ids", 30, 17), "dec.json": ("decoder_input_ids", 12, 8)}  # row 1 without padding
+        for path, (name, width, length) in rows.items():
+            with open(os.path.join(ROOT, path), "w", encoding="utf-8") as file:
+                json.dump([golden[name][width:width + length]], file)
+        score = ["score", "-m", folder, "--ids", "enc.json"]
+        run(*score, "--decoder-ids", "dec.json", "--logits", "-o", "t5.safetensors")
+        found = read_safetensors(ROOT + "/t5.safetensors")
+        self.assertEqual(len(found["logprobs.0"]), 7)
+        expected = golden["logits"][12 * 512:20 * 512]
+        self.assertEqual(len(found["logits.0"]), len(expected))
+        self.assertLess(max(abs(a - b) for a, b in zip(found["logits.0"], expected)), 2e-4)
+        self.assertIn("--decoder-ids", run(*score, "-o", "none.safetensors", code=2))
+        with open(ROOT + "/two.json", "w", encoding="utf-8") as file:
+            json.dump([[0, 5], [0]], file)
+        self.assertIn("1 rows", run(*score, "--decoder-ids", "two.json", "-o", "none.safetensors", code=3))
+        self.assertIn("--decoder-ids", run("score", "-m", "student", "--ids", "enc.json", "--decoder-ids", "dec.json", "-o",
+                                           "none.safetensors", code=2))
 
 
 class Using(unittest.TestCase):

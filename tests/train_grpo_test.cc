@@ -249,10 +249,10 @@ TEST(Grpo, the_weight_of_the_contract_raises_its_likelihood) {
 
 TEST(Grpo, exact_expectation_has_the_gradient_of_sampling_and_less_variance) {
   auto model = tiny_model();
-  constexpr int kBatches = 150;
+  constexpr int kBatches = 200;  // of 500 draws: 10^5 (method.md G.10)
   auto estimate = [&](bool rb, at::Tensor& mean, at::Tensor& variance) {
     GrpoOptions options = tiny_options();
-    options.num_generations = 16;
+    options.num_generations = 500;
     options.rb = rb;
     GrpoObjective objective(*model, nullptr, {tiny_rows()[0]}, options, toy_reward);
     std::vector<at::Tensor> gradients;

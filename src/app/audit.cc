@@ -1,7 +1,6 @@
 // etrlrec audit: re-derives from the artefacts that nothing after a request entered a history, a
 // statistic or a prompt, and that no answer stands in a prompt. Every finding is a line; any
 // finding is exit code 8.
-#include <CLI/CLI.hpp>
 #include <cmath>
 #include <iostream>
 #include <memory>
@@ -9,6 +8,7 @@
 #include <unordered_set>
 
 #include "app/command.h"
+#include "app/command_line.h"
 #include "app/workspace.h"
 #include "base/check.h"
 #include "base/io.h"
@@ -192,16 +192,14 @@ void audit(const AuditOptions& options, const CommonOptions& common) {
 
 }  // namespace
 
-void add_audit(CLI::App& app, CommonOptions& common) {
-  CLI::App* command = app.add_subcommand(
+void add_audit(CommandLine& app, CommonOptions& common) {
+  Command command = app.add_command(
       "audit", "re-derives that no text or statistic knows the future; exit code 8 otherwise");
   auto options = std::make_shared<AuditOptions>();
-  command->add_option("-d,--data", options->data, "data set folder")
-      ->required()
-      ->check(CLI::ExistingDirectory);
-  command->add_option("--reasoning", options->reasoning, "folder of construct, checked too")
-      ->check(CLI::ExistingDirectory);
-  command->callback([options, &common] { audit(*options, common); });
+  command.add_option("-d,--data", options->data, "data set folder").required().existing_folder();
+  command.add_option("--reasoning", options->reasoning, "folder of construct, checked too")
+      .existing_folder();
+  command.on_run([options, &common] { audit(*options, common); });
 }
 
 }  // namespace etrlrec

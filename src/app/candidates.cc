@@ -4,11 +4,11 @@
 
 #include <ATen/ATen.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <memory>
 
 #include "app/command.h"
+#include "app/command_line.h"
 #include "app/fit.h"
 #include "base/check.h"
 #include "base/io.h"
@@ -87,30 +87,22 @@ void run_candidates(const DrawOptions& options, const CommonOptions& common) {
 
 }  // namespace
 
-void add_candidates(CLI::App& app, CommonOptions& common) {
-  CLI::App* command =
-      app.add_subcommand("candidates", "draw another candidate file for a data set");
+void add_candidates(CommandLine& app, CommonOptions& common) {
+  Command command = app.add_command("candidates", "draw another candidate file for a data set");
   auto options = std::make_shared<DrawOptions>();
-  command->add_option("-d,--data", options->data, "data set folder")
-      ->required()
-      ->check(CLI::ExistingDirectory);
-  command->add_option("-o,--out", options->out, "file to write (JSON Lines)")->required();
+  command.add_option("-d,--data", options->data, "data set folder").required().existing_folder();
+  command.add_option("-o,--out", options->out, "file to write (JSON Lines)").required();
   command
-      ->add_option("--kind", options->kind,
-                   "uniform; popular: by popularity^0.75 among items alive at the request; hard: "
-                   "half from the recommender's top 50, half popular")
-      ->check(CLI::IsMember({"uniform", "popular", "hard"}))
-      ->capture_default_str();
-  command->add_option("--recommender", options->recommender, "for hard ones: a folder of fit");
-  command->add_option("--part", options->part, "rows")
-      ->check(CLI::IsMember({"train", "valid", "test"}))
-      ->capture_default_str();
-  command->add_option("--num-candidates", options->count, "per row, the target included")
-      ->check(CLI::Range(2, 1000))
-      ->capture_default_str();
-  command->add_option("--limit", options->limit, "only the first rows, 0: all")
-      ->capture_default_str();
-  command->callback([options, &common] { run_candidates(*options, common); });
+      .add_option("--kind", options->kind,
+                  "uniform; popular: by popularity^0.75 among items alive at the request; hard: "
+                  "half from the recommender's top 50, half popular")
+      .one_of({"uniform", "popular", "hard"});
+  command.add_option("--recommender", options->recommender, "for hard ones: a folder of fit");
+  command.add_option("--part", options->part, "rows").one_of({"train", "valid", "test"});
+  command.add_option("--num-candidates", options->count, "per row, the target included")
+      .range(2, 1000);
+  command.add_option("--limit", options->limit, "only the first rows, 0: all");
+  command.on_run([options, &common] { run_candidates(*options, common); });
 }
 
 }  // namespace etrlrec

@@ -2,9 +2,9 @@
 
 #include <ATen/Parallel.h>
 
-#include <CLI/CLI.hpp>
 #include <fstream>
 
+#include "app/command_line.h"
 #include "base/io.h"
 #include "base/json.h"
 #include "base/log.h"
@@ -36,10 +36,10 @@ std::string cpu_description() {
   return name;
 }
 
-void write_run_record(const fs::path& folder, const CLI::App& command, const CommonOptions& common,
+void write_run_record(const fs::path& folder, const Command& command, const CommonOptions& common,
                       const std::map<std::string, fs::path>& inputs, double seconds) {
   OrderedJson record = {{"schema_version", 1},
-                        {"command", command.get_name()},
+                        {"command", command.name()},
                         {"version", kVersion},
                         {"seed", common.seed},
                         {"threads", at::get_num_threads()},
@@ -47,12 +47,8 @@ void write_run_record(const fs::path& folder, const CLI::App& command, const Com
                         {"seconds", seconds},
                         {"peak_rss_mb", peak_rss_bytes() / 1048576}};
   OrderedJson options = OrderedJson::object();
-  for (const CLI::Option* option : command.get_options()) {
-    const std::string name = option->get_single_name();
-    if (name == "help" || option->count() == 0) continue;
-    const auto values = option->results();
+  for (const auto& [name, values] : command.given())
     options[name] = values.size() == 1 ? OrderedJson(values[0]) : OrderedJson(values);
-  }
   record["options"] = options;
   OrderedJson hashes = OrderedJson::object();
   for (const auto& [name, path] : inputs) {
@@ -60,8 +56,7 @@ void write_run_record(const fs::path& folder, const CLI::App& command, const Com
   }
   record["inputs"] = hashes;
   write_json_atomic(folder / "run.json", record);
-  write_file_atomic(folder / "options.toml", fmt::format("[{}]\n{}", command.get_name(),
-                                                         command.config_to_str(false, false)));
+  write_file_atomic(folder / "options.toml", command.to_toml());
 }
 
 }  // namespace etrlrec

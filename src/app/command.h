@@ -8,11 +8,10 @@
 #include <map>
 #include <string>
 
-namespace CLI {
-class App;
-}
-
 namespace etrlrec {
+
+class Command;
+class CommandLine;
 
 inline constexpr const char* kVersion = "0.1.0";
 
@@ -24,25 +23,25 @@ struct CommonOptions {
 
 // Each command file defines one such function: it adds a subcommand to `app`, binds its options
 // struct and sets a callback that runs it. `common` outlives the parse.
-using AddCommand = void (*)(CLI::App& app, CommonOptions& common);
+using AddCommand = void (*)(CommandLine& app, CommonOptions& common);
 
-void add_prepare(CLI::App& app, CommonOptions& common);
-void add_candidates(CLI::App& app, CommonOptions& common);
-void add_score(CLI::App& app, CommonOptions& common);
-void add_inspect(CLI::App& app, CommonOptions& common);
-void add_fit(CLI::App& app, CommonOptions& common);
-void add_new_lm(CLI::App& app, CommonOptions& common);
-void add_construct(CLI::App& app, CommonOptions& common);
-void add_distill(CLI::App& app, CommonOptions& common);
-void add_reinforce(CLI::App& app, CommonOptions& common);
-void add_evaluate(CLI::App& app, CommonOptions& common);
-void add_compare(CLI::App& app, CommonOptions& common);
-void add_audit(CLI::App& app, CommonOptions& common);
-void add_recommend(CLI::App& app, CommonOptions& common);
-void add_generate(CLI::App& app, CommonOptions& common);
-void add_demo(CLI::App& app, CommonOptions& common);
-void add_movielens(CLI::App& app, CommonOptions& common);
-void add_doctor(CLI::App& app, CommonOptions& common);
+void add_prepare(CommandLine& app, CommonOptions& common);
+void add_candidates(CommandLine& app, CommonOptions& common);
+void add_score(CommandLine& app, CommonOptions& common);
+void add_inspect(CommandLine& app, CommonOptions& common);
+void add_fit(CommandLine& app, CommonOptions& common);
+void add_new_lm(CommandLine& app, CommonOptions& common);
+void add_construct(CommandLine& app, CommonOptions& common);
+void add_distill(CommandLine& app, CommonOptions& common);
+void add_reinforce(CommandLine& app, CommonOptions& common);
+void add_evaluate(CommandLine& app, CommonOptions& common);
+void add_compare(CommandLine& app, CommonOptions& common);
+void add_audit(CommandLine& app, CommonOptions& common);
+void add_recommend(CommandLine& app, CommonOptions& common);
+void add_generate(CommandLine& app, CommonOptions& common);
+void add_demo(CommandLine& app, CommonOptions& common);
+void add_movielens(CommandLine& app, CommonOptions& common);
+void add_doctor(CommandLine& app, CommonOptions& common);
 
 class Stopwatch {
  public:
@@ -58,7 +57,7 @@ class Stopwatch {
 // peak memory) and options.toml (can be given back as --config) into a result folder. `inputs` maps
 // a name to a file or folder whose identity is recorded: a file by its SHA-256, a folder by that of
 // its run.json when it has one.
-void write_run_record(const std::filesystem::path& folder, const CLI::App& command,
+void write_run_record(const std::filesystem::path& folder, const Command& command,
                       const CommonOptions& common,
                       const std::map<std::string, std::filesystem::path>& inputs, double seconds);
 

@@ -1,10 +1,10 @@
 // etrlrec compare: a table of evaluated runs with paired tests on the same rows. Tables refuse to
 // mix candidate sets.
-#include <CLI/CLI.hpp>
 #include <iostream>
 #include <memory>
 
 #include "app/command.h"
+#include "app/command_line.h"
 #include "base/check.h"
 #include "base/json.h"
 #include "base/log.h"
@@ -106,21 +106,19 @@ void compare(const CompareOptions& options, const CommonOptions& common) {
 
 }  // namespace
 
-void add_compare(CLI::App& app, CommonOptions& common) {
-  CLI::App* command =
-      app.add_subcommand("compare", "table of evaluated runs with paired tests on the same rows");
+void add_compare(CommandLine& app, CommonOptions& common) {
+  Command command =
+      app.add_command("compare", "table of evaluated runs with paired tests on the same rows");
   auto options = std::make_shared<CompareOptions>();
   command
-      ->add_option("runs", options->runs,
-                   "folders of `etrlrec evaluate` (or predictions.jsonl files)")
-      ->required()
-      ->expected(2, 64);
-  command->add_option("--draws", options->draws, "bootstrap draws")
-      ->check(CLI::Range(100, 1000000))
-      ->capture_default_str();
-  command->add_flag("--latex", options->latex, "rows for a LaTeX table");
-  command->add_flag("--force", options->force, "compare different protocols all the same");
-  command->callback([options, &common] { compare(*options, common); });
+      .add_option("runs", options->runs,
+                  "folders of `etrlrec evaluate` (or predictions.jsonl files)")
+      .required()
+      .count(2, 64);
+  command.add_option("--draws", options->draws, "bootstrap draws").range(100, 1000000);
+  command.add_flag("--latex", options->latex, "rows for a LaTeX table");
+  command.add_flag("--force", options->force, "compare different protocols all the same");
+  command.on_run([options, &common] { compare(*options, common); });
 }
 
 }  // namespace etrlrec

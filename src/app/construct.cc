@@ -3,13 +3,13 @@
 // a stopped run continues to the same result.
 #include <ATen/Parallel.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <fstream>
 #include <memory>
 #include <set>
 
 #include "app/command.h"
+#include "app/command_line.h"
 #include "app/stages.h"
 #include "app/workspace.h"
 #include "base/check.h"
@@ -303,44 +303,33 @@ ConstructSummary construct(const ConstructOptions& options) {
   return summary;
 }
 
-void add_construct(CLI::App& app, CommonOptions& common) {
-  CLI::App* command =
-      app.add_subcommand("construct", "temporal facts and teacher reasoning for the training rows");
+void add_construct(CommandLine& app, CommonOptions& common) {
+  Command command =
+      app.add_command("construct", "temporal facts and teacher reasoning for the training rows");
   auto options = std::make_shared<ConstructOptions>();
-  command->add_option("-d,--data", options->data, "data set folder")
-      ->required()
-      ->check(CLI::ExistingDirectory);
-  command->add_option("-o,--out", options->out, "folder to fill; an unfinished one is continued")
-      ->required();
-  command->add_option("--teacher", options->teacher, "who writes the reasoning")
-      ->check(CLI::IsMember({"program"}))
-      ->capture_default_str();
-  command->add_option("--draws", options->draws, "draws per row without the target")
-      ->capture_default_str();
-  command->add_option("--hinted-draws", options->hinted_draws, "draws per row that see the target")
-      ->capture_default_str();
-  command->add_option("--hint-policy", options->hint_policy, "when hinted draws are made")
-      ->check(CLI::IsMember({"fallback", "never", "always"}))
-      ->capture_default_str();
-  command->add_option("--temperature", options->temperature, "of the teacher, 0: its best guess")
-      ->capture_default_str();
-  command->add_flag("--filter-answer,!--no-filter-answer", options->filter_answer,
-                    "keep only draws that answer with the target");
-  command->add_option("--min-precision", options->min_precision, "share of true claims, weighted")
-      ->check(CLI::Range(0.0, 1.0))
-      ->capture_default_str();
-  command->add_option("--max-per-row", options->max_per_row, "different draws kept of one row")
-      ->capture_default_str();
-  command->add_option("--max-history", options->max_history, "history entries in a prompt")
-      ->capture_default_str();
-  command->add_flag("--times,!--no-times", options->with_times,
-                    "times in the prompt and claims about them");
-  command->add_option("--limit", options->limit, "training rows, 0: all")->capture_default_str();
-  command->callback([options, command, &common] {
+  command.add_option("-d,--data", options->data, "data set folder").required().existing_folder();
+  command.add_option("-o,--out", options->out, "folder to fill; an unfinished one is continued")
+      .required();
+  command.add_option("--teacher", options->teacher, "who writes the reasoning").one_of({"program"});
+  command.add_option("--draws", options->draws, "draws per row without the target");
+  command.add_option("--hinted-draws", options->hinted_draws, "draws per row that see the target");
+  command.add_option("--hint-policy", options->hint_policy, "when hinted draws are made")
+      .one_of({"fallback", "never", "always"});
+  command.add_option("--temperature", options->temperature, "of the teacher, 0: its best guess");
+  command.add_flag("--filter-answer,!--no-filter-answer", options->filter_answer,
+                   "keep only draws that answer with the target");
+  command.add_option("--min-precision", options->min_precision, "share of true claims, weighted")
+      .range(0.0, 1.0);
+  command.add_option("--max-per-row", options->max_per_row, "different draws kept of one row");
+  command.add_option("--max-history", options->max_history, "history entries in a prompt");
+  command.add_flag("--times,!--no-times", options->with_times,
+                   "times in the prompt and claims about them");
+  command.add_option("--limit", options->limit, "training rows, 0: all");
+  command.on_run([options, command, &common] {
     const Stopwatch watch;
     options->seed = common.seed;
     const ConstructSummary summary = construct(*options);
-    write_run_record(options->out, *command, common, {{"data", options->data}}, watch.seconds());
+    write_run_record(options->out, command, common, {{"data", options->data}}, watch.seconds());
     if (common.json)
       fmt::print("{}\n", to_json(summary).dump(2));
     else

@@ -1,9 +1,9 @@
 // etrlrec demo and etrlrec movielens: the whole method in one command, as two sets of pipeline
 // options. The recipes were chosen on validation rows; docs/experiments.md has what was tried.
-#include <CLI/CLI.hpp>
 #include <memory>
 
 #include "app/command.h"
+#include "app/command_line.h"
 #include "app/fit.h"
 #include "app/pipeline.h"
 #include "base/check.h"
@@ -117,34 +117,31 @@ void run_movielens(const DemoOptions& movielens, const CommonOptions& common) {
 
 }  // namespace
 
-void add_demo(CLI::App& app, CommonOptions& common) {
-  CLI::App* command = app.add_subcommand(
+void add_demo(CommandLine& app, CommonOptions& common) {
+  Command command = app.add_command(
       "demo", "the whole method on the embedded synthetic world, ends with a report");
   auto options = std::make_shared<DemoOptions>();
+  command.add_option("-o,--out", options->out,
+                     "folder of the run; an interrupted one is continued");
+  command.add_flag("--quick", options->quick, "smaller numbers, under 90 seconds");
   command
-      ->add_option("-o,--out", options->out, "folder of the run; an interrupted one is continued")
-      ->capture_default_str();
-  command->add_flag("--quick", options->quick, "smaller numbers, under 90 seconds");
-  command
-      ->add_option("--informative", options->informative, "which rules of the world say something")
-      ->check(CLI::IsMember({"all", "order", "gaps", "season"}))
-      ->capture_default_str();
-  command->callback([options, &common] { run_demo(*options, common); });
+      .add_option("--informative", options->informative, "which rules of the world say something")
+      .one_of({"all", "order", "gaps", "season"});
+  command.on_run([options, &common] { run_demo(*options, common); });
 }
 
-void add_movielens(CLI::App& app, CommonOptions& common) {
-  CLI::App* command = app.add_subcommand("movielens", "the whole method on a MovieLens folder");
+void add_movielens(CommandLine& app, CommonOptions& common) {
+  Command command = app.add_command("movielens", "the whole method on a MovieLens folder");
   auto options = std::make_shared<DemoOptions>();
   options->out = "runs/movielens";
   command
-      ->add_option("path", options->input,
-                   "folder with u.data and u.item, or another MovieLens layout")
-      ->required()
-      ->check(CLI::ExistingDirectory);
-  command
-      ->add_option("-o,--out", options->out, "folder of the run; an interrupted one is continued")
-      ->capture_default_str();
-  command->callback([options, &common] { run_movielens(*options, common); });
+      .add_option("path", options->input,
+                  "folder with u.data and u.item, or another MovieLens layout")
+      .required()
+      .existing_folder();
+  command.add_option("-o,--out", options->out,
+                     "folder of the run; an interrupted one is continued");
+  command.on_run([options, &common] { run_movielens(*options, common); });
 }
 
 }  // namespace etrlrec

@@ -1,12 +1,12 @@
 // etrlrec distill: the student learns the teacher's reasoning and answers, or the answers alone.
 #include <fmt/ranges.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdlib>
 #include <memory>
 
 #include "app/command.h"
+#include "app/command_line.h"
 #include "app/stages.h"
 #include "app/training_options.h"
 #include "app/workspace.h"
@@ -166,66 +166,54 @@ TrainingResult distill(const DistillOptions& options) {
   return train_model(objective, workspace, model, card, options);
 }
 
-void add_distill(CLI::App& app, CommonOptions& common) {
-  CLI::App* command =
-      app.add_subcommand("distill", "train a student language model on the teacher's reasoning");
-  command->alias("sft");
+void add_distill(CommandLine& app, CommonOptions& common) {
+  Command command =
+      app.add_command("distill", "train a student language model on the teacher's reasoning");
+  command.alias("sft");
   auto options = std::make_shared<DistillOptions>();
   auto field_weights = std::make_shared<std::vector<std::string>>();
-  command->add_option("-d,--data", options->data, "data set folder")
-      ->required()
-      ->check(CLI::ExistingDirectory);
-  command->add_option("--reasoning", options->reasoning, "folder of construct");
-  command->add_option("-m,--model", options->model, "language model folder to start from")
-      ->required()
-      ->check(CLI::ExistingDirectory);
+  command.add_option("-d,--data", options->data, "data set folder").required().existing_folder();
+  command.add_option("--reasoning", options->reasoning, "folder of construct");
+  command.add_option("-m,--model", options->model, "language model folder to start from")
+      .required()
+      .existing_folder();
   command
-      ->add_option("-o,--out", options->out, "model folder to fill; an unfinished one is continued")
-      ->required();
-  command->add_flag("--label-only", options->label_only, "train on the answers without reasoning");
+      .add_option("-o,--out", options->out, "model folder to fill; an unfinished one is continued")
+      .required();
+  command.add_flag("--label-only", options->label_only, "train on the answers without reasoning");
   command
-      ->add_option("--direct-share", options->direct_share,
-                   "share of the rows trained as a direct answer, too")
-      ->check(CLI::Range(0.0, 1.0))
-      ->capture_default_str();
+      .add_option("--direct-share", options->direct_share,
+                  "share of the rows trained as a direct answer, too")
+      .range(0.0, 1.0);
   command
-      ->add_option("--sft-share", options->sft_share,
-                   "share of the training rows for distill; reinforce uses the others")
-      ->check(CLI::Range(0.0, 1.0))
-      ->capture_default_str();
-  command->add_flag("--times,!--no-times", options->with_times, "times in the prompt");
-  command->add_option("--max-history", options->max_history, "history entries in a prompt")
-      ->capture_default_str();
+      .add_option("--sft-share", options->sft_share,
+                  "share of the training rows for distill; reinforce uses the others")
+      .range(0.0, 1.0);
+  command.add_flag("--times,!--no-times", options->with_times, "times in the prompt");
+  command.add_option("--max-history", options->max_history, "history entries in a prompt");
+  command.add_option("--max-reasoning-tokens", options->max_reasoning_tokens,
+                     "budget of a reasoning; longer rows are dropped");
+  command.add_option("--limit", options->limit, "training rows, 0: all");
+  command.add_option("--eval-rows", options->eval_rows, "validation rows, 0: no validation");
   command
-      ->add_option("--max-reasoning-tokens", options->max_reasoning_tokens,
-                   "budget of a reasoning; longer rows are dropped")
-      ->capture_default_str();
-  command->add_option("--limit", options->limit, "training rows, 0: all")->capture_default_str();
-  command->add_option("--eval-rows", options->eval_rows, "validation rows, 0: no validation")
-      ->capture_default_str();
+      .add_option("--loss-type", options->sft.loss_type,
+                  "segment: answer and reasoning weigh alike")
+      .one_of({"segment", "token"});
+  command.add_option("--answer-weight", options->sft.answer_weight, "of the answer's tokens");
+  command.add_option("--prompt-weight", options->sft.prompt_weight, "of the prompt's tokens");
   command
-      ->add_option("--loss-type", options->sft.loss_type,
-                   "segment: answer and reasoning weigh alike")
-      ->check(CLI::IsMember({"segment", "token"}))
-      ->capture_default_str();
-  command->add_option("--answer-weight", options->sft.answer_weight, "of the answer's tokens")
-      ->capture_default_str();
-  command->add_option("--prompt-weight", options->sft.prompt_weight, "of the prompt's tokens")
-      ->capture_default_str();
-  command
-      ->add_option("--field-weight", *field_weights,
-                   "NAME=WEIGHT of a field of the reasoning, e.g. pick/2=5; repeatable")
-      ->expected(1)
-      ->take_all();
-  add_training_options(*command, options->trainer);
-  add_lora_options(*command, options->lora);
-  command->callback([options, field_weights, command, &common] {
+      .add_option("--field-weight", *field_weights,
+                  "NAME=WEIGHT of a field of the reasoning, e.g. pick/2=5; repeatable")
+      .repeatable();
+  add_training_options(command, options->trainer);
+  add_lora_options(command, options->lora);
+  command.on_run([options, field_weights, command, &common] {
     const Stopwatch watch;
     for (const std::string& text : *field_weights) add_field_weight(text, options->sft);
     options->trainer.seed = common.seed;
     options->sft.accuracy_steps = options->trainer.logging_steps;
     const TrainingResult result = distill(*options);
-    write_run_record(options->out, *command, common,
+    write_run_record(options->out, command, common,
                      {{"data", options->data}, {"model", options->model}}, watch.seconds());
     report_training(result, options->trainer, options->out, common);
   });

@@ -4,10 +4,10 @@
 #include <torch/types.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <iostream>
 
 #include "app/command.h"
+#include "app/command_line.h"
 #include "base/json.h"
 
 namespace etrlrec {
@@ -50,11 +50,11 @@ void doctor(const CommonOptions& common) {
 
 }  // namespace
 
-void add_doctor(CLI::App& app, CommonOptions& common) {
-  CLI::App* command =
-      app.add_subcommand("doctor", "what this machine is and how fast its arithmetic runs");
-  command->alias("env");
-  command->callback([&common] { doctor(common); });
+void add_doctor(CommandLine& app, CommonOptions& common) {
+  Command command =
+      app.add_command("doctor", "what this machine is and how fast its arithmetic runs");
+  command.alias("env");
+  command.on_run([&common] { doctor(common); });
 }
 
 }  // namespace etrlrec

@@ -1,11 +1,11 @@
 // etrlrec evaluate: any model on the rows of one candidate file under a named protocol ->
 // predictions.jsonl, summary.json.
-#include <CLI/CLI.hpp>
 #include <iostream>
 #include <memory>
 #include <optional>
 
 #include "app/command.h"
+#include "app/command_line.h"
 #include "app/fit.h"
 #include "app/model_folder.h"
 #include "base/check.h"
@@ -80,8 +80,7 @@ OrderedJson summary_of(const MetricRow& row, const RandomLevel& level) {
   return summary;
 }
 
-void evaluate(const EvaluateOptions& options, const CLI::App& command,
-              const CommonOptions& common) {
+void evaluate(const EvaluateOptions& options, const Command& command, const CommonOptions& common) {
   const Stopwatch watch;
   const Dataset dataset = load_dataset(options.data);
   const fs::path path = options.candidates.empty()
@@ -130,40 +129,33 @@ void evaluate(const EvaluateOptions& options, const CLI::App& command,
 
 }  // namespace
 
-void add_evaluate(CLI::App& app, CommonOptions& common) {
-  CLI::App* command = app.add_subcommand(
+void add_evaluate(CommandLine& app, CommonOptions& common) {
+  Command command = app.add_command(
       "evaluate", "metrics of any model on one candidate file under a named protocol");
-  command->alias("eval");
+  command.alias("eval");
   auto options = std::make_shared<EvaluateOptions>();
-  command->add_option("-d,--data", options->data, "data set folder")
-      ->required()
-      ->check(CLI::ExistingDirectory);
+  command.add_option("-d,--data", options->data, "data set folder").required().existing_folder();
   command
-      ->add_option("-m,--model", options->model,
-                   "model folder (language model or recommender), or: random, bayes")
-      ->required();
-  command->add_option("--candidates", options->candidates,
-                      "candidate file, default DATA/candidates-test.jsonl");
-  command->add_option("-o,--out", options->out, "folder for predictions.jsonl and summary.json");
-  command->add_option("--name", options->name,
-                      "name of the row in tables, default the folder's name");
-  command->add_option("--protocol", options->protocol.name, "how a language model is asked")
-      ->check(CLI::IsMember({"likelihood", "first-answer", "elimination"}))
-      ->capture_default_str();
+      .add_option("-m,--model", options->model,
+                  "model folder (language model or recommender), or: random, bayes")
+      .required();
+  command.add_option("--candidates", options->candidates,
+                     "candidate file, default DATA/candidates-test.jsonl");
+  command.add_option("-o,--out", options->out, "folder for predictions.jsonl and summary.json");
+  command.add_option("--name", options->name,
+                     "name of the row in tables, default the folder's name");
+  command.add_option("--protocol", options->protocol.name, "how a language model is asked")
+      .one_of({"likelihood", "first-answer", "elimination"});
   command
-      ->add_option("--reasonings", options->protocol.reasonings,
-                   "likelihood: reasonings averaged, above 1 sampled")
-      ->check(CLI::Range(1, 64))
-      ->capture_default_str();
-  command->add_option("--ablate", options->ablate, "what is taken from a language model's input")
-      ->check(CLI::IsMember({"none", "shuffle-history", "permute-gaps", "shift-season"}))
-      ->capture_default_str();
-  command->add_option("--limit", options->limit, "only the first rows, 0: all")
-      ->capture_default_str();
-  command->add_option("--fail-under", options->fail_under, "exit code 8 when hit@1 is below")
-      ->capture_default_str();
-  command->add_flag("--replace", options->replace, "replace an existing --out");
-  command->callback([options, command, &common] { evaluate(*options, *command, common); });
+      .add_option("--reasonings", options->protocol.reasonings,
+                  "likelihood: reasonings averaged, above 1 sampled")
+      .range(1, 64);
+  command.add_option("--ablate", options->ablate, "what is taken from a language model's input")
+      .one_of({"none", "shuffle-history", "permute-gaps", "shift-season"});
+  command.add_option("--limit", options->limit, "only the first rows, 0: all");
+  command.add_option("--fail-under", options->fail_under, "exit code 8 when hit@1 is below");
+  command.add_flag("--replace", options->replace, "replace an existing --out");
+  command.on_run([options, command, &common] { evaluate(*options, command, common); });
 }
 
 }  // namespace etrlrec

@@ -1,11 +1,11 @@
 // etrlrec fit: conventional recommenders, and the plain functions behind it.
 #include "app/fit.h"
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <limits>
 
 #include "app/command.h"
+#include "app/command_line.h"
 #include "base/check.h"
 #include "base/io.h"
 #include "base/json.h"
@@ -313,11 +313,11 @@ void print_summaries(const std::vector<FitSummary>& summaries, const FitOptions&
              summaries.back().folder.string());
 }
 
-void run_fit(FitOptions options, const CLI::App& command, const CommonOptions& common) {
+void run_fit(FitOptions options, const Command& command, const CommonOptions& common) {
   CHECK(!options.data.empty() && !options.out.empty(), kUsage,
         "fit: --data and --out are required");
   options.trainer.seed = common.seed;
-  if (command.count("--intermediate-size") == 0)
+  if (!command.is_given("--intermediate-size"))
     options.sasrec.intermediate_size = 4 * options.sasrec.hidden_size;
   const std::vector<FitSummary> summaries = fit(options);
   for (const FitSummary& summary : summaries)
@@ -325,9 +325,9 @@ void run_fit(FitOptions options, const CLI::App& command, const CommonOptions& c
   print_summaries(summaries, options, common.json);
 }
 
-void add_sasrec_options(CLI::App& command, FitOptions& options) {
+void add_sasrec_options(Command& command, FitOptions& options) {
   const auto add = [&](const char* names, auto& value, const char* text) {
-    return command.add_option(names, value, text)->capture_default_str()->group("SASRec");
+    return command.add_option(names, value, text).group("SASRec");
   };
   add("--hidden-size", options.sasrec.hidden_size, "width");
   add("--num-hidden-layers", options.sasrec.num_hidden_layers, "layers");
@@ -338,7 +338,7 @@ void add_sasrec_options(CLI::App& command, FitOptions& options) {
   add("--max-length", options.sasrec.max_length, "most recent items that are seen");
   add("--learning-rate,--lr", options.trainer.learning_rate, "peak learning rate");
   add("--lr-scheduler-type", options.trainer.lr_scheduler_type, "after the warm-up")
-      ->check(CLI::IsMember({"cosine", "linear", "constant"}));
+      .one_of({"cosine", "linear", "constant"});
   add("--warmup-ratio", options.trainer.warmup_ratio, "share of the steps with a rising rate");
   add("--weight-decay", options.trainer.weight_decay, "on matrices");
   add("--train-batch-size,--batch-size", options.trainer.train_batch_size, "windows of one step");
@@ -349,39 +349,33 @@ void add_sasrec_options(CLI::App& command, FitOptions& options) {
 
 }  // namespace
 
-void add_fit(CLI::App& app, CommonOptions& common) {
-  CLI::App* command = app.add_subcommand("fit", "train conventional recommenders");
+void add_fit(CommandLine& app, CommonOptions& common) {
+  Command command = app.add_command("fit", "train conventional recommenders");
   auto options = std::make_shared<FitOptions>();
-  command->add_option("-d,--data", options->data, "data set folder");
-  command->add_option("-o,--out", options->out, "gets one folder per model");
-  command->add_option("-m,--model", options->models, "models, separated by commas")
-      ->delimiter(',')
-      ->capture_default_str();
-  command->add_option("--half-life-days", options->counting.half_life_days, "of recency")
-      ->capture_default_str();
-  command->add_option("--smoothing", options->counting.smoothing, "popularity prior of markov")
-      ->capture_default_str();
-  add_sasrec_options(*command, *options);
+  command.add_option("-d,--data", options->data, "data set folder");
+  command.add_option("-o,--out", options->out, "gets one folder per model");
+  command.add_option("-m,--model", options->models, "models, separated by commas")
+      .separated_by(',');
+  command.add_option("--half-life-days", options->counting.half_life_days, "of recency");
+  command.add_option("--smoothing", options->counting.smoothing, "popularity prior of markov");
+  add_sasrec_options(command, *options);
   command
-      ->add_option("--train-share", options->train_share,
-                   "earliest share of the training interactions; the later ones can then be "
-                   "rewarded by reinforce")
-      ->check(CLI::Range(0.01, 1.0))
-      ->capture_default_str();
-  command->add_flag("--mask-seen", options->mask_seen, "leave seen items out in validation");
-  command->add_option("--eval-rows", options->eval_rows, "validation rows used, 0: all")
-      ->capture_default_str();
-  command->add_option("--evaluate", options->evaluate, "metrics on the test rows")
-      ->check(CLI::IsMember({"none", "full", "candidates"}))
-      ->capture_default_str();
-  command->add_flag("--replace", options->replace, "replace models fitted with other inputs");
+      .add_option("--train-share", options->train_share,
+                  "earliest share of the training interactions; the later ones can then be "
+                  "rewarded by reinforce")
+      .range(0.01, 1.0);
+  command.add_flag("--mask-seen", options->mask_seen, "leave seen items out in validation");
+  command.add_option("--eval-rows", options->eval_rows, "validation rows used, 0: all");
+  command.add_option("--evaluate", options->evaluate, "metrics on the test rows")
+      .one_of({"none", "full", "candidates"});
+  command.add_flag("--replace", options->replace, "replace models fitted with other inputs");
   auto list = std::make_shared<bool>(false);
-  command->add_flag("--list", *list, "list the recommenders");
-  command->callback([options, command, list, &common] {
+  command.add_flag("--list", *list, "list the recommenders");
+  command.on_run([options, command, list, &common] {
     if (*list) {
       list_models();
     } else {
-      run_fit(*options, *command, common);
+      run_fit(*options, command, common);
     }
   });
 }

@@ -1,9 +1,9 @@
 // etrlrec generate: continues a text with a language model, streaming to stdout.
-#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <memory>
 
 #include "app/command.h"
+#include "app/command_line.h"
 #include "app/model_folder.h"
 #include "base/check.h"
 #include "base/json.h"
@@ -56,27 +56,20 @@ void run_generate(const GenerateOptions& options, const CommonOptions& common) {
 
 }  // namespace
 
-void add_generate(CLI::App& app, CommonOptions& common) {
+void add_generate(CommandLine& app, CommonOptions& common) {
   auto options = std::make_shared<GenerateOptions>();
-  CLI::App* command = app.add_subcommand("generate", "continue a text with a language model");
-  command->add_option("--model,-m", options->model, "model folder")->required();
-  command->add_option("--prompt,-p", options->prompt, "text to continue")->required();
-  command->add_option("--max-new-tokens,-n", options->max_new_tokens, "longest continuation")
-      ->check(CLI::PositiveNumber)
-      ->capture_default_str();
-  command
-      ->add_option("--temperature", options->sampling.temperature,
-                   "0: always the most likely token")
-      ->capture_default_str();
-  command
-      ->add_option("--top-k", options->sampling.top_k,
-                   "sample among the k most likely tokens, 0: all")
-      ->capture_default_str();
-  command
-      ->add_option("--top-p", options->sampling.top_p,
-                   "sample among the most likely tokens of this total probability")
-      ->capture_default_str();
-  command->callback([options, &common] { run_generate(*options, common); });
+  Command command = app.add_command("generate", "continue a text with a language model");
+  command.add_option("--model,-m", options->model, "model folder").required();
+  command.add_option("--prompt,-p", options->prompt, "text to continue").required();
+  command.add_option("--max-new-tokens,-n", options->max_new_tokens, "longest continuation")
+      .at_least(1);
+  command.add_option("--temperature", options->sampling.temperature,
+                     "0: always the most likely token");
+  command.add_option("--top-k", options->sampling.top_k,
+                     "sample among the k most likely tokens, 0: all");
+  command.add_option("--top-p", options->sampling.top_p,
+                     "sample among the most likely tokens of this total probability");
+  command.on_run([options, &common] { run_generate(*options, common); });
 }
 
 }  // namespace etrlrec

@@ -1,11 +1,11 @@
 // inspect: what is in a dataset folder, in numbers and as advice.
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cmath>
 #include <iostream>
 #include <memory>
 
 #include "app/command.h"
+#include "app/command_line.h"
 #include "base/check.h"
 #include "base/io.h"
 #include "base/json.h"
@@ -220,12 +220,12 @@ void print_summary(const OrderedJson& json) {
 
 }  // namespace
 
-void add_inspect(CLI::App& app, CommonOptions& common) {
-  CLI::App* command =
-      app.add_subcommand("inspect", "what is in a data set folder, in numbers and as advice");
+void add_inspect(CommandLine& app, CommonOptions& common) {
+  Command command =
+      app.add_command("inspect", "what is in a data set folder, in numbers and as advice");
   auto folder = std::make_shared<std::string>();
-  command->add_option("folder,-d,--data", *folder, "data set folder")->required();
-  command->callback([folder, &common] {
+  command.add_option("folder,-d,--data", *folder, "data set folder").required();
+  command.on_run([folder, &common] {
     const Dataset dataset = load_dataset(*folder);
     CHECK(dataset.num_interactions() > 0, kInput, "{}: the data set is empty", *folder);
     const Split split = load_split(*folder);

@@ -1,11 +1,11 @@
 #include "app/new_lm.h"
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <memory>
 #include <unordered_set>
 
 #include "app/command.h"
+#include "app/command_line.h"
 #include "app/workspace.h"
 #include "base/check.h"
 #include "base/io.h"
@@ -113,43 +113,33 @@ void make_new_lm(const NewLmOptions& options) {
   writer.commit();
 }
 
-void add_new_lm(CLI::App& app, CommonOptions& common) {
+void add_new_lm(CommandLine& app, CommonOptions& common) {
   auto options = std::make_shared<NewLmOptions>();
-  CLI::App* command = app.add_subcommand(
-      "new-lm", "a small random language model with a tokenizer for this data set");
-  command->add_option("--data,-d", options->data, "data set folder of prepare")->required();
-  command->add_option("--out,-o", options->out, "model folder to write")->required();
-  command->add_option("--hidden-size", options->hidden_size, "width")->capture_default_str();
-  command->add_option("--num-hidden-layers", options->num_hidden_layers, "layers")
-      ->capture_default_str();
-  command->add_option("--num-attention-heads", options->num_attention_heads, "heads")
-      ->capture_default_str();
+  Command command =
+      app.add_command("new-lm", "a small random language model with a tokenizer for this data set");
+  command.add_option("--data,-d", options->data, "data set folder of prepare").required();
+  command.add_option("--out,-o", options->out, "model folder to write").required();
+  command.add_option("--hidden-size", options->hidden_size, "width");
+  command.add_option("--num-hidden-layers", options->num_hidden_layers, "layers");
+  command.add_option("--num-attention-heads", options->num_attention_heads, "heads");
+  command.add_option("--intermediate-size", options->intermediate_size,
+                     "feed-forward width, 0: three times the width");
   command
-      ->add_option("--intermediate-size", options->intermediate_size,
-                   "feed-forward width, 0: three times the width")
-      ->capture_default_str();
-  command
-      ->add_option("--init", options->init,
-                   "start of the attention: ready to look things up, or random")
-      ->check(CLI::IsMember({"lookup", "random"}))
-      ->capture_default_str();
-  command->add_option("--vocab-size", options->vocab_size, "tokens at most")->capture_default_str();
-  command
-      ->add_option("--max-position-embeddings", options->max_position_embeddings,
-                   "longest sequence")
-      ->capture_default_str();
-  command->add_option("--documents", options->documents, "further text files for the tokenizer");
-  command
-      ->add_option("--sample-rows", options->sample_rows,
-                   "training rows rendered for the tokenizer")
-      ->capture_default_str();
-  command->add_option("--max-history", options->max_history, "history entries in a prompt")
-      ->capture_default_str();
-  command->callback([options, command, &common] {
+      .add_option("--init", options->init,
+                  "start of the attention: ready to look things up, or random")
+      .one_of({"lookup", "random"});
+  command.add_option("--vocab-size", options->vocab_size, "tokens at most");
+  command.add_option("--max-position-embeddings", options->max_position_embeddings,
+                     "longest sequence");
+  command.add_option("--documents", options->documents, "further text files for the tokenizer");
+  command.add_option("--sample-rows", options->sample_rows,
+                     "training rows rendered for the tokenizer");
+  command.add_option("--max-history", options->max_history, "history entries in a prompt");
+  command.on_run([options, command, &common] {
     const Stopwatch watch;
     options->seed = common.seed;
     make_new_lm(*options);
-    write_run_record(options->out, *command, common, {{"data", options->data}}, watch.seconds());
+    write_run_record(options->out, command, common, {{"data", options->data}}, watch.seconds());
   });
 }
 

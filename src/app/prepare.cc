@@ -3,13 +3,13 @@
 // rejected rows go to rejected.tsv.
 #include <fmt/ranges.h>
 
-#include <CLI/CLI.hpp>
 #include <charconv>
 #include <iostream>
 #include <memory>
 #include <numeric>
 
 #include "app/command.h"
+#include "app/command_line.h"
 #include "base/check.h"
 #include "base/io.h"
 #include "base/json.h"
@@ -59,22 +59,10 @@ const std::vector<std::string> kLogOptions = {"--input",         "--items",
                                               "--strict",        "--min-rating",
                                               "--drop-untitled", "--attribute-separator"};
 
-// True when the option was given with another value than its default: a saved options.toml holds
-// all defaults.
-bool is_changed(const CLI::App& command, const std::string& name) {
-  const CLI::Option* option = command.get_option(name);
-  if (option->count() == 0) return false;
-  std::string values;
-  for (const std::string& value : option->results()) {
-    if (value != "{}" && value != "[]") values += (values.empty() ? "" : ",") + value;
-  }
-  return values != option->get_default_str() && values != "false";
-}
-
-void refuse_options(const CLI::App& command, const std::vector<std::string>& names,
+void refuse_options(const Command& command, const std::vector<std::string>& names,
                     const std::string& format) {
   for (const std::string& name : names) {
-    CHECK(!is_changed(command, name), kUsage, "{}: has no effect with --format {}", name, format);
+    CHECK(!command.is_changed(name), kUsage, "{}: has no effect with --format {}", name, format);
   }
 }
 
@@ -159,7 +147,7 @@ void log_report(const Prepared& prepared) {
   }
 }
 
-Prepared read_input(const PrepareOptions& options, const CLI::App& command) {
+Prepared read_input(const PrepareOptions& options, const Command& command) {
   Prepared prepared;
   FilterOptions filters = options.filters;
   if (options.format == "synthetic") {
@@ -178,7 +166,7 @@ Prepared read_input(const PrepareOptions& options, const CLI::App& command) {
   prepared.report = std::move(result.report);
   log_report(prepared);
   if (options.drop_untitled) filters.drop_items = prepared.report.untitled;
-  if (is_changed(command, "--min-rating"))
+  if (command.is_changed("--min-rating"))
     filters.min_rating = static_cast<float>(options.min_rating);
   prepared.dataset = filter_dataset(prepared.dataset, filters, &prepared.steps);
   for (const FilterStep& step : prepared.steps) {
@@ -298,7 +286,7 @@ OrderedJson report_json(const Prepared& prepared, const Split& split, const std:
   return json;
 }
 
-void prepare(const PrepareOptions& options, const CLI::App& command, const CommonOptions& common) {
+void prepare(const PrepareOptions& options, const Command& command, const CommonOptions& common) {
   const Stopwatch watch;
   FolderWriter writer(options.out, options.replace);
   PrepareOptions seeded = options;
@@ -346,122 +334,103 @@ void prepare(const PrepareOptions& options, const CLI::App& command, const Commo
       split.test.size(), split.protocol, options.out);
 }
 
-void add_reading(CLI::App& command, PrepareOptions& options) {
+void add_reading(Command& command, PrepareOptions& options) {
   command.add_option("-i,--input", options.input, "log: a file, or a MovieLens or RecBole folder")
-      ->group("Reading");
-  command.add_option("--items", options.reader.items, "catalogue file")->group("Reading");
+      .group("Reading");
+  command.add_option("--items", options.reader.items, "catalogue file").group("Reading");
   command.add_option("--format", options.format, "layout of the input")
-      ->check(CLI::IsMember({"auto", "movielens", "recbole", "table", "synthetic"}))
-      ->capture_default_str()
-      ->group("Reading");
+      .one_of({"auto", "movielens", "recbole", "table", "synthetic"})
+      .group("Reading");
   command
       .add_option("--map", options.map,
                   "columns of the log, e.g. user=cust,item=sku,time=ts,rating=stars; without a "
                   "header: numbers from 1")
-      ->delimiter(',')
-      ->group("Reading");
+      .separated_by(',')
+      .group("Reading");
   command.add_option("--item-column", options.reader.item_column, "id column of the catalogue")
-      ->group("Reading");
+      .group("Reading");
   command.add_option("--title", options.reader.title, "title column of the catalogue")
-      ->group("Reading");
+      .group("Reading");
   command
       .add_option("--attributes", options.reader.attributes, "attribute columns of the catalogue")
-      ->delimiter(',')
-      ->group("Reading");
+      .separated_by(',')
+      .group("Reading");
   command
       .add_option("--attribute-separator", options.reader.attribute_separator,
                   "between the values of an attribute column; default | where it occurs, else ,")
-      ->group("Reading");
+      .group("Reading");
   command.add_option("--delimiter", options.delimiter, "of the log: one character, :: or tab")
-      ->group("Reading");
+      .group("Reading");
   for (const auto& [name, value, help] :
        {std::tuple{"--header", &options.header, "first line of the log names the columns"},
         std::tuple{"--quoting", &options.quoting, "fields of the log may be quoted"}}) {
-    command.add_option(name, *value, help)
-        ->check(CLI::IsMember({"auto", "on", "off"}))
-        ->capture_default_str()
-        ->group("Reading");
+    command.add_option(name, *value, help).one_of({"auto", "on", "off"}).group("Reading");
   }
   command
       .add_flag("--keep-duplicates", options.reader.keep_duplicates,
                 "keep exact repeats of user, item and time")
-      ->group("Reading");
+      .group("Reading");
   command.add_flag("--strict", options.reader.strict, "stop at rows that cannot be used")
-      ->group("Reading");
+      .group("Reading");
 }
 
-void add_world(CLI::App& command, PrepareOptions& options) {
+void add_world(Command& command, PrepareOptions& options) {
   command.add_option("--users", options.world.users, "users of the synthetic world")
-      ->capture_default_str()
-      ->group("Synthetic world");
+      .group("Synthetic world");
   command.add_option("--num-items", options.world.items, "items of the synthetic world")
-      ->capture_default_str()
-      ->group("Synthetic world");
+      .group("Synthetic world");
   command.add_option("--informative", options.world.informative, "which rules say something")
-      ->check(CLI::IsMember({"all", "order", "gaps", "season"}))
-      ->capture_default_str()
-      ->group("Synthetic world");
+      .one_of({"all", "order", "gaps", "season"})
+      .group("Synthetic world");
 }
 
-void add_selection(CLI::App& command, PrepareOptions& options) {
+void add_selection(Command& command, PrepareOptions& options) {
   command.add_option("--k-core", options.filters.k_core, "events every user and item must keep")
-      ->check(CLI::NonNegativeNumber)
-      ->capture_default_str();
-  command.add_option("--min-rating", options.min_rating, "drop events rated lower; 0: none")
-      ->capture_default_str();
+      .at_least(0);
+  command.add_option("--min-rating", options.min_rating, "drop events rated lower; 0: none");
   command.add_flag("--drop-repeats", options.filters.drop_repeats,
                    "drop an event whose item is the user's previous one");
   command.add_flag("--drop-untitled", options.drop_untitled, "drop items without a title");
   command.add_option("--split", options.split, "protocol")
-      ->check(CLI::IsMember({"leave-one-out", "global-time", "user-ratio"}))
-      ->capture_default_str();
-  command
-      .add_option("--valid", options.valid,
-                  "global-time: quantile or date behind which validation begins")
-      ->capture_default_str();
-  command
-      .add_option("--test", options.test,
-                  "global-time: quantile or date behind which the test begins")
-      ->capture_default_str();
+      .one_of({"leave-one-out", "global-time", "user-ratio"});
+  command.add_option("--valid", options.valid,
+                     "global-time: quantile or date behind which validation begins");
+  command.add_option("--test", options.test,
+                     "global-time: quantile or date behind which the test begins");
   command
       .add_option("--target", options.target, "global-time: events of a user and part to predict")
-      ->check(CLI::IsMember({"last", "first", "all"}))
-      ->capture_default_str();
+      .one_of({"last", "first", "all"});
   command
       .add_option("--ratio", options.ratio,
                   "user-ratio: shares of train, valid, test users; default 0.6,0.1,0.3")
-      ->delimiter(',');
+      .separated_by(',');
   command.add_option("--candidates", options.candidates, "how negatives are drawn")
-      ->check(CLI::IsMember({"uniform", "popular"}))
-      ->capture_default_str();
+      .one_of({"uniform", "popular"});
   command.add_option("--num-candidates", options.num_candidates, "per row, the target included")
-      ->check(CLI::Range(2, 1000))
-      ->capture_default_str();
+      .range(2, 1000);
   command
       .add_option("--train-candidates", options.train_candidates,
                   "training rows that get candidates (for distill and reinforce), 0: none")
-      ->check(CLI::NonNegativeNumber)
-      ->capture_default_str();
+      .at_least(0);
   command
       .add_option("--min-history", options.min_history,
                   "earlier events a training row needs to get candidates")
-      ->check(CLI::Range(1, 1000))
-      ->capture_default_str();
+      .range(1, 1000);
 }
 
 }  // namespace
 
-void add_prepare(CLI::App& app, CommonOptions& common) {
-  CLI::App* command = app.add_subcommand(
+void add_prepare(CommandLine& app, CommonOptions& common) {
+  Command command = app.add_command(
       "prepare",
       "a log and a catalogue become a data set folder: filtered, split, with candidates");
   auto options = std::make_shared<PrepareOptions>();
-  add_reading(*command, *options);
-  add_world(*command, *options);
-  add_selection(*command, *options);
-  command->add_option("-o,--out", options->out, "data set folder to write")->required();
-  command->add_flag("--replace", options->replace, "replace an existing --out");
-  command->callback([options, command, &common] { prepare(*options, *command, common); });
+  add_reading(command, *options);
+  add_world(command, *options);
+  add_selection(command, *options);
+  command.add_option("-o,--out", options->out, "data set folder to write").required();
+  command.add_flag("--replace", options->replace, "replace an existing --out");
+  command.on_run([options, command, &common] { prepare(*options, command, common); });
 }
 
 }  // namespace etrlrec

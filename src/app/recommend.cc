@@ -1,7 +1,6 @@
 // etrlrec recommend: ranked titles for a user or a history given by hand, with the model's
 // reasoning, each claim of which the verifier marks true or false. Candidates come from a
 // recommender's best unseen items, or by hand.
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <iostream>
 #include <memory>
@@ -10,6 +9,7 @@
 #include <unordered_set>
 
 #include "app/command.h"
+#include "app/command_line.h"
 #include "app/model_folder.h"
 #include "base/check.h"
 #include "base/io.h"
@@ -193,33 +193,28 @@ void recommend(const RecommendOptions& options, const CommonOptions& common) {
 
 }  // namespace
 
-void add_recommend(CLI::App& app, CommonOptions& common) {
-  CLI::App* command =
-      app.add_subcommand("recommend", "ranked titles for a user or a history, with the reasoning");
-  command->alias("explain");
+void add_recommend(CommandLine& app, CommonOptions& common) {
+  Command command =
+      app.add_command("recommend", "ranked titles for a user or a history, with the reasoning");
+  command.alias("explain");
   auto options = std::make_shared<RecommendOptions>();
-  command->add_option("-d,--data", options->data, "data set folder")
-      ->required()
-      ->check(CLI::ExistingDirectory);
-  command->add_option("-m,--model", options->model, "language model folder")
-      ->required()
-      ->check(CLI::ExistingDirectory);
-  command->add_option("--recommender", options->recommender,
-                      "recommender folder whose best unseen items are the candidates");
-  CLI::Option* user = command->add_option("--user", options->user, "user id of the data set");
-  command->add_option("--history", options->history, "item ids, oldest first, one day apart")
-      ->delimiter(',')
-      ->excludes(user);
-  command->add_option("--candidates", options->candidates, "item ids to rank")->delimiter(',');
-  command->add_option("-k", options->k, "titles to print")
-      ->check(CLI::Range(1, 100))
-      ->capture_default_str();
-  command->add_option("--num-candidates", options->num_candidates, "taken from the recommender")
-      ->check(CLI::Range(2, 200))
-      ->capture_default_str();
-  command->add_flag("--explain", options->explain,
-                    "print the reasoning and the verdict on each claim");
-  command->callback([options, &common] { recommend(*options, common); });
+  command.add_option("-d,--data", options->data, "data set folder").required().existing_folder();
+  command.add_option("-m,--model", options->model, "language model folder")
+      .required()
+      .existing_folder();
+  command.add_option("--recommender", options->recommender,
+                     "recommender folder whose best unseen items are the candidates");
+  Option user = command.add_option("--user", options->user, "user id of the data set");
+  command.add_option("--history", options->history, "item ids, oldest first, one day apart")
+      .separated_by(',')
+      .excludes(user);
+  command.add_option("--candidates", options->candidates, "item ids to rank").separated_by(',');
+  command.add_option("-k", options->k, "titles to print").range(1, 100);
+  command.add_option("--num-candidates", options->num_candidates, "taken from the recommender")
+      .range(2, 200);
+  command.add_flag("--explain", options->explain,
+                   "print the reasoning and the verdict on each claim");
+  command.on_run([options, &common] { recommend(*options, common); });
 }
 
 }  // namespace etrlrec

@@ -1,10 +1,10 @@
 // etrlrec reinforce: GRPO with the composed reward, from the distilled model.
-#include <CLI/CLI.hpp>
 #include <cmath>
 #include <limits>
 #include <memory>
 
 #include "app/command.h"
+#include "app/command_line.h"
 #include "app/fit.h"
 #include "app/recommendation_reward.h"
 #include "app/stages.h"
@@ -218,73 +218,67 @@ TrainingResult reinforce(const ReinforceOptions& options) {
 
 namespace {
 
-void add_reward_options(CLI::App& command, ReinforceOptions& options, std::string& mode,
+void add_reward_options(Command& command, ReinforceOptions& options, std::string& mode,
                         std::string& crm) {
   const std::string group = "Reward";
   command.add_option("--reward-mode", mode, "verified: format gate and dominance of the label")
-      ->check(CLI::IsMember({"faithful", "verified"}))
-      ->capture_default_str()
-      ->group(group);
+      .one_of({"faithful", "verified"})
+      .group(group);
   command.add_option("--crm-reward", crm, "the recommender's term; default by the mode")
-      ->check(CLI::IsMember({"faithful", "calibrated", "percentile"}))
-      ->group(group);
+      .one_of({"faithful", "calibrated", "percentile"})
+      .group(group);
   command
       .add_option("--reward-weights", options.reward_weights,
                   "reasoning,recommender,label instead of a curriculum")
-      ->delimiter(',')
-      ->expected(3)
-      ->group(group);
+      .separated_by(',')
+      .count(3, 3)
+      .group(group);
   command.add_option("--curriculum", options.curriculum.name, "weights by optimiser step")
-      ->check(CLI::IsMember({"C0", "C1", "C2", "C3", "C4"}))
-      ->capture_default_str()
-      ->group(group);
+      .one_of({"C0", "C1", "C2", "C3", "C4"})
+      .group(group);
   command.add_option("--curriculum-step", options.curriculum.switch_step, "C0, C2: first switch")
-      ->capture_default_str()
-      ->group(group);
+      .group(group);
   command.add_option("--gate", options.reward.gate, "dominance of right answers")
-      ->check(CLI::IsMember({"on", "off", "reasoning-only"}))
-      ->capture_default_str()
-      ->group(group);
+      .one_of({"on", "off", "reasoning-only"})
+      .group(group);
   command.add_option("--eta", options.reward.eta, "partial credit of a near miss")
-      ->check(CLI::Range(0.0, 0.99))
-      ->capture_default_str()
-      ->group(group);
+      .range(0.0, 0.99)
+      .group(group);
   command
       .add_flag("--rank-credit,!--no-rank-credit", options.rank_credit,
                 "misses are credited by the target's rank, too")
-      ->group(group);
+      .group(group);
   command
       .add_option("--length-limit", options.length_limit,
                   "tokens of a completion with the full length penalty, 0: its budget")
-      ->capture_default_str()
-      ->group(group);
+      .group(group);
   command
       .add_option("--check-rewards", options.check_rewards,
                   "only roll out and score that many prompts")
-      ->group(group);
+      .group(group);
 }
 
-void add_policy_options(CLI::App& command, GrpoOptions& options) {
+void add_policy_options(Command& command, GrpoOptions& options) {
   const std::string group = "Policy";
   const auto add = [&](const char* names, auto& value, const char* text) {
-    return command.add_option(names, value, text)->capture_default_str()->group(group);
+    return command.add_option(names, value, text).group(group);
   };
   add("--num-generations,--group-size", options.num_generations, "completions per prompt");
   add("--temperature", options.temperature, "of the rollouts");
   add("--top-p", options.top_p, "of the rollouts");
   add("--beta,--kl-coef", options.policy.beta, "weight of the divergence from the distilled model");
   add("--kl-estimator", options.policy.kl_estimator, "differentiated as a loss")
-      ->check(CLI::IsMember({"k2", "k3"}));
+      .one_of({"k2", "k3"});
   add("--epsilon,--clip-eps", options.policy.epsilon, "clipping of the ratio, below");
   add("--epsilon-high", options.policy.epsilon_high, "clipping of the ratio, above");
   add("--loss-type", options.policy.loss_type, "how tokens are averaged")
-      ->check(CLI::IsMember({"grpo", "dapo", "bnpo", "dr_grpo", "sum"}));
+      .one_of({"grpo", "dapo", "bnpo", "dr_grpo", "sum"});
   add("--importance-sampling-level", options.policy.importance_sampling_level, "of the ratio")
-      ->check(CLI::IsMember({"token", "sequence"}));
+      .one_of({"token", "sequence"});
   add("--advantage", options.advantage, "normalisation of rewards in a group")
-      ->check(CLI::IsMember({"group", "batch", "mean", "rloo"}));
+      .one_of({"group", "batch", "mean", "rloo"});
   add("--std-floor", options.std_floor, "least standard deviation of group and batch");
-  command.add_flag("--rb,!--no-rb", options.rb, "exact expectation over the answers")->group(group);
+  command.add_flag("--rb,!--no-rb", options.rb, "exact expectation over the answers").group(group);
   add("--lambda-ce", options.lambda_ce, "with --rb: weight of the target's log-likelihood");
   add("--lambda-format", options.lambda_format,
       "weight of the likelihood of a valid answer and the closing tags");
@@ -292,43 +286,37 @@ void add_policy_options(CLI::App& command, GrpoOptions& options) {
   command
       .add_flag("--mask-truncated-completions", options.mask_truncated_completions,
                 "completions closed by force carry no loss")
-      ->group(group);
+      .group(group);
 }
 
 }  // namespace
 
-void add_reinforce(CLI::App& app, CommonOptions& common) {
-  CLI::App* command = app.add_subcommand("reinforce", "GRPO with the composed reward");
-  command->alias("grpo")->alias("rl");
+void add_reinforce(CommandLine& app, CommonOptions& common) {
+  Command command = app.add_command("reinforce", "GRPO with the composed reward");
+  command.alias("grpo").alias("rl");
   auto options = std::make_shared<ReinforceOptions>();
   auto mode = std::make_shared<std::string>("verified"), crm = std::make_shared<std::string>();
-  command->add_option("-d,--data", options->data, "data set folder")
-      ->required()
-      ->check(CLI::ExistingDirectory);
-  command->add_option("-m,--model", options->model, "model folder of distill")
-      ->required()
-      ->check(CLI::ExistingDirectory);
-  command->add_option(
+  command.add_option("-d,--data", options->data, "data set folder").required().existing_folder();
+  command.add_option("-m,--model", options->model, "model folder of distill")
+      .required()
+      .existing_folder();
+  command.add_option(
       "--recommender", options->recommender,
       "folder of fit --train-share; only prompts after its training are used; without "
       "it the recommender's weight is 0");
-  command->add_option("--reasoning", options->reasoning,
-                      "folder of construct (claim weights); without it every claim weighs one bit");
-  command->add_option("-o,--out", options->out,
-                      "model folder to fill; an unfinished one is continued");
-  command->add_option("--sft-share", options->sft_share, "as given to distill")
-      ->check(CLI::Range(0.0, 1.0))
-      ->capture_default_str();
-  command->add_option("--limit", options->limit, "prompts, 0: all")->capture_default_str();
-  command->add_option("--eval-rows", options->eval_rows, "validation rows, 0: no validation")
-      ->capture_default_str();
-  command->add_option("--samples", options->samples, "completions kept of every logged step")
-      ->capture_default_str();
-  add_reward_options(*command, *options, *mode, *crm);
-  add_policy_options(*command, options->grpo);
-  add_training_options(*command, options->trainer);
-  add_lora_options(*command, options->lora);
-  command->callback([options, mode, crm, command, &common] {
+  command.add_option("--reasoning", options->reasoning,
+                     "folder of construct (claim weights); without it every claim weighs one bit");
+  command.add_option("-o,--out", options->out,
+                     "model folder to fill; an unfinished one is continued");
+  command.add_option("--sft-share", options->sft_share, "as given to distill").range(0.0, 1.0);
+  command.add_option("--limit", options->limit, "prompts, 0: all");
+  command.add_option("--eval-rows", options->eval_rows, "validation rows, 0: no validation");
+  command.add_option("--samples", options->samples, "completions kept of every logged step");
+  add_reward_options(command, *options, *mode, *crm);
+  add_policy_options(command, options->grpo);
+  add_training_options(command, options->trainer);
+  add_lora_options(command, options->lora);
+  command.on_run([options, mode, crm, command, &common] {
     const Stopwatch watch;
     CHECK(options->check_rewards > 0 || !options->out.empty(), kUsage, "--out is required");
     options->trainer.seed = common.seed;
@@ -339,7 +327,7 @@ void add_reinforce(CLI::App& app, CommonOptions& common) {
                                                              : "calibrated");
     const TrainingResult result = reinforce(*options);
     if (options->check_rewards > 0) return;
-    write_run_record(options->out, *command, common,
+    write_run_record(options->out, command, common,
                      {{"data", options->data}, {"model", options->model}}, watch.seconds());
     report_training(result, options->trainer, options->out, common);
   });

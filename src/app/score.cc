@@ -2,16 +2,18 @@
 // program can check a model against another implementation.
 #include <ATen/ATen.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
+#include <functional>
 #include <memory>
 
 #include "app/command.h"
+#include "app/command_line.h"
 #include "base/check.h"
 #include "base/io.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "models/llm.h"
+#include "models/t5.h"
 #include "nn/logprob.h"
 #include "nn/safetensors.h"
 
@@ -19,7 +21,7 @@ namespace etrlrec {
 namespace {
 
 struct ScoreOptions {
-  std::string model, adapter, ids, out;
+  std::string model, adapter, ids, decoder_ids, out;
   bool logits = false;
 };
 
@@ -38,28 +40,26 @@ std::vector<std::vector<int64_t>> read_rows(const fs::path& path) {
   return rows;
 }
 
-void run_score(const ScoreOptions& options) {
-  const at::NoGradGuard no_grad;
-  const auto rows = read_rows(options.ids);
-  const std::unique_ptr<Llm> model = load_llm(options.model);
-  if (!options.adapter.empty()) model->load_lora(options.adapter);
+// What the head multiplies for the tokens of row r, [length, hidden].
+using StatesOfRow = std::function<at::Tensor(size_t row)>;
+
+// Writes logprobs.<row> and logits.<row>; one row at a time: memory is that of the longest.
+void score_rows(const std::vector<std::vector<int64_t>>& rows, const at::Tensor& head_weight,
+                const StatesOfRow& states_of, const ScoreOptions& options) {
   ParameterMap tensors;
   ProgressBar bar("score", static_cast<int64_t>(rows.size()));
   int64_t tokens = 0;
-  for (size_t r = 0; r < rows.size(); ++r) {  // one row at a time: memory is that of the longest
-    TokenForest forest;
-    forest.add(-1, rows[r]);
-    const at::Tensor hidden = model->hidden_states(forest);
+  for (size_t r = 0; r < rows.size(); ++r) {
+    const at::Tensor states = states_of(r);
     const auto length = static_cast<int64_t>(rows[r].size());
+    at::Tensor& logprobs = tensors[fmt::format("logprobs.{}", r)];
     if (length > 1) {
       const at::Tensor targets = at::tensor(rows[r]).slice(0, 1);
-      tensors[fmt::format("logprobs.{}", r)] =
-          linear_logprob(hidden.slice(0, 0, length - 1), model->head_weight(), targets).logprobs;
+      logprobs = linear_logprob(states.slice(0, 0, length - 1), head_weight, targets).logprobs;
     } else {
-      tensors[fmt::format("logprobs.{}", r)] = at::empty({0});
+      logprobs = at::empty({0});
     }
-    if (options.logits)
-      tensors[fmt::format("logits.{}", r)] = at::mm(hidden, model->head_weight().t());
+    if (options.logits) tensors[fmt::format("logits.{}", r)] = at::mm(states, head_weight.t());
     tokens += length;
     bar.update(static_cast<int64_t>(r) + 1);
   }
@@ -67,25 +67,73 @@ void run_score(const ScoreOptions& options) {
   log_info("{}: {} rows, {} tokens", options.out, rows.size(), tokens);
 }
 
+TokenForest one_row(const std::vector<int64_t>& ids) {
+  TokenForest row;
+  row.add(-1, ids);
+  return row;
+}
+
+void score_decoder(const ScoreOptions& options) {
+  CHECK(options.decoder_ids.empty(), kUsage,
+        "--decoder-ids: {} is not an encoder-decoder model; all ids belong in --ids",
+        options.model);
+  const auto rows = read_rows(options.ids);
+  const std::unique_ptr<Llm> model = load_llm(options.model);
+  if (!options.adapter.empty()) model->load_lora(options.adapter);
+  score_rows(
+      rows, model->head_weight(), [&](size_t r) { return model->hidden_states(one_row(rows[r])); },
+      options);
+}
+
+void score_t5(const ScoreOptions& options) {
+  CHECK(!options.decoder_ids.empty(), kUsage,
+        "--decoder-ids: {} is an encoder-decoder model, which needs them", options.model);
+  const auto sources = read_rows(options.ids), rows = read_rows(options.decoder_ids);
+  CHECK(sources.size() == rows.size(), kInput, "{}: expected {} rows as in {}, found {}",
+        options.decoder_ids, sources.size(), options.ids, rows.size());
+  const std::unique_ptr<T5> model = load_t5(options.model);
+  if (!options.adapter.empty()) model->load_lora(options.adapter);
+  const std::vector<int64_t> source{0};
+  score_rows(
+      rows, model->head_weight(),
+      [&](size_t r) {
+        return model->decode(one_row(rows[r]), model->encode(one_row(sources[r])), source);
+      },
+      options);
+}
+
+void run_score(const ScoreOptions& options) {
+  const at::NoGradGuard no_grad;
+  if (is_t5_folder(options.model)) {
+    score_t5(options);
+  } else {
+    score_decoder(options);
+  }
+}
+
 }  // namespace
 
-void add_score(CLI::App& app, CommonOptions&) {
-  CLI::App* command = app.add_subcommand("score", "log-probabilities of given token ids");
+void add_score(CommandLine& app, CommonOptions&) {
+  Command command = app.add_command("score", "log-probabilities of given token ids");
   auto options = std::make_shared<ScoreOptions>();
-  command->add_option("-m,--model", options->model, "language model folder")
-      ->required()
-      ->check(CLI::ExistingDirectory);
-  command->add_option("--adapter", options->adapter, "PEFT adapter folder")
-      ->check(CLI::ExistingDirectory);
-  command->add_option("--ids", options->ids, "JSON: a list of lists of token ids")
-      ->required()
-      ->check(CLI::ExistingFile);
-  command->add_flag("--logits", options->logits, "write logits.<row> [length, vocabulary], too");
+  command.add_option("-m,--model", options->model, "language model folder")
+      .required()
+      .existing_folder();
+  command.add_option("--adapter", options->adapter, "PEFT adapter folder").existing_folder();
+  command.add_option("--ids", options->ids, "JSON: a list of lists of token ids")
+      .required()
+      .existing_file();
   command
-      ->add_option("-o,--out", options->out,
-                   "safetensors file: logprobs.<row> [length - 1] of each next token, fp32")
-      ->required();
-  command->callback([options] { run_score(*options); });
+      .add_option("--decoder-ids", options->decoder_ids,
+                  "encoder-decoder models (T5): the same of the decoder input, start token first; "
+                  "these are scored, given the rows of --ids")
+      .existing_file();
+  command.add_flag("--logits", options->logits, "write logits.<row> [length, vocabulary], too");
+  command
+      .add_option("-o,--out", options->out,
+                  "safetensors file: logprobs.<row> [length - 1] of each next token, fp32")
+      .required();
+  command.on_run([options] { run_score(*options); });
 }
 
 }  // namespace etrlrec

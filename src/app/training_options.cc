@@ -2,21 +2,20 @@
 
 #include <fmt/format.h>
 
-#include <CLI/CLI.hpp>
-
+#include "app/command_line.h"
 #include "base/json.h"
 #include "base/log.h"
 
 namespace etrlrec {
 
-void add_training_options(CLI::App& command, TrainerOptions& options) {
+void add_training_options(Command& command, TrainerOptions& options) {
   const std::string group = "Training";
   const auto add = [&](const char* names, auto& value, const char* text) {
-    return command.add_option(names, value, text)->capture_default_str()->group(group);
+    return command.add_option(names, value, text).group(group);
   };
   add("--learning-rate,--lr", options.learning_rate, "peak learning rate of AdamW");
   add("--lr-scheduler-type", options.lr_scheduler_type, "after the warm-up")
-      ->check(CLI::IsMember({"cosine", "linear", "constant"}));
+      .one_of({"cosine", "linear", "constant"});
   add("--warmup-ratio", options.warmup_ratio, "share of the steps with a rising rate");
   add("--weight-decay", options.weight_decay, "on matrices");
   add("--max-grad-norm", options.max_grad_norm, "gradient clipping, 0: off");
@@ -34,19 +33,16 @@ void add_training_options(CLI::App& command, TrainerOptions& options) {
       "validations without a better metric, 0: off");
 }
 
-void add_lora_options(CLI::App& command, LoraConfig& options) {
+void add_lora_options(Command& command, LoraConfig& options) {
   const std::string group = "Adapter";
   command.add_option("--lora-r,--lora-rank", options.r, "rank of the adapter, 0: all weights")
-      ->capture_default_str()
-      ->group(group);
-  command.add_option("--lora-alpha", options.lora_alpha, "scale of the adapter")
-      ->capture_default_str()
-      ->group(group);
+      .group(group);
+  command.add_option("--lora-alpha", options.lora_alpha, "scale of the adapter").group(group);
   command
       .add_option("--target-modules", options.target_modules,
                   "e.g. q_proj,v_proj; default all linear layers")
-      ->delimiter(',')
-      ->group(group);
+      .separated_by(',')
+      .group(group);
 }
 
 void report_training(const TrainingResult& result, const TrainerOptions& options,

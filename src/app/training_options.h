@@ -10,8 +10,8 @@
 
 namespace etrlrec {
 
-void add_training_options(CLI::App& command, TrainerOptions& options);
-void add_lora_options(CLI::App& command, LoraConfig& options);
+void add_training_options(Command& command, TrainerOptions& options);
+void add_lora_options(Command& command, LoraConfig& options);
 void report_training(const TrainingResult& result, const TrainerOptions& options,
                      const std::string& out, const CommonOptions& common);
 

@@ -2,6 +2,9 @@
 
 #include "base/io.h"
 
+template class nlohmann::basic_json<>;
+template class nlohmann::basic_json<nlohmann::ordered_map>;
+
 namespace etrlrec {
 namespace {
 

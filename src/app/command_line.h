@@ -1,0 +1,89 @@
+// The command line: commands with typed options, help, one TOML table per command with --config,
+// and hints after typing errors. The parser library is included in command_line.cc alone: its
+// header costs about 15 s in each unit that sees it.
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace CLI {
+class App;
+class Option;
+}  // namespace CLI
+
+namespace etrlrec {
+
+// A handle of one option; the methods chain. Values that break a rule are usage errors.
+class Option {
+ public:
+  explicit Option(CLI::Option* option) : option_(option) {}
+  Option& required();
+  Option& group(const std::string& heading);  // of the help
+  Option& separated_by(char delimiter);       // several values in one word
+  Option& count(int least, int most);         // of values
+  Option& repeatable();                       // one value each time it is given
+  Option& one_of(std::vector<std::string> words);
+  Option& range(int least, int most);  // both included
+  Option& range(double least, double most);
+  Option& at_least(double least);
+  Option& existing_folder();
+  Option& existing_file();
+  Option& excludes(const Option& other);
+
+ private:
+  CLI::Option* option_;
+};
+
+// A handle of one command; it outlives neither its CommandLine nor the values it is bound to.
+class Command {
+ public:
+  struct Given {
+    std::string name;
+    std::vector<std::string> values;
+  };
+
+  explicit Command(CLI::App* command) : command_(command) {}
+  std::string name() const;
+  Command& alias(const std::string& name);
+  Command& on_run(std::function<void()> run);
+  // Binds `value`, which holds the default; a default that is not empty stands in the help. T: the
+  // integers, float, double, std::string, std::filesystem::path, and vectors of numbers or strings.
+  template <typename T>
+  Option add_option(const std::string& names, T& value, const std::string& help);
+  Option add_flag(const std::string& names, bool& value, const std::string& help);
+
+  // After parsing: the options given on the command line or by --config, in the order of the help;
+  // whether one was given; whether it was given with another value than its default (an
+  // options.toml may repeat defaults); and the text of that file.
+  std::vector<Given> given() const;
+  bool is_given(const std::string& name) const;
+  bool is_changed(const std::string& name) const;
+  std::string to_toml() const;
+
+ private:
+  CLI::App* command_;
+};
+
+class CommandLine {
+ public:
+  CommandLine(const std::string& description, const std::string& footer);
+  ~CommandLine();
+  Command add_command(const std::string& name, const std::string& description);
+  std::vector<Command> commands() const;
+  // Called after parsing and before the command runs.
+  void before_run(std::function<void()> prepare);
+  // Parses the words behind the program's name and runs the command; --help and --version print.
+  // --num_generations is accepted for --num-generations. Errors (kUsage) end in a hint: the nearest
+  // known word, or where the help is.
+  void run(std::vector<std::string> arguments);
+
+ private:
+  std::string hint(const std::vector<std::string>& arguments) const;
+
+  std::unique_ptr<CLI::App> app_;
+};
+
+}  // namespace etrlrec
