@@ -14,6 +14,7 @@
 #include "models_fixture.h"
 #include "nn/adalora.h"
 #include "nn/embedding.h"
+#include "nn/layers.h"
 #include "nn/optim.h"
 #include "nn/prompt_tuning.h"
 #include "nn/safetensors.h"
