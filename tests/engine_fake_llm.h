@@ -4,6 +4,7 @@
 
 #include <torch/types.h>
 
+#include <algorithm>
 #include <memory>
 #include <vector>
 
@@ -44,8 +45,15 @@ class FakeLlm final : public Llm {
     return hidden(paths) * parameters_.at("scale");
   }
 
-  std::unique_ptr<KvCache> prefill(const TokenForest& prompts, std::span<const int64_t> root_of_row,
-                                   int64_t capacity, at::Tensor& last_hidden) const override {
+  std::unique_ptr<KvCache> new_cache(int64_t rows, int64_t capacity) const override {
+    auto cache = std::make_unique<Cache>();
+    cache->room = rows;
+    cache->capacity = capacity;
+    return cache;
+  }
+
+  void admit(KvCache& state, const TokenForest& prompts, std::span<const int64_t> root_of_row,
+             at::Tensor& last_hidden) const override {
     std::vector<uint64_t> roots;
     for (const Segment& segment : prompts.segments) {
       uint64_t path = 0;
@@ -54,19 +62,25 @@ class FakeLlm final : public Llm {
       roots.push_back(path);
     }
     last_hidden = hidden(roots) * parameters_.at("scale");
-    auto cache = std::make_unique<Cache>();
-    cache->capacity = capacity;
-    for (int64_t root : root_of_row) cache->paths.push_back(roots.at(static_cast<size_t>(root)));
-    return cache;
+    prefilled_tokens_ += prompts.num_tokens();
+    auto& cache = static_cast<Cache&>(state);
+    for (int64_t root : root_of_row) cache.rows.push_back({roots.at(static_cast<size_t>(root)), 0});
+    if (cache.num_rows() > cache.room) throw std::runtime_error("admit: no room");
+    most_rows_ = std::max(most_rows_, cache.num_rows());
   }
 
   at::Tensor decode(KvCache& state, std::span<const int64_t> ids) const override {
     auto& cache = static_cast<Cache&>(state);
-    if (ids.size() != cache.paths.size()) throw std::runtime_error("decode: wrong number of ids");
-    if (++cache.length > cache.capacity) throw std::runtime_error("decode: over capacity");
+    if (ids.size() != cache.rows.size()) throw std::runtime_error("decode: wrong number of ids");
     decoded_rows_ += static_cast<int64_t>(ids.size());
-    for (size_t r = 0; r < ids.size(); ++r) cache.paths[r] = extend(cache.paths[r], ids[r]);
-    return hidden(cache.paths) * parameters_.at("scale");
+    ++decoded_steps_;
+    std::vector<uint64_t> paths;
+    for (size_t r = 0; r < ids.size(); ++r) {
+      if (++cache.rows[r].length > cache.capacity)
+        throw std::runtime_error("decode: over capacity");
+      paths.push_back(cache.rows[r].path = extend(cache.rows[r].path, ids[r]));
+    }
+    return hidden(paths) * parameters_.at("scale");
   }
 
   // log softmax over the vocabulary after a path; the slow twin of everything.
@@ -78,18 +92,24 @@ class FakeLlm final : public Llm {
     return {row.const_data_ptr<float>(), row.const_data_ptr<float>() + row.numel()};
   }
 
-  mutable int64_t calls_ = 0, tokens_ = 0, decoded_rows_ = 0;
+  mutable int64_t calls_ = 0, tokens_ = 0, decoded_rows_ = 0, decoded_steps_ = 0;
+  mutable int64_t prefilled_tokens_ = 0, most_rows_ = 0;
 
  private:
   static constexpr int64_t kWidth = 8;
   struct Cache final : KvCache {
-    std::vector<uint64_t> paths;
-    int64_t capacity = 0, length = 0;
-    int64_t num_rows() const override { return static_cast<int64_t>(paths.size()); }
-    void keep_rows(std::span<const int64_t> rows) override {
-      std::vector<uint64_t> kept;
-      for (int64_t r : rows) kept.push_back(paths.at(static_cast<size_t>(r)));
-      paths = std::move(kept);
+    struct Row {
+      uint64_t path;
+      int64_t length;
+    };
+    std::vector<Row> rows;
+    int64_t room = 0, capacity = 0;
+    int64_t num_rows() const override { return static_cast<int64_t>(rows.size()); }
+    void keep_rows(std::span<const int64_t> kept) override {
+      std::vector<Row> next;
+      for (int64_t r : kept) next.push_back(rows.at(static_cast<size_t>(r)));
+      if (static_cast<int64_t>(next.size()) > room) throw std::runtime_error("keep_rows: no room");
+      rows = std::move(next);
     }
   };
   static size_t end_of(const TokenForest& forest, int64_t segment) {

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <set>
 
 #include "base/check.h"
 #include "engine/engine.h"
@@ -32,7 +33,7 @@ GenerationOptions reasoning_options() {
   GenerationOptions options;
   options.format = {.close = {20, 21}, .finish = {22, kEos}, .max_reasoning_tokens = 60};
   options.completions_per_prompt = 3;
-  options.eos_id = kEos;
+  options.eos_ids = {kEos};
   return options;
 }
 
@@ -236,6 +237,85 @@ TEST(Generate, stops_feeding_rows_that_are_done) {
   EXPECT_LT(model.decoded_rows_, longest * static_cast<int64_t>(completions.size()));
 }
 
+TEST(Generate, gives_the_same_completions_for_any_number_of_rows_together) {
+  const FakeLlm model;
+  for (const Answers& answers : {kSingle, kDigits, Answers{}}) {
+    const auto requests = some_requests(25, answers);
+    GenerationOptions options = reasoning_options();
+    options.max_new_tokens = 40;
+    const auto all = generate(model, requests, options);
+    for (int64_t rows : {1, 3, 4, 7, 20}) {
+      options.max_batch = rows;
+      model.most_rows_ = 0;
+      expect_same(all, generate(model, requests, options));
+      EXPECT_LE(model.most_rows_, std::max<int64_t>(rows, 3));
+    }
+  }
+}
+
+TEST(Generate, lets_prompts_enter_while_others_run) {
+  const FakeLlm model;
+  const auto requests = some_requests(60, kSingle);
+  GenerationOptions options = reasoning_options();
+  options.completions_per_prompt = 1;
+  options.max_batch = 10;
+  const auto completions = generate(model, requests, options);
+  int64_t in_groups = 0, needed = 0;
+  for (size_t i = 0; i < completions.size(); i += 10) {
+    size_t longest = 0;
+    for (size_t j = i; j < i + 10; ++j) {
+      longest = std::max(longest, completions[j].ids.size());
+      needed += static_cast<int64_t>(completions[j].ids.size()) - 1;
+    }
+    in_groups += static_cast<int64_t>(longest) - 1;
+  }
+  EXPECT_LT(model.decoded_steps_, in_groups * 3 / 4);
+  EXPECT_GE(model.decoded_steps_, needed / 10);
+  EXPECT_EQ(model.decoded_rows_, needed);
+}
+
+TEST(Generate, ends_at_any_end_token_or_when_told_to) {
+  const FakeLlm model;
+  GenerationOptions options = reasoning_options();
+  options.max_new_tokens = 30;
+  options.eos_ids = {0, 5, 9};
+  options.is_complete = [](std::span<const int64_t> ids) { return ids.back() == 13; };
+  std::set<int64_t> last;
+  for (const Completion& completion : generate(model, some_requests(60, {}), options)) {
+    const auto is_end = [](int64_t id) { return id == 0 || id == 5 || id == 9 || id == 13; };
+    EXPECT_EQ(std::count_if(completion.ids.begin(), completion.ids.end(), is_end),
+              is_end(completion.ids.back()));
+    last.insert(completion.ids.back());
+  }
+  for (int64_t id : {0, 5, 9, 13}) EXPECT_TRUE(last.contains(id));
+}
+
+TEST(Generate, has_no_end_token_before_the_least_length) {
+  const FakeLlm model;
+  GenerationOptions options = reasoning_options();
+  options.max_new_tokens = 30;
+  options.min_new_tokens = 12;
+  options.eos_ids = {0, 5, 9};
+  size_t shortest = 30;
+  const auto requests = some_requests(60, {});
+  const auto completions = generate(model, requests, options);
+  for (size_t i = 0; i < completions.size(); ++i) {
+    shortest = std::min(shortest, completions[i].ids.size());
+    expect_consistent(model, requests[i / 3], options, completions[i]);
+  }
+  EXPECT_EQ(shortest, 13u);  // twelve others, then one of three in 24 tokens
+}
+
+TEST(Generate, keeps_rows_within_two_gigabytes) {
+  LlmConfig config;
+  config.num_hidden_layers = 28;
+  config.num_key_value_heads = 2;
+  config.head_dim = 128;
+  EXPECT_EQ(default_max_batch(config, 256), 146);  // 57,344 bytes a token
+  EXPECT_EQ(default_max_batch(config, 1), 1024);
+  EXPECT_EQ(default_max_batch(config, int64_t{1} << 20), 1);
+}
+
 TEST(Generate, reports_tokens_and_progress) {
   const FakeLlm model;
   GenerationOptions options = reasoning_options();
@@ -270,6 +350,12 @@ TEST(Generate, refuses_what_cannot_be_run) {
   EXPECT_THROW(run({{1}, kSingle}, bad), Error);
   bad = options;
   bad.format.close = {500};
+  EXPECT_THROW(run({{1}, kSingle}, bad), Error);
+  bad = options;
+  bad.eos_ids = {24};
+  EXPECT_THROW(run({{1}, kSingle}, bad), Error);
+  bad = options;
+  bad.max_batch = -1;
   EXPECT_THROW(run({{1}, kSingle}, bad), Error);
   bad = options;
   bad.sampling.temperature = -1;

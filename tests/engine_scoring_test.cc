@@ -112,6 +112,85 @@ TEST(AnswerScoring, scores_below_segments_of_a_shared_prompt) {
   expect_equal(rows[1], separate_rows(model, {1, 2, 4, 5}, kDigits));
 }
 
+// Titles as they come: equal ones, and ones that begin others.
+const Answers kTitles{{5, 6, 7, 8}, {5, 6, 7}, {5, 6, 9, 9, 9}, {3},
+                      {5, 6, 7, 8}, {3, 4},    {11, 5, 6}};
+
+TEST(TitleScoring, equals_separate_rows) {
+  const FakeLlm model;
+  const std::vector<std::vector<int64_t>> prefixes{{1, 2, 3}, {4, 5}, {6}};
+  const std::vector<Answers> titles{kTitles, kDigits, {{2, 3, 4, 5, 6, 7}}};
+  const auto rows = sequence_logprobs(model, prefixes, titles);
+  for (size_t r = 0; r < rows.size(); ++r) {
+    ASSERT_EQ(rows[r].numel(), static_cast<int64_t>(titles[r].size()));
+    for (size_t k = 0; k < titles[r].size(); ++k) {
+      std::vector<int64_t> path = prefixes[r];
+      double expected = 0;
+      for (int64_t id : titles[r][k]) {
+        expected += model.next_logprobs(path)[static_cast<size_t>(id)];
+        path.push_back(id);
+      }
+      EXPECT_NEAR(rows[r][static_cast<int64_t>(k)].item<double>(), expected, 1e-5) << r << " " << k;
+    }
+  }
+}
+
+TEST(TitleScoring, computes_shared_tokens_once_in_one_pass) {
+  const FakeLlm model;
+  sequence_logprobs(model, std::vector<std::vector<int64_t>>{{1, 2, 3}},
+                    std::vector<Answers>{kTitles});
+  EXPECT_EQ(model.calls_, 1);
+  // prompt, 5 6 | 7 | 9 9 | 3 | 11 5: the last token of a path is predicted, not fed
+  EXPECT_EQ(model.tokens_, 3 + 2 + 1 + 2 + 1 + 2);
+}
+
+TEST(TitleScoring, equals_separate_rows_of_the_decoder_forward_and_backward) {
+  LlmConfig config;
+  config.vocab_size = 24;
+  config.hidden_size = 32;
+  config.intermediate_size = 48;
+  config.num_hidden_layers = 2;
+  config.initializer_range = 0.3;
+  const auto fast = new_llm(config, 1), slow = new_llm(config, 1);
+  const std::vector<std::vector<int64_t>> prefixes{{1, 2, 3, 4, 5, 6, 7}, {4, 5}};
+  const auto rows = sequence_logprobs(*fast, prefixes, std::vector<Answers>(2, kTitles));
+  at::Tensor fast_sum = at::zeros({}), slow_sum = at::zeros({});
+  for (size_t r = 0; r < prefixes.size(); ++r) {
+    for (size_t k = 0; k < kTitles.size(); ++k) {
+      std::vector<int64_t> path = prefixes[r];
+      path.insert(path.end(), kTitles[k].begin(), kTitles[k].end());
+      TokenForest forest;
+      forest.add(-1, path);
+      const at::Tensor logprobs =
+          at::mm(slow->hidden_states(forest), slow->head_weight().t()).log_softmax(-1);
+      at::Tensor expected = at::zeros({});
+      for (size_t j = 0; j < kTitles[k].size(); ++j)
+        expected =
+            expected + logprobs[static_cast<int64_t>(prefixes[r].size() + j) - 1][kTitles[k][j]];
+      const at::Tensor found = rows[r][static_cast<int64_t>(k)];
+      EXPECT_NEAR(found.item<double>(), expected.item<double>(), 2e-4);
+      fast_sum = fast_sum + found * static_cast<double>(k + 1);
+      slow_sum = slow_sum + expected * static_cast<double>(k + 1);
+    }
+  }
+  fast_sum.backward();
+  slow_sum.backward();
+  for (const auto& [name, tensor] : fast->parameters()) {
+    const at::Tensor expected = slow->parameters().at(name).grad();
+    EXPECT_TRUE(
+        at::allclose(tensor.grad(), expected, 1e-3, 1e-3 * expected.abs().max().item<double>()))
+        << name;
+  }
+}
+
+TEST(TitleScoring, refuses_empty_and_foreign_sequences) {
+  const FakeLlm model;
+  const std::vector<std::vector<int64_t>> prefix{{1}};
+  for (const Answers& bad : {Answers{}, Answers{{}}, Answers{{24}}, Answers{{-1}}})
+    EXPECT_THROW(sequence_logprobs(model, prefix, std::vector<Answers>{bad}), Error);
+  EXPECT_THROW(sequence_logprobs(model, prefix, std::vector<Answers>{}), Error);
+}
+
 TEST(AnswerScoring, refuses_answers_that_cannot_be_told_apart) {
   EXPECT_THROW(check_answers({}, 24), Error);
   EXPECT_THROW(check_answers({{1}, {}}, 24), Error);

@@ -11,6 +11,7 @@
 #include "base/io.h"
 #include "models/llm.h"
 #include "nn/logprob.h"
+#include "tensor_difference.h"
 
 namespace etrlrec {
 
@@ -19,10 +20,6 @@ inline const std::filesystem::path kGolden =
 
 #define SKIP_WITHOUT_GOLDEN() \
   if (!std::filesystem::exists(kGolden)) GTEST_SKIP() << "golden files are not here"
-
-inline double largest_difference(const at::Tensor& a, const at::Tensor& b) {
-  return (a - b).abs().max().item<double>();
-}
 
 // The unpadded rows of a golden batch as roots, each behind the tokens of `front`, and what belongs
 // to their tokens.

@@ -73,5 +73,23 @@ TEST(LlmConfig, fields_of_every_family_survive_a_round_trip) {
   EXPECT_EQ(read.rope.original_max_position_embeddings, 64);
 }
 
+TEST(LlmConfig, has_the_end_tokens_of_both_files) {
+  const fs::path folder = fs::path(testing::TempDir()) / "end-tokens-llm";
+  const auto read = [&](const Json& config, const Json& generation) {
+    write_llm_config(small_config(), folder);
+    OrderedJson json = OrderedJson::parse(read_file(folder / "config.json"));
+    json["eos_token_id"] = config;
+    write_json_atomic(folder / "config.json", json);
+    write_json_atomic(folder / "generation_config.json", OrderedJson{{"eos_token_id", generation}});
+    return read_llm_config(folder).eos_token_ids;
+  };
+  EXPECT_EQ(read(3, {3, 7}), (std::vector<int64_t>{3, 7}));
+  EXPECT_EQ(read(3, 7), (std::vector<int64_t>{3, 7}));
+  EXPECT_EQ(read(nullptr, {5, 6}), (std::vector<int64_t>{5, 6}));
+  EXPECT_EQ(read(4, nullptr), (std::vector<int64_t>{4}));
+  EXPECT_THROW(read(3, Json::array()), Error);
+  EXPECT_THROW(read(3, "x"), Error);
+}
+
 }  // namespace
 }  // namespace etrlrec

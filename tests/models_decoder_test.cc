@@ -18,28 +18,6 @@
 namespace etrlrec {
 namespace {
 
-// One small configuration of every family: plain, query and key norms with wide heads, stretched
-// rotation, a window shorter than the rows in one of the layers.
-std::vector<LlmConfig> small_families() {
-  LlmConfig qwen3 = small_config(), llama = small_config(), mistral = small_config();
-  qwen3.model_type = "qwen3";
-  qwen3.head_dim = 20;
-  llama.model_type = "llama";
-  llama.rope = {1e4, "llama3", 8, 1, 4, 32};
-  llama.tie_word_embeddings = false;
-  mistral.model_type = "mistral";
-  mistral.sliding_window = 9;
-  mistral.sliding_layers = {true, false};
-  return {small_config(), qwen3, llama, mistral};
-}
-
-std::vector<int64_t> random_ids(int64_t length, uint64_t index) {
-  Rng rng(5, "decoder-test", index);
-  std::vector<int64_t> ids;
-  for (int64_t i = 0; i < length; ++i) ids.push_back(static_cast<int64_t>(rng.below(61)));
-  return ids;
-}
-
 void expect_golden(const std::string& name) {
   const fs::path folder = kGolden / "decoders" / name;
   const std::unique_ptr<Llm> model = load_llm(folder);
@@ -327,12 +305,13 @@ TEST(KvCache, refuses_too_many_tokens_and_wrong_rows) {
   prompts.add(-1, random_ids(4, 1));
   tree.add(tree.add(-1, random_ids(4, 1)), random_ids(2, 2));
   at::Tensor last;
-  const std::vector<int64_t> roots{0, 0}, one{1}, unknown{5}, twice{0, 0}, tokens{1, 2},
+  const std::vector<int64_t> roots{0, 0}, one{1}, unknown{5}, three{0, 0, 1}, tokens{1, 2},
       outside{1, 61};
   EXPECT_THROW(model->prefill(tree, roots, 1, last), Error);
   EXPECT_THROW(model->prefill(prompts, unknown, 1, last), Error);
   const auto cache = model->prefill(prompts, roots, 1, last);
-  EXPECT_THROW(cache->keep_rows(twice), Error);
+  EXPECT_THROW(cache->keep_rows(three), Error);
+  EXPECT_THROW(cache->keep_rows(tokens), Error);
   EXPECT_THROW(model->decode(*cache, one), Error);
   EXPECT_THROW(model->decode(*cache, outside), Error);
   model->decode(*cache, tokens);

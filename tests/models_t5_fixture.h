@@ -14,6 +14,7 @@
 #include "base/io.h"
 #include "base/rng.h"
 #include "models/t5.h"
+#include "tensor_difference.h"
 
 namespace etrlrec {
 
@@ -68,10 +69,6 @@ inline std::vector<int64_t> row_numbers(size_t count) {
   std::vector<int64_t> numbers(count);
   std::iota(numbers.begin(), numbers.end(), 0);
   return numbers;
-}
-
-inline double largest_difference(const at::Tensor& a, const at::Tensor& b) {
-  return (a - b).abs().max().item<double>();
 }
 
 inline std::string error_of(const std::function<void()>& act) {

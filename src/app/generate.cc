@@ -31,10 +31,10 @@ void run_generate(const GenerateOptions& options, const CommonOptions& common) {
   generation.sampling = options.sampling;
   generation.sampling.seed = common.seed;
   generation.max_new_tokens = options.max_new_tokens;
-  generation.eos_id = tokenizer.eos_id();
+  generation.eos_ids = {tokenizer.eos_id()};
   std::string text;
   generation.on_token = [&](int64_t, int64_t id) {
-    if (id == generation.eos_id) return;
+    if (id == tokenizer.eos_id()) return;
     const std::string piece = tokenizer.token_text(id);
     text += piece;
     if (!common.json) write_out(piece);
@@ -47,7 +47,7 @@ void run_generate(const GenerateOptions& options, const CommonOptions& common) {
     const OrderedJson result{{"prompt", options.prompt},
                              {"text", text},
                              {"tokens", tokens},
-                             {"finished", completions[0].ids.back() == generation.eos_id}};
+                             {"finished", completions[0].ids.back() == tokenizer.eos_id()}};
     write_out(result.dump(-1, ' ', false, OrderedJson::error_handler_t::replace));
   }
   write_out("\n");

@@ -46,15 +46,26 @@ struct GenerationOptions {
   ReasoningFormat format;
   int64_t completions_per_prompt = 1;
   int64_t max_new_tokens = 256;  // free text only
-  int64_t eos_id = -1;
+  int64_t min_new_tokens = 0;    // free text only: no end token before
+  std::vector<int64_t> eos_ids;  // any of them ends a text; it is kept
+  // Free text only: whether the completion so far ends here (stop strings, engine/text_stream.h).
+  // Asked once after each id, from several threads.
+  std::function<bool(std::span<const int64_t> completion)> is_complete;
+  int64_t max_batch = 0;                          // rows that grow together; 0: default_max_batch
   int64_t batch_tokens = 16384;                   // prompt tokens prefilled together
   std::function<void(int64_t done)> on_progress;  // completions finished so far
   std::function<void(int64_t row, int64_t id)>
       on_token;  // each id as it is decided, from the calling thread
 };
 
-// [requests * completions_per_prompt], request-major, in input order; independent of batching and
-// of the thread count up to the rounding of the logits. No gradient.
+// Rows that may grow by `capacity` tokens and whose keys and values take at most 2 GiB together; in
+// [1, 1024].
+int64_t default_max_batch(const LlmConfig& config, int64_t capacity);
+
+// Continuous batching: rows leave when they are done, and the next prompts enter as soon as there
+// is room for all their completions. Result: [requests * completions_per_prompt], request-major, in
+// input order; independent of batching and of the thread count up to the rounding of the logits. No
+// gradient.
 std::vector<Completion> generate(const Llm& model, std::span<const GenerationRequest> requests,
                                  const GenerationOptions& options);
 

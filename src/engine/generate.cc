@@ -1,6 +1,6 @@
-// The decoding loop. Prompts are prefilled in groups and shared by their completions; all rows of a
-// group take one step together: one matrix product gives their logits, then each row decides for
-// itself. Finished rows leave in blocks.
+// The decoding loop. Prompts are prefilled in groups and shared by their completions; all rows take
+// one step together: one matrix product gives their logits, then each row decides for itself.
+// Finished rows leave at once, and the next prompts enter a running cache.
 #include <ATen/Parallel.h>
 #include <torch/types.h>
 
@@ -11,167 +11,154 @@
 
 #include "base/check.h"
 #include "engine/engine.h"
+#include "engine/head_logits.h"
 #include "engine/rollout.h"
 #include "nn/logprob.h"
 
 namespace etrlrec {
 namespace {
 
-constexpr int64_t kLogitsBuffer = int64_t{1} << 24;  // floats
-
-// Logits of hidden states in chunks of a reused buffer.
-class HeadLogits {
- public:
-  explicit HeadLogits(const Llm& model) : weight_(model.head_weight().detach()) {
-    vocab_size_ = weight_.size(0);
-    chunk_ = std::max<int64_t>(kLogitsBuffer / vocab_size_, 1);
-  }
-  // Calls row(i, logits) for every hidden state [N, C], in parallel.
-  template <typename F>
-  void for_each_row(const at::Tensor& hidden, const F& row) {
-    for (int64_t begin = 0; begin < hidden.size(0); begin += chunk_) {
-      const int64_t count = std::min(chunk_, hidden.size(0) - begin);
-      if (!buffer_.defined() || buffer_.size(0) < count)
-        buffer_ = at::empty({count, vocab_size_}, at::kFloat);
-      at::Tensor logits = buffer_.narrow(0, 0, count);
-      const at::Tensor part = hidden.narrow(0, begin, count).to(weight_.scalar_type());
-      if (weight_.scalar_type() == at::kFloat)
-        at::mm_out(logits, part, weight_.t());
-      else
-        logits.copy_(at::mm(part, weight_.t()));
-      const float* data = logits.const_data_ptr<float>();
-      const auto size = static_cast<size_t>(vocab_size_);
-      at::parallel_for(
-          0, count, std::max<int64_t>(1, 16384 / vocab_size_), [&](int64_t first, int64_t last) {
-            SamplingScratch scratch;
-            for (int64_t i = first; i < last; ++i)
-              row(begin + i, std::span<const float>(data + static_cast<size_t>(i) * size, size),
-                  scratch);
-          });
-    }
-  }
-  int64_t vocab_size() const { return vocab_size_; }
-
- private:
-  at::Tensor weight_, buffer_;
-  int64_t vocab_size_ = 0, chunk_ = 0;
-};
-
 std::vector<float> to_floats(const at::Tensor& tensor) {
   const at::Tensor values = tensor.to(at::kCPU, at::kFloat).contiguous();
   return {values.const_data_ptr<float>(), values.const_data_ptr<float>() + values.numel()};
 }
 
-// One group of prompts with all of their completions.
-class Group {
+// All rows of a call: those that wait for room, those that grow, those that wait for their answer.
+class Rollouts {
  public:
-  Group(const Llm& model, std::span<const GenerationRequest> requests, int64_t first_request,
-        const GenerationOptions& options, HeadLogits& head, std::span<Completion> completions)
-      : model_(model),
-        requests_(requests),
-        options_(options),
-        head_(head),
-        first_row_(first_request * options.completions_per_prompt) {
-    const int64_t count = static_cast<int64_t>(requests.size()) * options.completions_per_prompt;
-    rows_.reserve(static_cast<size_t>(count));
-    for (int64_t r = 0; r < count; ++r)
-      rows_.emplace_back(requests[static_cast<size_t>(r / options.completions_per_prompt)], options,
-                         static_cast<uint64_t>(first_row_ + r),
-                         completions[static_cast<size_t>(r)]);
+  Rollouts(const Llm& model, std::span<const GenerationRequest> requests,
+           const GenerationOptions& options, std::span<Completion> completions)
+      : model_(model), requests_(requests), options_(options), head_(model) {
+    const auto per_prompt = static_cast<size_t>(options.completions_per_prompt);
+    rows_.reserve(completions.size());
+    for (size_t r = 0; r < completions.size(); ++r) {
+      const GenerationRequest& request = requests[r / per_prompt];
+      rows_.emplace_back(request, options, r, completions[r]);
+      capacity_ = std::max(capacity_, RolloutRow::capacity(request, options));
+    }
+    open_.assign(requests.size(), options.completions_per_prompt);
+    const int64_t most =
+        options.max_batch > 0 ? options.max_batch : default_max_batch(model.config(), capacity_);
+    room_ = std::min(std::max(most, options.completions_per_prompt),
+                     static_cast<int64_t>(completions.size()));
   }
 
-  // `done`: completions finished before this group.
-  void run(int64_t done) {
-    decode_rows(done);
+  void run() {
+    const auto cache = model_.new_cache(room_, capacity_);
+    at::Tensor hidden;
+    while (true) {
+      const at::Tensor entered = admit(*cache);
+      if (entered.defined())
+        hidden = hidden.defined() && hidden.size(0) > 0 ? at::cat({hidden, entered}) : entered;
+      if (live_.empty()) break;
+      const std::vector<int64_t> ids = drop_finished(*cache, step(hidden));
+      hidden = ids.empty() ? at::Tensor() : model_.decode(*cache, ids);
+    }
     answer_waiting_rows();
-    if (options_.on_progress) options_.on_progress(done + static_cast<int64_t>(rows_.size()));
+    report();
   }
 
  private:
+  int64_t request_of(int64_t row) const { return row / options_.completions_per_prompt; }
   bool is_out(int64_t r) const {
     const RolloutRow& row = rows_[static_cast<size_t>(r)];
     return row.is_done() || row.awaits_answer();
   }
 
-  void decode_rows(int64_t done) {
+  // Prompts enter with all their completions, once an eighth of the room is free; the hidden states
+  // of the new rows, undefined when none entered.
+  at::Tensor admit(KvCache& cache) {
+    const int64_t per_prompt = options_.completions_per_prompt;
+    int64_t free = room_ - static_cast<int64_t>(live_.size());
+    if (!live_.empty() && 8 * free < room_) return {};
     TokenForest prompts;
-    for (const GenerationRequest& request : requests_) prompts.add(-1, request.prompt);
-    std::vector<int64_t> live, roots;  // live[i]: row in place i of the cache
-    int64_t capacity = 1;
-    for (int64_t r = 0; r < static_cast<int64_t>(rows_.size()); ++r) {
-      if (is_out(r)) continue;
-      live.push_back(r);
-      roots.push_back(r / options_.completions_per_prompt);
-      capacity = std::max(capacity,
-                          RolloutRow::capacity(rows_[static_cast<size_t>(r)].request(), options_));
-    }
-    if (live.empty()) return;
-    at::Tensor hidden;
-    const auto cache = model_.prefill(prompts, roots, capacity, hidden);
-    hidden = hidden.index_select(0, at::tensor(roots, at::kLong));
-    const auto total = static_cast<int64_t>(rows_.size());
-    while (true) {
-      const std::vector<int64_t> ids = step(hidden, live);
-      const int64_t left =
-          std::count_if(live.begin(), live.end(), [this](int64_t r) { return !is_out(r); });
-      if (left == 0) return;
-      const auto gone = static_cast<int64_t>(live.size()) - left;
-      if (8 * gone >= static_cast<int64_t>(live.size())) {
-        hidden = model_.decode(*cache, keep_live(*cache, ids, live));
-        if (options_.on_progress) options_.on_progress(done + total - left);
-      } else {
-        hidden = model_.decode(*cache, ids);
+    std::vector<int64_t> roots;
+    for (; next_ < static_cast<int64_t>(requests_.size()) && free >= per_prompt; ++next_) {
+      const std::vector<int64_t>& prompt = requests_[static_cast<size_t>(next_)].prompt;
+      if (prompts.num_tokens() > 0 &&
+          prompts.num_tokens() + static_cast<int64_t>(prompt.size()) > options_.batch_tokens)
+        break;
+      int64_t root = -1;
+      for (int64_t r = next_ * per_prompt; r < (next_ + 1) * per_prompt; ++r) {
+        if (is_out(r)) {
+          leave(r);
+          continue;
+        }
+        if (root < 0) root = prompts.add(-1, prompt);
+        live_.push_back(r);
+        roots.push_back(root);
+        --free;
       }
     }
+    if (roots.empty()) return {};
+    at::Tensor hidden;
+    model_.admit(cache, prompts, roots, hidden);
+    return hidden.index_select(0, at::tensor(roots, at::kLong));
   }
 
-  // One token for every live row; rows that are out already repeat token 0 until they leave.
-  std::vector<int64_t> step(const at::Tensor& hidden, const std::vector<int64_t>& live) {
-    std::vector<int64_t> ids(live.size(), 0);
-    std::vector<uint8_t> stepped(live.size(), 0);
+  // One token for every live row.
+  std::vector<int64_t> step(const at::Tensor& hidden) {
+    std::vector<int64_t> ids(live_.size(), 0);
     std::atomic<bool> finite{true};
-    head_.for_each_row(hidden,
-                       [&](int64_t i, std::span<const float> logits, SamplingScratch& scratch) {
-                         const auto at = static_cast<size_t>(i);
-                         if (is_out(live[at])) return;
-                         RolloutRow& row = rows_[static_cast<size_t>(live[at])];
-                         if (!row.step(logits, scratch)) finite = false;
-                         ids[at] = row.completion().ids.back();
-                         stepped[at] = 1;
-                       });
+    head_.for_each_row(
+        hidden, [&](int64_t i, std::span<const float> logits, SamplingScratch& scratch) {
+          RolloutRow& row = rows_[static_cast<size_t>(live_[static_cast<size_t>(i)])];
+          if (!row.step(logits, scratch)) finite = false;
+          ids[static_cast<size_t>(i)] = row.completion().ids.back();
+        });
     CHECK(finite, kNumbers,
           "generate: logits are not finite\nhint: the model's weights are damaged or diverged");
     if (options_.on_token)
-      for (size_t i = 0; i < live.size(); ++i)
-        if (stepped[i]) options_.on_token(first_row_ + live[i], ids[i]);
+      for (size_t i = 0; i < live_.size(); ++i) options_.on_token(live_[i], ids[i]);
     return ids;
   }
 
-  // Removes rows that are out from the cache and from `live`; returns the ids of those that stay.
-  std::vector<int64_t> keep_live(KvCache& cache, const std::vector<int64_t>& ids,
-                                 std::vector<int64_t>& live) {
+  // Removes rows that are out from the cache; returns the ids of those that stay.
+  std::vector<int64_t> drop_finished(KvCache& cache, std::vector<int64_t> ids) {
     std::vector<int64_t> places, kept_ids, kept;
-    for (size_t i = 0; i < live.size(); ++i) {
-      if (is_out(live[i])) continue;
+    for (size_t i = 0; i < live_.size(); ++i) {
+      if (is_out(live_[i])) {
+        leave(live_[i]);
+        continue;
+      }
       places.push_back(static_cast<int64_t>(i));
       kept_ids.push_back(ids[i]);
-      kept.push_back(live[i]);
+      kept.push_back(live_[i]);
     }
+    if (kept.size() == live_.size()) return ids;
     cache.keep_rows(places);
-    live = std::move(kept);
+    live_ = std::move(kept);
+    if (waiting_tokens_ >= options_.batch_tokens) answer_waiting_rows();
+    report();
     return kept_ids;
   }
 
-  // Prompts of `waiting` rows as roots, their completions as children; returns the last segment of
-  // each row.
-  std::vector<int64_t> plant(const std::vector<int64_t>& waiting, TokenForest& forest) const {
+  // Rows that await their answer are scored once all rows of their prompt have come so far.
+  void leave(int64_t r) {
+    const RolloutRow& row = rows_[static_cast<size_t>(r)];
+    if (row.is_done()) {
+      ++done_;
+    } else {
+      waiting_.push_back(r);
+      waiting_tokens_ += static_cast<int64_t>(row.completion().ids.size());
+    }
+    const int64_t request = request_of(r);
+    if (--open_[static_cast<size_t>(request)] == 0)
+      waiting_tokens_ +=
+          static_cast<int64_t>(requests_[static_cast<size_t>(request)].prompt.size());
+  }
+  void report() const {
+    if (options_.on_progress) options_.on_progress(done_);
+  }
+
+  // Prompts of `rows` as roots, their completions as children; returns the last segment of each.
+  std::vector<int64_t> plant(const std::vector<int64_t>& rows, TokenForest& forest) const {
     std::vector<int64_t> segments;
     int64_t root = -1, root_request = -1;
-    for (int64_t r : waiting) {
-      const int64_t request = r / options_.completions_per_prompt;
-      if (request != root_request) {
-        root = forest.add(-1, requests_[static_cast<size_t>(request)].prompt);
-        root_request = request;
+    for (int64_t r : rows) {
+      if (request_of(r) != root_request) {
+        root_request = request_of(r);
+        root = forest.add(-1, requests_[static_cast<size_t>(root_request)].prompt);
       }
       const auto& ids = rows_[static_cast<size_t>(r)].completion().ids;
       segments.push_back(ids.empty() ? root : forest.add(root, ids));
@@ -180,31 +167,50 @@ class Group {
   }
 
   // Answers of several tokens: scored through tries below prompt and completion, then appended with
-  // `finish`.
+  // `finish`. Only prompts of which no row is still on its way.
   void answer_waiting_rows() {
-    std::vector<int64_t> waiting;
-    std::vector<Answers> answers;
-    for (int64_t r = 0; r < static_cast<int64_t>(rows_.size()); ++r) {
-      if (!rows_[static_cast<size_t>(r)].awaits_answer()) continue;
-      waiting.push_back(r);
-      answers.push_back(rows_[static_cast<size_t>(r)].request().answers);
+    std::vector<int64_t> ready, later;
+    for (int64_t r : waiting_)
+      (open_[static_cast<size_t>(request_of(r))] == 0 ? ready : later).push_back(r);
+    waiting_ = std::move(later);
+    std::sort(ready.begin(), ready.end());
+    for (size_t begin = 0; begin < ready.size();) {
+      size_t end = begin;
+      int64_t tokens = 0;
+      while (end < ready.size() && (end == begin || tokens < options_.batch_tokens)) {
+        const int64_t request = request_of(ready[end]);
+        tokens += static_cast<int64_t>(requests_[static_cast<size_t>(request)].prompt.size());
+        for (; end < ready.size() && request_of(ready[end]) == request; ++end)
+          tokens +=
+              static_cast<int64_t>(rows_[static_cast<size_t>(ready[end])].completion().ids.size());
+      }
+      answer(
+          {ready.begin() + static_cast<int64_t>(begin), ready.begin() + static_cast<int64_t>(end)});
+      begin = end;
     }
-    if (waiting.empty()) return;
-    TokenForest forest;
-    const std::vector<int64_t> segments = plant(waiting, forest);
-    const auto scores = score_answers(model_, forest, segments, answers);
-    SamplingScratch scratch;
-    for (size_t i = 0; i < waiting.size(); ++i)
-      rows_[static_cast<size_t>(waiting[i])].choose_answer(to_floats(scores[i]), scratch);
-    append_answers(waiting, segments, std::move(forest));
+    waiting_tokens_ = 0;
   }
 
-  void append_answers(const std::vector<int64_t>& waiting, const std::vector<int64_t>& segments,
+  void answer(const std::vector<int64_t>& rows) {
+    std::vector<Answers> answers;
+    for (int64_t r : rows) answers.push_back(rows_[static_cast<size_t>(r)].request().answers);
+    TokenForest forest;
+    const std::vector<int64_t> segments = plant(rows, forest);
+    const auto scores = score_answers(model_, forest, segments, answers);
+    SamplingScratch scratch;
+    for (size_t i = 0; i < rows.size(); ++i)
+      rows_[static_cast<size_t>(rows[i])].choose_answer(to_floats(scores[i]), scratch);
+    append_answers(rows, segments, std::move(forest));
+    done_ += static_cast<int64_t>(rows.size());
+    report();
+  }
+
+  void append_answers(const std::vector<int64_t>& rows, const std::vector<int64_t>& segments,
                       TokenForest forest) {
     std::vector<int64_t> sources, targets;
     std::vector<std::vector<int64_t>> tails;
-    for (size_t i = 0; i < waiting.size(); ++i) {
-      const RolloutRow& row = rows_[static_cast<size_t>(waiting[i])];
+    for (size_t i = 0; i < rows.size(); ++i) {
+      const RolloutRow& row = rows_[static_cast<size_t>(rows[i])];
       std::vector<int64_t> tail =
           row.request().answers[static_cast<size_t>(row.completion().answer)];
       tail.insert(tail.end(), options_.format.finish.begin(), options_.format.finish.end());
@@ -221,12 +227,12 @@ class Group {
     const std::vector<float> logprobs = to_floats(
         linear_logprob(hidden, model_.head_weight(), at::tensor(targets, at::kLong)).logprobs);
     size_t next = 0;
-    for (size_t i = 0; i < waiting.size(); ++i) {
-      Completion& completion = rows_[static_cast<size_t>(waiting[i])].completion();
+    for (size_t i = 0; i < rows.size(); ++i) {
+      Completion& completion = rows_[static_cast<size_t>(rows[i])].completion();
       for (int64_t id : tails[i]) {
         completion.ids.push_back(id);
         completion.logprobs.push_back(logprobs[next++]);
-        if (options_.on_token) options_.on_token(first_row_ + waiting[i], id);
+        if (options_.on_token) options_.on_token(rows[i], id);
       }
     }
   }
@@ -234,9 +240,14 @@ class Group {
   const Llm& model_;
   std::span<const GenerationRequest> requests_;
   const GenerationOptions& options_;
-  HeadLogits& head_;
-  int64_t first_row_;
+  HeadLogits head_;
   std::vector<RolloutRow> rows_;
+  std::vector<int64_t> open_;        // rows of each request that have not left
+  std::vector<int64_t> live_;        // live_[i]: row in place i of the cache
+  std::vector<int64_t> waiting_;     // for their answer
+  int64_t next_ = 0;                 // request that enters next
+  int64_t room_ = 0, capacity_ = 1;  // of the cache
+  int64_t waiting_tokens_ = 0, done_ = 0;
 };
 
 void check_request(const Llm& model, const GenerationRequest& request,
@@ -260,14 +271,26 @@ void check_options(const Llm& model, const GenerationOptions& options) {
   CHECK(options.completions_per_prompt > 0, kUsage,
         "completions per prompt: expected a positive number, found {}",
         options.completions_per_prompt);
+  CHECK(options.max_batch >= 0, kUsage, "--max-batch: expected a number >= 0, found {}",
+        options.max_batch);
+  const int64_t vocab_size = model.config().vocab_size;
   for (const auto* tokens : {&options.format.close, &options.format.finish})
     for (int64_t id : *tokens)
-      CHECK(id >= 0 && id < model.config().vocab_size, kInput,
-            "reasoning format: token id {} is not in the vocabulary of {}", id,
-            model.config().vocab_size);
+      CHECK(id >= 0 && id < vocab_size, kInput,
+            "reasoning format: token id {} is not in the vocabulary of {}", id, vocab_size);
+  for (int64_t id : options.eos_ids)
+    CHECK(id >= 0 && id < vocab_size, kInput, "end token {} is not in the vocabulary of {}", id,
+          vocab_size);
 }
 
 }  // namespace
+
+int64_t default_max_batch(const LlmConfig& config, int64_t capacity) {
+  constexpr int64_t kCacheBytes = int64_t{2} << 30, kMostRows = 1024;
+  const int64_t token = 2 * config.num_hidden_layers * config.num_key_value_heads *
+                        config.head_dim * static_cast<int64_t>(sizeof(float));
+  return std::clamp<int64_t>(kCacheBytes / (token * std::max<int64_t>(capacity, 1)), 1, kMostRows);
+}
 
 std::vector<Completion> generate(const Llm& model, std::span<const GenerationRequest> requests,
                                  const GenerationOptions& options) {
@@ -276,19 +299,9 @@ std::vector<Completion> generate(const Llm& model, std::span<const GenerationReq
   for (size_t i = 0; i < requests.size(); ++i)
     check_request(model, requests[i], options, i,
                   i > 0 && requests[i].answers == requests[i - 1].answers);
-  const auto per_prompt = static_cast<size_t>(options.completions_per_prompt);
-  std::vector<Completion> completions(requests.size() * per_prompt);
-  HeadLogits head(model);
-  for (size_t begin = 0; begin < requests.size();) {
-    size_t end = begin + 1, tokens = requests[begin].prompt.size();
-    while (end < requests.size() &&
-           static_cast<int64_t>(tokens + requests[end].prompt.size()) <= options.batch_tokens)
-      tokens += requests[end++].prompt.size();
-    Group(model, requests.subspan(begin, end - begin), static_cast<int64_t>(begin), options, head,
-          std::span(completions).subspan(begin * per_prompt, (end - begin) * per_prompt))
-        .run(static_cast<int64_t>(begin * per_prompt));
-    begin = end;
-  }
+  std::vector<Completion> completions(requests.size() *
+                                      static_cast<size_t>(options.completions_per_prompt));
+  if (!requests.empty()) Rollouts(model, requests, options, completions).run();
   return completions;
 }
 

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
+
+#include "engine/logits_processor.h"
 
 namespace etrlrec {
 
@@ -53,15 +56,37 @@ bool RolloutRow::step(std::span<const float> logits, SamplingScratch& scratch) {
     }
     return std::isfinite(completion_->logprobs.back());
   }
-  const SampledToken token = sample_token(logits, options_->sampling, rng_, scratch);
+  const SampledToken token = sample(logits, scratch);
   append(token.id, token.logprob);
   if (phase_ == Phase::kFree) {
     const auto length = static_cast<int64_t>(completion_->ids.size());
-    if (token.id == options_->eos_id || length >= options_->max_new_tokens) phase_ = Phase::kDone;
+    if (is_end(token.id) || length >= options_->max_new_tokens ||
+        (options_->is_complete && options_->is_complete(completion_->ids)))
+      phase_ = Phase::kDone;
   } else {
     after_reasoning_token(token.id);
   }
   return std::isfinite(token.logprob);
+}
+
+bool RolloutRow::is_end(int64_t id) const {
+  return std::find(options_->eos_ids.begin(), options_->eos_ids.end(), id) !=
+         options_->eos_ids.end();
+}
+
+SampledToken RolloutRow::sample(std::span<const float> logits, SamplingScratch& scratch) {
+  const SamplingOptions& sampling = options_->sampling;
+  const bool may_end = phase_ != Phase::kFree ||
+                       static_cast<int64_t>(completion_->ids.size()) >= options_->min_new_tokens;
+  if (may_end && !depends_on_tokens(sampling)) return sample_token(logits, sampling, rng_, scratch);
+  const std::span<const float> processed = process_logits(
+      logits, {request_->prompt, completion_->ids}, sampling,
+      may_end ? std::span<const int64_t>() : std::span<const int64_t>(options_->eos_ids), scratch);
+  SampledToken token = sample_token(processed, sampling, rng_, scratch);
+  const auto id = static_cast<size_t>(token.id);
+  token.logprob = std::isfinite(processed[id]) ? logits[id] - log_normalizer(logits, scratch)
+                                               : std::numeric_limits<float>::quiet_NaN();
+  return token;
 }
 
 size_t RolloutRow::matched_close() const {
@@ -78,7 +103,7 @@ void RolloutRow::after_reasoning_token(int64_t id) {
   if (matched == options_->format.close.size()) {
     completion_->reasoning_tokens = length - static_cast<int64_t>(matched);
     begin_answer();
-  } else if (id == options_->eos_id || length >= options_->format.max_reasoning_tokens) {
+  } else if (is_end(id) || length >= options_->format.max_reasoning_tokens) {
     force_close(matched);
   }
 }

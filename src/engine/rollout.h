@@ -31,6 +31,8 @@ class RolloutRow {
  private:
   enum class Phase : int8_t { kReasoning, kFree, kForcedClose, kAnswer, kAwaits, kFinish, kDone };
   void append(int64_t id, float logprob);
+  SampledToken sample(std::span<const float> logits, SamplingScratch& scratch);
+  bool is_end(int64_t id) const;
   void after_reasoning_token(int64_t id);
   void force_close(size_t matched);
   void begin_answer();

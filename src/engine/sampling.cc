@@ -94,7 +94,7 @@ int64_t first_maximum(std::span<const float> x) {
 }
 
 bool is_plain(const SamplingOptions& options, size_t choices) {
-  return options.top_p >= 1 &&
+  return options.top_p >= 1 && options.min_p <= 0 && options.typical_p >= 1 &&
          (options.top_k <= 0 || options.top_k >= static_cast<int64_t>(choices));
 }
 
@@ -152,6 +152,37 @@ void cut_top_p(double top_p, SamplingScratch& scratch) {
   }
 }
 
+// Cuts what is below min_p times the highest probability.
+void cut_min_p(double min_p, SamplingScratch& scratch) {
+  std::vector<float>& p = scratch.probabilities;
+  const float lowest = static_cast<float>(min_p) * *std::max_element(p.begin(), p.end());
+  for (int64_t i : scratch.order)
+    if (p[static_cast<size_t>(i)] < lowest) p[static_cast<size_t>(i)] = 0;
+}
+
+// Keeps the tokens whose surprise is nearest to the entropy until their probabilities reach the
+// mass; all ties of the last one stay.
+void cut_typical_p(double typical_p, SamplingScratch& scratch) {
+  std::vector<float>& p = scratch.probabilities;
+  std::erase_if(scratch.order, [&](int64_t i) { return p[static_cast<size_t>(i)] == 0; });
+  double entropy = 0;
+  for (int64_t i : scratch.order)
+    entropy -= p[static_cast<size_t>(i)] * std::log(static_cast<double>(p[static_cast<size_t>(i)]));
+  std::vector<std::pair<double, int64_t>> distances;
+  for (int64_t i : scratch.order)
+    distances.emplace_back(
+        std::abs(std::log(static_cast<double>(p[static_cast<size_t>(i)])) + entropy), i);
+  std::sort(distances.begin(), distances.end());
+  double cumulative = 0;
+  size_t last = 0;
+  for (; last + 1 < distances.size(); ++last) {
+    cumulative += p[static_cast<size_t>(distances[last].second)];
+    if (cumulative >= typical_p) break;
+  }
+  for (const auto& [distance, i] : distances)
+    if (distance > distances[last].first) p[static_cast<size_t>(i)] = 0;
+}
+
 }  // namespace
 
 void check_sampling(const SamplingOptions& options) {
@@ -160,6 +191,14 @@ void check_sampling(const SamplingOptions& options) {
   CHECK(options.top_p > 0 && options.top_p <= 1, kUsage,
         "--top-p: expected a number in (0, 1], found {}", options.top_p);
   CHECK(options.top_k >= 0, kUsage, "--top-k: expected a number >= 0, found {}", options.top_k);
+  CHECK(options.min_p >= 0 && options.min_p <= 1, kUsage,
+        "--min-p: expected a number in [0, 1], found {}", options.min_p);
+  CHECK(options.typical_p > 0 && options.typical_p <= 1, kUsage,
+        "--typical-p: expected a number in (0, 1], found {}", options.typical_p);
+  CHECK(std::isfinite(options.repetition_penalty) && options.repetition_penalty > 0, kUsage,
+        "--repetition-penalty: expected a number > 0, found {}", options.repetition_penalty);
+  CHECK(options.no_repeat_ngram_size >= 0, kUsage,
+        "--no-repeat-ngram-size: expected a number >= 0, found {}", options.no_repeat_ngram_size);
 }
 
 float log_normalizer(std::span<const float> logits, SamplingScratch& scratch) {
@@ -185,10 +224,14 @@ void sampling_probabilities(std::span<const float> logits, const SamplingOptions
       p[static_cast<size_t>(i)] = static_cast<float>(weight(static_cast<size_t>(i)) / total);
   };
   normalize([&](size_t i) { return std::exp(static_cast<double>(logits[i] / temperature) - top); });
-  if (options.top_p < 1) {
-    cut_top_p(options.top_p, scratch);
+  const auto cut = [&](bool is_on, double limit, void (*function)(double, SamplingScratch&)) {
+    if (!is_on) return;
+    function(limit, scratch);
     normalize([&](size_t i) { return static_cast<double>(p[i]); });
-  }
+  };
+  cut(options.top_p < 1, options.top_p, cut_top_p);
+  cut(options.min_p > 0, options.min_p, cut_min_p);
+  cut(options.typical_p < 1, options.typical_p, cut_typical_p);
 }
 
 SampledToken sample_token(std::span<const float> logits, const SamplingOptions& options, Rng& rng,
@@ -203,6 +246,8 @@ SampledToken sample_token(std::span<const float> logits, const SamplingOptions& 
     const auto scale = static_cast<float>(1 / options.temperature);
     if (scale != 1) total = exp_sums(logits, top, scale, scratch.sums);
     token.id = find_cumulative(logits, top, scale, rng.uniform() * total, scratch.sums);
+    // A forbidden id behind the last allowed one is reached by the rounding of the sums only.
+    if (std::isinf(logits[static_cast<size_t>(token.id)])) token.id = first_maximum(logits);
   } else {
     sampling_probabilities(logits, options, scratch);
     token.id = draw(rng, scratch.probabilities);

@@ -1,6 +1,6 @@
-// Sampling of one row of logits: temperature, top-k and top-p in the order and with the tie rules
-// of Transformers, greedy at temperature 0, and the log-probability of the chosen id under the
-// unmodified model. Vectorised; no tensors.
+// Sampling of one row of logits: temperature, top-k, top-p, min-p and typical-p in the order and
+// with the tie rules of Transformers, greedy at temperature 0, and the log-probability of the
+// chosen id under the unmodified model. Vectorised; no tensors.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +15,11 @@ struct SamplingOptions {
   double temperature = 1.0;  // 0: greedy
   int64_t top_k = 0;         // 0: off
   double top_p = 1.0;
-  uint64_t seed = 42;  // each (prompt, completion) has a stream of its own
+  double min_p = 0;      // below min_p times the highest probability: cut off (Nguyen et al. 2024)
+  double typical_p = 1;  // locally typical sampling (Meister et al. 2022)
+  double repetition_penalty = 1;     // engine/logits_processor.h
+  int64_t no_repeat_ngram_size = 0;  // the same; 0: off
+  uint64_t seed = 42;                // each (prompt, completion) has a stream of its own
 };
 void check_sampling(const SamplingOptions& options);  // kUsage
 
@@ -26,7 +30,7 @@ struct SampledToken {
 
 // Buffers of one thread.
 struct SamplingScratch {
-  std::vector<float> sums, probabilities;
+  std::vector<float> sums, probabilities, logits;
   std::vector<int64_t> order;
 };
 
@@ -35,7 +39,8 @@ SampledToken sample_token(std::span<const float> logits, const SamplingOptions& 
                           SamplingScratch& scratch);
 // log sum exp of a row, in fp32 with sums in double.
 float log_normalizer(std::span<const float> logits, SamplingScratch& scratch);
-// Probabilities after temperature, top-k and top-p; what is cut off has probability 0.
+// Probabilities after all cuts; what is cut off has probability 0. Logits of -inf are forbidden
+// ids.
 void sampling_probabilities(std::span<const float> logits, const SamplingOptions& options,
                             SamplingScratch& scratch);  // -> scratch.probabilities
 // Index drawn from log-probabilities of a few choices, under the same options.

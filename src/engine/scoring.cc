@@ -19,36 +19,67 @@ struct Tries {
   std::vector<int64_t> path_edges, path_cells;   // [P] edge and (flattened) answer it belongs to
   std::vector<int64_t> row_sizes;                // answers of each row
   int64_t num_cells = 0;
+
+  int64_t add_node(int64_t source, bool root) {
+    node_sources.push_back(source);
+    first_edges.push_back(static_cast<int64_t>(edge_nodes.size()));
+    is_root.push_back(root);
+    return static_cast<int64_t>(node_sources.size()) - 1;
+  }
+  void add_edge(int64_t node, int64_t token, const std::vector<size_t>& passing) {
+    for (size_t k : passing) {
+      path_edges.push_back(static_cast<int64_t>(edge_nodes.size()));
+      path_cells.push_back(num_cells + static_cast<int64_t>(k));
+    }
+    edge_nodes.push_back(node);
+    edge_tokens.push_back(token);
+  }
 };
 
-// Children of one node by token, as edges; built breadth first so that siblings are neighbours in
-// the forest.
+// The end of a segment of the forest and the answers that continue there.
+struct Place {
+  int64_t segment;
+  size_t depth;                 // tokens of the answers so far
+  std::vector<size_t> answers;  // longer than depth
+};
+
+// Adds the edge and, where answers go on behind it, one segment with all tokens up to the next
+// place where they part. Returns that place; no answers in it: all have ended.
+Place add_branch(TokenForest& forest, const Place& from, int64_t node, std::vector<size_t> passing,
+                 const Answers& answers, Tries& tries) {
+  std::vector<int64_t> chain;
+  const int64_t begin = forest.num_tokens();
+  size_t depth = from.depth;
+  while (true) {
+    const int64_t token = answers[passing[0]][depth++];
+    tries.add_edge(node, token, passing);
+    std::erase_if(passing, [&](size_t k) { return answers[k].size() == depth; });
+    if (passing.empty()) break;
+    chain.push_back(token);
+    const bool together = std::all_of(passing.begin(), passing.end(), [&](size_t k) {
+      return answers[k][depth] == answers[passing[0]][depth];
+    });
+    if (!together) break;
+    node = tries.add_node(begin + static_cast<int64_t>(chain.size()) - 1, false);
+  }
+  const int64_t segment = chain.empty() ? -1 : forest.add(from.segment, chain);
+  return {segment, depth, std::move(passing)};
+}
+
+// Built breadth first so that siblings are neighbours in the forest.
 void add_trie(TokenForest& forest, int64_t segment, const Answers& answers, Tries& tries) {
-  struct Place {
-    int64_t segment;              // of the forest
-    std::vector<size_t> answers;  // that pass through
-  };
-  std::vector<Place> level{{segment, {}}};
+  std::vector<Place> level{{segment, 0, {}}};
   for (size_t k = 0; k < answers.size(); ++k) level[0].answers.push_back(k);
-  for (size_t depth = 0; !level.empty(); ++depth) {
+  for (bool is_root = true; !level.empty(); is_root = false) {
     std::vector<Place> next;
     for (const Place& place : level) {
-      const auto node = static_cast<int64_t>(tries.node_sources.size());
-      tries.node_sources.push_back(forest.segments[static_cast<size_t>(place.segment)].end - 1);
-      tries.first_edges.push_back(static_cast<int64_t>(tries.edge_nodes.size()));
-      tries.is_root.push_back(depth == 0);
+      const int64_t node =
+          tries.add_node(forest.segments[static_cast<size_t>(place.segment)].end - 1, is_root);
       std::map<int64_t, std::vector<size_t>> children;
-      for (size_t k : place.answers) children[answers[k][depth]].push_back(k);
+      for (size_t k : place.answers) children[answers[k][place.depth]].push_back(k);
       for (auto& [token, passing] : children) {
-        const auto edge = static_cast<int64_t>(tries.edge_nodes.size());
-        tries.edge_nodes.push_back(node);
-        tries.edge_tokens.push_back(token);
-        for (size_t k : passing) {
-          tries.path_edges.push_back(edge);
-          tries.path_cells.push_back(tries.num_cells + static_cast<int64_t>(k));
-        }
-        if (answers[passing[0]].size() > depth + 1)
-          next.push_back({forest.add(place.segment, std::span(&token, 1)), std::move(passing)});
+        Place end = add_branch(forest, place, node, std::move(passing), answers, tries);
+        if (!end.answers.empty()) next.push_back(std::move(end));
       }
     }
     level = std::move(next);
@@ -61,10 +92,10 @@ at::Tensor index_tensor(const std::vector<int64_t>& values, const at::Tensor& li
   return at::tensor(values, at::kLong).to(like.device());
 }
 
-// log p(token | node) of every edge; edges of roots lack the normaliser, which cancels in the
-// softmax over answers.
-at::Tensor edge_logprobs(const at::Tensor& node_hidden, const at::Tensor& head,
-                         const Tries& tries) {
+// log p(token | node) of every edge; edges of roots lack the normaliser unless asked for: it
+// cancels in a softmax over answers.
+at::Tensor edge_logprobs(const at::Tensor& node_hidden, const at::Tensor& head, const Tries& tries,
+                         bool normalise_roots) {
   std::vector<int64_t> tokens = tries.edge_tokens;
   std::sort(tokens.begin(), tokens.end());
   tokens.erase(std::unique(tokens.begin(), tokens.end()), tokens.end());
@@ -79,7 +110,7 @@ at::Tensor edge_logprobs(const at::Tensor& node_hidden, const at::Tensor& head,
 
   std::vector<int64_t> inner, first, targets, slot(tries.node_sources.size(), 0);
   for (size_t m = 0; m < tries.node_sources.size(); ++m) {
-    if (tries.is_root[m]) continue;
+    if (tries.is_root[m] && !normalise_roots) continue;
     inner.push_back(static_cast<int64_t>(m));
     first.push_back(tries.first_edges[m]);
     targets.push_back(tries.edge_tokens[static_cast<size_t>(tries.first_edges[m])]);
@@ -127,38 +158,35 @@ void check_answers(const Answers& answers, int64_t vocab_size) {
   }
 }
 
-std::vector<at::Tensor> score_answers(const Llm& model, TokenForest forest,
-                                      std::span<const int64_t> segments,
-                                      std::span<const Answers> answers) {
-  CHECK(segments.size() == answers.size(), kInput,
-        "answers: expected one list per row, found {} for {} rows", answers.size(),
-        segments.size());
-  if (segments.empty()) return {};
+namespace {
+
+// Sums of edges along every answer, flattened [cells]; fills `row_sizes`.
+at::Tensor path_sums(const Llm& model, TokenForest forest, std::span<const int64_t> segments,
+                     std::span<const Answers> answers, bool normalise_roots,
+                     std::vector<int64_t>& row_sizes) {
   Tries tries;
-  for (size_t r = 0; r < segments.size(); ++r) {
-    if (r == 0 || answers[r] != answers[r - 1])
-      check_answers(answers[r], model.config().vocab_size);
-    add_trie(forest, segments[r], answers[r], tries);
-  }
+  for (size_t r = 0; r < segments.size(); ++r) add_trie(forest, segments[r], answers[r], tries);
   const at::Tensor hidden = model.hidden_states(forest);  // [T, C]
   const at::Tensor node_hidden = hidden.index_select(0, index_tensor(tries.node_sources, hidden));
-  const at::Tensor edges = edge_logprobs(node_hidden, model.head_weight(), tries);  // [E]
-  const at::Tensor scores =
-      at::zeros({tries.num_cells}, edges.options())
-          .index_add(0, index_tensor(tries.path_cells, edges),
-                     edges.index_select(0, index_tensor(tries.path_edges, edges)));
-  const int64_t size = tries.row_sizes[0];
-  if (std::all_of(tries.row_sizes.begin(), tries.row_sizes.end(),
-                  [&](int64_t n) { return n == size; }))
-    return scores.view({-1, size}).log_softmax(-1).unbind(0);
-  std::vector<at::Tensor> rows = scores.split_with_sizes(tries.row_sizes);
-  for (at::Tensor& row : rows) row = row.log_softmax(-1);
-  return rows;
+  const at::Tensor edges =
+      edge_logprobs(node_hidden, model.head_weight(), tries, normalise_roots);  // [E]
+  row_sizes = tries.row_sizes;
+  return at::zeros({tries.num_cells}, edges.options())
+      .index_add(0, index_tensor(tries.path_cells, edges),
+                 edges.index_select(0, index_tensor(tries.path_edges, edges)));
 }
 
-std::vector<at::Tensor> answer_logprobs(const Llm& model,
-                                        std::span<const std::vector<int64_t>> prefixes,
-                                        std::span<const Answers> answers, int64_t batch_tokens) {
+void check_rows(size_t lists, size_t rows) {
+  CHECK(lists == rows, kInput, "answers: expected one list per row, found {} for {} rows", lists,
+        rows);
+}
+
+// Groups of rows whose prefixes have at most batch_tokens tokens together (all of them under
+// gradients) through `score`, one root each.
+template <typename F>
+std::vector<at::Tensor> score_in_groups(std::span<const std::vector<int64_t>> prefixes,
+                                        std::span<const Answers> answers, int64_t batch_tokens,
+                                        const F& score) {
   CHECK(prefixes.size() == answers.size(), kInput,
         "answers: expected one list per prefix, found {} for {} prefixes", answers.size(),
         prefixes.size());
@@ -173,12 +201,71 @@ std::vector<at::Tensor> answer_logprobs(const Llm& model,
       CHECK(!prefixes[end].empty(), kInput, "prefix {}: expected at least one token", end);
       segments.push_back(forest.add(-1, prefixes[end++]));
     }
-    for (at::Tensor& row :
-         score_answers(model, std::move(forest), segments, answers.subspan(begin, end - begin)))
+    for (at::Tensor& row : score(std::move(forest), segments, answers.subspan(begin, end - begin)))
       out.push_back(std::move(row));
     begin = end;
   }
   return out;
+}
+
+}  // namespace
+
+std::vector<at::Tensor> score_answers(const Llm& model, TokenForest forest,
+                                      std::span<const int64_t> segments,
+                                      std::span<const Answers> answers) {
+  check_rows(answers.size(), segments.size());
+  if (segments.empty()) return {};
+  for (size_t r = 0; r < segments.size(); ++r)
+    if (r == 0 || answers[r] != answers[r - 1])
+      check_answers(answers[r], model.config().vocab_size);
+  std::vector<int64_t> sizes;
+  const at::Tensor scores = path_sums(model, std::move(forest), segments, answers, false, sizes);
+  if (std::all_of(sizes.begin(), sizes.end(), [&](int64_t n) { return n == sizes[0]; }))
+    return scores.view({-1, sizes[0]}).log_softmax(-1).unbind(0);
+  std::vector<at::Tensor> rows = scores.split_with_sizes(sizes);
+  for (at::Tensor& row : rows) row = row.log_softmax(-1);
+  return rows;
+}
+
+std::vector<at::Tensor> score_sequences(const Llm& model, TokenForest forest,
+                                        std::span<const int64_t> segments,
+                                        std::span<const Answers> sequences) {
+  check_rows(sequences.size(), segments.size());
+  if (segments.empty()) return {};
+  for (const Answers& row : sequences) {
+    CHECK(!row.empty(), kInput, "sequences: expected at least one per row");
+    for (const auto& sequence : row) {
+      CHECK(!sequence.empty(), kInput, "sequences: expected at least one token each");
+      for (int64_t id : sequence)
+        CHECK(id >= 0 && id < model.config().vocab_size, kInput,
+              "sequences: token id {} is not in the vocabulary of {}", id,
+              model.config().vocab_size);
+    }
+  }
+  std::vector<int64_t> sizes;
+  const at::Tensor sums = path_sums(model, std::move(forest), segments, sequences, true, sizes);
+  return sums.split_with_sizes(sizes);
+}
+
+std::vector<at::Tensor> answer_logprobs(const Llm& model,
+                                        std::span<const std::vector<int64_t>> prefixes,
+                                        std::span<const Answers> answers, int64_t batch_tokens) {
+  return score_in_groups(
+      prefixes, answers, batch_tokens,
+      [&](TokenForest forest, std::span<const int64_t> segments, std::span<const Answers> group) {
+        return score_answers(model, std::move(forest), segments, group);
+      });
+}
+
+std::vector<at::Tensor> sequence_logprobs(const Llm& model,
+                                          std::span<const std::vector<int64_t>> prefixes,
+                                          std::span<const Answers> sequences,
+                                          int64_t batch_tokens) {
+  return score_in_groups(
+      prefixes, sequences, batch_tokens,
+      [&](TokenForest forest, std::span<const int64_t> segments, std::span<const Answers> group) {
+        return score_sequences(model, std::move(forest), segments, group);
+      });
 }
 
 }  // namespace etrlrec

@@ -1,6 +1,7 @@
-// Scores of answers below prefixes: every answer is a path in a trie that hangs under its prefix in
-// the token forest. Only the head rows of the tokens in question are multiplied; the normaliser of
-// the first step cancels among the answers.
+// Scores of answers and of whole titles below prefixes: every one is a path in a trie that hangs
+// under its prefix in the token forest, so a row of candidates costs one pass over the prompt and
+// over the tokens in which the candidates differ. Only the head rows of the tokens in question are
+// multiplied; among answers the normaliser of the first step cancels.
 #pragma once
 
 #include <torch/types.h>
@@ -35,5 +36,18 @@ std::vector<at::Tensor> answer_logprobs(const Llm& model,
                                         std::span<const std::vector<int64_t>> prefixes,
                                         std::span<const Answers> answers,
                                         int64_t batch_tokens = 16384);
+
+// log p(sequence | path to the end of segments[r]): the sum over the tokens of each sequence of row
+// r, over the whole vocabulary, not normalised among the sequences, [rows][sequences]. Equal
+// sequences and sequences that begin others are allowed. One pass; differentiable when gradients
+// are on. Divided by the lengths it is the mean log-likelihood.
+std::vector<at::Tensor> score_sequences(const Llm& model, TokenForest forest,
+                                        std::span<const int64_t> segments,
+                                        std::span<const Answers> sequences);
+// The same below whole prefixes; without gradients in groups of `batch_tokens`.
+std::vector<at::Tensor> sequence_logprobs(const Llm& model,
+                                          std::span<const std::vector<int64_t>> prefixes,
+                                          std::span<const Answers> sequences,
+                                          int64_t batch_tokens = 16384);
 
 }  // namespace etrlrec

@@ -178,7 +178,7 @@ GenerationOptions generation_options(const LanguageModel& model, const ProtocolO
   generation.format.finish = encoding.finish;
   generation.format.max_reasoning_tokens =
       options.prompt.reasoning ? options.max_reasoning_tokens : 0;
-  generation.eos_id = model.tokenizer.eos_id();
+  generation.eos_ids = {model.tokenizer.eos_id()};
   return generation;
 }
 

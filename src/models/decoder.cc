@@ -41,8 +41,9 @@ class Decoder final : public Llm {
   const LoraConfig& lora() const override { return adapters_.config(); }
   void set_training_noise(const TrainingNoise& noise) override { noise_ = noise; }
 
-  std::unique_ptr<KvCache> prefill(const TokenForest& prompts, std::span<const int64_t> root_of_row,
-                                   int64_t capacity, Tensor& last_hidden) const override;
+  std::unique_ptr<KvCache> new_cache(int64_t rows, int64_t capacity) const override;
+  void admit(KvCache& cache, const TokenForest& prompts, std::span<const int64_t> root_of_row,
+             Tensor& last_hidden) const override;
   Tensor decode(KvCache& cache, std::span<const int64_t> ids) const override;
 
  private:
@@ -123,22 +124,24 @@ Tensor Decoder::forward(const DecoderWeights& weights, const TokenForest& forest
   return add_rms_norm(x, delta, weights.norm, eps).second;
 }
 
-std::unique_ptr<KvCache> Decoder::prefill(const TokenForest& prompts,
-                                          std::span<const int64_t> root_of_row, int64_t capacity,
-                                          Tensor& last_hidden) const {
-  const at::NoGradGuard no_grad;
+std::unique_ptr<KvCache> Decoder::new_cache(int64_t rows, int64_t capacity) const {
   CHECK(capacity >= 0, kUsage, "prefill: expected a capacity of at least 0, found {}", capacity);
+  return std::make_unique<DecoderCache>(config_, weights({}), rows, capacity);
+}
+
+void Decoder::admit(KvCache& base, const TokenForest& prompts, std::span<const int64_t> root_of_row,
+                    Tensor& last_hidden) const {
+  const at::NoGradGuard no_grad;
+  auto& cache = dynamic_cast<DecoderCache&>(base);
   CHECK(prompts.num_tokens() > 0, kInput, "prefill: expected at least one prompt");
   const int64_t longest = *std::max_element(prompts.positions.begin(), prompts.positions.end()) + 1;
-  auto cache = std::make_unique<DecoderCache>(config_, weights({}), rotary(longest + capacity),
-                                              prompts, root_of_row, capacity);
+  cache.admit(prompts, root_of_row, rotary(longest + cache.capacity()));  // it never shrinks
   const Tensor hidden =
-      forward(cache->weights(), prompts, {},
-              [&](int64_t layer, const Tensor& qkv) { cache->store_prompts(layer, qkv); });
+      forward(cache.weights(), prompts, {},
+              [&](int64_t layer, const Tensor& qkv) { cache.store_prompts(layer, qkv); });
   std::vector<int64_t> last;
   for (const Segment& segment : prompts.segments) last.push_back(segment.end - 1);
   last_hidden = hidden.index_select(0, at::tensor(last, at::kLong));
-  return cache;
 }
 
 // One layer after the other for ordered rows [begin, end); products and attention use the threads

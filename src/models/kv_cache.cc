@@ -12,38 +12,24 @@
 
 namespace etrlrec {
 
-DecoderCache::DecoderCache(const LlmConfig& config, DecoderWeights weights, RotaryTable rotary,
-                           const TokenForest& prompts, std::span<const int64_t> root_of_row,
+DecoderCache::DecoderCache(const LlmConfig& config, DecoderWeights weights, int64_t num_slots,
                            int64_t capacity)
     : shape_{config.num_attention_heads, config.num_key_value_heads, config.head_dim},
       norm_eps_(static_cast<float>(config.rms_norm_eps)),
       weights_(std::move(weights)),
-      rotary_(std::move(rotary)),
       width_(simd::padded(config.head_dim)),
+      num_slots_(num_slots),
       capacity_(capacity),
       slot_keys_(simd::padded(capacity)),
       scale_(static_cast<float>(1.0 / std::sqrt(static_cast<double>(config.head_dim)))) {
-  int64_t packed = 0;
-  for (const Segment& segment : prompts.segments) {
-    CHECK(segment.parent < 0, kUsage, "prefill: expected prompts without children");
-    roots_.push_back({segment.begin, segment.end - segment.begin, packed});
-    packed += simd::padded(segment.end - segment.begin);
-  }
-  for (size_t r = 0; r < root_of_row.size(); ++r) {
-    CHECK(root_of_row[r] >= 0 && root_of_row[r] < static_cast<int64_t>(roots_.size()), kUsage,
-          "prefill: expected a prompt in [0, {}) for row {}, found {}", roots_.size(), r,
-          root_of_row[r]);
-    rows_.push_back({static_cast<int64_t>(r), root_of_row[r], 0});
-  }
-  const int64_t heads = shape_.num_key_value_heads, rows = num_rows();
+  const int64_t heads = shape_.num_key_value_heads;
   for (int64_t layer = 0; layer < config.num_hidden_layers; ++layer) {
-    root_keys_.push_back(at::empty({packed * heads * shape_.head_dim}, at::kFloat));
-    root_values_.push_back(at::empty({packed * heads * width_}, at::kFloat));
     slot_keys_memory_.push_back(
-        at::empty({rows * slot_keys_ * heads * shape_.head_dim}, at::kFloat));
-    slot_values_.push_back(at::empty({rows * slot_keys_ * heads * width_}, at::kFloat));
+        at::empty({num_slots * slot_keys_ * heads * shape_.head_dim}, at::kFloat));
+    slot_values_.push_back(at::empty({num_slots * slot_keys_ * heads * width_}, at::kFloat));
+    windows_.push_back(config.window(layer));
   }
-  const auto buffer = [&](int64_t columns) { return at::empty({rows, columns}, at::kFloat); };
+  const auto buffer = [&](int64_t columns) { return at::empty({num_slots, columns}, at::kFloat); };
   const int64_t hidden = config.hidden_size, inner = config.intermediate_size;
   buffers_ = {buffer(hidden),
               buffer(hidden),
@@ -54,9 +40,54 @@ DecoderCache::DecoderCache(const LlmConfig& config, DecoderWeights weights, Rota
               buffer(inner),
               buffer(hidden),
               buffer(1)};
-  for (int64_t layer = 0; layer < config.num_hidden_layers; ++layer)
-    windows_.push_back(config.window(layer));
+}
+
+void DecoderCache::admit(const TokenForest& prompts, std::span<const int64_t> root_of_row,
+                         RotaryTable rotary) {
+  CHECK(num_rows() + static_cast<int64_t>(root_of_row.size()) <= num_slots_, kUsage,
+        "admit: expected at most {} rows, found {} and {} new ones", num_slots_, num_rows(),
+        root_of_row.size());
+  const auto count = static_cast<int64_t>(prompts.segments.size());
+  for (const Segment& segment : prompts.segments)
+    CHECK(segment.parent < 0, kUsage, "prefill: expected prompts without children");
+  for (size_t r = 0; r < root_of_row.size(); ++r)
+    CHECK(root_of_row[r] >= 0 && root_of_row[r] < count, kUsage,
+          "prefill: expected a prompt in [0, {}) for row {}, found {}", count, r, root_of_row[r]);
+  rotary_ = std::move(rotary);
+  drop_unused_roots();
+  first_new_root_ = static_cast<int64_t>(roots_.size());
+  const auto memory = std::make_shared<PromptMemory>();
+  int64_t packed = 0;
+  for (const Segment& segment : prompts.segments) {
+    roots_.push_back({segment.begin, segment.end - segment.begin, packed, memory});
+    packed += simd::padded(segment.end - segment.begin);
+  }
+  const int64_t heads = shape_.num_key_value_heads;
+  for (size_t layer = 0; layer < slot_values_.size(); ++layer) {
+    memory->keys.push_back(at::empty({packed * heads * shape_.head_dim}, at::kFloat));
+    memory->values.push_back(at::empty({packed * heads * width_}, at::kFloat));
+  }
+  std::vector<bool> taken(num_slots_, false);
+  for (const Row& row : rows_) taken[row.slot] = true;
+  int64_t slot = 0;
+  for (int64_t root : root_of_row) {
+    while (taken[slot]) ++slot;
+    rows_.push_back({slot++, first_new_root_ + root, 0});
+  }
   sort_rows();
+}
+
+void DecoderCache::drop_unused_roots() {
+  std::vector<int64_t> place(roots_.size(), -1);
+  for (const Row& row : rows_) place[row.root] = 0;
+  std::vector<Root> kept;
+  for (size_t root = 0; root < roots_.size(); ++root) {
+    if (place[root] < 0) continue;
+    place[root] = static_cast<int64_t>(kept.size());
+    kept.push_back(roots_[root]);
+  }
+  for (Row& row : rows_) row.root = place[row.root];
+  roots_ = std::move(kept);
 }
 
 void DecoderCache::sort_rows() {
@@ -67,16 +98,42 @@ void DecoderCache::sort_rows() {
 }
 
 void DecoderCache::keep_rows(std::span<const int64_t> rows) {
+  CHECK(static_cast<int64_t>(rows.size()) <= num_slots_, kUsage,
+        "keep_rows: expected at most {} rows, found {}", num_slots_, rows.size());
   std::vector<Row> kept;
-  std::vector<bool> seen(rows_.size(), false);
+  std::vector<bool> taken(num_slots_, false);
+  std::vector<size_t> repeated;
   for (int64_t r : rows) {
-    CHECK(r >= 0 && r < num_rows() && !seen[r], kUsage,
-          "keep_rows: expected different rows in [0, {}), found {}", num_rows(), r);
-    seen[r] = true;
+    CHECK(r >= 0 && r < num_rows(), kUsage, "keep_rows: expected rows in [0, {}), found {}",
+          num_rows(), r);
+    if (taken[rows_[r].slot]) repeated.push_back(kept.size());
+    taken[rows_[r].slot] = true;
     kept.push_back(rows_[r]);
   }
+  std::vector<std::pair<Row, int64_t>> copies;
+  int64_t free = 0;
+  for (size_t r : repeated) {
+    while (taken[free]) ++free;
+    copies.push_back({kept[r], free});
+    kept[r].slot = free++;
+  }
+  parallel_tasks(static_cast<int64_t>(copies.size() * slot_values_.size()), [&](int64_t task) {
+    const auto& [row, slot] = copies[task / slot_values_.size()];
+    copy_slot(task % slot_values_.size(), row, slot);
+  });
   rows_ = std::move(kept);
   sort_rows();
+}
+
+void DecoderCache::copy_slot(int64_t layer, const Row& from, int64_t slot) {
+  Row to = from;
+  to.slot = slot;
+  for (int64_t head = 0; head < shape_.num_key_value_heads; ++head) {
+    const KeySpan source = own_span(layer, from, head), target = own_span(layer, to, head);
+    std::copy_n(source.key_blocks, simd::padded(from.length) * shape_.head_dim,
+                const_cast<float*>(target.key_blocks));
+    std::copy_n(source.value_rows, from.length * width_, const_cast<float*>(target.value_rows));
+  }
 }
 
 void DecoderCache::check_room() const {
@@ -100,8 +157,8 @@ KeySpan DecoderCache::root_span(int64_t layer, const Root& root, int64_t head) c
   const int64_t key = root.offset * shape_.num_key_value_heads + head * simd::padded(root.count);
   KeySpan span;
   span.count = root.count;
-  span.key_blocks = root_keys_[layer].const_data_ptr<float>() + key * shape_.head_dim;
-  span.value_rows = root_values_[layer].const_data_ptr<float>() + key * width_;
+  span.key_blocks = root.memory->keys[layer].const_data_ptr<float>() + key * shape_.head_dim;
+  span.value_rows = root.memory->values[layer].const_data_ptr<float>() + key * width_;
   return span;
 }
 
@@ -117,8 +174,9 @@ KeySpan DecoderCache::own_span(int64_t layer, const Row& row, int64_t head) cons
 void DecoderCache::store_prompts(int64_t layer, const at::Tensor& qkv) {
   const int64_t dim = shape_.head_dim, heads = shape_.num_key_value_heads;
   const float* data = qkv.const_data_ptr<float>();
-  parallel_tasks(static_cast<int64_t>(roots_.size()) * heads, [&](int64_t task) {
-    const Root& root = roots_[task / heads];
+  const int64_t count = static_cast<int64_t>(roots_.size()) - first_new_root_;
+  parallel_tasks(count * heads, [&](int64_t task) {
+    const Root& root = roots_[first_new_root_ + task / heads];
     const int64_t head = task % heads;
     const KeySpan span = root_span(layer, root, head);
     float* key_blocks = const_cast<float*>(span.key_blocks);

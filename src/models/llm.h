@@ -33,7 +33,8 @@ struct LlmConfig {  // keys of config.json
   double rms_norm_eps = 1e-6;
   RopeConfig rope;
   bool tie_word_embeddings = true;
-  std::vector<int64_t> eos_token_ids{0};  // any of them ends a text
+  std::vector<int64_t> eos_token_ids{
+      0};  // any of them ends a text; with those of generation_config.json
   double initializer_range = 0.02;
   int64_t sliding_window = 0;        // 0: none
   std::vector<bool> sliding_layers;  // [num_hidden_layers] or empty: no layer slides
@@ -55,7 +56,8 @@ class KvCache {
  public:
   virtual ~KvCache() = default;
   virtual int64_t num_rows() const = 0;
-  // Row r of the new state is row rows[r] of the old one: finished rows leave, order may change.
+  // Row r of the new state is row rows[r] of the old one: finished rows leave, order may change, a
+  // row that occurs several times is copied. At most as many rows as the cache has room for.
   virtual void keep_rows(std::span<const int64_t> rows) = 0;
 };
 
@@ -82,15 +84,19 @@ class Llm {
   // (kUsage) for a model that has none.
   virtual void set_training_noise(const TrainingNoise& noise);
 
-  // Rollouts, without gradient. prefill: the roots of `prompts` (no children) are computed once;
-  // row r continues root root_of_row[r] and may grow by `capacity` tokens. The last hidden state of
-  // every root is returned in `last_hidden` [roots, hidden_size]. decode: feeds token ids[r] to row
-  // r and returns [rows, hidden_size]. A cache sees in-place changes of the weights but keeps the
-  // adapter switch of its prefill; it must not outlive the model.
-  virtual std::unique_ptr<KvCache> prefill(const TokenForest& prompts,
-                                           std::span<const int64_t> root_of_row, int64_t capacity,
-                                           at::Tensor& last_hidden) const = 0;
+  // Rollouts, without gradient. new_cache: room for `rows` rows that may grow by `capacity` tokens
+  // below their prompts. admit: the roots of `prompts` (no children) are computed once; a new row,
+  // behind those that are there, continues root root_of_row[r]. The last hidden state of every new
+  // root is returned in `last_hidden` [roots, hidden_size]. decode: feeds token ids[r] to row r and
+  // returns [rows, hidden_size]. A cache sees in-place changes of the weights but keeps the adapter
+  // switch of its beginning; it must not outlive the model.
+  virtual std::unique_ptr<KvCache> new_cache(int64_t rows, int64_t capacity) const = 0;
+  virtual void admit(KvCache& cache, const TokenForest& prompts,
+                     std::span<const int64_t> root_of_row, at::Tensor& last_hidden) const = 0;
   virtual at::Tensor decode(KvCache& cache, std::span<const int64_t> ids) const = 0;
+  // A cache with just the rows that are admitted at once.
+  std::unique_ptr<KvCache> prefill(const TokenForest& prompts, std::span<const int64_t> root_of_row,
+                                   int64_t capacity, at::Tensor& last_hidden) const;
 };
 
 // Noise while it lives.

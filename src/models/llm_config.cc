@@ -1,6 +1,7 @@
 // config.json of language models, in both spellings (rope_theta and rope_scaling at the top level,
 // or rope_parameters). Fields that would change the result and are not computed here are refused by
 // name.
+#include <algorithm>
 #include <array>
 
 #include "base/check.h"
@@ -114,6 +115,20 @@ void refuse_unsupported(const Json& json, const std::string& name) {
   refuse_quantization(json, name);
 }
 
+// Those of config.json and of generation_config.json, where instruction-tuned models name the token
+// that ends a turn; 0 where neither names one.
+std::vector<int64_t> all_end_tokens(const std::filesystem::path& folder, const Json& config) {
+  constexpr int64_t kNone = -1;
+  std::vector<int64_t> ids = read_end_tokens(config, kNone, (folder / "config.json").string());
+  const std::filesystem::path path = folder / "generation_config.json";
+  if (std::filesystem::exists(path)) {
+    for (int64_t id : read_end_tokens(read_json(path), kNone, path.string()))
+      if (std::find(ids.begin(), ids.end(), id) == ids.end()) ids.push_back(id);
+  }
+  std::erase(ids, kNone);
+  return ids.empty() ? std::vector<int64_t>{0} : ids;
+}
+
 OrderedJson rope_json(const RopeConfig& rope) {
   if (rope.type == "default") return nullptr;
   OrderedJson json{{"factor", rope.factor}, {"rope_type", rope.type}};
@@ -172,7 +187,7 @@ LlmConfig read_llm_config(const std::filesystem::path& folder) {
   c.tie_word_embeddings = get_or<bool>(json, "tie_word_embeddings", false, name);
   c.initializer_range = get_or<double>(json, "initializer_range", 0.02, name);
   c.rope = read_rope(json, name);
-  c.eos_token_ids = read_end_tokens(json, 0, name);
+  c.eos_token_ids = all_end_tokens(folder, json);
   if (json.contains("head_dim") && !json["head_dim"].is_null()) {
     c.head_dim = get<int64_t>(json, "head_dim", name);
   } else {

@@ -247,7 +247,7 @@ GrpoObjective::Batch GrpoObjective::roll_out(std::span<const int64_t> rows, int6
   generation.format = options_.format;
   generation.completions_per_prompt = options_.num_generations;
   generation.max_new_tokens = options_.max_new_tokens;
-  generation.eos_id = options_.eos_id;
+  if (options_.eos_id >= 0) generation.eos_ids = {options_.eos_id};
   batch.completions = generate(model_, requests, generation);
   for (size_t i = 0; i < batch.completions.size(); ++i)
     batch.rollouts.push_back({batch.rows[i / options_.num_generations]->id,

@@ -1,0 +1,12 @@
+// How far two tensors are apart.
+#pragma once
+
+#include <ATen/ATen.h>
+
+namespace etrlrec {
+
+inline double largest_difference(const at::Tensor& a, const at::Tensor& b) {
+  return (a - b).abs().max().item<double>();
+}
+
+}  // namespace etrlrec
