@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <optional>
 #include <vector>
 
 #include "base/check.h"
@@ -51,6 +52,42 @@ TEST(AdamW, follows_the_golden_paths_of_torch) {
   EXPECT_LT(path_error(file, "adamw_with_cosine_warmup_4", {.weight_decay = 0.01},
                        [](int64_t step) { return 1e-2 * schedule_factor("cosine", step, 4, 20); }),
             1e-6);
+}
+
+TEST(Optimizer, follows_the_golden_paths_of_the_other_rules) {
+  const Json file = golden();
+  if (file.is_null()) GTEST_SKIP() << "shared/golden/optim is absent";
+  const auto expect = [&](const char* run, const OptimizerOptions& options, double rate) {
+    const double error = path_error(file, run, options, [rate](int64_t) { return rate; });
+    EXPECT_LT(error, 1e-6) << run;
+    RecordProperty(run, fmt::format("{:.2g}", error));
+  };
+  expect("adam_l2_0.01", {.optim = "adam", .weight_decay = 0.01}, 1e-2);
+  expect("sgd_momentum_0.9", {.optim = "sgd", .momentum = 0.9, .weight_decay = 0.01}, 1e-2);
+  expect("lion_wd_0.1", {.optim = "lion", .beta2 = 0.99, .weight_decay = 0.1}, 1e-2);
+  expect("lion_betas_0.95_0.98", {.optim = "lion", .beta1 = 0.95, .beta2 = 0.98, .weight_decay = 0},
+         1e-3);
+}
+
+TEST(Optimizer, every_rule_continues_with_the_same_bits_from_its_state) {
+  for (const char* rule : {"adamw", "adam", "lion", "sgd"}) {
+    at::Tensor whole = at::ones({2, 3}).requires_grad_(), parts = at::ones({2, 3}).requires_grad_();
+    Optimizer first({{"p", whole}}, {.optim = rule}), second({{"p", parts}}, {.optim = rule});
+    std::optional<Optimizer> third;
+    for (int64_t step = 0; step < 6; ++step) {
+      if (step == 3) {
+        third.emplace(ParameterMap{{"p", parts}}, OptimizerOptions{.optim = rule});
+        third->load_state(second.state(), "state");
+      }
+      whole.mutable_grad() = parts.mutable_grad() =
+          at::sin(at::arange(6, at::kFloat) + static_cast<double>(step)).view({2, 3});
+      first.step(0.1);
+      (third ? *third : second).step(0.1);
+    }
+    EXPECT_TRUE(at::equal(whole, parts)) << rule;
+    EXPECT_FALSE(at::equal(whole.detach(), at::ones({2, 3}))) << rule;
+  }
+  EXPECT_THROW(Optimizer({{"p", at::ones({2}).requires_grad_()}}, {.optim = "adagrad"}), Error);
 }
 
 TEST(Schedule, equals_the_golden_values_of_transformers) {

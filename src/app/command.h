@@ -41,6 +41,7 @@ void add_recommend(CommandLine& app, CommonOptions& common);
 void add_generate(CommandLine& app, CommonOptions& common);
 void add_demo(CommandLine& app, CommonOptions& common);
 void add_movielens(CommandLine& app, CommonOptions& common);
+void add_export(CommandLine& app, CommonOptions& common);
 void add_doctor(CommandLine& app, CommonOptions& common);
 
 class Stopwatch {

@@ -171,6 +171,7 @@ void add_distill(CommandLine& app, CommonOptions& common) {
       app.add_command("distill", "train a student language model on the teacher's reasoning");
   command.alias("sft");
   auto options = std::make_shared<DistillOptions>();
+  auto adapter = std::make_shared<AdapterOptions>();
   auto field_weights = std::make_shared<std::vector<std::string>>();
   command.add_option("-d,--data", options->data, "data set folder").required().existing_folder();
   command.add_option("--reasoning", options->reasoning, "folder of construct");
@@ -202,15 +203,20 @@ void add_distill(CommandLine& app, CommonOptions& common) {
   command.add_option("--answer-weight", options->sft.answer_weight, "of the answer's tokens");
   command.add_option("--prompt-weight", options->sft.prompt_weight, "of the prompt's tokens");
   command
+      .add_option("--neftune-noise-alpha", options->sft.neftune_noise_alpha,
+                  "noise on the input embeddings, e.g. 5; 0: none")
+      .at_least(0);
+  command
       .add_option("--field-weight", *field_weights,
                   "NAME=WEIGHT of a field of the reasoning, e.g. pick/2=5; repeatable")
       .repeatable();
   add_training_options(command, options->trainer);
-  add_lora_options(command, options->lora);
-  command.on_run([options, field_weights, command, &common] {
+  add_adapter_options(command, *adapter);
+  command.on_run([options, adapter, field_weights, command, &common] {
     const Stopwatch watch;
     for (const std::string& text : *field_weights) add_field_weight(text, options->sft);
     options->trainer.seed = common.seed;
+    options->lora = adapter->config();
     options->sft.accuracy_steps = options->trainer.logging_steps;
     const TrainingResult result = distill(*options);
     write_run_record(options->out, command, common,

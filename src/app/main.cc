@@ -12,10 +12,10 @@
 namespace etrlrec {
 namespace {
 
-constexpr std::array<AddCommand, 17> kCommands = {
-    add_demo,      add_movielens, add_prepare,   add_inspect,    add_fit,     add_new_lm,
-    add_construct, add_distill,   add_reinforce, add_evaluate,   add_compare, add_audit,
-    add_recommend, add_generate,  add_doctor,    add_candidates, add_score};
+constexpr std::array<AddCommand, 18> kCommands = {
+    add_demo,      add_movielens, add_prepare,   add_inspect,  add_fit,        add_new_lm,
+    add_construct, add_distill,   add_reinforce, add_evaluate, add_compare,    add_audit,
+    add_recommend, add_generate,  add_export,    add_doctor,   add_candidates, add_score};
 
 constexpr const char* kFooter =
     "The whole method on an embedded synthetic world, ending with a report:\n"

@@ -295,6 +295,7 @@ void add_reinforce(CommandLine& app, CommonOptions& common) {
   Command command = app.add_command("reinforce", "GRPO with the composed reward");
   command.alias("grpo").alias("rl");
   auto options = std::make_shared<ReinforceOptions>();
+  auto adapter = std::make_shared<AdapterOptions>();
   auto mode = std::make_shared<std::string>("verified"), crm = std::make_shared<std::string>();
   command.add_option("-d,--data", options->data, "data set folder").required().existing_folder();
   command.add_option("-m,--model", options->model, "model folder of distill")
@@ -315,11 +316,12 @@ void add_reinforce(CommandLine& app, CommonOptions& common) {
   add_reward_options(command, *options, *mode, *crm);
   add_policy_options(command, options->grpo);
   add_training_options(command, options->trainer);
-  add_lora_options(command, options->lora);
-  command.on_run([options, mode, crm, command, &common] {
+  add_adapter_options(command, *adapter);
+  command.on_run([options, adapter, mode, crm, command, &common] {
     const Stopwatch watch;
     CHECK(options->check_rewards > 0 || !options->out.empty(), kUsage, "--out is required");
     options->trainer.seed = common.seed;
+    options->lora = adapter->config();
     options->reward.mode = reward_mode_from_name(*mode);
     const bool faithful = options->reward.mode == RewardMode::kFaithful;
     options->reward.crm = crm_reward_from_name(!crm->empty() ? *crm

@@ -12,8 +12,7 @@
 #include "base/io.h"
 #include "base/json.h"
 #include "base/log.h"
-#include "models/llm.h"
-#include "models/t5.h"
+#include "models/llm_adapters.h"
 #include "nn/logprob.h"
 #include "nn/safetensors.h"
 #include "nn/weight.h"
@@ -68,9 +67,10 @@ void score_rows(const std::vector<std::vector<int64_t>>& rows, const at::Tensor&
   log_info("{}: {} rows, {} tokens", options.out, rows.size(), tokens);
 }
 
-TokenForest one_row(const std::vector<int64_t>& ids) {
+TokenForest one_row(std::vector<int64_t> front, const std::vector<int64_t>& ids) {
+  front.insert(front.end(), ids.begin(), ids.end());
   TokenForest row;
-  row.add(-1, ids);
+  row.add(-1, front);
   return row;
 }
 
@@ -80,9 +80,13 @@ void score_decoder(const ScoreOptions& options) {
         options.model);
   const auto rows = read_rows(options.ids);
   const std::unique_ptr<Llm> model = load_llm(options.model);
-  if (!options.adapter.empty()) model->load_lora(options.adapter);
+  std::vector<int64_t> front;
+  if (!options.adapter.empty()) front = load_adapter(*model, options.adapter).virtual_tokens;
   score_rows(
-      rows, model->head_weight(), [&](size_t r) { return model->hidden_states(one_row(rows[r])); },
+      rows, model->head_weight(),
+      [&](size_t r) {
+        return model->hidden_states(one_row(front, rows[r])).slice(0, std::ssize(front));
+      },
       options);
 }
 
@@ -93,12 +97,14 @@ void score_t5(const ScoreOptions& options) {
   CHECK(sources.size() == rows.size(), kInput, "{}: expected {} rows as in {}, found {}",
         options.decoder_ids, sources.size(), options.ids, rows.size());
   const std::unique_ptr<T5> model = load_t5(options.model);
-  if (!options.adapter.empty()) model->load_lora(options.adapter);
+  std::vector<int64_t> front;
+  if (!options.adapter.empty()) front = load_adapter(*model, options.adapter).virtual_tokens;
   const std::vector<int64_t> source{0};
   score_rows(
       rows, model->head_weight(),
       [&](size_t r) {
-        return model->decode(one_row(rows[r]), model->encode(one_row(sources[r])), source);
+        return model->decode(one_row({}, rows[r]), model->encode(one_row(front, sources[r])),
+                             source);
       },
       options);
 }

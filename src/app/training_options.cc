@@ -2,18 +2,28 @@
 
 #include <fmt/format.h>
 
+#include <tuple>
+
 #include "app/command_line.h"
+#include "base/check.h"
 #include "base/json.h"
 #include "base/log.h"
 
 namespace etrlrec {
+namespace {
+
+constexpr int64_t kAdaLoraInitR = 12;  // PEFT's default
+
+}  // namespace
 
 void add_training_options(Command& command, TrainerOptions& options) {
   const std::string group = "Training";
   const auto add = [&](const char* names, auto& value, const char* text) {
     return command.add_option(names, value, text).group(group);
   };
-  add("--learning-rate,--lr", options.learning_rate, "peak learning rate of AdamW");
+  add("--learning-rate,--lr", options.learning_rate, "peak learning rate");
+  add("--optim", options.optim, "optimiser; lion wants a rate three to ten times lower")
+      .one_of({"adamw", "adam", "lion", "sgd"});
   add("--lr-scheduler-type", options.lr_scheduler_type, "after the warm-up")
       .one_of({"cosine", "linear", "constant"});
   add("--warmup-ratio", options.warmup_ratio, "share of the steps with a rising rate");
@@ -33,16 +43,48 @@ void add_training_options(Command& command, TrainerOptions& options) {
       "validations without a better metric, 0: off");
 }
 
-void add_lora_options(Command& command, LoraConfig& options) {
-  const std::string group = "Adapter";
-  command.add_option("--lora-r,--lora-rank", options.r, "rank of the adapter, 0: all weights")
-      .group(group);
-  command.add_option("--lora-alpha", options.lora_alpha, "scale of the adapter").group(group);
-  command
-      .add_option("--target-modules", options.target_modules,
-                  "e.g. q_proj,v_proj; default all linear layers")
-      .separated_by(',')
-      .group(group);
+LoraConfig AdapterOptions::config() const {
+  LoraConfig config = lora;
+  const auto values = [](const AdaLoraConfig& c) {
+    return std::tie(c.target_r, c.tinit, c.tfinal, c.deltaT, c.beta1, c.beta2, c.orth_reg_weight,
+                    c.total_step);
+  };
+  if (adapter == "adalora") {
+    if (config.r == 0) config.r = kAdaLoraInitR;
+    CHECK(!lora.use_rslora, kUsage, "--use-rslora: is an option of --adapter lora");
+    config.adalora = adalora;
+  } else {
+    CHECK(values(adalora) == values(AdaLoraConfig{}), kUsage,
+          "--target-r, --tinit, --tfinal, --delta-t, --beta1, --beta2, --orth-reg-weight and "
+          "--total-step are options of --adapter adalora");
+  }
+  return config;
+}
+
+void add_adapter_options(Command& command, AdapterOptions& options) {
+  const auto add = [&](const char* names, auto& value, const char* text) {
+    return command.add_option(names, value, text).group("Adapter");
+  };
+  LoraConfig& lora = options.lora;
+  AdaLoraConfig& adalora = options.adalora;
+  add("--adapter", options.adapter, "kind; adalora finds the rank of every layer")
+      .one_of({"lora", "adalora"});
+  add("--lora-r,--lora-rank,--init-r", lora.r,
+      "rank of the adapter, 0: all weights (adalora: rank at the start, 0: 12)");
+  add("--lora-alpha", lora.lora_alpha, "scale of the adapter");
+  add("--lora-dropout", lora.lora_dropout, "of the adapter's input").range(0.0, 0.99);
+  add("--target-modules", lora.target_modules, "e.g. q_proj,v_proj; default all linear layers")
+      .separated_by(',');
+  command.add_flag("--use-rslora", lora.use_rslora, "scale alpha / sqrt(rank)").group("Adapter");
+  add("--target-r", adalora.target_r, "adalora: mean rank at the end");
+  add("--tinit", adalora.tinit, "adalora: steps before the first pruning");
+  add("--tfinal", adalora.tfinal, "adalora: last steps, with the final ranks");
+  add("--delta-t,--deltaT", adalora.deltaT, "adalora: steps between two prunings");
+  add("--beta1", adalora.beta1, "adalora: smoothing of importances");
+  add("--beta2", adalora.beta2, "adalora: smoothing of their uncertainty");
+  add("--orth-reg-weight", adalora.orth_reg_weight, "adalora: weight of the orthogonality term");
+  add("--total-step", adalora.total_step,
+      "adalora: steps of the schedule, 0: those of the training");
 }
 
 void report_training(const TrainingResult& result, const TrainerOptions& options,

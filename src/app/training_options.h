@@ -11,7 +11,15 @@
 namespace etrlrec {
 
 void add_training_options(Command& command, TrainerOptions& options);
-void add_lora_options(Command& command, LoraConfig& options);
+// What is trained instead of all weights.
+struct AdapterOptions {
+  std::string adapter = "lora";  // lora | adalora
+  LoraConfig lora;
+  AdaLoraConfig adalora;
+  // Error (kUsage) for options of the kind that was not chosen.
+  LoraConfig config() const;
+};
+void add_adapter_options(Command& command, AdapterOptions& options);
 void report_training(const TrainingResult& result, const TrainerOptions& options,
                      const std::string& out, const CommonOptions& common);
 

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "eval/metrics.h"
 #include "eval/protocol.h"
+#include "models/llm_adapters.h"
 #include "temporal/encoding.h"
 
 namespace etrlrec {
@@ -172,7 +173,7 @@ void finish_model_folder(Llm& model, const fs::path& parent, const ModelCard& ca
   if (model.lora().r > 0) {
     fs::create_directories(out / "adapter");
     save_lora(model.parameters(), model.lora(), parent.string(), out / "adapter");
-    model.merge_lora();
+    log_info("adapter: merged, logits differ by at most {:.2g}", merge_adapter(model));
   }
   const fs::path exported = out / "export";
   save_model_folder(model, parent, card, exported, true);

@@ -9,6 +9,7 @@
 
 #include "base/check.h"
 #include "models/t5_layers.h"
+#include "nn/embedding.h"
 #include "nn/logprob.h"
 
 namespace etrlrec {
@@ -59,9 +60,7 @@ Tensor ids_tensor(const std::vector<int64_t>& ids) { return at::tensor(ids, at::
 T5::T5(const T5Config& config)
     : config_(config), parameters_(allocate_parameters(t5_parameter_groups(config))) {}
 
-T5Weights T5::weights() const {
-  return T5Weights(parameters_, config_, adapter_enabled_ ? lora_.scale() : 0);
-}
+T5Weights T5::weights() const { return T5Weights(parameters_, config_, adapters_.pass(noise_)); }
 
 void T5::check_ids(std::span<const int64_t> ids) const {
   for (int64_t id : ids) {
@@ -70,10 +69,12 @@ void T5::check_ids(std::span<const int64_t> ids) const {
   }
 }
 
-StateRows T5::embed(const TokenForest& rows) const {
-  check_ids(rows.ids);
+StateRows T5::embed(const TokenForest& rows, const TrainingNoise& noise) const {
   std::vector<int64_t> lengths = row_lengths(rows);
-  return {at::embedding(parameters_.at("shared.weight"), ids_tensor(rows.ids)), std::move(lengths)};
+  const auto prompt = parameters_.find("prompt_embeddings");
+  return {embed_forest(parameters_.at("shared.weight"),
+                       prompt == parameters_.end() ? Tensor() : prompt->second, rows, noise),
+          std::move(lengths)};
 }
 
 StateRows T5::encode(const StateRows& inputs_embeds) const {
@@ -120,18 +121,6 @@ Tensor T5::decode(const TokenForest& decoder_rows, const StateRows& encoded,
 
 const Tensor& T5::head_weight() const {
   return parameters_.at(config_.tie_word_embeddings ? "shared.weight" : "lm_head.weight");
-}
-
-void T5::attach_lora(const LoraConfig& config, uint64_t seed) {
-  ::etrlrec::attach_lora(parameters_, config, seed);
-  lora_ = config;
-}
-void T5::load_lora(const std::filesystem::path& folder) {
-  lora_ = ::etrlrec::load_lora(parameters_, folder);
-}
-void T5::merge_lora() {
-  ::etrlrec::merge_lora(parameters_, lora_);
-  lora_ = {};
 }
 
 StateRows prepend(const Tensor& prefix, const StateRows& rows) {

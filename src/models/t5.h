@@ -13,7 +13,7 @@
 #include <string>
 #include <vector>
 
-#include "nn/adapters.h"
+#include "nn/adapter_set.h"
 #include "nn/forest.h"
 #include "nn/parameters.h"
 
@@ -73,10 +73,11 @@ class T5 {
   ParameterMap& parameters() { return parameters_; }
   const ParameterMap& parameters() const { return parameters_; }
 
-  StateRows embed(const TokenForest& rows) const;
+  // Virtual tokens (nn/prompt_tuning.h) included.
+  StateRows embed(const TokenForest& rows, const TrainingNoise& noise = {}) const;
   // Final-norm states of the encoder from input embeddings, or from token ids.
   StateRows encode(const StateRows& inputs_embeds) const;
-  StateRows encode(const TokenForest& rows) const { return encode(embed(rows)); }
+  StateRows encode(const TokenForest& rows) const { return encode(embed(rows, noise_)); }
   // States of the decoder ready for the head, scaled where the configuration says so, [T, d_model]:
   // logits = states head_weight^T. Row r of decoder_rows (start token first) attends to row
   // source_of_row[r] of `encoded`; rows of one source are best put side by side.
@@ -84,12 +85,14 @@ class T5 {
                     std::span<const int64_t> source_of_row) const;
   const at::Tensor& head_weight() const;  // [V, d_model]
 
-  // As in models/llm.h.
-  void set_adapter_enabled(bool enabled) { adapter_enabled_ = enabled; }
-  void attach_lora(const LoraConfig& config, uint64_t seed);
-  void load_lora(const std::filesystem::path& folder);
-  void merge_lora();
-  const LoraConfig& lora() const { return lora_; }
+  // As in models/llm.h. NEFTune's noise goes to the encoder's input.
+  AdapterSet& adapters() { return adapters_; }
+  const LoraConfig& lora() const { return adapters_.config(); }
+  void set_adapter_enabled(bool enabled) { adapters_.set_enabled(enabled); }
+  void attach_lora(const LoraConfig& config, uint64_t seed) { adapters_.attach(config, seed); }
+  void load_lora(const std::filesystem::path& folder) { adapters_.load(folder); }
+  void merge_lora() { adapters_.merge(); }
+  void set_training_noise(const TrainingNoise& noise) { noise_ = noise; }
 
   T5Weights weights() const;                           // of models/t5_layers.h
   void check_ids(std::span<const int64_t> ids) const;  // kInput unless all are in the vocabulary
@@ -97,8 +100,8 @@ class T5 {
  private:
   T5Config config_;
   ParameterMap parameters_;
-  LoraConfig lora_;
-  bool adapter_enabled_ = true;
+  AdapterSet adapters_{parameters_};
+  TrainingNoise noise_;
 };
 
 // Decoder input of every row of labels: the start token, then all labels but the last, with

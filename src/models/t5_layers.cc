@@ -20,7 +20,7 @@ std::string block_prefix(const char* stack, int64_t block) {
 }
 
 // Both stacks have the same blocks, except that the decoder's have cross attention as layer 1.
-T5Stack read_stack(const ParameterMap& parameters, const T5Config& config, double lora_scale,
+T5Stack read_stack(const ParameterMap& parameters, const T5Config& config, const AdapterPass& pass,
                    bool is_decoder) {
   const char* name = is_decoder ? "decoder" : "encoder";
   T5Stack stack;
@@ -31,7 +31,7 @@ T5Stack read_stack(const ParameterMap& parameters, const T5Config& config, doubl
   for (int64_t b = 0; b < blocks; ++b) {
     const std::string prefix = block_prefix(name, b);
     const auto part = [&](const std::string& module) {
-      return linear_part(parameters, prefix + module, lora_scale);
+      return linear_part(parameters, prefix + module, pass);
     };
     const std::string last = is_decoder ? "2." : "1.", dense = last + "DenseReluDense.";
     T5Block block;
@@ -98,10 +98,11 @@ void add_stack_groups(const T5Config& config, bool is_decoder, ParameterGroups& 
 
 }  // namespace
 
-T5Weights::T5Weights(const ParameterMap& parameters, const T5Config& config, double lora_scale)
+T5Weights::T5Weights(const ParameterMap& parameters, const T5Config& config,
+                     const AdapterPass& pass)
     : shared(parameters.at("shared.weight")),
-      encoder(read_stack(parameters, config, lora_scale, false)),
-      decoder(read_stack(parameters, config, lora_scale, true)) {}
+      encoder(read_stack(parameters, config, pass, false)),
+      decoder(read_stack(parameters, config, pass, true)) {}
 
 ParameterGroups t5_parameter_groups(const T5Config& config) {
   ParameterGroups groups;

@@ -26,9 +26,9 @@ struct T5Stack {
   std::vector<T5Block> blocks;
 };
 
-// Handles to the parameters as the forward pass reads them; a lora_scale of 0 leaves adapters out.
+// Handles to the parameters as the forward pass reads them.
 struct T5Weights {
-  T5Weights(const ParameterMap& parameters, const T5Config& config, double lora_scale);
+  T5Weights(const ParameterMap& parameters, const T5Config& config, const AdapterPass& pass);
   at::Tensor shared;
   T5Stack encoder, decoder;
 };

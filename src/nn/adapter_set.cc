@@ -21,7 +21,7 @@ void AdapterSet::add(const std::string& name, Add&& add_tensors) {
   select("");
   try {
     LoraConfig config = add_tensors();
-    if (config.r == 0) return;
+    if (config.r == 0) return select(before);
     adapters_[name].config = std::move(config);
   } catch (...) {
     select(before);

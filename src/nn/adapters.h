@@ -31,21 +31,21 @@ struct AdaLoraConfig {
   int64_t deltaT = 1;    // steps between two prunings
   double beta1 = 0.85, beta2 = 0.85;
   double orth_reg_weight = 0.5;
-  int64_t total_step = 0;    // optimiser steps of the training
-  RankPattern rank_pattern;  // of a trained adapter; empty: all ranks are kept
+  int64_t total_step = 0;         // optimiser steps of the training
+  RankPattern rank_pattern = {};  // of a trained adapter; empty: all ranks are kept
 };
 
 struct LoraConfig {
   int64_t r = 0;  // 0: no adapter, full fine-tuning; AdaLoRA: init_r
   double lora_alpha = 16;
   // Suffixes such as "q_proj"; empty or {"all-linear"}: all linear layers but the head.
-  std::vector<std::string> target_modules;
+  std::vector<std::string> target_modules = {};
   bool use_rslora = false;  // LoRA: scale alpha / sqrt(r)
   double lora_dropout = 0;  // of the adapter's input while training
   // LoRA: ranks and alphas of modules that end with a key.
-  std::map<std::string, int64_t> rank_pattern;
-  std::map<std::string, double> alpha_pattern;
-  std::optional<AdaLoraConfig> adalora;
+  std::map<std::string, int64_t> rank_pattern = {};
+  std::map<std::string, double> alpha_pattern = {};
+  std::optional<AdaLoraConfig> adalora = {};
 
   int64_t rank(const std::string& module = "") const;  // at the start
   // Factor of B A x: alpha / r, alpha / sqrt(r) with use_rslora, alpha / (init_r + 1e-5) for

@@ -23,7 +23,7 @@ struct PromptTuningConfig {
   // RANDOM: N(0, 1). SAMPLE_VOCAB: random rows of the embedding table. TEXT: the rows of init_ids,
   // repeated or cut.
   std::string prompt_tuning_init = "RANDOM";
-  std::vector<int64_t> init_ids;
+  std::vector<int64_t> init_ids = {};
 };
 
 // Freezes every parameter and adds a trainable prompt. embed_tokens [V, C] fp32. Errors (kUsage):
