@@ -46,7 +46,7 @@ double median(std::vector<double> samples) {
 LlmConfig shape(const std::string& name) {
   LlmConfig c;
   c.max_position_embeddings = 4096;
-  c.rope.rope_theta = 1e6;
+  c.rope.theta = 1e6;
   c.eos_token_ids = {0};
   c.head_dim = 64;
   c.num_key_value_heads = 2;
@@ -133,7 +133,7 @@ void rank(const Llm& model) {
 }
 
 double train(Objective& objective, std::span<const int64_t> rows, int steps) {
-  AdamW optimizer(trainable_parameters(objective.parameters()), {});
+  Optimizer optimizer(trainable_parameters(objective.parameters()), {});
   std::vector<double> samples;
   for (int step = 0; step <= steps; ++step) {
     Rng rng(3, "step", static_cast<uint64_t>(step));

@@ -123,7 +123,7 @@ void save_llm(const Llm& model, const std::filesystem::path& folder) {
   ParameterMap weights;
   for (const auto& [name, tensor] : model.parameters()) {
     if (is_adapter_parameter(name)) continue;
-    weights[name] = tensor.is_quantized() ? widened(tensor) : tensor;
+    weights[name] = is_int8(tensor) ? widened(tensor) : tensor;
   }
   save_safetensors(weights, folder / "model.safetensors");
 }

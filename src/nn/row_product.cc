@@ -98,14 +98,14 @@ struct Tile {
   int64_t x_stride, groups;
   const char* weight;
   int64_t row_bytes;
-  const double* scale;
+  const float* scale;
   float* y;
   int64_t y_stride;
 };
 
 template <WeightType Type>
 [[gnu::always_inline]] inline float scale_of(const Tile& t, int64_t output) {
-  return Type == WeightType::kInt8 ? static_cast<float>(t.scale[output]) : 1.0f;
+  return Type == WeightType::kInt8 ? t.scale[output] : 1.0f;
 }
 
 template <int B, WeightType Type, int Outs, int Rows>
@@ -286,8 +286,7 @@ const float* split_groups(const RowProduct& p, std::vector<float>& memory) {
 float widen(const WeightRows& w, int64_t row, int64_t k) {
   const int64_t i = row * w.in + k;
   if (w.type == WeightType::kFloat) return static_cast<const float*>(w.data)[i];
-  if (w.type == WeightType::kInt8)
-    return static_cast<float>(w.scale[row]) * static_cast<const int8_t*>(w.data)[i];
+  if (w.type == WeightType::kInt8) return w.scale[row] * static_cast<const int8_t*>(w.data)[i];
   const uint32_t bits = uint32_t{static_cast<const uint16_t*>(w.data)[i]} << 16;
   float value;
   std::memcpy(&value, &bits, sizeof value);
@@ -356,14 +355,14 @@ void widen_rows(const WeightRows& weight, int64_t begin, int64_t end, float* out
         for (int64_t k = 0; k < weight.in; ++k) bits[k] = uint32_t{from[k]} << 16;
       } else {
         const auto* from = static_cast<const int8_t*>(weight.data) + row * weight.in;
-        const auto scale = static_cast<float>(weight.scale[row]);
+        const auto scale = weight.scale[row];
         for (int64_t k = 0; k < weight.in; ++k) to[k] = scale * from[k];
       }
     }
   });
 }
 
-void quantize_rows(const float* weight, int64_t rows, int64_t columns, int8_t* out, double* scale) {
+void quantize_rows(const float* weight, int64_t rows, int64_t columns, int8_t* out, float* scale) {
   at::parallel_for(0, rows, 16, [&](int64_t begin, int64_t end) {
     for (int64_t row = begin; row < end; ++row) {
       const float* from = weight + row * columns;

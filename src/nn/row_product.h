@@ -13,9 +13,9 @@ enum class WeightType { kFloat, kBFloat16, kInt8 };
 
 struct WeightRows {
   WeightType type = WeightType::kFloat;
-  const void* data = nullptr;     // [out, in], rows behind each other
-  const double* scale = nullptr;  // [out], int8 only
-  const float* bias = nullptr;    // [out] or null
+  const void* data = nullptr;    // [out, in], rows behind each other
+  const float* scale = nullptr;  // [out], int8 only
+  const float* bias = nullptr;   // [out] or null
   int64_t out = 0, in = 0;
   int64_t row_bytes() const;
 };
@@ -35,6 +35,6 @@ void multiply_rows(const RowProduct& p);
 // Rows [begin, end) of a weight as fp32, [end - begin, in].
 void widen_rows(const WeightRows& weight, int64_t begin, int64_t end, float* out);
 // scale = max |w| / 127, q = round(w / scale); rows of zeros get scale 0.
-void quantize_rows(const float* weight, int64_t rows, int64_t columns, int8_t* out, double* scale);
+void quantize_rows(const float* weight, int64_t rows, int64_t columns, int8_t* out, float* scale);
 
 }  // namespace etrlrec

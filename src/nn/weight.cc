@@ -17,17 +17,18 @@ constexpr int64_t kBlockValues = int64_t{1} << 22;  // widened at a time
 // Rows of x up to which reading the weights as they are stored beats LibTorch's product.
 int64_t few_rows(const Tensor& weight) { return is_frozen_type(weight) ? 96 : 48; }
 
-// `scales` keeps an int8 weight's scales alive.
-WeightRows stored_rows(const Tensor& weight, Tensor& scales) {
+WeightRows stored_rows(const Tensor& weight) {
   WeightRows rows;
   rows.data = weight.const_data_ptr();
   rows.out = weight.size(0);
   rows.in = weight.size(1);
   if (weight.scalar_type() == at::kBFloat16) rows.type = WeightType::kBFloat16;
-  if (weight.is_quantized()) {
+  if (is_int8(weight)) {
+    const auto scale_bytes = rows.out * static_cast<int64_t>(sizeof(float));
+    CHECK(weight.storage_offset() == scale_bytes && weight.is_contiguous(), kModel,
+          "int8 weight: expected the scales of {} rows in front of the values", rows.out);
     rows.type = WeightType::kInt8;
-    scales = weight.q_per_channel_scales();
-    rows.scale = scales.const_data_ptr<double>();
+    rows.scale = reinterpret_cast<const float*>(static_cast<const char*>(rows.data) - scale_bytes);
   }
   return rows;
 }
@@ -35,8 +36,7 @@ WeightRows stored_rows(const Tensor& weight, Tensor& scales) {
 // work(first row, rows, block [rows, in] as fp32)
 template <typename F>
 void for_each_block(const Tensor& weight, const F& work) {
-  Tensor scales;
-  const WeightRows rows = stored_rows(weight, scales);
+  const WeightRows rows = stored_rows(weight);
   const int64_t size = std::max<int64_t>(kBlockValues / rows.in, 1);
   const Tensor memory = at::empty({std::min(size, rows.out), rows.in}, at::kFloat);
   for (int64_t row = 0; row < rows.out; row += size) {
@@ -113,27 +113,31 @@ Storage parse_storage(const std::string& name) {
 
 bool is_frozen_type(const Tensor& weight) { return weight.scalar_type() != at::kFloat; }
 
+bool is_int8(const Tensor& weight) { return weight.scalar_type() == at::kChar; }
+
 Tensor quantized(const Tensor& weight) {
   const Tensor values = weight.detach().to(at::kFloat).contiguous();
-  const int64_t rows = values.size(0);
-  Tensor q = at::empty(values.sizes(), at::kChar), scales = at::empty({rows}, at::kDouble);
-  quantize_rows(values.const_data_ptr<float>(), rows, values.size(1), q.data_ptr<int8_t>(),
-                scales.data_ptr<double>());
-  return at::_make_per_channel_quantized_tensor(q, scales, at::zeros({rows}, at::kLong), 0);
+  const int64_t rows = values.size(0), columns = values.size(1);
+  const auto scale_bytes = rows * static_cast<int64_t>(sizeof(float));
+  const Tensor memory = at::empty({scale_bytes + rows * columns}, at::kChar);
+  auto* bytes = memory.data_ptr<int8_t>();
+  quantize_rows(values.const_data_ptr<float>(), rows, columns, bytes + scale_bytes,
+                reinterpret_cast<float*>(bytes));
+  return memory.as_strided({rows, columns}, {columns, 1}, scale_bytes).detach();
 }
 
 Tensor widened(const Tensor& weight) {
   if (!is_frozen_type(weight)) return weight;
-  Tensor scales, out = at::empty(weight.sizes(), at::kFloat);
-  const WeightRows rows = stored_rows(weight, scales);
+  Tensor out = at::empty(weight.sizes(), at::kFloat);
+  const WeightRows rows = stored_rows(weight);
   widen_rows(rows, 0, rows.out, out.data_ptr<float>());
   return out;
 }
 
 Tensor weight_rows(const Tensor& weight, const Tensor& ids) {
   if (!is_frozen_type(weight)) return at::embedding(weight, ids);
-  Tensor scales, out = at::empty({ids.numel(), weight.size(1)}, at::kFloat);
-  const WeightRows rows = stored_rows(weight, scales);
+  Tensor out = at::empty({ids.numel(), weight.size(1)}, at::kFloat);
+  const WeightRows rows = stored_rows(weight);
   const int64_t* id = ids.const_data_ptr<int64_t>();
   for (int64_t i = 0; i < ids.numel(); ++i)
     widen_rows(rows, id[i], id[i] + 1, out.data_ptr<float>() + i * rows.in);
@@ -145,11 +149,10 @@ void weights_product_out(Tensor out, const Tensor& x, const std::vector<Tensor>&
   const at::NoGradGuard no_grad;
   const bool few = x.size(0) <= few_rows(weights[0]) && x.stride(1) == 1 && out.stride(1) == 1 &&
                    same_types(weights);
-  std::vector<Tensor> scales(weights.size());
   std::vector<WeightRows> stored;
   if (few) {
     for (size_t i = 0; i < weights.size(); ++i) {
-      stored.push_back(stored_rows(weights[i], scales[i]));
+      stored.push_back(stored_rows(weights[i]));
       if (biases[i].defined()) stored.back().bias = biases[i].const_data_ptr<float>();
     }
     multiply_rows({x.const_data_ptr<float>(), x.size(0), x.stride(0), stored, out.data_ptr<float>(),

@@ -1,7 +1,7 @@
 // Weight matrices [out, in] in their storage type: fp32 (trainable), bfloat16 or int8 (frozen). An
-// int8 weight is a per-channel symmetric quantised tensor (kQInt8, axis 0, zero points 0), so one
-// tensor carries its scales. Products accumulate in fp32; frozen weights are widened in blocks, so
-// that a large matrix never stands in memory as fp32.
+// int8 weight is a view of memory in which the fp32 scales of its rows lie in front of the values,
+// so one tensor carries both; only quantized() makes them. Products accumulate in fp32; frozen
+// weights are widened in blocks, so that a large matrix never stands in memory as fp32.
 #pragma once
 
 #include <torch/types.h>
@@ -16,6 +16,7 @@ enum class Storage { kFloat, kBFloat16, kInt8 };
 Storage parse_storage(const std::string& name);
 
 bool is_frozen_type(const at::Tensor& weight);  // bfloat16 or int8
+bool is_int8(const at::Tensor& weight);
 // w = scale * q with scale = max |w| / 127 of each row; w fp32 or bfloat16 [out, in].
 at::Tensor quantized(const at::Tensor& weight);
 // The weight as fp32; itself if it is.
