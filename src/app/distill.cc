@@ -142,14 +142,31 @@ void check_field_weights(const SftOptions& options) {
           fmt::join(options.field_names, ", "));
 }
 
+MemoryEstimate estimate_of(const DistillOptions& options, const LlmConfig& config,
+                           std::span<const SftRow> rows) {
+  std::vector<int64_t> tokens;
+  for (const SftRow& row : rows)
+    tokens.push_back(static_cast<int64_t>(row.prompt.size() + row.completion.size()));
+  return estimate_training(config, options.lora, options.trainer, std::move(tokens));
+}
+
 }  // namespace
+
+MemoryEstimate estimate_distill(const DistillOptions& options) {
+  const Workspace workspace = open_workspace(options.data);
+  const CandidateSet set = workspace_candidates(workspace, "train");
+  const LoadedModel model = open_model_folder(options.model, workspace.hash);
+  std::vector<std::string> names;
+  return estimate_of(options, model.config,
+                     make_rows(options, workspace, set, *model.tokenizer, names));
+}
 
 TrainingResult distill(const DistillOptions& options) {
   CHECK(options.label_only || !options.reasoning.empty(), kUsage,
         "--reasoning: expected the folder of construct (or --label-only)");
   const Workspace workspace = open_workspace(options.data);
   const CandidateSet set = workspace_candidates(workspace, "train");
-  LoadedModel model = load_model_folder(options.model, workspace.hash);
+  LoadedModel model = open_model_folder(options.model, workspace.hash);
 
   ModelCard card;
   card.stage = options.label_only ? "label-only" : "distill";
@@ -161,6 +178,9 @@ TrainingResult distill(const DistillOptions& options) {
   SftOptions sft = options.sft;
   std::vector<SftRow> rows = make_rows(options, workspace, set, *model.tokenizer, sft.field_names);
   check_field_weights(sft);
+  check_memory(estimate_of(options, model.config, rows), available_memory(), "distill",
+               kTrainingMemoryHint);
+  model.llm = load_llm(options.model);
   attach_adapter(*model.llm, options.lora, static_cast<int64_t>(rows.size()), options.trainer);
   SftObjective objective(*model.llm, std::move(rows), sft);
   return train_model(objective, workspace, model, card, options);
@@ -207,11 +227,17 @@ void add_distill(CommandLine& app, CommonOptions& common) {
       .repeatable();
   add_training_options(command, options->trainer);
   add_lora_options(command, options->lora);
-  command.on_run([options, field_weights, command, &common] {
+  auto dry_run = std::make_shared<bool>(false);
+  add_dry_run(command, *dry_run);
+  command.on_run([options, field_weights, dry_run, command, &common] {
     const Stopwatch watch;
     for (const std::string& text : *field_weights) add_field_weight(text, options->sft);
     options->trainer.seed = common.seed;
     options->sft.accuracy_steps = options->trainer.logging_steps;
+    if (*dry_run) {
+      report_estimate(estimate_distill(*options), "distill", common);
+      return;
+    }
     const TrainingResult result = distill(*options);
     write_run_record(options->out, command, common,
                      {{"data", options->data}, {"model", options->model}}, watch.seconds());

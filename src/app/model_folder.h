@@ -20,17 +20,25 @@ struct ModelCard {             // etrlrec.json
   PromptOptions prompt;
   int64_t max_reasoning_tokens = 160;
   std::string parent;  // folder name of the model it was trained from
+  // Of the tokenizer's files, "" where they have none or one that is not known (text/chat.h). Set
+  // when the folder is written.
+  std::string chat_template;
 };
 
 struct LoadedModel {
-  std::unique_ptr<Llm> llm;
+  LlmConfig config;
+  std::unique_ptr<Llm> llm;  // nullptr: without weights
   std::unique_ptr<Tokenizer> tokenizer;
   ModelCard card;
 };
 
 // `catalogue_hash`: of the data set it is to be used with; another item table is an error (kModel)
-// that says so. Empty: not checked.
+// that says so. Empty: not checked. Another chat template than the one that etrlrec.json names, or
+// one that this program renders in another way (its hash), is an error (kModel).
 LoadedModel load_model_folder(const std::filesystem::path& folder,
+                              const std::string& catalogue_hash);
+// All but the weights: for estimates.
+LoadedModel open_model_folder(const std::filesystem::path& folder,
                               const std::string& catalogue_hash);
 // Copies the tokenizer files of `tokenizer_source`. Atomic; replaces an existing folder only with
 // `replace`.

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "app/memory_estimate.h"
 #include "app/workspace.h"
 #include "nn/adapters.h"
 #include "train/grpo.h"
@@ -58,6 +59,7 @@ struct DistillOptions {
   TrainerOptions trainer;  // its seed is the seed of the stage
 };
 TrainingResult distill(const DistillOptions& options);
+MemoryEstimate estimate_distill(const DistillOptions& options);  // loads no weights
 
 // Stage 3: GRPO with the composed reward, from the distilled model. `reasoning` is the folder of
 // construct.
@@ -79,6 +81,7 @@ struct ReinforceOptions {
   TrainerOptions trainer{.learning_rate = 1e-4, .lr_scheduler_type = "constant", .weight_decay = 0};
 };
 TrainingResult reinforce(const ReinforceOptions& options);
+MemoryEstimate estimate_reinforce(const ReinforceOptions& options);  // loads no weights
 
 // The end that both training stages share: the one loop with validation by the headline protocol,
 // labelled by the stage unless told otherwise, then the complete model folder. `Options` is

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "app/command.h"
+#include "app/memory_estimate.h"
 #include "nn/adapters.h"
 #include "train/trainer.h"
 
@@ -12,6 +13,10 @@ namespace etrlrec {
 
 void add_training_options(Command& command, TrainerOptions& options);
 void add_lora_options(Command& command, LoraConfig& options);
+void add_dry_run(Command& command, bool& dry_run);
+// Prints the estimate of a training command; error (kMemory) when the machine has less.
+void report_estimate(const MemoryEstimate& estimate, const std::string& command,
+                     const CommonOptions& common);
 void report_training(const TrainingResult& result, const TrainerOptions& options,
                      const std::string& out, const CommonOptions& common);
 
