@@ -101,6 +101,14 @@ class Killed(unittest.TestCase):
         self.check(RL, "rl-plain", "rl-killed", 24)
 
 
+class Dtype(unittest.TestCase):
+    def test_frozen_weights_need_an_adapter_to_be_trained(self):
+        self.assertIn("--lora-r", run(*SFT, "--dtype", "int8", "--max-steps", 1, "-o", "no-adapter", code=2))
+        run(*SFT, "--dtype", "int8", "--lora-r", 2, "--max-steps", 2, "-o", "int8-student", "-q")
+        for dtype in ["float32", "bfloat16", "int8"]:
+            run("evaluate", "-d", "data", "-m", "int8-student", "--dtype", dtype, "-o", f"int8-eval-{dtype}", "--limit", 5, "-q")
+
+
 class Reinforce(unittest.TestCase):
     def test_refuses_a_recommender_that_knows_the_targets(self):
         command = [word if word != "early/sasrec" else "recommenders/sasrec" for word in RL]
@@ -190,6 +198,73 @@ class Scoring(unittest.TestCase):
         self.assertIn("1 rows", run(*score, "--decoder-ids", "two.json", "-o", "none.safetensors", code=3))
         self.assertIn("--decoder-ids", run("score", "-m", "student", "--ids", "enc.json", "--decoder-ids", "dec.json", "-o",
                                            "none.safetensors", code=2))
+
+
+class Generation(unittest.TestCase):
+    PROMPT = ["generate", "-m", "student", "-p", "History; start", "-q"]
+
+    def completions(self, *options):
+        return json.loads(run(*self.PROMPT, "--json", *options))["completions"]
+
+    def test_text_is_cut_at_a_stop_string_and_streams_alike(self):
+        plain = self.completions("-n", 40, "--temperature", 0)[0]
+        self.assertEqual(len(plain["ids"]), len(plain["logprobs"]))
+        stop = plain["text"][7:10]
+        options = ["-n", 40, "--temperature", 0, "--stop", stop, "--stop", "not in the text"]
+        cut = self.completions(*options)[0]
+        self.assertEqual(cut["text"], plain["text"][:plain["text"].index(stop)])
+        self.assertEqual(cut["finish_reason"], "stop")
+        self.assertEqual(cut["ids"], plain["ids"][:len(cut["ids"])])
+        self.assertEqual(run(*self.PROMPT, *options), cut["text"] + "\n")
+        self.assertEqual(self.completions("-n", 3)[0]["finish_reason"], "length")
+
+    def test_several_completions_and_beams(self):
+        three = self.completions("-n", 12, "--num-return-sequences", 3, "--temperature", 1.5)
+        self.assertEqual(len({text["text"] for text in three}), 3)
+        self.assertEqual(three[0], self.completions("-n", 12, "--temperature", 1.5)[0])
+        beams = self.completions("-n", 12, "--num-beams", 4, "--num-return-sequences", 4)
+        scores = [text["logprob"] / len(text["ids"]) for text in beams]
+        self.assertEqual(scores, sorted(scores, reverse=True))
+        self.assertEqual(len({tuple(text["ids"]) for text in beams}), 4)
+        for wrong in [["--num-beams", 2, "--temperature", ".5"], ["--num-beams", 2, "--num-return-sequences", 3],
+                      ["--length-penalty", 2], ["--stop", ""], ["--system", "x"], ["--top-p", 2]]:
+            run(*self.PROMPT, *wrong, code=2)
+
+    def test_chat(self):
+        message = run(*self.PROMPT, "--chat", code=4)
+        self.assertIn("--chat-template", message)
+        self.assertIn("chatml", message)
+        self.assertIn("llama3", run(*self.PROMPT, "--chat", "--chat-template", "lama3", code=2))
+        run(*self.PROMPT, "--chat", "--chat-template", "plain", "--system", "S", "-n", 5)
+        talk = subprocess.run([PROGRAM, "generate", "-m", "student", "-q", "--json", "--chat", "--chat-template", "plain",
+                               "-n", "5"], cwd=ROOT, capture_output=True, text=True, input="one\ntwo\n", check=True)
+        self.assertEqual([json.loads(line)["prompt"] for line in talk.stdout.splitlines()], ["one", "two"])
+
+    def test_titles_as_answers(self):
+        for protocol in ["title-sum", "title-mean"]:
+            out = json.loads(run("evaluate", "-d", "data", "-m", "base", "--protocol", protocol, "--limit", 20, "--json", "-q"))
+            self.assertIn(protocol, out["protocol"])
+
+
+class DryRun(unittest.TestCase):
+    def test_prints_memory_and_work_and_does_nothing(self):
+        data, student = ["-d", "data"], ["-m", "student"]
+        for command in [["generate", *student, "-p", "History"],
+                        ["evaluate", *data, *student, "--limit", 9, "-o", "dry"],
+                        ["recommend", *data, *student, "--user", "u7", "--recommender", "recommenders/sasrec"],
+                        ["distill", *data, "--reasoning", "reasoning", "-m", "base", "--max-steps", 3, "-o", "dry"],
+                        ["reinforce", *data, *student, "--max-steps", 3, "-o", "dry"]]:
+            self.assertIn("weights", run(*command, "--dry-run", "-q"))
+            estimate = json.loads(run(*command, "--dry-run", "--json", "-q"))
+            self.assertEqual(estimate["memory_total"], sum(estimate["memory"].values()))
+            self.assertGreater(estimate["tokens"], 0)
+        self.assertFalse(os.path.exists(ROOT + "/dry"))
+
+    def test_refuses_what_does_not_fit(self):
+        message = run("generate", "-m", "student", "-p", "x", "--num-return-sequences", 10**9, code=5)
+        self.assertIn("hint: ", message)
+        run("distill", "-d", "data", "--reasoning", "reasoning", "-m", "base", "--lora-r", 10**9, "-o", "dry", "--dry-run",
+            code=5)
 
 
 class Using(unittest.TestCase):

@@ -77,6 +77,45 @@ void expect_golden_greedy(const std::string& name) {
 constexpr const char* kFamilies[] = {"qwen2", "qwen3", "llama-tied", "llama3-untied",
                                      "mistral-swa"};
 
+// Frozen weights: bfloat16 as exact as the weights are, int8 within what its steps allow; the same
+// from a cache; adapters train on them.
+TEST(DecoderStorage, bfloat16_and_int8_bases) {
+  SKIP_WITHOUT_GOLDEN();
+  const fs::path folder = kGolden / "decoders/qwen2";
+  const std::unique_ptr<Llm> exact = load_llm(folder);
+  TokenForest forest;
+  forest.add(-1, random_ids(40, 3));
+  const at::Tensor expected = logits_of(*exact, forest);
+  const auto error = [&](const at::Tensor& found) {
+    return ((found - expected).norm() / expected.norm()).item<double>();
+  };
+  for (const auto& [storage, tolerance] :
+       {std::pair{Storage::kBFloat16, 0.01}, std::pair{Storage::kInt8, 0.02}}) {
+    const std::unique_ptr<Llm> model = load_llm(folder, storage);
+    const at::NoGradGuard no_grad;
+    const at::Tensor hidden = model->hidden_states(forest);
+    const at::Tensor found = weight_product(hidden, model->head_weight());
+    EXPECT_LT(error(found), tolerance);
+    EXPECT_GT(error(found), 0);
+    TokenForest prompt;
+    prompt.add(-1, std::span(forest.ids).first(39));
+    at::Tensor last;
+    const std::vector<int64_t> root{0}, next{forest.ids[39]};
+    const auto cache = model->prefill(prompt, root, 1, last);
+    EXPECT_LT(largest_difference(model->decode(*cache, next)[0], hidden[39]), 1e-4);
+    const at::AutoGradMode grad(true);
+    LoraConfig lora;
+    lora.r = 2;
+    model->attach_lora(lora, 1);
+    model->hidden_states(forest).square().sum().backward();
+    for (const auto& [name, tensor] : model->parameters())
+      ASSERT_EQ(tensor.grad().defined(), is_adapter_parameter(name)) << name;
+    model->merge_lora();
+    EXPECT_LT(error(weight_product(model->hidden_states(forest).detach(), model->head_weight())),
+              tolerance);
+  }
+}
+
 TEST(DecoderGolden, logits_loss_and_gradients) {
   SKIP_WITHOUT_GOLDEN();
   for (const char* name : kFamilies) {

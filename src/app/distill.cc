@@ -7,6 +7,7 @@
 
 #include "app/command.h"
 #include "app/command_line.h"
+#include "app/model_folder.h"
 #include "app/stages.h"
 #include "app/training_options.h"
 #include "app/workspace.h"
@@ -142,14 +143,32 @@ void check_field_weights(const SftOptions& options) {
           fmt::join(options.field_names, ", "));
 }
 
+MemoryEstimate estimate_of(const DistillOptions& options, const LlmConfig& config,
+                           std::span<const SftRow> rows) {
+  std::vector<int64_t> tokens;
+  for (const SftRow& row : rows)
+    tokens.push_back(static_cast<int64_t>(row.prompt.size() + row.completion.size()));
+  return estimate_training(config, options.lora, options.trainer, std::move(tokens),
+                           parse_storage(options.dtype));
+}
+
 }  // namespace
+
+MemoryEstimate estimate_distill(const DistillOptions& options) {
+  const Workspace workspace = open_workspace(options.data);
+  const CandidateSet set = workspace_candidates(workspace, "train");
+  const LoadedModel model = open_model_folder(options.model, workspace.hash, options.dtype);
+  std::vector<std::string> names;
+  return estimate_of(options, model.config,
+                     make_rows(options, workspace, set, *model.tokenizer, names));
+}
 
 TrainingResult distill(const DistillOptions& options) {
   CHECK(options.label_only || !options.reasoning.empty(), kUsage,
         "--reasoning: expected the folder of construct (or --label-only)");
   const Workspace workspace = open_workspace(options.data);
   const CandidateSet set = workspace_candidates(workspace, "train");
-  LoadedModel model = load_model_folder(options.model, workspace.hash);
+  LoadedModel model = open_model_folder(options.model, workspace.hash, options.dtype);
 
   ModelCard card;
   card.stage = options.label_only ? "label-only" : "distill";
@@ -161,6 +180,9 @@ TrainingResult distill(const DistillOptions& options) {
   SftOptions sft = options.sft;
   std::vector<SftRow> rows = make_rows(options, workspace, set, *model.tokenizer, sft.field_names);
   check_field_weights(sft);
+  check_memory(estimate_of(options, model.config, rows), available_memory(), "distill",
+               kTrainingMemoryHint);
+  model.llm = load_llm(options.model, model.storage);
   attach_adapter(*model.llm, options.lora, static_cast<int64_t>(rows.size()), options.trainer);
   SftObjective objective(*model.llm, std::move(rows), sft);
   return train_model(objective, workspace, model, card, options);
@@ -212,12 +234,22 @@ void add_distill(CommandLine& app, CommonOptions& common) {
       .repeatable();
   add_training_options(command, options->trainer);
   add_adapter_options(command, *adapter);
-  command.on_run([options, adapter, field_weights, command, &common] {
+  add_dtype(command, options->dtype);
+  auto dry_run = std::make_shared<bool>(false);
+  add_dry_run(command, *dry_run);
+  command.on_run([options, adapter, field_weights, dry_run, command, &common] {
     const Stopwatch watch;
     for (const std::string& text : *field_weights) add_field_weight(text, options->sft);
     options->trainer.seed = common.seed;
     options->lora = adapter->config();
+    CHECK(options->dtype == "float32" || options->lora.r > 0, kUsage,
+          "--dtype {}: such weights are frozen\nhint: train an adapter, --lora-r 8",
+          options->dtype);
     options->sft.accuracy_steps = options->trainer.logging_steps;
+    if (*dry_run) {
+      report_estimate(estimate_distill(*options), "distill", common);
+      return;
+    }
     const TrainingResult result = distill(*options);
     write_run_record(options->out, command, common,
                      {{"data", options->data}, {"model", options->model}}, watch.seconds());

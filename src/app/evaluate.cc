@@ -7,7 +7,9 @@
 #include "app/command.h"
 #include "app/command_line.h"
 #include "app/fit.h"
+#include "app/memory_estimate.h"
 #include "app/model_folder.h"
+#include "app/training_options.h"
 #include "base/check.h"
 #include "base/io.h"
 #include "base/json.h"
@@ -23,31 +25,61 @@ namespace etrlrec {
 namespace {
 
 struct EvaluateOptions {
-  std::string data, model, out, candidates, name, ablate = "none";
+  std::string data, model, out, candidates, name, ablate = "none", dtype = "float32";
   ProtocolOptions protocol;
   int64_t limit = 0;
   double fail_under = 0;
-  bool replace = false;
+  bool replace = false, dry_run = false;
 };
 
 bool is_language_model(const fs::path& folder) { return fs::exists(folder / "tokenizer.json"); }
 
-Predictions evaluate_language_model(const EvaluateOptions& options, const Dataset& dataset,
-                                    std::span<const Request> requests) {
-  const LoadedModel loaded = load_model_folder(options.model, catalogue_hash(dataset.catalogue));
-  ProtocolOptions protocol = options.protocol;
-  protocol.prompt = loaded.card.prompt;
-  protocol.max_reasoning_tokens = loaded.card.max_reasoning_tokens;
+// A language model without its weights, and what it is asked.
+struct Questions {
+  LoadedModel model;
+  ProtocolOptions protocol;
+  std::vector<Request> requests;
+  MemoryEstimate estimate;
+};
+
+Questions make_questions(const EvaluateOptions& options, const Dataset& dataset,
+                         std::span<const Request> requests) {
+  Questions questions;
+  questions.model =
+      open_model_folder(options.model, catalogue_hash(dataset.catalogue), options.dtype);
+  ProtocolOptions& protocol = questions.protocol = options.protocol;
+  protocol.prompt = questions.model.card.prompt;
+  protocol.max_reasoning_tokens = questions.model.card.max_reasoning_tokens;
   std::vector<Request> shown;  // an ablation moves what the model sees, no more
   for (const Request& request : requests)
     shown.push_back(with_recent_history(request, protocol.prompt.max_history));
-  const std::vector<Request> asked = ablate_requests(shown, options.ablate, protocol.seed);
+  questions.requests = ablate_requests(shown, options.ablate, protocol.seed);
+  questions.estimate =
+      estimate_asking(questions.model, dataset.catalogue, questions.requests, protocol);
+  return questions;
+}
+
+Predictions evaluate_language_model(const EvaluateOptions& options, const Dataset& dataset,
+                                    std::span<const Request> requests) {
+  Questions questions = make_questions(options, dataset, requests);
+  check_memory(questions.estimate, available_memory(), "evaluate", "a smaller model");
+  questions.model.llm = load_llm(options.model, questions.model.storage);
   ProgressBar bar("evaluate", static_cast<int64_t>(requests.size()));
-  Predictions predictions =
-      ask_language_model({*loaded.llm, *loaded.tokenizer, dataset.catalogue}, asked, protocol,
-                         [&bar](int64_t done, int64_t) { bar.update(done); });
-  predictions.stage = loaded.card.stage;
+  Predictions predictions = ask_language_model(
+      {*questions.model.llm, *questions.model.tokenizer, dataset.catalogue}, questions.requests,
+      questions.protocol, [&bar](int64_t done, int64_t) { bar.update(done); });
+  predictions.stage = questions.model.card.stage;
   return predictions;
+}
+
+void dry_run(const EvaluateOptions& options, const Dataset& dataset,
+             std::span<const Request> requests, bool json) {
+  CHECK(is_language_model(options.model), kUsage, "--dry-run: only language models, found {}",
+        options.model);
+  const Questions questions = make_questions(options, dataset, requests);
+  const int64_t available = available_memory();
+  print_estimate(questions.estimate, available, json);
+  check_memory(questions.estimate, available, "evaluate", "a smaller model");
 }
 
 Predictions evaluate_any(const EvaluateOptions& options, const Dataset& dataset,
@@ -93,6 +125,10 @@ void evaluate(const EvaluateOptions& options, const Command& command, const Comm
   std::vector<Request> requests;
   for (int64_t r = 0; r < count; ++r) requests.push_back(make_request(dataset, set, r, 200));
 
+  if (options.dry_run) {
+    dry_run(options, dataset, requests, common.json);
+    return;
+  }
   Predictions predictions = evaluate_any(options, dataset, set.rows, requests);
   predictions.model =
       !options.name.empty() ? options.name : fs::path(options.model).filename().string();
@@ -139,13 +175,14 @@ void add_evaluate(CommandLine& app, CommonOptions& common) {
       .add_option("-m,--model", options->model,
                   "model folder (language model or recommender), or: random, bayes")
       .required();
+  add_dtype(command, options->dtype);
   command.add_option("--candidates", options->candidates,
                      "candidate file, default DATA/candidates-test.jsonl");
   command.add_option("-o,--out", options->out, "folder for predictions.jsonl and summary.json");
   command.add_option("--name", options->name,
                      "name of the row in tables, default the folder's name");
   command.add_option("--protocol", options->protocol.name, "how a language model is asked")
-      .one_of({"likelihood", "first-answer", "elimination"});
+      .one_of({"likelihood", "first-answer", "elimination", "title-sum", "title-mean"});
   command
       .add_option("--reasonings", options->protocol.reasonings,
                   "likelihood: reasonings averaged, above 1 sampled")
@@ -155,6 +192,7 @@ void add_evaluate(CommandLine& app, CommonOptions& common) {
   command.add_option("--limit", options->limit, "only the first rows, 0: all");
   command.add_option("--fail-under", options->fail_under, "exit code 8 when hit@1 is below");
   command.add_flag("--replace", options->replace, "replace an existing --out");
+  add_dry_run(command, options->dry_run);
   command.on_run([options, command, &common] { evaluate(*options, command, common); });
 }
 

@@ -1,22 +1,42 @@
-// etrlrec generate: continues a text with a language model, streaming to stdout.
+// etrlrec generate: continues a text or answers in a chat with a language model, streaming to
+// stdout.
+#include <algorithm>
 #include <cstdio>
+#include <iostream>
 #include <memory>
+#include <numeric>
 
 #include "app/command.h"
 #include "app/command_line.h"
+#include "app/memory_estimate.h"
 #include "app/model_folder.h"
+#include "app/training_options.h"
 #include "base/check.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "engine/beam.h"
 #include "engine/engine.h"
+#include "engine/text_stream.h"
+#include "text/begin_tokens.h"
+#include "text/chat.h"
 
 namespace etrlrec {
 namespace {
 
 struct GenerateOptions {
-  std::string model, prompt;
-  int64_t max_new_tokens = 256;
+  std::string model, adapter, prompt, chat_template, system, dtype = "float32";
+  bool chat = false, dry_run = false;
+  std::vector<std::string> stop;
+  int64_t num_return_sequences = 1, num_beams = 1;
+  int64_t max_new_tokens = 256, min_new_tokens = 0;
+  double length_penalty = 1;
   SamplingOptions sampling;
+};
+
+struct Text {
+  std::string text, finish_reason;  // stop: an end token or a stop string; length
+  std::vector<int64_t> ids;
+  std::vector<float> logprobs;
 };
 
 void write_out(const std::string& text) {
@@ -24,52 +44,247 @@ void write_out(const std::string& text) {
   std::fflush(stdout);
 }
 
-void run_generate(const GenerateOptions& options, const CommonOptions& common) {
-  const LoadedModel loaded = load_model_folder(options.model, "");
-  const Tokenizer& tokenizer = *loaded.tokenizer;
-  GenerationOptions generation;
-  generation.sampling = options.sampling;
-  generation.sampling.seed = common.seed;
-  generation.max_new_tokens = options.max_new_tokens;
-  generation.eos_ids = {tokenizer.eos_id()};
-  std::string text;
-  generation.on_token = [&](int64_t, int64_t id) {
-    if (id == tokenizer.eos_id()) return;
-    const std::string piece = tokenizer.token_text(id);
-    text += piece;
-    if (!common.json) write_out(piece);
-  };
-  const Stopwatch watch;
-  const GenerationRequest request{tokenizer.encode(options.prompt), {}};
-  const auto completions = generate(*loaded.llm, std::span(&request, 1), generation);
-  const auto tokens = static_cast<int64_t>(completions[0].ids.size());
-  if (common.json) {
-    const OrderedJson result{{"prompt", options.prompt},
-                             {"text", text},
-                             {"tokens", tokens},
-                             {"finished", completions[0].ids.back() == tokenizer.eos_id()}};
-    write_out(result.dump(-1, ' ', false, OrderedJson::error_handler_t::replace));
+class Generator {
+ public:
+  Generator(const GenerateOptions& options, const CommonOptions& common)
+      : options_(options),
+        common_(common),
+        loaded_(open_model_folder(options.model, "", options.dtype)) {
+    const Tokenizer& tokenizer = *loaded_.tokenizer;
+    eos_ids_ = loaded_.config.eos_token_ids;
+    if (options.chat) {
+      chat_ = chat_template_by_name(!options.chat_template.empty() ? options.chat_template
+                                    : !loaded_.card.chat_template.empty()
+                                        ? loaded_.card.chat_template
+                                        : recognise_chat_template(options.model));
+      if (!chat_.end_token.empty()) add_end_token(tokenizer.special_id(chat_.end_token));
+    } else {
+      begin_ = begin_tokens(options.model, tokenizer);
+    }
+    if (!loaded_.card.catalogue_hash.empty()) add_end_token(tokenizer.eos_id());
   }
-  write_out("\n");
-  log_info("{} tokens, {}/s", tokens, format_count(static_cast<double>(tokens) / watch.seconds()));
+
+  std::vector<int64_t> encode(const std::string& text) const {
+    std::vector<int64_t> ids = begin_;
+    const auto rest = loaded_.tokenizer->encode(text);
+    ids.insert(ids.end(), rest.begin(), rest.end());
+    CHECK(!ids.empty(), kUsage, "--prompt: expected a text, found none");
+    return ids;
+  }
+  std::vector<int64_t> encode(std::span<const ChatMessage> messages) const {
+    return encode_chat(*loaded_.tokenizer, render_chat(chat_, messages, true));
+  }
+
+  MemoryEstimate estimate(int64_t prompt_tokens) const {
+    MemoryEstimate estimate;
+    add_weights(loaded_.config, estimate, loaded_.storage);
+    const int64_t rows = std::max(options_.num_return_sequences, options_.num_beams);
+    add_rollouts(loaded_.config, {rows, rows, prompt_tokens, options_.max_new_tokens, rows},
+                 estimate);
+    return estimate;
+  }
+  void load() {
+    loaded_.llm = load_llm(options_.model, loaded_.storage);
+    if (!options_.adapter.empty()) loaded_.llm->load_lora(options_.adapter);
+  }
+
+  // Prints what it generates; one text streams as it grows.
+  std::vector<Text> run(const std::vector<int64_t>& prompt) const {
+    const Stopwatch watch;
+    const bool streams =
+        !common_.json && options_.num_return_sequences == 1 && options_.num_beams == 1;
+    std::vector<Text> texts = options_.num_beams > 1 ? search(prompt) : sample(prompt, streams);
+    int64_t tokens = 0;
+    for (const Text& text : texts) tokens += static_cast<int64_t>(text.ids.size());
+    for (size_t i = 0; !common_.json && !streams && i < texts.size(); ++i)
+      write_out(fmt::format("[{}] {}\n", i + 1, texts[i].text));
+    if (streams) write_out("\n");
+    log_info("{} tokens, {}/s", tokens,
+             format_count(static_cast<double>(tokens) / watch.seconds()));
+    return texts;
+  }
+
+ private:
+  void add_end_token(int64_t id) {
+    if (!is_end(id)) eos_ids_.push_back(id);
+  }
+  bool is_end(int64_t id) const {
+    return std::find(eos_ids_.begin(), eos_ids_.end(), id) != eos_ids_.end();
+  }
+
+  Text text_of(std::vector<int64_t> ids, std::vector<float> logprobs) const {
+    Text text;
+    text.text = completion_text(*loaded_.tokenizer, ids, options_.stop, eos_ids_);
+    const bool stopped =
+        !ids.empty() && (is_end(ids.back()) || stops_at(*loaded_.tokenizer, options_.stop)(ids));
+    text.finish_reason = stopped ? "stop" : "length";
+    text.ids = std::move(ids);
+    text.logprobs = std::move(logprobs);
+    return text;
+  }
+
+  std::vector<Text> sample(const std::vector<int64_t>& prompt, bool streams) const {
+    GenerationOptions generation;
+    generation.sampling = options_.sampling;
+    generation.sampling.seed = common_.seed;
+    generation.completions_per_prompt = options_.num_return_sequences;
+    generation.max_new_tokens = options_.max_new_tokens;
+    generation.min_new_tokens = options_.min_new_tokens;
+    generation.eos_ids = eos_ids_;
+    generation.max_batch = options_.num_return_sequences;
+    if (!options_.stop.empty())
+      generation.is_complete = stops_at(*loaded_.tokenizer, options_.stop);
+    TextStream stream(*loaded_.tokenizer, options_.stop, eos_ids_);
+    if (streams) generation.on_token = [&](int64_t, int64_t id) { write_out(stream.push(id)); };
+    const GenerationRequest request{prompt, {}};
+    std::vector<Text> texts;
+    for (Completion& completion : generate(*loaded_.llm, std::span(&request, 1), generation))
+      texts.push_back(text_of(std::move(completion.ids), std::move(completion.logprobs)));
+    if (streams) write_out(stream.finish());
+    return texts;
+  }
+
+  std::vector<Text> search(const std::vector<int64_t>& prompt) const {
+    BeamOptions beams;
+    beams.num_beams = options_.num_beams;
+    beams.num_return_sequences = options_.num_return_sequences;
+    beams.max_new_tokens = options_.max_new_tokens;
+    beams.length_penalty = options_.length_penalty;
+    beams.eos_ids = eos_ids_;
+    const BeamRequest request{prompt, nullptr};
+    std::vector<Text> texts;
+    auto found_by_prompt = beam_search(*loaded_.llm, std::span(&request, 1), beams);
+    for (Hypothesis& found : found_by_prompt[0])
+      texts.push_back(text_of(std::move(found.ids), std::move(found.logprobs)));
+    return texts;
+  }
+
+  const GenerateOptions& options_;
+  const CommonOptions& common_;
+  LoadedModel loaded_;
+  ChatTemplate chat_;
+  std::vector<int64_t> begin_, eos_ids_;
+};
+
+void print_json(const std::string& prompt, const std::vector<Text>& texts) {
+  OrderedJson completions = OrderedJson::array();
+  for (const Text& text : texts)
+    completions.push_back(
+        {{"text", text.text},
+         {"finish_reason", text.finish_reason},
+         {"logprob", std::accumulate(text.logprobs.begin(), text.logprobs.end(), 0.0)},
+         {"ids", text.ids},
+         {"logprobs", text.logprobs}});
+  const OrderedJson result{{"schema_version", 1}, {"prompt", prompt}, {"completions", completions}};
+  write_out(result.dump(-1, ' ', false, OrderedJson::error_handler_t::replace) + "\n");
+}
+
+// One question from --prompt, or a conversation: a line of standard input each.
+void run_chat(Generator& generator, const GenerateOptions& options, const CommonOptions& common) {
+  std::vector<ChatMessage> messages;
+  if (!options.system.empty()) messages.push_back({"system", options.system});
+  std::string line = options.prompt;
+  while (!options.prompt.empty() || std::getline(std::cin, line)) {
+    messages.push_back({"user", line});
+    const std::vector<Text> texts = generator.run(generator.encode(messages));
+    if (common.json) print_json(line, texts);
+    if (!options.prompt.empty()) break;
+    messages.push_back({"assistant", texts[0].text});
+  }
+}
+
+void check_options(const GenerateOptions& options, const Command& command) {
+  CHECK(options.chat || !options.prompt.empty(), kUsage, "expected --prompt TEXT or --chat");
+  for (const char* name : {"--chat-template", "--system"})
+    CHECK(options.chat || !command.is_given(name), kUsage, "{}: only with --chat", name);
+  CHECK(options.min_new_tokens <= options.max_new_tokens, kUsage,
+        "--min-new-tokens: expected at most the {} of --max-new-tokens, found {}",
+        options.max_new_tokens, options.min_new_tokens);
+  CHECK(options.num_return_sequences == 1 || !options.chat || !options.prompt.empty(), kUsage,
+        "--num-return-sequences: a conversation goes on with one answer");
+  check_sampling(options.sampling);
+  if (options.num_beams == 1) {
+    CHECK(!command.is_given("--length-penalty"), kUsage, "--length-penalty: only with --num-beams");
+    return;
+  }
+  for (const char* name :
+       {"--temperature", "--top-k", "--top-p", "--min-p", "--typical-p", "--repetition-penalty",
+        "--no-repeat-ngram-size", "--min-new-tokens", "--stop"})
+    CHECK(!command.is_changed(name), kUsage, "{}: not with --num-beams", name);
+}
+
+void run_generate(const GenerateOptions& options, const Command& command,
+                  const CommonOptions& common) {
+  check_options(options, command);
+  Generator generator(options, common);
+  std::vector<ChatMessage> first{{"user", options.prompt}};
+  if (!options.system.empty()) first.insert(first.begin(), {"system", options.system});
+  const std::vector<int64_t> prompt =
+      options.chat ? generator.encode(first) : generator.encode(options.prompt);
+  const MemoryEstimate estimate = generator.estimate(static_cast<int64_t>(prompt.size()));
+  const int64_t available = available_memory();
+  if (options.dry_run) print_estimate(estimate, available, common.json);
+  check_memory(estimate, available, "generate",
+               "fewer --num-return-sequences, or --max-new-tokens");
+  if (options.dry_run) return;
+  generator.load();
+  if (options.chat) {
+    run_chat(generator, options, common);
+    return;
+  }
+  const std::vector<Text> texts = generator.run(prompt);
+  if (common.json) print_json(options.prompt, texts);
+}
+
+void add_sampling_options(Command& command, SamplingOptions& options) {
+  const std::string group = "Sampling";
+  const auto add = [&](const char* names, auto& value, const char* text) {
+    return command.add_option(names, value, text).group(group);
+  };
+  add("--temperature", options.temperature, "0: always the most likely token");
+  add("--top-k", options.top_k, "sample among the k most likely tokens, 0: all");
+  add("--top-p", options.top_p, "sample among the most likely tokens of this total probability");
+  add("--min-p", options.min_p, "no token below this share of the highest probability");
+  add("--typical-p", options.typical_p,
+      "sample among the tokens of this total probability whose surprise is nearest to the entropy");
+  add("--repetition-penalty", options.repetition_penalty,
+      "above 1: tokens that occurred become less likely");
+  add("--no-repeat-ngram-size", options.no_repeat_ngram_size, "no such n-gram twice, 0: off");
 }
 
 }  // namespace
 
 void add_generate(CommandLine& app, CommonOptions& common) {
   auto options = std::make_shared<GenerateOptions>();
-  Command command = app.add_command("generate", "continue a text with a language model");
-  command.add_option("--model,-m", options->model, "model folder").required();
-  command.add_option("--prompt,-p", options->prompt, "text to continue").required();
+  Command command = app.add_command("generate", "continue a text, or chat, with a language model");
+  command.add_option("--model,-m", options->model, "model folder").required().existing_folder();
+  add_dtype(command, options->dtype);
+  command.add_option("--adapter", options->adapter, "PEFT adapter folder").existing_folder();
+  command.add_option("--prompt,-p", options->prompt,
+                     "text to continue; with --chat the user's message");
+  command.add_flag(
+      "--chat", options->chat,
+      "render messages with the chat template; without --prompt a conversation, a line "
+      "of standard input each");
+  command.add_option("--chat-template", options->chat_template, "instead of the folder's own one")
+      .one_of(chat_template_names());
+  command.add_option("--system", options->system, "with --chat: system message");
+  command.add_option("--stop", options->stop, "text that ends the completion; repeatable")
+      .repeatable();
   command.add_option("--max-new-tokens,-n", options->max_new_tokens, "longest continuation")
       .at_least(1);
-  command.add_option("--temperature", options->sampling.temperature,
-                     "0: always the most likely token");
-  command.add_option("--top-k", options->sampling.top_k,
-                     "sample among the k most likely tokens, 0: all");
-  command.add_option("--top-p", options->sampling.top_p,
-                     "sample among the most likely tokens of this total probability");
-  command.on_run([options, &common] { run_generate(*options, common); });
+  command.add_option("--min-new-tokens", options->min_new_tokens, "no end token before")
+      .at_least(0);
+  command
+      .add_option("--num-return-sequences", options->num_return_sequences,
+                  "completions, with streams of their own")
+      .at_least(1);
+  command.add_option("--num-beams", options->num_beams, "beam search, 1: sampling").at_least(1);
+  command.add_option("--length-penalty", options->length_penalty,
+                     "with --num-beams: log-likelihoods are divided by length to this power");
+  add_sampling_options(command, options->sampling);
+  add_dry_run(command, options->dry_run);
+  command.on_run([options, command, &common] { run_generate(*options, command, common); });
 }
 
 }  // namespace etrlrec

@@ -8,6 +8,7 @@
 #include <memory>
 #include <string>
 
+#include "app/command.h"
 #include "models/llm.h"
 #include "temporal/prompts.h"
 #include "text/tokenizer.h"
@@ -20,18 +21,30 @@ struct ModelCard {             // etrlrec.json
   PromptOptions prompt;
   int64_t max_reasoning_tokens = 160;
   std::string parent;  // folder name of the model it was trained from
+  // Of the tokenizer's files, "" where they have none or one that is not known (text/chat.h). Set
+  // when the folder is written.
+  std::string chat_template;
 };
 
 struct LoadedModel {
-  std::unique_ptr<Llm> llm;
+  LlmConfig config;
+  Storage storage = Storage::kFloat;  // of the weights, once they are loaded
+  std::unique_ptr<Llm> llm;           // nullptr: without weights
   std::unique_ptr<Tokenizer> tokenizer;
   ModelCard card;
 };
 
 // `catalogue_hash`: of the data set it is to be used with; another item table is an error (kModel)
-// that says so. Empty: not checked.
+// that says so. Empty: not checked. Another chat template than the one that etrlrec.json names, or
+// one that this program renders in another way (its hash), is an error (kModel).
 LoadedModel load_model_folder(const std::filesystem::path& folder,
                               const std::string& catalogue_hash);
+// All but the weights: for estimates. `dtype`: of the weights (parse_storage).
+LoadedModel open_model_folder(const std::filesystem::path& folder,
+                              const std::string& catalogue_hash,
+                              const std::string& dtype = "float32");
+// --dtype: how a command keeps the weights in memory.
+void add_dtype(Command& command, std::string& dtype);
 // Copies the tokenizer files of `tokenizer_source`. Atomic; replaces an existing folder only with
 // `replace`.
 void save_model_folder(const Llm& llm, const std::filesystem::path& tokenizer_source,

@@ -10,7 +10,9 @@
 
 #include "app/command.h"
 #include "app/command_line.h"
+#include "app/memory_estimate.h"
 #include "app/model_folder.h"
+#include "app/training_options.h"
 #include "base/check.h"
 #include "base/io.h"
 #include "base/json.h"
@@ -23,10 +25,10 @@ namespace etrlrec {
 namespace {
 
 struct RecommendOptions {
-  std::string data, model, recommender, user;
+  std::string data, model, recommender, user, dtype = "float32";
   std::vector<std::string> history, candidates;
   int32_t k = 5, num_candidates = 20;
-  bool explain = false;
+  bool explain = false, dry_run = false;
 };
 
 struct Ranked {
@@ -99,15 +101,25 @@ void choose_candidates(const RecommendOptions& options, const Dataset& dataset, 
   request.candidates = std::move(items);
 }
 
-Ranked rank(const RecommendOptions& options, const Dataset& dataset, const LoadedModel& loaded) {
-  Ranked ranked;
-  ranked.request = make_history(options, dataset);
-  CHECK(!ranked.request.history.empty(), kUsage,
-        "no history: expected --user ID or --history ID,ID,…");
-  choose_candidates(options, dataset, ranked.request);
+Request make_request_of(const RecommendOptions& options, const Dataset& dataset) {
+  Request request = make_history(options, dataset);
+  CHECK(!request.history.empty(), kUsage, "no history: expected --user ID or --history ID,ID,…");
+  choose_candidates(options, dataset, request);
+  return request;
+}
+
+ProtocolOptions protocol_of(const ModelCard& card) {
   ProtocolOptions protocol;
-  protocol.prompt = loaded.card.prompt;
-  protocol.max_reasoning_tokens = loaded.card.max_reasoning_tokens;
+  protocol.prompt = card.prompt;
+  protocol.max_reasoning_tokens = card.max_reasoning_tokens;
+  return protocol;
+}
+
+Ranked rank(const RecommendOptions& options, const Dataset& dataset, const LoadedModel& loaded,
+            const Request& request) {
+  Ranked ranked;
+  ranked.request = request;
+  const ProtocolOptions protocol = protocol_of(loaded.card);
   Request asked = ranked.request;
   asked.target_slot = 0;  // unknown; only its rank would depend on it
   const Predictions predictions = ask_language_model(
@@ -182,8 +194,17 @@ void print_text(const Ranked& ranked, const Catalogue& catalogue, bool explain) 
 
 void recommend(const RecommendOptions& options, const CommonOptions& common) {
   const Dataset dataset = load_dataset(options.data);
-  const LoadedModel loaded = load_model_folder(options.model, catalogue_hash(dataset.catalogue));
-  const Ranked ranked = rank(options, dataset, loaded);
+  LoadedModel loaded =
+      open_model_folder(options.model, catalogue_hash(dataset.catalogue), options.dtype);
+  const Request request = make_request_of(options, dataset);
+  const MemoryEstimate estimate =
+      estimate_asking(loaded, dataset.catalogue, std::span(&request, 1), protocol_of(loaded.card));
+  const int64_t available = available_memory();
+  if (options.dry_run) print_estimate(estimate, available, common.json);
+  check_memory(estimate, available, "recommend", "a smaller model");
+  if (options.dry_run) return;
+  loaded.llm = load_llm(options.model, loaded.storage);
+  const Ranked ranked = rank(options, dataset, loaded, request);
   if (common.json) {
     print_json(ranked, dataset.catalogue);
   } else {
@@ -202,6 +223,7 @@ void add_recommend(CommandLine& app, CommonOptions& common) {
   command.add_option("-m,--model", options->model, "language model folder")
       .required()
       .existing_folder();
+  add_dtype(command, options->dtype);
   command.add_option("--recommender", options->recommender,
                      "recommender folder whose best unseen items are the candidates");
   Option user = command.add_option("--user", options->user, "user id of the data set");
@@ -214,6 +236,7 @@ void add_recommend(CommandLine& app, CommonOptions& common) {
       .range(2, 200);
   command.add_flag("--explain", options->explain,
                    "print the reasoning and the verdict on each claim");
+  add_dry_run(command, options->dry_run);
   command.on_run([options, &common] { recommend(*options, common); });
 }
 

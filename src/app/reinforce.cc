@@ -6,6 +6,7 @@
 #include "app/command.h"
 #include "app/command_line.h"
 #include "app/fit.h"
+#include "app/model_folder.h"
 #include "app/recommendation_reward.h"
 #include "app/stages.h"
 #include "app/training_options.h"
@@ -164,12 +165,53 @@ void print_rewards(const GrpoObjective& objective, const ReinforceOptions& optio
                tokenizer.decode(batch.completions[i].ids));
 }
 
+// Rollouts and the update of a micro-batch take turns, but memory once used stays with the process.
+MemoryEstimate estimate_of(const ReinforceOptions& options, const LlmConfig& config,
+                           const GrpoOptions& grpo, std::span<const GrpoRow> rows) {
+  const auto around =
+      static_cast<int64_t>(grpo.format.close.size() + grpo.format.finish.size()) + 1;
+  const int64_t completion = grpo.format.max_reasoning_tokens + around;
+  std::vector<int64_t> tokens;
+  RolloutLoad load;
+  for (const GrpoRow& row : rows) {
+    const auto prompt = static_cast<int64_t>(row.prompt.size());
+    load.prompt_tokens = std::max(load.prompt_tokens, prompt);
+    tokens.push_back(prompt + grpo.num_generations * completion);
+  }
+  MemoryEstimate estimate = estimate_training(config, options.lora, options.trainer,
+                                              std::move(tokens), parse_storage(options.dtype));
+  if (grpo.policy.beta > 0 && options.lora.r == 0)
+    estimate.parts.emplace_back("reference", num_parameters(config) * 4);
+  load.rows_per_prompt = grpo.num_generations;
+  load.total_rows = options.trainer.train_batch_size * grpo.num_generations;
+  load.new_tokens = completion;
+  const MemoryEstimate update = estimate;
+  add_rollouts(config, load, estimate);
+  // Every trained token was rolled out before, by one forward pass.
+  const double forward = options.lora.r > 0 ? 1.0 / 2 : 1.0 / 3;
+  estimate.tokens = 2 * update.tokens;
+  estimate.flops = update.flops * (1 + forward);
+  return estimate;
+}
+
 }  // namespace
+
+MemoryEstimate estimate_reinforce(const ReinforceOptions& options) {
+  const Workspace workspace = open_workspace(options.data);
+  const CandidateSet set = workspace_candidates(workspace, "train");
+  const LoadedModel model = open_model_folder(options.model, workspace.hash, options.dtype);
+  const AnswerEncoding encoding =
+      encode_answers(*model.tokenizer, set.options.count, model.card.prompt.reasoning);
+  Holdout holdout;
+  if (!options.recommender.empty()) holdout.after = trained_until(options.recommender);
+  return estimate_of(options, model.config, grpo_options(options, model, encoding),
+                     make_rows(options, workspace, set, model, encoding, holdout));
+}
 
 TrainingResult reinforce(const ReinforceOptions& options) {
   const Workspace workspace = open_workspace(options.data);
   const CandidateSet set = workspace_candidates(workspace, "train");
-  LoadedModel model = load_model_folder(options.model, workspace.hash);
+  LoadedModel model = open_model_folder(options.model, workspace.hash, options.dtype);
   CHECK(!model.card.catalogue_hash.empty(), kModel,
         "{}: not trained on this data set\nhint: etrlrec distill first", options.model);
   const AnswerEncoding encoding =
@@ -188,6 +230,9 @@ TrainingResult reinforce(const ReinforceOptions& options) {
     claim_weights = read_claim_weights(fs::path(options.reasoning) / "claim_weights.json");
 
   const GrpoOptions grpo = grpo_options(options, model, encoding);
+  check_memory(estimate_of(options, model.config, grpo, rows), available_memory(), "reinforce",
+               kTrainingMemoryHint);
+  model.llm = load_llm(options.model, model.storage);
   const auto num_rows = static_cast<int64_t>(rows.size());
   const RecommendationReward reward(reward_setup(options, model, grpo, recommender.get(), workspace,
                                                  planned_steps(num_rows, options.trainer)),
@@ -317,11 +362,21 @@ void add_reinforce(CommandLine& app, CommonOptions& common) {
   add_policy_options(command, options->grpo);
   add_training_options(command, options->trainer);
   add_adapter_options(command, *adapter);
-  command.on_run([options, adapter, mode, crm, command, &common] {
+  add_dtype(command, options->dtype);
+  auto dry_run = std::make_shared<bool>(false);
+  add_dry_run(command, *dry_run);
+  command.on_run([options, adapter, mode, crm, dry_run, command, &common] {
     const Stopwatch watch;
-    CHECK(options->check_rewards > 0 || !options->out.empty(), kUsage, "--out is required");
     options->trainer.seed = common.seed;
     options->lora = adapter->config();
+    CHECK(options->dtype == "float32" || options->lora.r > 0, kUsage,
+          "--dtype {}: such weights are frozen\nhint: train an adapter, --lora-r 8",
+          options->dtype);
+    if (*dry_run) {
+      report_estimate(estimate_reinforce(*options), "reinforce", common);
+      return;
+    }
+    CHECK(options->check_rewards > 0 || !options->out.empty(), kUsage, "--out is required");
     options->reward.mode = reward_mode_from_name(*mode);
     const bool faithful = options->reward.mode == RewardMode::kFaithful;
     options->reward.crm = crm_reward_from_name(!crm->empty() ? *crm

@@ -8,6 +8,7 @@
 
 #include "app/command.h"
 #include "app/command_line.h"
+#include "app/model_folder.h"
 #include "base/check.h"
 #include "base/io.h"
 #include "base/json.h"
@@ -21,7 +22,7 @@ namespace etrlrec {
 namespace {
 
 struct ScoreOptions {
-  std::string model, adapter, ids, decoder_ids, out;
+  std::string model, adapter, ids, decoder_ids, out, dtype = "float32";
   bool logits = false;
 };
 
@@ -79,7 +80,7 @@ void score_decoder(const ScoreOptions& options) {
         "--decoder-ids: {} is not an encoder-decoder model; all ids belong in --ids",
         options.model);
   const auto rows = read_rows(options.ids);
-  const std::unique_ptr<Llm> model = load_llm(options.model);
+  const std::unique_ptr<Llm> model = load_llm(options.model, parse_storage(options.dtype));
   std::vector<int64_t> front;
   if (!options.adapter.empty()) front = load_adapter(*model, options.adapter).virtual_tokens;
   score_rows(
@@ -91,6 +92,8 @@ void score_decoder(const ScoreOptions& options) {
 }
 
 void score_t5(const ScoreOptions& options) {
+  CHECK(options.dtype == "float32", kUsage,
+        "--dtype {}: encoder-decoder models are computed in float32 only", options.dtype);
   CHECK(!options.decoder_ids.empty(), kUsage,
         "--decoder-ids: {} is an encoder-decoder model, which needs them", options.model);
   const auto sources = read_rows(options.ids), rows = read_rows(options.decoder_ids);
@@ -126,6 +129,7 @@ void add_score(CommandLine& app, CommonOptions&) {
   command.add_option("-m,--model", options->model, "language model folder")
       .required()
       .existing_folder();
+  add_dtype(command, options->dtype);
   command.add_option("--adapter", options->adapter, "PEFT adapter folder").existing_folder();
   command.add_option("--ids", options->ids, "JSON: a list of lists of token ids")
       .required()

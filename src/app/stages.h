@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "app/memory_estimate.h"
 #include "app/workspace.h"
 #include "nn/adapters.h"
 #include "train/grpo.h"
@@ -44,7 +45,7 @@ ConstructSummary construct(const ConstructOptions& options);
 // Stage 2: the student is trained on the reasoning (or on the answers alone: label_only). `out`
 // becomes a complete model folder that also holds the checkpoints and metrics of the run.
 struct DistillOptions {
-  std::string data, reasoning, model, out;
+  std::string data, reasoning, model, out, dtype = "float32";
   bool label_only = false;
   double direct_share = 0;  // share of the rows that is trained as a direct answer, too
   double sft_share = 0.4;   // of the training rows, by seeded hash; reinforce uses the others
@@ -58,11 +59,12 @@ struct DistillOptions {
   TrainerOptions trainer;  // its seed is the seed of the stage
 };
 TrainingResult distill(const DistillOptions& options);
+MemoryEstimate estimate_distill(const DistillOptions& options);  // loads no weights
 
 // Stage 3: GRPO with the composed reward, from the distilled model. `reasoning` is the folder of
 // construct.
 struct ReinforceOptions {
-  std::string data, model, recommender, reasoning, out;
+  std::string data, model, recommender, reasoning, out, dtype = "float32";
   RewardOptions reward;
   int64_t length_limit =
       0;  // tokens where the length penalty is complete, 0: the completion's budget
@@ -79,6 +81,7 @@ struct ReinforceOptions {
   TrainerOptions trainer{.learning_rate = 1e-4, .lr_scheduler_type = "constant", .weight_decay = 0};
 };
 TrainingResult reinforce(const ReinforceOptions& options);
+MemoryEstimate estimate_reinforce(const ReinforceOptions& options);  // loads no weights
 
 // The end that both training stages share: the one loop with validation by the headline protocol,
 // labelled by the stage unless told otherwise, then the complete model folder. `Options` is

@@ -87,6 +87,17 @@ void add_adapter_options(Command& command, AdapterOptions& options) {
       "adalora: steps of the schedule, 0: those of the training");
 }
 
+void add_dry_run(Command& command, bool& dry_run) {
+  command.add_flag("--dry-run", dry_run, "only print what memory and work it would take");
+}
+
+void report_estimate(const MemoryEstimate& estimate, const std::string& command,
+                     const CommonOptions& common) {
+  const int64_t available = available_memory();
+  print_estimate(estimate, available, common.json);
+  check_memory(estimate, available, command, kTrainingMemoryHint);
+}
+
 void report_training(const TrainingResult& result, const TrainerOptions& options,
                      const std::string& out, const CommonOptions& common) {
   if (common.json) {

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "app/command.h"
+#include "app/memory_estimate.h"
 #include "nn/adapters.h"
 #include "train/trainer.h"
 
@@ -20,6 +21,10 @@ struct AdapterOptions {
   LoraConfig config() const;
 };
 void add_adapter_options(Command& command, AdapterOptions& options);
+void add_dry_run(Command& command, bool& dry_run);
+// Prints the estimate of a training command; error (kMemory) when the machine has less.
+void report_estimate(const MemoryEstimate& estimate, const std::string& command,
+                     const CommonOptions& common);
 void report_training(const TrainingResult& result, const TrainerOptions& options,
                      const std::string& out, const CommonOptions& common);
 

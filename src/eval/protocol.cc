@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/rng.h"
+#include "engine/scoring.h"
 #include "temporal/encoding.h"
 
 namespace etrlrec {
@@ -144,6 +145,39 @@ void elimination(const LanguageModel& model, std::span<const Request> requests,
   }
 }
 
+// The direct form of the prompt, and every candidate's title behind it instead of its number.
+void title_likelihood(const LanguageModel& model, std::span<const Request> requests,
+                      const ProtocolOptions& options, int64_t first_row, Predictions& out) {
+  const at::NoGradGuard no_grad;
+  PromptOptions prompt = options.prompt;
+  prompt.reasoning = false;
+  const std::vector<int64_t> close = model.tokenizer.encode(kAnswerClose);
+  std::vector<std::vector<int64_t>> prompts;
+  std::vector<Answers> titles;
+  for (const Request& request : requests) {
+    prompts.push_back(model.tokenizer.encode(
+        student_prompt(model.catalogue, with_recent_history(request, prompt.max_history), prompt)));
+    Answers& row = titles.emplace_back();
+    for (const int32_t item : request.candidates) {
+      const std::string title = escape_title(model.catalogue.titles[static_cast<size_t>(item)]);
+      row.push_back(model.tokenizer.encode(" " + title));
+      row.back().insert(row.back().end(), close.begin(), close.end());
+    }
+  }
+  const auto sums = sequence_logprobs(model.llm, prompts, titles);
+  for (size_t r = 0; r < requests.size(); ++r) {
+    const at::Tensor row = sums[r].to(at::kCPU, at::kFloat).contiguous();
+    std::vector<double> scores;
+    for (size_t k = 0; k < titles[r].size(); ++k)
+      scores.push_back(
+          row.const_data_ptr<float>()[k] /
+          (options.name == "title-mean" ? static_cast<double>(titles[r][k].size()) : 1));
+    Prediction prediction = new_prediction(requests[r], first_row + static_cast<int64_t>(r));
+    set_ranking(prediction, std::move(scores));
+    out.rows.push_back(std::move(prediction));
+  }
+}
+
 }  // namespace
 
 Request with_recent_history(const Request& request, int32_t max_history) {
@@ -184,12 +218,15 @@ GenerationOptions generation_options(const LanguageModel& model, const ProtocolO
 
 Predictions ask_language_model(const LanguageModel& model, std::span<const Request> requests,
                                const ProtocolOptions& options, const ProgressFn& on_progress) {
-  const auto ask = options.name == "likelihood"     ? likelihood
-                   : options.name == "first-answer" ? first_answer
-                   : options.name == "elimination"  ? elimination
-                                                    : nullptr;
+  const auto ask = options.name == "likelihood"                                  ? likelihood
+                   : options.name == "first-answer"                              ? first_answer
+                   : options.name == "elimination"                               ? elimination
+                   : options.name == "title-sum" || options.name == "title-mean" ? title_likelihood
+                                                                                 : nullptr;
   CHECK(ask != nullptr, kUsage,
-        "unknown protocol \"{}\"; known: likelihood, first-answer, elimination", options.name);
+        "unknown protocol \"{}\"; known: likelihood, first-answer, elimination, title-sum, "
+        "title-mean",
+        options.name);
   Predictions out;
   out.protocol = options.name;
   const auto total = static_cast<int64_t>(requests.size());

@@ -1,11 +1,13 @@
-// Three named ways to ask a language model about candidate rows, and the ways to ask everything
-// else on the same rows. The protocol is part of every metric's name.
+// Named ways to ask a language model about candidate rows, and the ways to ask everything else on
+// the same rows. The protocol is part of every metric's name.
 //   likelihood    the model writes its own reasoning (greedy), then all candidate numbers are
-//   ranked by their probability:
-//                 one pass, deterministic; the headline
+//                 ranked by their probability: one pass, deterministic; the headline
 //   first-answer  free generation, the first answer counts if the completion keeps the contract;
-//   hit@1 and valid ratio elimination   asked again without the candidate it chose, up to `rounds`
-//   times, without looking at the truth
+//                 hit@1 and valid ratio
+//   elimination   asked again without the candidate it chose, up to `rounds` times, without looking
+//                 at the truth
+//   title-sum     no reasoning; candidates are ranked by the log-likelihood of their whole titles
+//   title-mean    the same divided by the number of tokens
 // Recommenders, the exact world and the teacher are ranked by their scores ("score").
 #pragma once
 
@@ -30,7 +32,7 @@
 namespace etrlrec {
 
 struct ProtocolOptions {
-  std::string name = "likelihood";  // likelihood | first-answer | elimination
+  std::string name = "likelihood";
   PromptOptions prompt;
   int64_t max_reasoning_tokens = 160;
   int64_t reasonings = 1;  // likelihood: > 1 averages p over that many samples at temperature 1
@@ -56,7 +58,8 @@ GenerationRequest generation_request(const LanguageModel& model, const Request& 
 GenerationOptions generation_options(const LanguageModel& model, const ProtocolOptions& options,
                                      int32_t most_candidates);
 
-// Rows are numbered 0.. in the order of `requests`; scores are candidate probabilities.
+// Rows are numbered 0.. in the order of `requests`; scores are candidate probabilities, with
+// title-sum and title-mean log-likelihoods.
 Predictions ask_language_model(const LanguageModel& model, std::span<const Request> requests,
                                const ProtocolOptions& options, const ProgressFn& on_progress = {});
 // Scores of a request's candidates, [n]; used for recommenders, the world's exact probabilities and

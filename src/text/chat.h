@@ -48,6 +48,8 @@ ChatTemplate chat_template_by_name(std::string_view name);
 // the expressions that print the turns, so another layout of the same template is recognised.
 // Errors (kModel), each with the choices of --chat-template: there is none, or it is another one.
 std::string recognise_chat_template(const std::filesystem::path& folder);
+// The same without errors: "" where there is none or another one.
+std::string known_chat_template(const std::filesystem::path& folder);
 // The same for the text of a template; "" when it is none of the known ones.
 std::string recognise_chat_text(std::string_view jinja);
 

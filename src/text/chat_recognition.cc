@@ -132,6 +132,11 @@ std::string recognise_chat_text(std::string_view jinja) {
   return "";
 }
 
+std::string known_chat_template(const fs::path& folder) {
+  std::string source;
+  return recognise_chat_text(find_template(folder, source));
+}
+
 std::string recognise_chat_template(const fs::path& folder) {
   std::string source;
   const std::string jinja = find_template(folder, source);
