@@ -187,7 +187,9 @@ TEST(PeftGolden, written_folders_hold_what_peft_wrote) {
                ours = read_json(folder / "adapter_config.json");
     for (const auto& [key, value] : ours.items()) {
       // full names of all modules, or their last components: the same modules
-      if (key != "target_modules") EXPECT_EQ(value, theirs[key]) << key;
+      if (key != "target_modules") {
+        EXPECT_EQ(value, theirs[key]) << key;
+      }
     }
   }
 }

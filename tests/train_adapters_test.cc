@@ -59,8 +59,8 @@ class Interrupted : public SftObjective {
   int64_t fail_at = -1;
 };
 
-struct Run {
-  explicit Run(const LoraConfig& lora, SftOptions sft) : model(new_llm(small_config(), 1)) {
+struct AdapterRun {
+  explicit AdapterRun(const LoraConfig& lora, SftOptions sft) : model(new_llm(small_config(), 1)) {
     model->attach_lora(lora, 2);
     if (lora.adalora) ranks.emplace(model->parameters(), model->lora());
     objective.emplace(*model, some_rows(), std::move(sft));
@@ -100,7 +100,7 @@ void expect_same_files(const fs::path& first, const fs::path& second, bool with_
 
 void expect_resumes(const LoraConfig& lora, const SftOptions& sft, const std::string& optim) {
   const fs::path whole = empty_folder("whole"), parts = empty_folder("parts");
-  Run uninterrupted(lora, sft), first(lora, sft), second(lora, sft);
+  AdapterRun uninterrupted(lora, sft), first(lora, sft), second(lora, sft);
   uninterrupted.train(small_options(optim), whole);
   first.objective->fail_at = 10;
   EXPECT_THROW(first.train(small_options(optim), parts), std::runtime_error);
@@ -126,7 +126,7 @@ TEST(AdapterTraining, lion_with_dropout_resumes_bit_for_bit) {
 
 TEST(AdapterTraining, every_adapter_tensor_moves_and_the_ranks_reach_their_target) {
   const fs::path folder = empty_folder("moves");
-  Run run(adalora_config(), {});
+  AdapterRun run(adalora_config(), {});
   ParameterMap before;
   for (const auto& [name, tensor] : run.model->parameters()) before[name] = tensor.detach().clone();
   const TrainingResult result = run.train(small_options("adamw"), folder);
@@ -150,13 +150,13 @@ TEST(AdapterTraining, every_adapter_tensor_moves_and_the_ranks_reach_their_targe
 
 TEST(AdapterTraining, another_rank_schedule_does_not_continue_a_run) {
   const fs::path folder = empty_folder("schedule");
-  Run first(adalora_config(), {});
+  AdapterRun first(adalora_config(), {});
   first.train(small_options("adamw"), folder);
   LoraConfig other = adalora_config();
   other.adalora->target_r = 1;
-  Run second(other, {});
+  AdapterRun second(other, {});
   EXPECT_THROW(second.train(small_options("adamw"), folder), Error);
-  EXPECT_THROW(Run(adalora_config(), {}).train(small_options("lion"), folder), Error);
+  EXPECT_THROW(AdapterRun(adalora_config(), {}).train(small_options("lion"), folder), Error);
   fs::remove_all(folder);
 }
 
