@@ -23,3 +23,10 @@ if(ETRLREC_TORCH AND torch_tests)
   find_package(Python3 REQUIRED COMPONENTS Interpreter)
   add_test(NAME cli COMMAND Python3::Interpreter ${CMAKE_SOURCE_DIR}/tests/cli_test.py $<TARGET_FILE:etrlrec>)
 endif()
+
+# Speed of language-model work (./run bench builds it).
+if(ETRLREC_TORCH)
+  add_executable(etrlrec_speed EXCLUDE_FROM_ALL bench/speed.cc)
+  target_link_libraries(etrlrec_speed PRIVATE etrlrec_app)
+  precompiled(etrlrec_speed src/pch.h)
+endif()

@@ -15,6 +15,7 @@
 #include "models/llm_adapters.h"
 #include "nn/logprob.h"
 #include "nn/safetensors.h"
+#include "nn/weight.h"
 
 namespace etrlrec {
 namespace {
@@ -58,7 +59,7 @@ void score_rows(const std::vector<std::vector<int64_t>>& rows, const at::Tensor&
     } else {
       logprobs = at::empty({0});
     }
-    if (options.logits) tensors[fmt::format("logits.{}", r)] = at::mm(states, head_weight.t());
+    if (options.logits) tensors[fmt::format("logits.{}", r)] = weight_product(states, head_weight);
     tokens += length;
     bar.update(static_cast<int64_t>(r) + 1);
   }

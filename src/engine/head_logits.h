@@ -11,6 +11,7 @@
 
 #include "engine/sampling.h"
 #include "models/llm.h"
+#include "nn/weight.h"
 
 namespace etrlrec {
 
@@ -28,11 +29,7 @@ class HeadLogits {
       if (!buffer_.defined() || buffer_.size(0) < count)
         buffer_ = at::empty({count, vocab_size_}, at::kFloat);
       at::Tensor logits = buffer_.narrow(0, 0, count);
-      const at::Tensor part = hidden.narrow(0, begin, count).to(weight_.scalar_type());
-      if (weight_.scalar_type() == at::kFloat)
-        at::mm_out(logits, part, weight_.t());
-      else
-        logits.copy_(at::mm(part, weight_.t()));
+      weights_product_out(logits, hidden.narrow(0, begin, count), {weight_}, {at::Tensor()});
       const float* data = logits.const_data_ptr<float>();
       const auto size = static_cast<size_t>(vocab_size_);
       at::parallel_for(

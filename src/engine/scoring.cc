@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "nn/logprob.h"
+#include "nn/weight.h"
 
 namespace etrlrec {
 namespace {
@@ -104,7 +105,7 @@ at::Tensor edge_logprobs(const at::Tensor& node_hidden, const at::Tensor& head, 
     cells[e] =
         tries.edge_nodes[e] * static_cast<int64_t>(tokens.size()) +
         (std::lower_bound(tokens.begin(), tokens.end(), tries.edge_tokens[e]) - tokens.begin());
-  const at::Tensor rows = head.index_select(0, index_tensor(tokens, head));
+  const at::Tensor rows = weight_rows(head, index_tensor(tokens, head));
   const at::Tensor logits = at::mm(node_hidden, rows.t()).to(at::kFloat);                // [M, U]
   at::Tensor edges = logits.reshape({-1}).index_select(0, index_tensor(cells, logits));  // [E]
 

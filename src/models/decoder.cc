@@ -14,6 +14,7 @@
 #include "nn/attention_kernel.h"
 #include "nn/embedding.h"
 #include "nn/row_kernels.h"
+#include "nn/weight.h"
 
 namespace etrlrec {
 namespace {
@@ -21,6 +22,10 @@ namespace {
 using at::Tensor;
 
 std::string layer_prefix(int64_t layer) { return fmt::format("model.layers.{}.", layer); }
+
+HeadShape shape_of(const LlmConfig& config) {
+  return {config.num_attention_heads, config.num_key_value_heads, config.head_dim};
+}
 
 class Decoder final : public Llm {
  public:
@@ -97,7 +102,7 @@ Tensor normalise_heads(const Tensor& qkv, const DecoderLayer& layer, const HeadS
 Tensor Decoder::forward(const DecoderWeights& weights, const TokenForest& forest,
                         const TrainingNoise& noise, const OnQkv& on_qkv) const {
   CHECK(forest.num_tokens() > 0, kInput, "language model: expected at least one token");
-  HeadShape shape{config_.num_attention_heads, config_.num_key_value_heads, config_.head_dim};
+  HeadShape shape = shape_of(config_);
   const double scale = 1.0 / std::sqrt(static_cast<double>(shape.head_dim));
   const double eps = config_.rms_norm_eps;
   const auto plan = plan_forest(forest);
@@ -190,16 +195,19 @@ Tensor Decoder::decode(KvCache& base, std::span<const int64_t> ids) const {
   cache.check_room();
   Tensor out = at::empty({rows, columns}, at::kFloat);
   if (rows == 0) return out;
-  const float* table = cache.weights().embed_tokens.const_data_ptr<float>();
-  float* x = cache.buffers().x.data_ptr<float>();
-  for (int64_t i = 0; i < rows; ++i) {
-    const float* from = table + ids[cache.order()[i]] * columns;
-    std::copy(from, from + columns, x + i * columns);
-  }
-  constexpr int64_t kRowsPerWorker =
-      16;  // with fewer the weights are read too often for too little work
+  std::vector<int64_t> ordered;
+  for (int64_t r : cache.order()) ordered.push_back(ids[static_cast<size_t>(r)]);
+  cache.buffers()
+      .x.narrow(0, 0, rows)
+      .copy_(weight_rows(cache.weights().embed_tokens.detach(), at::tensor(ordered, at::kLong)));
+  // Workers with rows of their own need no barriers, but each reads all weights: for small models
+  // with many rows.
+  constexpr int64_t kRowsPerWorker = 16, kCachedWeights = int64_t{1} << 19;
   const int64_t threads = at::get_num_threads();
-  if (rows >= kRowsPerWorker * threads && !at::in_parallel_region()) {
+  const int64_t layer_weights =
+      config_.hidden_size * (shape_of(config_).packed_width() + 3 * config_.intermediate_size);
+  if (rows >= kRowsPerWorker * threads && layer_weights <= kCachedWeights &&
+      !at::in_parallel_region()) {
     at::parallel_for(0, threads, 1, [&](int64_t first, int64_t last) {
       for (int64_t w = first; w < last; ++w) {
         decode_rows(cache, rows * w / threads, rows * (w + 1) / threads);

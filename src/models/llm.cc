@@ -54,8 +54,9 @@ std::unique_ptr<Llm> new_llm(const LlmConfig& config, uint64_t seed) {
   return model;
 }
 
-void assign_parameters(ParameterMap& target, const ParameterMap& source, const std::string& name) {
-  const at::NoGradGuard no_grad;
+namespace {
+
+void check_fit(const ParameterMap& target, const ParameterMap& source, const std::string& name) {
   std::string problems;  // all of them: one look at the file should be enough
   for (const auto& [key, tensor] : target) {
     if (is_adapter_parameter(key)) continue;
@@ -73,11 +74,33 @@ void assign_parameters(ParameterMap& target, const ParameterMap& source, const s
       problems += fmt::format("\n  \"{}\" is not of this model", key);
   }
   CHECK(problems.empty(), kModel, "{}: tensors do not fit the configuration:{}", name, problems);
+}
+
+// Matrices in their storage type, as views of the file where they have it already; copies of
+// vectors.
+void store_parameters(ParameterMap& target, const ParameterMap& source, Storage storage) {
+  for (auto& [key, tensor] : target) {
+    const at::Tensor& found = source.at(key);
+    if (found.dim() < 2) {
+      tensor.copy_(found).requires_grad_(false);
+    } else if (storage == Storage::kBFloat16) {
+      tensor = found.to(at::kBFloat16).contiguous();
+    } else {
+      tensor = quantized(found);
+    }
+  }
+}
+
+}  // namespace
+
+void assign_parameters(ParameterMap& target, const ParameterMap& source, const std::string& name) {
+  const at::NoGradGuard no_grad;
+  check_fit(target, source, name);
   for (auto& [key, tensor] : target)
     if (!is_adapter_parameter(key)) tensor.copy_(source.at(key));
 }
 
-std::unique_ptr<Llm> load_llm(const std::filesystem::path& folder) {
+std::unique_ptr<Llm> load_llm(const std::filesystem::path& folder, Storage storage) {
   keep_freed_memory();
   std::unique_ptr<Llm> model = make_decoder(read_llm_config(folder));
   ParameterMap weights = load_weights(folder);
@@ -85,7 +108,13 @@ std::unique_ptr<Llm> load_llm(const std::filesystem::path& folder) {
   const auto head = weights.find("lm_head.weight");
   if (model->config().tie_word_embeddings && head != weights.end())
     weights.try_emplace("model.embed_tokens.weight", head->second);
-  assign_parameters(model->parameters(), weights, folder.string());
+  if (storage == Storage::kFloat) {
+    assign_parameters(model->parameters(), weights, folder.string());
+  } else {
+    const at::NoGradGuard no_grad;
+    check_fit(model->parameters(), weights, folder.string());
+    store_parameters(model->parameters(), weights, storage);
+  }
   return model;
 }
 
@@ -93,7 +122,8 @@ void save_llm(const Llm& model, const std::filesystem::path& folder) {
   write_llm_config(model.config(), folder);
   ParameterMap weights;
   for (const auto& [name, tensor] : model.parameters()) {
-    if (!is_adapter_parameter(name)) weights[name] = tensor;
+    if (is_adapter_parameter(name)) continue;
+    weights[name] = is_int8(tensor) ? widened(tensor) : tensor;
   }
   save_safetensors(weights, folder / "model.safetensors");
 }

@@ -17,6 +17,7 @@
 #include "nn/attention.h"
 #include "nn/forest.h"
 #include "nn/parameters.h"
+#include "nn/weight.h"
 
 namespace etrlrec {
 
@@ -114,8 +115,11 @@ class NoiseScope {
 
 std::unique_ptr<Llm> new_llm(const LlmConfig& config,
                              uint64_t seed);  // random weights, N(0, initializer_range)
-std::unique_ptr<Llm> load_llm(
-    const std::filesystem::path& folder);  // config.json + model.safetensors
+// config.json + model.safetensors (or its shards). With bfloat16 or int8 the matrices are frozen
+// and kept in that type: bfloat16 ones of the file stay mapped, others are converted; vectors are
+// fp32.
+std::unique_ptr<Llm> load_llm(const std::filesystem::path& folder,
+                              Storage storage = Storage::kFloat);
 void save_llm(const Llm& model,
               const std::filesystem::path& folder);  // the same, adapters not included
 // Weights only, in the layout of model.safetensors (tied head omitted). One error (kModel) lists

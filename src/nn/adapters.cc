@@ -9,6 +9,7 @@
 
 #include "base/check.h"
 #include "base/rng.h"
+#include "nn/weight.h"
 
 namespace etrlrec {
 namespace {
@@ -181,6 +182,7 @@ void merge_lora(ParameterMap& parameters, const LoraConfig& config) {
     const auto weight = parameters.find(module + kWeight);
     CHECK(weight != parameters.end(), kModel, "LoRA: the model has no module \"{}\"", module);
     const at::Tensor inner = adapter.E.defined() ? adapter.A * adapter.E : adapter.A;
+    weight->second = widened(weight->second);
     weight->second.add_(at::mm(adapter.B, inner), config.scale(module));
     for (const std::string& suffix : kSuffixes) parameters.erase(module + suffix);
   }

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "nn/weight.h"
 
 namespace etrlrec {
 
@@ -21,7 +22,7 @@ at::Tensor embed_forest(const at::Tensor& embed_tokens, const at::Tensor& prompt
     rows.push_back(ids[t] - vocab);
     ids[t] = 0;
   }
-  at::Tensor x = at::embedding(embed_tokens, at::tensor(ids, at::kLong));
+  at::Tensor x = weight_rows(embed_tokens, at::tensor(ids, at::kLong));
   if (noise.enabled && noise.neftune_noise_alpha > 0) {
     x = x + uniform_noise(x.size(0), columns, noise.seed) *
                 neftune_magnitudes(forest, columns, noise.neftune_noise_alpha);

@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "base/rng.h"
 #include "nn/row_kernels.h"
+#include "nn/weight.h"
 
 namespace etrlrec {
 namespace {
@@ -19,48 +20,10 @@ using torch::autograd::variable_list;
 
 constexpr int64_t kRowGrain = 64;
 
-// The tensors as one [sum of rows, ...] tensor: a view when they are adjacent in memory, a copy
-// otherwise.
-Tensor joined(const std::vector<Tensor>& tensors) {
-  if (tensors.size() == 1) return tensors[0].detach();
-  int64_t rows = 0;
-  const char* next = static_cast<const char*>(tensors[0].data_ptr());
-  bool adjacent = true;
-  for (const Tensor& t : tensors) {
-    adjacent = adjacent && t.is_contiguous() && t.data_ptr() == next &&
-               t.storage().data() == tensors[0].storage().data();
-    next += t.nbytes();
-    rows += t.size(0);
-  }
-  if (!adjacent) {
-    const at::NoGradGuard no_grad;
-    return at::cat(tensors, 0);
-  }
-  std::vector<int64_t> sizes = tensors[0].sizes().vec();
-  sizes[0] = rows;
-  return tensors[0].detach().as_strided(sizes, tensors[0].strides());
-}
-
-Tensor joined_weight(const std::vector<LinearPart>& parts) {
-  std::vector<Tensor> tensors;
-  for (const LinearPart& part : parts) tensors.push_back(part.weight);
-  return joined(tensors);
-}
-
-Tensor joined_bias(const std::vector<LinearPart>& parts) {
-  std::vector<Tensor> tensors;
-  for (const LinearPart& part : parts) {
-    if (part.bias.defined()) tensors.push_back(part.bias);
-  }
-  if (tensors.empty()) return {};
-  if (tensors.size() == parts.size()) return joined(tensors);
-  tensors.clear();
-  for (const LinearPart& part : parts) {
-    tensors.push_back(part.bias.defined()
-                          ? part.bias.detach()
-                          : at::zeros({part.weight.size(0)}, part.weight.options()));
-  }
-  return at::cat(tensors, 0);
+std::vector<Tensor> weights_of(const std::vector<LinearPart>& parts) {
+  std::vector<Tensor> weights;
+  for (const LinearPart& part : parts) weights.push_back(part.weight);
+  return weights;
 }
 
 // Parts as a flat tensor list for autograd, and back.
@@ -126,7 +89,10 @@ class PackedLinear : public torch::autograd::Function<PackedLinear> {
     const auto parts = unflatten(saved, flags, ctx->saved_data["scales"].toDoubleVector());
     const Tensor g = gradients[0].contiguous();
     variable_list out(saved.size() + 3);
-    if (ctx->needs_input_grad(0)) out[0] = at::mm(g, joined_weight(parts));
+    if (ctx->needs_input_grad(0)) {
+      out[0] = at::empty({g.size(0), parts[0].weight.size(1)}, g.options());
+      transposed_product_out(out[0], g, weights_of(parts));
+    }
     Tensor weights, biases;
     size_t index = 1;
     int64_t column = 0;
@@ -319,12 +285,9 @@ LinearPart linear_part(const ParameterMap& parameters, const std::string& module
 
 void linear_out(Tensor out, const Tensor& x, const std::vector<LinearPart>& parts) {
   const at::NoGradGuard no_grad;
-  const Tensor weight = joined_weight(parts), bias = joined_bias(parts);
-  if (bias.defined()) {
-    at::addmm_out(out, bias, x.detach(), weight.t());
-  } else {
-    at::mm_out(out, x.detach(), weight.t());
-  }
+  std::vector<Tensor> biases;
+  for (const LinearPart& part : parts) biases.push_back(part.bias);
+  weights_product_out(out, x.detach(), weights_of(parts), biases);
   int64_t column = 0;
   for (const LinearPart& part : parts) {
     const int64_t rows = part.weight.size(0);

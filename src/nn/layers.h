@@ -35,9 +35,9 @@ LinearPart linear_part(const ParameterMap& parameters, const std::string& module
 LinearPart linear_part(const ParameterMap& parameters, const std::string& module,
                        double lora_scale);
 
-// x [T, in] -> [T, sum of out]: the outputs side by side. Weights that lie behind each other in
-// memory (see allocate_packed) are used as they are, others are concatenated first. No gradient is
-// computed for frozen tensors.
+// x [T, in] -> [T, sum of out]: the outputs side by side. Weights may be stored as bfloat16 or int8
+// (nn/weight.h), then they are frozen. fp32 weights that lie behind each other in memory (see
+// allocate_packed) are one product. No gradient is computed for frozen tensors.
 at::Tensor linear(const at::Tensor& x, const std::vector<LinearPart>& parts);
 // The same into `out`, without gradient and dropout.
 void linear_out(at::Tensor out, const at::Tensor& x, const std::vector<LinearPart>& parts);

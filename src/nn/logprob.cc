@@ -10,6 +10,7 @@
 
 #include "base/check.h"
 #include "nn/row_kernels.h"
+#include "nn/weight.h"
 
 namespace etrlrec {
 namespace {
@@ -79,7 +80,7 @@ class GradientSums {
     const int64_t count = logits_gradient.size(0);
     if (hidden_.defined()) {
       Tensor slice = hidden_.narrow(0, row, count);
-      at::mm_out(slice, logits_gradient, weight);
+      transposed_product_out(slice, logits_gradient, {weight});
     }
     if (weight_.defined()) {
       weight_.select(0, worker).addmm_(logits_gradient.t(), hidden.narrow(0, row, count));
@@ -122,7 +123,7 @@ class LinearLogprob : public torch::autograd::Function<LinearLogprob> {
     const int64_t* target = targets.const_data_ptr<int64_t>();
     for_each_chunk(chunking_of(rows, h.size(1), vocab), vocab,
                    [&](int64_t, int64_t row, int64_t count, Tensor logits) {
-                     at::mm_out(logits, h.narrow(0, row, count), w.t());
+                     weights_product_out(logits, h.narrow(0, row, count), {w}, {Tensor()});
                      const float* x = logits.const_data_ptr<float>();
                      std::vector<float> chosen(count);
                      for (int64_t i = 0; i < count; ++i) chosen[i] = x[i * vocab + target[row + i]];
@@ -147,7 +148,7 @@ class LinearLogprob : public torch::autograd::Function<LinearLogprob> {
     const Chunking c = chunking_of(rows, h.size(1), vocab);
     const GradientSums sums(h, w, c.workers, ctx->needs_input_grad(0), ctx->needs_input_grad(1));
     for_each_chunk(c, vocab, [&](int64_t worker, int64_t row, int64_t count, Tensor logits) {
-      at::mm_out(logits, h.narrow(0, row, count), w.t());
+      weights_product_out(logits, h.narrow(0, row, count), {w}, {Tensor()});
       std::vector<float> logsumexp(count);
       softmax_chunk(logits, logsumexp.data(), nullptr, minus_gradient + row);
       float* x = logits.data_ptr<float>();
@@ -170,7 +171,7 @@ class LinearNll : public torch::autograd::Function<LinearNll> {
     const GradientSums sums(h, w, c.workers, hidden.requires_grad(), weight.requires_grad());
     std::vector<double> loss(c.workers, 0.0);
     for_each_chunk(c, vocab, [&](int64_t worker, int64_t row, int64_t count, Tensor logits) {
-      at::mm_out(logits, h.narrow(0, row, count), w.t());
+      weights_product_out(logits, h.narrow(0, row, count), {w}, {Tensor()});
       float* x = logits.data_ptr<float>();
       std::vector<float> chosen(count), logsumexp(count);
       for (int64_t i = 0; i < count; ++i) chosen[i] = x[i * vocab + target[row + i]];

@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "nn/logprob.h"
+#include "nn/weight.h"
 
 namespace etrlrec {
 namespace {
@@ -93,9 +94,9 @@ at::Tensor score_answers(const Llm& model, const PolicyForest& forest, const at:
   at::Tensor nodes = hidden.index_select(0, at::tensor(forest.node_sources));  // [M, C]
   at::Tensor edge_nodes = at::tensor(forest.edge_nodes);
   at::Tensor edge_tokens = at::tensor(forest.edge_tokens);
-  at::Tensor logits = (nodes.index_select(0, edge_nodes).to(at::kFloat) *
-                       head.index_select(0, edge_tokens).to(at::kFloat))
-                          .sum(-1);  // [E]
+  at::Tensor logits =
+      (nodes.index_select(0, edge_nodes).to(at::kFloat) * weight_rows(head, edge_tokens))
+          .sum(-1);  // [E]
   const bool with_contract = !forest.finish_sources.empty();
   if (!forest.single_tokens || with_contract) {
     at::Tensor first = at::tensor(forest.first_edges);

@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "nn/logprob.h"
+#include "nn/weight.h"
 
 namespace etrlrec {
 namespace {
@@ -136,9 +137,9 @@ at::Tensor best_tokens(const at::Tensor& hidden, const at::Tensor& weight) {
   at::NoGradGuard no_grad;
   std::vector<at::Tensor> parts;
   for (int64_t begin = 0; begin < hidden.size(0); begin += kChunk)
-    parts.push_back(hidden.narrow(0, begin, std::min(kChunk, hidden.size(0) - begin))
-                        .matmul(weight.t())
-                        .argmax(-1));
+    parts.push_back(
+        weight_product(hidden.narrow(0, begin, std::min(kChunk, hidden.size(0) - begin)), weight)
+            .argmax(-1));
   return at::cat(parts);
 }
 

@@ -1,0 +1,258 @@
+// Speed of language-model work on random weights of real shapes, one JSON line per job:
+//   etrlrec_speed JOB SHAPE STORAGE [BATCH]
+// Jobs: decode (BATCH rows, 256-token prompts, 128 new tokens), rollouts (4 prompts x 8), rank (20
+// titles below a 256-token prompt), sft (64 natural rows, LoRA), grpo (one step, 4 prompts x 8 x 64
+// tokens, LoRA), load FOLDER (checkpoint to first token). Shapes: XS, S (bench/RESULTS.md).
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <functional>
+#include <numeric>
+#include <string>
+#include <vector>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "base/rng.h"
+#include "engine/engine.h"
+#include "engine/scoring.h"
+#include "models/llm.h"
+#include "nn/optim.h"
+#include "nn/weight.h"
+#include "train/grpo.h"
+#include "train/sft.h"
+
+namespace etrlrec {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_of(const std::function<void()>& work) {
+  const auto begin = Clock::now();
+  work();
+  return std::chrono::duration<double>(Clock::now() - begin).count();
+}
+
+double median(std::vector<double> samples) {
+  std::sort(samples.begin(), samples.end());
+  return samples[samples.size() / 2];
+}
+
+LlmConfig shape(const std::string& name) {
+  LlmConfig c;
+  c.max_position_embeddings = 4096;
+  c.rope.theta = 1e6;
+  c.eos_token_ids = {0};
+  c.head_dim = 64;
+  c.num_key_value_heads = 2;
+  if (name == "S") {
+    c.hidden_size = 896;
+    c.num_hidden_layers = 24;
+    c.num_attention_heads = 14;
+    c.intermediate_size = 4864;
+    c.vocab_size = 151936;
+  } else {
+    CHECK(name == "XS", kUsage, "shape: expected XS or S, found {}", name);
+    c.hidden_size = 512;
+    c.num_hidden_layers = 8;
+    c.num_attention_heads = 8;
+    c.intermediate_size = 1536;
+    c.vocab_size = 32000;
+  }
+  return c;
+}
+
+std::unique_ptr<Llm> model_of(const std::string& name, Storage storage) {
+  std::unique_ptr<Llm> model = new_llm(shape(name), 1);
+  const at::NoGradGuard no_grad;
+  for (auto& [key, tensor] : model->parameters()) {
+    if (tensor.dim() < 2 || storage == Storage::kFloat) continue;
+    tensor = storage == Storage::kInt8 ? quantized(tensor) : tensor.to(at::kBFloat16);
+  }
+  return model;
+}
+
+std::vector<int64_t> random_ids(Rng& rng, int64_t count, int64_t vocab) {
+  std::vector<int64_t> ids;
+  for (int64_t i = 0; i < count; ++i)
+    ids.push_back(1 + static_cast<int64_t>(rng.below(static_cast<uint64_t>(vocab - 1))));
+  return ids;
+}
+
+void print(const std::string& job, const std::string& figures) {
+  fmt::print("{{\"job\": \"{}\", {}, \"peak_rss_mb\": {}, \"threads\": {}}}\n", job, figures,
+             peak_rss_bytes() / 1048576, at::get_num_threads());
+}
+
+// Prefill and sampling as users call them: the first token of a run is prefill, the others decode.
+void decode(const Llm& model, int64_t prompts, int64_t group, const std::string& job) {
+  constexpr int64_t kPrompt = 256, kNew = 128;
+  Rng rng(1, "speed");
+  std::vector<GenerationRequest> requests;
+  for (int64_t i = 0; i < prompts; ++i)
+    requests.push_back({random_ids(rng, kPrompt, model.config().vocab_size), {}});
+  GenerationOptions options;
+  options.completions_per_prompt = group;
+  const auto run = [&](int64_t tokens) {
+    options.max_new_tokens = tokens;
+    return seconds_of([&] { generate(model, requests, options); });
+  };
+  run(2);
+  std::vector<double> first, whole;
+  for (int i = 0; i < 3; ++i) first.push_back(run(1)), whole.push_back(run(kNew));
+  const auto rows = static_cast<double>(prompts * group);
+  print(job, fmt::format(
+                 "\"decode_tok_s\": {:.1f}, \"total_tok_s\": {:.1f}, \"prefill_tok_s\": {:.1f}",
+                 rows * (kNew - 1) / (median(whole) - median(first)), rows * kNew / median(whole),
+                 static_cast<double>(prompts * kPrompt) / median(first)));
+}
+
+void rank(const Llm& model) {
+  constexpr int64_t kPrompts = 16;
+  Rng rng(2, "speed");
+  std::vector<std::vector<int64_t>> prompts;
+  std::vector<Answers> titles;
+  for (int64_t p = 0; p < kPrompts; ++p) {
+    prompts.push_back(random_ids(rng, 256, model.config().vocab_size));
+    Answers list;
+    for (int64_t c = 0; c < 20; ++c)
+      list.push_back(
+          random_ids(rng, 5 + static_cast<int64_t>(rng.below(7)), model.config().vocab_size));
+    titles.push_back(list);
+  }
+  const at::NoGradGuard no_grad;
+  std::vector<double> samples;
+  for (int i = 0; i < 4; ++i)
+    samples.push_back(seconds_of([&] { answer_logprobs(model, prompts, titles, 1024); }));
+  print("rank", fmt::format("\"prompts_per_s\": {:.2f}", kPrompts / median(samples)));
+}
+
+double train(Objective& objective, std::span<const int64_t> rows, int steps) {
+  Optimizer optimizer(trainable_parameters(objective.parameters()), {});
+  std::vector<double> samples;
+  for (int step = 0; step <= steps; ++step) {
+    Rng rng(3, "step", static_cast<uint64_t>(step));
+    const double seconds = seconds_of([&] {
+      optimizer.zero_grad();
+      objective.loss(rows, step, rng).loss.backward();
+      clip_grad_norm(optimizer.parameters(), 1.0);
+      optimizer.step(1e-4);
+    });
+    if (step > 0) samples.push_back(seconds);
+  }
+  return median(samples);
+}
+
+LoraConfig attention_lora() {
+  LoraConfig lora;
+  lora.r = 16;
+  lora.lora_alpha = 32;
+  lora.target_modules = {"q_proj", "k_proj", "v_proj", "o_proj"};
+  return lora;
+}
+
+// 64 rows of 250 to 600 tokens, the first 100 an instruction they share, the last quarter the
+// completion; eight optimiser steps of 8 rows.
+void sft(Llm& model, int64_t batch) {
+  Rng rng(4, "speed");
+  const int64_t vocab = model.config().vocab_size;
+  const std::vector<int64_t> instruction = random_ids(rng, 100, vocab);
+  std::vector<SftRow> rows;
+  int64_t tokens = 0;
+  for (int i = 0; i < 64; ++i) {
+    const int64_t length = 250 + static_cast<int64_t>(rng.below(351));
+    SftRow row;
+    row.prompt = instruction;
+    const auto rest = random_ids(rng, length - length / 4 - 100, vocab);
+    row.prompt.insert(row.prompt.end(), rest.begin(), rest.end());
+    row.completion = random_ids(rng, length / 4, vocab);
+    tokens += length;
+    rows.push_back(std::move(row));
+  }
+  std::sort(rows.begin(), rows.end(),
+            [](const SftRow& a, const SftRow& b) { return a.prompt.size() < b.prompt.size(); });
+  model.attach_lora(attention_lora(), 1);
+  SftOptions options;
+  options.loss_type = "token";
+  options.accuracy_steps = 0;
+  SftObjective objective(model, rows, options);
+  double total = 0;
+  for (int64_t first = 0; first < 64; first += batch) {
+    std::vector<int64_t> indices(static_cast<size_t>(batch));
+    std::iota(indices.begin(), indices.end(), first);
+    total += train(objective, indices, 1);
+  }
+  print("sft", fmt::format("\"rows_per_s\": {:.3f}, \"tokens_per_s\": {:.0f}", 64 / total,
+                           static_cast<double>(tokens) / total));
+}
+
+void grpo(Llm& model) {
+  Rng rng(5, "speed");
+  std::vector<GrpoRow> rows(4);
+  for (GrpoRow& row : rows) row.prompt = random_ids(rng, 256, model.config().vocab_size);
+  model.attach_lora(attention_lora(), 1);
+  GrpoOptions options;
+  options.num_generations = 8;
+  options.max_new_tokens = 64;
+  options.advantage = "group";
+  options.rb = false;
+  const auto reward = [](std::span<const Rollout> rollouts, int64_t) {
+    std::vector<ScoredCompletion> scored(rollouts.size());
+    for (size_t i = 0; i < scored.size(); ++i) {
+      const auto& ids = rollouts[i].output->ids;
+      const auto even =
+          std::count_if(ids.begin(), ids.end(), [](int64_t id) { return id % 2 == 0; });
+      scored[i].reward = static_cast<double>(even) / static_cast<double>(ids.size());
+    }
+    return scored;
+  };
+  GrpoObjective objective(model, nullptr, rows, options, reward);
+  const std::vector<int64_t> all{0, 1, 2, 3};
+  print("grpo", fmt::format("\"step_s\": {:.3f}", train(objective, all, 3)));
+}
+
+void load(const std::string& folder, Storage storage) {
+  const double seconds = seconds_of([&] {
+    const std::unique_ptr<Llm> model = load_llm(folder, storage);
+    GenerationOptions options;
+    options.max_new_tokens = 1;
+    const std::vector<GenerationRequest> requests{{{1, 2, 3, 4, 5, 6, 7, 8}, {}}};
+    generate(*model, requests, options);
+  });
+  print("load", fmt::format("\"first_token_s\": {:.3f}", seconds));
+}
+
+void run(int argc, char** argv) {
+  CHECK(argc >= 4, kUsage, "usage: etrlrec_speed JOB SHAPE STORAGE [BATCH]");
+  const std::string job = argv[1], name = argv[2];
+  const Storage storage = parse_storage(argv[3]);
+  const int64_t batch = argc > 4 ? std::stoll(argv[4]) : 1;
+  if (job == "load") return load(name, storage);
+  const std::unique_ptr<Llm> model = model_of(name, storage);
+  if (job == "save") return save_llm(*model, argv[4]);
+  if (job == "decode") return decode(*model, batch, 1, job);
+  if (job == "rollouts") return decode(*model, 4, 8, job);
+  if (job == "rank") return rank(*model);
+  if (job == "sft") return sft(*model, argc > 4 ? batch : 8);
+  CHECK(job == "grpo", kUsage, "job: expected decode, rollouts, rank, sft, grpo or load, found {}",
+        job);
+  grpo(*model);
+}
+
+}  // namespace
+}  // namespace etrlrec
+
+int main(int argc, char** argv) {
+  try {
+    etrlrec::run(argc, argv);
+    return 0;
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "error: {}\n", error.what());
+    return 1;
+  }
+}

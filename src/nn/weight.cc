@@ -1,0 +1,193 @@
+#include "nn/weight.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "nn/row_product.h"
+
+namespace etrlrec {
+namespace {
+
+using at::Tensor;
+
+constexpr int64_t kBlockValues = int64_t{1} << 22;  // widened at a time
+
+// Rows of x up to which reading the weights as they are stored beats LibTorch's product.
+int64_t few_rows(const Tensor& weight) { return is_frozen_type(weight) ? 96 : 48; }
+
+WeightRows stored_rows(const Tensor& weight) {
+  WeightRows rows;
+  rows.data = weight.const_data_ptr();
+  rows.out = weight.size(0);
+  rows.in = weight.size(1);
+  if (weight.scalar_type() == at::kBFloat16) rows.type = WeightType::kBFloat16;
+  if (is_int8(weight)) {
+    const auto scale_bytes = rows.out * static_cast<int64_t>(sizeof(float));
+    CHECK(weight.storage_offset() == scale_bytes && weight.is_contiguous(), kModel,
+          "int8 weight: expected the scales of {} rows in front of the values", rows.out);
+    rows.type = WeightType::kInt8;
+    rows.scale = reinterpret_cast<const float*>(static_cast<const char*>(rows.data) - scale_bytes);
+  }
+  return rows;
+}
+
+// work(first row, rows, block [rows, in] as fp32)
+template <typename F>
+void for_each_block(const Tensor& weight, const F& work) {
+  const WeightRows rows = stored_rows(weight);
+  const int64_t size = std::max<int64_t>(kBlockValues / rows.in, 1);
+  const Tensor memory = at::empty({std::min(size, rows.out), rows.in}, at::kFloat);
+  for (int64_t row = 0; row < rows.out; row += size) {
+    const int64_t count = std::min(size, rows.out - row);
+    widen_rows(rows, row, row + count, memory.data_ptr<float>());
+    work(row, count, memory.narrow(0, 0, count));
+  }
+}
+
+// The tensors as one [sum of rows, ...] tensor where they lie behind each other in memory.
+Tensor adjacent(const std::vector<Tensor>& tensors) {
+  if (tensors.size() == 1) return tensors[0].detach();
+  int64_t rows = 0;
+  const char* next = static_cast<const char*>(tensors[0].data_ptr());
+  for (const Tensor& t : tensors) {
+    if (!t.is_contiguous() || t.data_ptr() != next ||
+        t.storage().data() != tensors[0].storage().data())
+      return {};
+    next += t.nbytes();
+    rows += t.size(0);
+  }
+  std::vector<int64_t> sizes = tensors[0].sizes().vec();
+  sizes[0] = rows;
+  return tensors[0].detach().as_strided(sizes, tensors[0].strides());
+}
+
+bool all_float(const std::vector<Tensor>& weights) {
+  return std::none_of(weights.begin(), weights.end(), is_frozen_type);
+}
+
+bool same_types(const std::vector<Tensor>& weights) {
+  return std::all_of(weights.begin(), weights.end(), [&](const Tensor& w) {
+    return w.scalar_type() == weights[0].scalar_type() && w.is_contiguous();
+  });
+}
+
+// Many rows of x, fp32 weights. Weights that lie behind each other are one product.
+void wide_product(Tensor out, const Tensor& x, const std::vector<Tensor>& weights,
+                  const std::vector<Tensor>& biases) {
+  const Tensor weight = adjacent(weights);
+  const bool biased =
+      std::all_of(biases.begin(), biases.end(), [](auto& b) { return b.defined(); });
+  const Tensor bias = biased ? adjacent(biases) : Tensor();
+  if (weight.defined() && bias.defined()) {
+    at::addmm_out(out, bias, x, weight.t());
+    return;
+  }
+  if (weight.defined()) at::mm_out(out, x, weight.t());
+  int64_t column = 0;
+  for (size_t i = 0; i < weights.size(); ++i) {
+    Tensor slice = out.narrow(1, column, weights[i].size(0));
+    if (!weight.defined()) at::mm_out(slice, x, weights[i].detach().t());
+    if (biases[i].defined()) slice.add_(biases[i].detach());
+    column += weights[i].size(0);
+  }
+}
+
+void widened_product(Tensor out, const Tensor& x, const Tensor& weight, const Tensor& bias) {
+  for_each_block(weight, [&](int64_t row, int64_t count, const Tensor& block) {
+    Tensor slice = out.narrow(1, row, count);
+    at::mm_out(slice, x, block.t());
+  });
+  if (bias.defined()) out.add_(bias.detach());
+}
+
+}  // namespace
+
+Storage parse_storage(const std::string& name) {
+  if (name == "float32") return Storage::kFloat;
+  if (name == "bfloat16") return Storage::kBFloat16;
+  CHECK(name == "int8", kUsage, "weights: expected float32, bfloat16 or int8, found {}", name);
+  return Storage::kInt8;
+}
+
+bool is_frozen_type(const Tensor& weight) { return weight.scalar_type() != at::kFloat; }
+
+bool is_int8(const Tensor& weight) { return weight.scalar_type() == at::kChar; }
+
+Tensor quantized(const Tensor& weight) {
+  const Tensor values = weight.detach().to(at::kFloat).contiguous();
+  const int64_t rows = values.size(0), columns = values.size(1);
+  const auto scale_bytes = rows * static_cast<int64_t>(sizeof(float));
+  const Tensor memory = at::empty({scale_bytes + rows * columns}, at::kChar);
+  auto* bytes = memory.data_ptr<int8_t>();
+  quantize_rows(values.const_data_ptr<float>(), rows, columns, bytes + scale_bytes,
+                reinterpret_cast<float*>(bytes));
+  return memory.as_strided({rows, columns}, {columns, 1}, scale_bytes).detach();
+}
+
+Tensor widened(const Tensor& weight) {
+  if (!is_frozen_type(weight)) return weight;
+  Tensor out = at::empty(weight.sizes(), at::kFloat);
+  const WeightRows rows = stored_rows(weight);
+  widen_rows(rows, 0, rows.out, out.data_ptr<float>());
+  return out;
+}
+
+Tensor weight_rows(const Tensor& weight, const Tensor& ids) {
+  if (!is_frozen_type(weight)) return at::embedding(weight, ids);
+  Tensor out = at::empty({ids.numel(), weight.size(1)}, at::kFloat);
+  const WeightRows rows = stored_rows(weight);
+  const int64_t* id = ids.const_data_ptr<int64_t>();
+  for (int64_t i = 0; i < ids.numel(); ++i)
+    widen_rows(rows, id[i], id[i] + 1, out.data_ptr<float>() + i * rows.in);
+  return out;
+}
+
+void weights_product_out(Tensor out, const Tensor& x, const std::vector<Tensor>& weights,
+                         const std::vector<Tensor>& biases) {
+  const at::NoGradGuard no_grad;
+  const bool few = x.size(0) <= few_rows(weights[0]) && x.stride(1) == 1 && out.stride(1) == 1 &&
+                   same_types(weights);
+  std::vector<WeightRows> stored;
+  if (few) {
+    for (size_t i = 0; i < weights.size(); ++i) {
+      stored.push_back(stored_rows(weights[i]));
+      if (biases[i].defined()) stored.back().bias = biases[i].const_data_ptr<float>();
+    }
+    multiply_rows({x.const_data_ptr<float>(), x.size(0), x.stride(0), stored, out.data_ptr<float>(),
+                   out.stride(0)});
+    return;
+  }
+  if (all_float(weights)) return wide_product(out, x, weights, biases);
+  int64_t column = 0;
+  for (size_t i = 0; i < weights.size(); ++i) {
+    widened_product(out.narrow(1, column, weights[i].size(0)), x, weights[i], biases[i]);
+    column += weights[i].size(0);
+  }
+}
+
+Tensor weight_product(const Tensor& x, const Tensor& weight) {
+  Tensor out = at::empty({x.size(0), weight.size(0)}, at::kFloat);
+  weights_product_out(out, x.detach().contiguous(), {weight}, {Tensor()});
+  return out;
+}
+
+void transposed_product_out(Tensor out, const Tensor& g, const std::vector<Tensor>& weights) {
+  const at::NoGradGuard no_grad;
+  if (all_float(weights)) {
+    const Tensor joined = adjacent(weights);
+    at::mm_out(out, g, joined.defined() ? joined : at::cat(weights, 0));
+    return;
+  }
+  int64_t column = 0;
+  for (const Tensor& weight : weights) {
+    for_each_block(weight, [&](int64_t row, int64_t count, const Tensor& block) {
+      const Tensor part = g.narrow(1, column + row, count);
+      at::addmm_out(out, out, part, block, column + row == 0 ? 0 : 1);
+    });
+    column += weight.size(0);
+  }
+}
+
+}  // namespace etrlrec

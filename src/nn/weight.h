@@ -1,0 +1,40 @@
+// Weight matrices [out, in] in their storage type: fp32 (trainable), bfloat16 or int8 (frozen). An
+// int8 weight is a view of memory in which the fp32 scales of its rows lie in front of the values,
+// so one tensor carries both; only quantized() makes them. Products accumulate in fp32; frozen
+// weights are widened in blocks, so that a large matrix never stands in memory as fp32.
+#pragma once
+
+#include <torch/types.h>
+
+#include <vector>
+
+namespace etrlrec {
+
+// How a language model keeps the matrices of its file in memory.
+enum class Storage { kFloat, kBFloat16, kInt8 };
+// "float32", "bfloat16", "int8"; error (kUsage) for others.
+Storage parse_storage(const std::string& name);
+
+bool is_frozen_type(const at::Tensor& weight);  // bfloat16 or int8
+bool is_int8(const at::Tensor& weight);
+// w = scale * q with scale = max |w| / 127 of each row; w fp32 or bfloat16 [out, in].
+at::Tensor quantized(const at::Tensor& weight);
+// The weight as fp32; itself if it is.
+at::Tensor widened(const at::Tensor& weight);
+// Rows `ids` [n] as fp32 [n, in]; differentiable for fp32.
+at::Tensor weight_rows(const at::Tensor& weight, const at::Tensor& ids);
+
+// out [T, sum of rows] = x [T, in] times the transposed weights, side by side, plus biases ([rows]
+// or undefined each). No gradient. Few rows of x read the weights as they are stored; the fp32
+// twin for many rows is LibTorch's product.
+void weights_product_out(at::Tensor out, const at::Tensor& x,
+                         const std::vector<at::Tensor>& weights,
+                         const std::vector<at::Tensor>& biases);
+// x [T, in] -> [T, out], without bias and gradient.
+at::Tensor weight_product(const at::Tensor& x, const at::Tensor& weight);
+// out [T, in] = sum over the weights of their columns of g [T, sum of rows] times the weight. No
+// gradient.
+void transposed_product_out(at::Tensor out, const at::Tensor& g,
+                            const std::vector<at::Tensor>& weights);
+
+}  // namespace etrlrec

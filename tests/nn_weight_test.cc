@@ -1,0 +1,113 @@
+// Products with stored weights against LibTorch on the widened weights: all types, shapes that fill
+// no tile, every instruction set of this machine.
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <gtest/gtest.h>
+
+#include "base/check.h"
+#include "nn/simd.h"
+#include "nn/weight.h"
+#include "tensor_difference.h"
+
+namespace etrlrec {
+namespace {
+
+std::vector<at::Tensor> stored(const at::Tensor& weight) {
+  return {weight, weight.to(at::kBFloat16), quantized(weight)};
+}
+
+void expect_products(int64_t rows, int64_t in, std::vector<int64_t> outs) {
+  at::manual_seed(1);
+  const at::Tensor x = at::randn({rows, in});
+  std::vector<std::vector<at::Tensor>> weights(3);
+  std::vector<at::Tensor> biases;
+  int64_t width = 0;
+  for (size_t i = 0; i < outs.size(); ++i) {
+    const std::vector<at::Tensor> types = stored(at::randn({outs[i], in}));
+    for (size_t type = 0; type < 3; ++type) weights[type].push_back(types[type]);
+    biases.push_back(i == 1 ? at::Tensor() : at::randn({outs[i]}));
+    width += outs[i];
+  }
+  for (size_t type = 0; type < 3; ++type) {
+    std::vector<at::Tensor> expected;
+    at::Tensor back = at::zeros({rows, in}, at::kDouble);
+    const at::Tensor g = at::randn({rows, width});
+    int64_t column = 0;
+    for (size_t i = 0; i < outs.size(); ++i) {
+      const at::Tensor w = widened(weights[type][i]).to(at::kDouble);
+      expected.push_back(at::mm(x.to(at::kDouble), w.t()));
+      if (biases[i].defined()) expected.back() += biases[i];
+      back += at::mm(g.narrow(1, column, outs[i]).to(at::kDouble), w);
+      column += outs[i];
+    }
+    at::Tensor found = at::full({rows, width}, 7.0f), found_back = at::full({rows, in}, 7.0f);
+    weights_product_out(found, x, weights[type], biases);
+    transposed_product_out(found_back, g, weights[type]);
+    const double scale = std::sqrt(static_cast<double>(in + width));
+    EXPECT_LT(largest_difference(found, at::cat(expected, 1)), 3e-6 * scale)
+        << "type " << type << ", " << rows << " x " << in;
+    EXPECT_LT(largest_difference(found_back, back), 3e-6 * scale) << "type " << type;
+  }
+}
+
+TEST(Weight, products_of_all_types_and_instruction_sets) {
+  const simd::Isa best = simd::cpu_isa();
+  for (simd::Isa isa : {simd::Isa::kBase, simd::Isa::kAvx2, simd::Isa::kAvx512}) {
+    if (!simd::is_supported(isa)) continue;
+    simd::set_isa(isa);
+    for (int64_t rows : {1, 2, 3, 4, 5, 9, 33, 130}) {
+      expect_products(rows, 64, {24});
+      expect_products(rows, 100, {7, 30, 1});
+      expect_products(rows, 17, {5, 3});
+      expect_products(rows, 512, {49, 25});
+    }
+  }
+  simd::set_isa(best);
+}
+
+TEST(Weight, the_result_does_not_depend_on_the_threads) {
+  const at::Tensor x = at::randn({5, 300});
+  for (const at::Tensor& weight : stored(at::randn({700, 300}))) {
+    const int threads = at::get_num_threads();
+    at::set_num_threads(1);
+    const at::Tensor one = weight_product(x, weight);
+    at::set_num_threads(2);
+    EXPECT_TRUE(at::equal(one, weight_product(x, weight)));
+    at::set_num_threads(threads);
+  }
+}
+
+TEST(Weight, large_matrices_are_widened_in_blocks) {
+  const at::Tensor x = at::randn({120, 512}), weight = at::randn({9001, 512}).to(at::kBFloat16);
+  EXPECT_LT(largest_difference(weight_product(x, weight), at::mm(x, weight.to(at::kFloat).t())),
+            1e-3);
+  const at::Tensor g = at::randn({3, 9001});
+  at::Tensor back = at::empty({3, 512});
+  transposed_product_out(back, g, {weight});
+  EXPECT_LT(largest_difference(back, at::mm(g, weight.to(at::kFloat))), 2e-3);
+}
+
+TEST(Weight, int8_is_symmetric_per_row_and_within_half_a_step) {
+  at::Tensor weight = at::randn({6, 50});
+  weight[2].zero_();
+  weight[3] *= 1e-20;
+  const at::Tensor error = (widened(quantized(weight)) - weight).abs();
+  const at::Tensor step = std::get<0>(weight.abs().max(1)) / 127;
+  for (int64_t row = 0; row < 6; ++row)
+    EXPECT_LE(error[row].max().item<float>(), 0.5001f * step[row].item<float>()) << row;
+  EXPECT_TRUE(at::equal(widened(quantized(-weight)), -widened(quantized(weight))));
+}
+
+TEST(Weight, rows_are_gathered_from_every_type) {
+  const at::Tensor ids = at::tensor({3, 0, 3}, at::kLong);
+  for (const at::Tensor& weight : stored(at::randn({5, 20})))
+    EXPECT_TRUE(at::equal(weight_rows(weight, ids), widened(weight).index_select(0, ids)));
+}
+
+TEST(Weight, storage_names) {
+  EXPECT_EQ(parse_storage("int8"), Storage::kInt8);
+  EXPECT_THROW(parse_storage("fp8"), Error);
+}
+
+}  // namespace
+}  // namespace etrlrec
