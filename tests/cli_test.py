@@ -55,6 +55,8 @@ RL = ["reinforce", "-d", "data", "--reasoning", "reasoning", "-m", "student", "-
       "--sft-share", ".5", "--batch-size", "4", "--group-size", "4", "--save-steps", "3", "--eval-rows", "10",
       "--eval-steps", "10", "--beta", "0.05", "-t", "1", "-q"]
 
+ADALORA = ["--adapter", "adalora", "--init-r", "4", "--target-r", "2", "--tinit", "2", "--tfinal", "2"]
+
 
 def setUpModule():
     run("prepare", "--format", "synthetic", "--users", 300, "--num-items", 120, "-o", "data", "-q")
@@ -97,6 +99,11 @@ class Killed(unittest.TestCase):
     def test_distill(self):
         self.check(SFT, "sft-plain", "sft-killed", 60)
 
+    def test_distill_with_ranks_found_and_noise(self):
+        self.check(SFT + ADALORA + ["--lora-dropout", ".1", "--neftune-noise-alpha", "5"], "ada-plain", "ada-killed", 60)
+        for name in ["adapter_config.json", "adapter_model.safetensors"]:
+            self.assertEqual(sha256(f"ada-plain/adapter/{name}"), sha256(f"ada-killed/adapter/{name}"))
+
     def test_reinforce(self):
         self.check(RL, "rl-plain", "rl-killed", 24)
 
@@ -107,6 +114,39 @@ class Dtype(unittest.TestCase):
         run(*SFT, "--dtype", "int8", "--lora-r", 2, "--max-steps", 2, "-o", "int8-student", "-q")
         for dtype in ["float32", "bfloat16", "int8"]:
             run("evaluate", "-d", "data", "-m", "int8-student", "--dtype", dtype, "-o", f"int8-eval-{dtype}", "--limit", 5, "-q")
+
+
+class Adapters(unittest.TestCase):
+    def logits(self, *more):
+        with open(os.path.join(ROOT, "adapter-ids.json"), "w") as file:
+            json.dump([[5, 9, 3, 11, 2, 8]], file)
+        run("score", "--ids", "adapter-ids.json", "--logits", "-o", "adapter-scores.safetensors", "-q", *more)
+        return read_safetensors(os.path.join(ROOT, "adapter-scores.safetensors"))["logits.0"]
+
+    def assert_close(self, first, second):
+        self.assertLess(max(abs(a - b) for a, b in zip(first, second)), 1e-4)
+
+    def test_a_trained_adapter_leaves_in_both_forms(self):
+        run(*RL, *ADALORA, "--max-steps", 9, "--optim", "lion", "--lr", ".01", "-o", "ada")
+        with open(os.path.join(ROOT, "ada/adapter/adapter_config.json")) as file:
+            config = json.load(file)
+        self.assertEqual((config["peft_type"], config["init_r"], config["total_step"]), ("ADALORA", 4, 9))
+        kept = [sum(pattern) for pattern in config["rank_pattern"].values()]
+        self.assertEqual(sum(kept), 2 * len(kept))
+        trained = self.logits("-m", "ada")
+        self.assertGreater(max(abs(a - b) for a, b in zip(trained, self.logits("-m", "student"))), 1e-4)
+        self.assert_close(trained, self.logits("-m", "student", "--adapter", "ada/adapter"))
+        report = json.loads(run("export", "merge", "-m", "student", "--adapter", "ada/adapter", "-o", "ada-merged", "--json"))
+        self.assertLess(report["logit_difference"], 1e-3)
+        self.assert_close(trained, self.logits("-m", "ada-merged"))
+        run("export", "peft", "-m", "ada", "-o", "ada-peft", "-q")
+        self.assertEqual(sha256("ada/adapter/adapter_model.safetensors"), sha256("ada-peft/adapter_model.safetensors"))
+        self.assertIn("already", run("export", "merge", "-m", "ada", "-o", "twice", code=2))
+        self.assertIn("--adapter", run("export", "peft", "-m", "base", "-o", "none", code=3))
+
+    def test_options_of_another_kind_are_refused(self):
+        self.assertIn("--adapter adalora", run(*SFT, "--target-r", 2, "-o", "never", code=2))
+        self.assertIn("no step", run(*SFT, *ADALORA, "--max-steps", 3, "-o", "never", code=2))
 
 
 class Reinforce(unittest.TestCase):

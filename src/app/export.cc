@@ -90,8 +90,8 @@ ExportResult run_export(ExportOptions options) {
         "one",
         options.adapter);
   // A trained folder holds merged weights: its adapter belongs to the model it was trained from.
-  CHECK(options.what != "merge" ||
-            !fs::equivalent(options.adapter, fs::path(options.model) / "adapter"),
+  const fs::path own = fs::path(options.model) / "adapter";
+  CHECK(options.what != "merge" || !fs::exists(own) || !fs::equivalent(options.adapter, own),
         kUsage, "{}: its weights hold this adapter already\nhint: --model names the base model",
         options.model);
   return is_t5_folder(options.model) ? run(*load_t5(options.model), options)
