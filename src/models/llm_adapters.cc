@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "base/json.h"
 #include "base/rng.h"
+#include "nn/weight.h"
 
 namespace etrlrec {
 namespace {
@@ -57,7 +58,7 @@ double merge_adapter(Llm& model) {
   const TokenForest rows = random_rows(
       model.config().vocab_size, std::min(kProbeTokens, model.config().max_position_embeddings));
   return model.adapters().merge_verified(
-      [&] { return at::mm(model.hidden_states(rows), model.head_weight().t()); });
+      [&] { return weight_product(model.hidden_states(rows), model.head_weight()); });
 }
 
 double merge_adapter(T5& model) {
