@@ -54,7 +54,7 @@ void expect_greedy(const Golden& golden, const char* key) {
 
 void expect_beams(const Golden& golden) {
   const Json& expected = golden.json.at("beam");
-  BeamOptions options;
+  T5BeamOptions options;
   options.num_beams = expected.at("num_beams").get<int64_t>();
   options.max_new_tokens = expected.at("max_new_tokens").get<int64_t>();
   options.length_penalty = expected.at("length_penalty").get<double>();
@@ -169,7 +169,7 @@ TEST(T5Cache, refuses_too_many_tokens_and_wrong_rows) {
 TEST(T5Generate, requests_of_a_batch_do_not_see_each_other) {
   const std::unique_ptr<T5> model = new_t5(small_t5(), 1);
   const TokenForest rows = random_rows({9, 4, 17}, 1);
-  BeamOptions options;
+  T5BeamOptions options;
   options.max_new_tokens = 6;
   options.eos_token_ids = {7, 20};
   const std::vector<int64_t> ends{7, 20};
@@ -190,7 +190,7 @@ TEST(T5Generate, requests_of_a_batch_do_not_see_each_other) {
 TEST(T5Generate, one_beam_is_greedy) {
   const std::unique_ptr<T5> model = new_t5(small_t5(), 1);
   const StateRows encoded = encode(*model, random_rows({9, 4}, 1));
-  BeamOptions options;
+  T5BeamOptions options;
   options.num_beams = 1;
   options.max_new_tokens = 8;
   const auto beams = generate_beams(*model, encoded, options);
@@ -211,7 +211,7 @@ std::vector<float> toy_logprobs(const std::vector<int64_t>& before) {
   return {out.const_data_ptr<float>(), out.const_data_ptr<float>() + kVocab};
 }
 
-std::vector<Beam> toy_search(const BeamOptions& options, int64_t forbidden = -1) {
+std::vector<T5Beam> toy_search(const T5BeamOptions& options, int64_t forbidden = -1) {
   std::vector<std::vector<int64_t>> rows{{}};
   const auto logprobs = [&] {
     std::vector<float> all;
@@ -235,7 +235,7 @@ std::vector<Beam> toy_search(const BeamOptions& options, int64_t forbidden = -1)
 }
 
 // All texts of at most three tokens that end with token 0 or at the third, with their scores.
-void enumerate(const std::vector<int64_t>& before, double sum, std::vector<Beam>& out) {
+void enumerate(const std::vector<int64_t>& before, double sum, std::vector<T5Beam>& out) {
   const std::vector<float> next = toy_logprobs(before);
   for (int64_t v = 0; v < kVocab; ++v) {
     std::vector<int64_t> ids = before;
@@ -249,15 +249,16 @@ void enumerate(const std::vector<int64_t>& before, double sum, std::vector<Beam>
 }
 
 TEST(BeamSearch, with_room_for_all_it_is_an_enumeration) {
-  std::vector<Beam> all;
+  std::vector<T5Beam> all;
   enumerate({}, 0, all);
-  std::sort(all.begin(), all.end(), [](const Beam& a, const Beam& b) { return a.score > b.score; });
+  std::sort(all.begin(), all.end(),
+            [](const T5Beam& a, const T5Beam& b) { return a.score > b.score; });
   ASSERT_EQ(all.size(), 1u + 3 + 36);
-  BeamOptions options;
+  T5BeamOptions options;
   options.num_beams = 64;
   options.max_new_tokens = 3;
   options.eos_token_ids = {0};
-  const std::vector<Beam> found = toy_search(options);
+  const std::vector<T5Beam> found = toy_search(options);
   ASSERT_EQ(found.size(), all.size());
   for (size_t i = 0; i < all.size(); ++i) {
     EXPECT_EQ(found[i].ids, all[i].ids) << i;
@@ -266,18 +267,18 @@ TEST(BeamSearch, with_room_for_all_it_is_an_enumeration) {
 }
 
 TEST(BeamSearch, never_takes_what_the_step_forbids) {
-  BeamOptions options;
+  T5BeamOptions options;
   options.num_beams = 64;
   options.max_new_tokens = 3;
-  const std::vector<Beam> found = toy_search(options, 2);
+  const std::vector<T5Beam> found = toy_search(options, 2);
   EXPECT_EQ(found.size(), 27u);
-  for (const Beam& beam : found) EXPECT_EQ(std::count(beam.ids.begin(), beam.ids.end(), 2), 0);
+  for (const T5Beam& beam : found) EXPECT_EQ(std::count(beam.ids.begin(), beam.ids.end(), 2), 0);
 }
 
 TEST(BeamSearch, refuses_numbers_that_are_none) {
-  BeamOptions options;
+  T5BeamOptions options;
   const at::Tensor bad = at::full({1, kVocab}, std::numeric_limits<float>::quiet_NaN());
-  const BeamStep step = [&](std::span<const int64_t>, std::span<const int64_t>) { return bad; };
+  const T5BeamStep step = [&](std::span<const int64_t>, std::span<const int64_t>) { return bad; };
   EXPECT_THROW(beam_search(bad, options, step), Error);
   options.num_beams = 0;
   EXPECT_THROW(beam_search(at::zeros({1, kVocab}), options, step), Error);

@@ -28,7 +28,7 @@ bool contains(std::span<const int64_t> ids, int64_t id) {
 struct Search {
   size_t request = 0;
   int64_t first_row = 0;  // of the running beams
-  std::vector<Beam> running, finished;
+  std::vector<T5Beam> running, finished;
   std::vector<int64_t> parents;  // rows that the running beams continue
 };
 
@@ -37,9 +37,9 @@ struct Candidates {
   Tensor scores, index;  // index = beam * V + token
 };
 Candidates best_candidates(const Search& search, const Tensor& logprobs,
-                           const BeamOptions& options) {
+                           const T5BeamOptions& options) {
   std::vector<float> sums;
-  for (const Beam& beam : search.running) sums.push_back(static_cast<float>(beam.score));
+  for (const T5Beam& beam : search.running) sums.push_back(static_cast<float>(beam.score));
   const auto beams = static_cast<int64_t>(sums.size());
   const Tensor all =
       (logprobs.narrow(0, search.first_row, beams) + at::tensor(sums).unsqueeze(1)).flatten();
@@ -51,13 +51,13 @@ Candidates best_candidates(const Search& search, const Tensor& logprobs,
 }
 
 // One step of one request; false when it is done. Running beams have sums, finished ones scores.
-bool advance(Search& search, const Tensor& logprobs, int64_t length, const BeamOptions& options) {
+bool advance(Search& search, const Tensor& logprobs, int64_t length, const T5BeamOptions& options) {
   const Candidates candidates = best_candidates(search, logprobs, options);
   const double divisor = std::pow(static_cast<double>(length), options.length_penalty);
   const int64_t vocab_size = logprobs.size(1);
   const float* scores = candidates.scores.const_data_ptr<float>();
   const int64_t* index = candidates.index.const_data_ptr<int64_t>();
-  std::vector<Beam> running;
+  std::vector<T5Beam> running;
   search.parents.clear();
   for (int64_t i = 0; i < candidates.index.size(0); ++i) {
     if (std::isinf(scores[i])) break;  // only tokens that the step forbids are left
@@ -66,7 +66,7 @@ bool advance(Search& search, const Tensor& logprobs, int64_t length, const BeamO
     if (ends ? i >= options.num_beams : static_cast<int64_t>(running.size()) == options.num_beams) {
       continue;
     }
-    Beam beam{search.running[static_cast<size_t>(from)].ids, scores[i]};
+    T5Beam beam{search.running[static_cast<size_t>(from)].ids, scores[i]};
     beam.ids.push_back(token);
     if (ends) {
       beam.score /= divisor;
@@ -78,7 +78,7 @@ bool advance(Search& search, const Tensor& logprobs, int64_t length, const BeamO
   }
   search.running = std::move(running);
   std::stable_sort(search.finished.begin(), search.finished.end(),
-                   [](const Beam& a, const Beam& b) { return a.score > b.score; });
+                   [](const T5Beam& a, const T5Beam& b) { return a.score > b.score; });
   const auto wanted = static_cast<size_t>(options.num_beams);
   if (search.finished.size() > wanted) search.finished.resize(wanted);
   if (search.running.empty()) return false;
@@ -206,15 +206,15 @@ std::vector<std::vector<int64_t>> generate_greedy(const T5& model, const StateRo
   return out;
 }
 
-std::vector<std::vector<Beam>> beam_search(const Tensor& first, const BeamOptions& options,
-                                           const BeamStep& step) {
+std::vector<std::vector<T5Beam>> beam_search(const Tensor& first, const T5BeamOptions& options,
+                                             const T5BeamStep& step) {
   CHECK(options.num_beams > 0 && options.max_new_tokens > 0, kUsage,
         "beam search: expected positive num_beams and max_new_tokens, found {} and {}",
         options.num_beams, options.max_new_tokens);
-  std::vector<std::vector<Beam>> out(static_cast<size_t>(first.size(0)));
+  std::vector<std::vector<T5Beam>> out(static_cast<size_t>(first.size(0)));
   std::vector<Search> searches;
   for (size_t request = 0; request < out.size(); ++request)
-    searches.push_back({request, static_cast<int64_t>(request), {Beam{}}, {}, {}});
+    searches.push_back({request, static_cast<int64_t>(request), {T5Beam{}}, {}, {}});
   Tensor logprobs = first;
   for (int64_t length = 1;; ++length) {
     std::vector<Search> going;
@@ -225,7 +225,7 @@ std::vector<std::vector<Beam>> beam_search(const Tensor& first, const BeamOption
         continue;
       }
       search.first_row = static_cast<int64_t>(ids.size());
-      for (const Beam& beam : search.running) ids.push_back(beam.ids.back());
+      for (const T5Beam& beam : search.running) ids.push_back(beam.ids.back());
       parents.insert(parents.end(), search.parents.begin(), search.parents.end());
       going.push_back(std::move(search));
     }
@@ -235,8 +235,8 @@ std::vector<std::vector<Beam>> beam_search(const Tensor& first, const BeamOption
   }
 }
 
-std::vector<std::vector<Beam>> generate_beams(const T5& model, const StateRows& encoded,
-                                              const BeamOptions& options) {
+std::vector<std::vector<T5Beam>> generate_beams(const T5& model, const StateRows& encoded,
+                                                const T5BeamOptions& options) {
   const at::NoGradGuard no_grad;
   const std::vector<int64_t> start(encoded.lengths.size(), model.config().decoder_start_token_id);
   T5Cache cache(model, encoded, row_numbers(start.size()), options.max_new_tokens);

@@ -44,29 +44,29 @@ std::vector<std::vector<int64_t>> generate_greedy(const T5& model, const StateRo
                                                   int64_t max_new_tokens,
                                                   std::span<const int64_t> eos_token_ids);
 
-struct BeamOptions {
+struct T5BeamOptions {
   int64_t num_beams = 4;
   int64_t max_new_tokens = 32;
   double length_penalty = 1;
   std::vector<int64_t> eos_token_ids;
 };
-struct Beam {
+struct T5Beam {
   std::vector<int64_t> ids;  // new tokens, an end token included
   double score = 0;          // sum of log-probabilities / length^length_penalty
 };
 // Log-probabilities [rows, V], -inf for what may not be, of what follows when row r is row
 // parents[r] of the call before with ids[r] appended. Rows of one request are side by side.
-using BeamStep =
+using T5BeamStep =
     std::function<at::Tensor(std::span<const int64_t> ids, std::span<const int64_t> parents)>;
 // Beam search as Transformers does it (early_stopping false): of the candidates of a step only the
 // best num_beams may end, and a request is done when its best running beam, at its present length,
 // cannot replace the worst of num_beams ended ones. `first` [requests, V] are the log-probabilities
 // of the first token, and each row the parent of its request's first beams. Returns up to num_beams
 // beams of every request, best first. Knows nothing about models.
-std::vector<std::vector<Beam>> beam_search(const at::Tensor& first, const BeamOptions& options,
-                                           const BeamStep& step);
+std::vector<std::vector<T5Beam>> beam_search(const at::Tensor& first, const T5BeamOptions& options,
+                                             const T5BeamStep& step);
 // The same for each row of `encoded`.
-std::vector<std::vector<Beam>> generate_beams(const T5& model, const StateRows& encoded,
-                                              const BeamOptions& options);
+std::vector<std::vector<T5Beam>> generate_beams(const T5& model, const StateRows& encoded,
+                                                const T5BeamOptions& options);
 
 }  // namespace etrlrec
