@@ -1,9 +1,10 @@
 // Products with stored weights against LibTorch on the widened weights: all types, shapes that fill
-// no tile, every instruction set of this machine.
+// no tile, every instruction set of this machine, both arithmetics of frozen weights.
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 
+#include "arithmetic_scope.h"
 #include "base/check.h"
 #include "nn/simd.h"
 #include "nn/weight.h"
@@ -14,6 +15,28 @@ namespace {
 
 std::vector<at::Tensor> stored(const at::Tensor& weight) {
   return {weight, weight.to(at::kBFloat16), quantized(weight)};
+}
+
+// What a product with `weight` sees of x [rows, in].
+at::Tensor operand(const at::Tensor& x, bool rounds) {
+  return (rounds ? x.to(at::kBFloat16) : x).to(at::kDouble);
+}
+
+// Few rows of x leave int8 weights in fp32 arithmetic.
+bool rounds(const at::Tensor& weight, int64_t rows) {
+  return frozen_arithmetic() == Arithmetic::kBFloat16 && is_frozen_type(weight) &&
+         (rows > 96 || !is_int8(weight));
+}
+
+// The transposed product multiplies g by the scales before it is rounded.
+at::Tensor transposed_twin(const at::Tensor& g, const at::Tensor& weight) {
+  const at::Tensor w = widened(weight).to(at::kDouble);
+  if (frozen_arithmetic() == Arithmetic::kFloat || !is_frozen_type(weight))
+    return at::mm(g.to(at::kDouble), w);
+  if (!is_int8(weight)) return at::mm(operand(g, true), w);
+  const at::Tensor values = weight.to(at::kDouble);
+  const at::Tensor scale = at::where(values.abs().amax(1) > 0, w.abs().amax(1) / 127, 0.0);
+  return at::mm(operand(g * scale.to(at::kFloat), true), values);
 }
 
 void expect_products(int64_t rows, int64_t in, std::vector<int64_t> outs) {
@@ -34,23 +57,26 @@ void expect_products(int64_t rows, int64_t in, std::vector<int64_t> outs) {
     const at::Tensor g = at::randn({rows, width});
     int64_t column = 0;
     for (size_t i = 0; i < outs.size(); ++i) {
-      const at::Tensor w = widened(weights[type][i]).to(at::kDouble);
-      expected.push_back(at::mm(x.to(at::kDouble), w.t()));
+      const at::Tensor& weight = weights[type][i];
+      const at::Tensor w = widened(weight).to(at::kDouble);
+      expected.push_back(at::mm(operand(x, rounds(weight, rows)), w.t()));
       if (biases[i].defined()) expected.back() += biases[i];
-      back += at::mm(g.narrow(1, column, outs[i]).to(at::kDouble), w);
+      back += transposed_twin(g.narrow(1, column, outs[i]), weight);
       column += outs[i];
     }
     at::Tensor found = at::full({rows, width}, 7.0f), found_back = at::full({rows, in}, 7.0f);
     weights_product_out(found, x, weights[type], biases);
     transposed_product_out(found_back, g, weights[type]);
-    const double scale = std::sqrt(static_cast<double>(in + width));
-    EXPECT_LT(largest_difference(found, at::cat(expected, 1)), 3e-6 * scale)
+    const auto terms = static_cast<double>(in + width);
+    const double tolerance = 3e-6 * std::sqrt(terms) + 1e-7 * terms;  // random and one-sided errors
+    EXPECT_LT(largest_difference(found, at::cat(expected, 1)), tolerance)
         << "type " << type << ", " << rows << " x " << in;
-    EXPECT_LT(largest_difference(found_back, back), 3e-6 * scale) << "type " << type;
+    EXPECT_LT(largest_difference(found_back, back), tolerance) << "type " << type;
   }
 }
 
 TEST(Weight, products_of_all_types_and_instruction_sets) {
+  const ArithmeticScope exact(Arithmetic::kFloat);
   const simd::Isa best = simd::cpu_isa();
   for (simd::Isa isa : {simd::Isa::kBase, simd::Isa::kAvx2, simd::Isa::kAvx512}) {
     if (!simd::is_supported(isa)) continue;
@@ -63,6 +89,34 @@ TEST(Weight, products_of_all_types_and_instruction_sets) {
     }
   }
   simd::set_isa(best);
+}
+
+TEST(Weight, bfloat16_arithmetic_rounds_both_sides_and_nothing_else) {
+  if (!supports_bfloat16()) GTEST_SKIP() << "the machine has no AVX512_BF16";
+  const ArithmeticScope rounded(Arithmetic::kBFloat16);
+  for (int64_t rows : {1, 2, 3, 4, 5, 9, 33, 100, 130, 400}) {
+    expect_products(rows, 64, {24});
+    expect_products(rows, 100, {7, 30, 1});
+    expect_products(rows, 17, {5, 3});
+    expect_products(rows, 512, {49, 256, 80});
+  }
+  expect_products(130, 4200, {70});
+  expect_products(5, 96, {4200});
+}
+
+TEST(Weight, values_are_rounded_to_the_nearest_bfloat16) {
+  const at::Tensor x = at::cat({at::randn({1000}), at::randn({24}) * 1e30, at::zeros({2})});
+  const at::Tensor expected = x.to(at::kBFloat16).to(at::kFloat);
+  for (int64_t i = 0; i < x.numel(); ++i)
+    EXPECT_EQ(widened_bfloat16(bfloat16_of(x[i].item<float>())), expected[i].item<float>());
+  EXPECT_TRUE(std::isnan(widened_bfloat16(bfloat16_of(std::nanf("")))));
+  EXPECT_EQ(widened_bfloat16(bfloat16_of(INFINITY)), INFINITY);
+}
+
+TEST(Weight, bfloat16_arithmetic_without_the_instructions_is_refused) {
+  if (supports_bfloat16()) GTEST_SKIP() << "the machine has AVX512_BF16";
+  EXPECT_THROW(set_frozen_arithmetic(Arithmetic::kBFloat16), Error);
+  EXPECT_EQ(frozen_arithmetic(), Arithmetic::kFloat);
 }
 
 TEST(Weight, the_result_does_not_depend_on_the_threads) {
@@ -78,6 +132,7 @@ TEST(Weight, the_result_does_not_depend_on_the_threads) {
 }
 
 TEST(Weight, large_matrices_are_widened_in_blocks) {
+  const ArithmeticScope exact(Arithmetic::kFloat);
   const at::Tensor x = at::randn({120, 512}), weight = at::randn({9001, 512}).to(at::kBFloat16);
   EXPECT_LT(largest_difference(weight_product(x, weight), at::mm(x, weight.to(at::kFloat).t())),
             1e-3);

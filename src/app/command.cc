@@ -8,6 +8,7 @@
 #include "base/io.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "nn/bfloat16_product.h"
 
 namespace etrlrec {
 namespace {
@@ -43,6 +44,7 @@ void write_run_record(const fs::path& folder, const Command& command, const Comm
                         {"version", kVersion},
                         {"seed", common.seed},
                         {"threads", at::get_num_threads()},
+                        {"arithmetic", frozen_arithmetic_name()},
                         {"cpu", cpu_description()},
                         {"seconds", seconds},
                         {"peak_rss_mb", peak_rss_bytes() / 1048576}};

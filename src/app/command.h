@@ -17,7 +17,8 @@ inline constexpr const char* kVersion = "0.1.0";
 
 struct CommonOptions {
   uint64_t seed = 42;
-  int32_t threads = 0;  // 0: all cores
+  int32_t threads = 0;              // 0: all cores
+  std::string arithmetic = "auto";  // of frozen bfloat16 and int8 weights
   bool json = false, quiet = false, no_progress = false;
 };
 
@@ -54,7 +55,8 @@ class Stopwatch {
   std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
 };
 
-// Writes run.json (command, effective options, seed, version, threads, CPU, input hashes, seconds,
+// Writes run.json (command, effective options, seed, version, threads, arithmetic of frozen
+// weights, CPU, input hashes, seconds,
 // peak memory) and options.toml (can be given back as --config) into a result folder. `inputs` maps
 // a name to a file or folder whose identity is recorded: a file by its SHA-256, a folder by that of
 // its run.json when it has one.

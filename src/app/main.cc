@@ -8,6 +8,7 @@
 #include "app/command_line.h"
 #include "base/check.h"
 #include "base/log.h"
+#include "nn/bfloat16_product.h"
 
 namespace etrlrec {
 namespace {
@@ -32,6 +33,12 @@ void add_common(Command& command, CommonOptions& common) {
   const std::string group = "Common";
   command.add_option("-s,--seed", common.seed, "seed of all random streams").group(group);
   command.add_option("-t,--threads", common.threads, "threads, 0: all cores").group(group);
+  command
+      .add_option("--arithmetic", common.arithmetic,
+                  "products with frozen bfloat16 or int8 weights; auto: bfloat16 where the machine "
+                  "has instructions for it")
+      .one_of({"auto", "float32", "bfloat16"})
+      .group(group);
   command.add_flag("--json", common.json, "one JSON document on stdout").group(group);
   command.add_flag("-q,--quiet", common.quiet, "only warnings and errors").group(group);
   command.add_flag("--no-progress", common.no_progress, "no progress bars").group(group);
@@ -43,6 +50,9 @@ void apply_common(const CommonOptions& common) {
   log.progress = !common.no_progress;
   set_log_options(log);
   if (common.threads > 0) at::set_num_threads(common.threads);
+  if (common.arithmetic != "auto")
+    set_frozen_arithmetic(common.arithmetic == "float32" ? Arithmetic::kFloat
+                                                         : Arithmetic::kBFloat16);
 }
 
 void run(int argc, char** argv) {

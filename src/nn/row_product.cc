@@ -11,6 +11,7 @@
 #include <cmath>
 #include <vector>
 
+#include "nn/bfloat16_product.h"
 #include "nn/simd.h"
 
 namespace etrlrec {
@@ -283,25 +284,33 @@ const float* split_groups(const RowProduct& p, std::vector<float>& memory) {
   return memory.data();
 }
 
+// Whole groups of x as bfloat16.
+const uint16_t* round_groups(const RowProduct& p, std::vector<uint16_t>& memory) {
+  const int64_t whole = whole_groups(p.weights[0]);
+  memory.resize(static_cast<size_t>(p.rows * whole));
+  for (int64_t r = 0; r < p.rows; ++r)
+    round_to_bfloat16(p.x + r * p.x_stride, whole, memory.data() + r * whole);
+  return memory.data();
+}
+
 float widen(const WeightRows& w, int64_t row, int64_t k) {
   const int64_t i = row * w.in + k;
   if (w.type == WeightType::kFloat) return static_cast<const float*>(w.data)[i];
   if (w.type == WeightType::kInt8) return w.scale[row] * static_cast<const int8_t*>(w.data)[i];
-  const uint32_t bits = uint32_t{static_cast<const uint16_t*>(w.data)[i]} << 16;
-  float value;
-  std::memcpy(&value, &bits, sizeof value);
-  return value;
+  return widened_bfloat16(static_cast<const uint16_t*>(w.data)[i]);
 }
 
 // What does not fill a group, and the bias; `x` as the caller gave it.
-void add_rest(const RowProduct& p, const WeightRows& w, float* y, int64_t begin, int64_t end) {
+void add_rest(const RowProduct& p, const WeightRows& w, bool rounds, float* y, int64_t begin,
+              int64_t end) {
   const int64_t whole = whole_groups(w);
   if (whole == w.in && w.bias == nullptr) return;
   for (int64_t r = 0; r < p.rows; ++r) {
     const float* x = p.x + r * p.x_stride;
     for (int64_t o = begin; o < end; ++o) {
       float sum = w.bias == nullptr ? 0.0f : w.bias[o];
-      for (int64_t k = whole; k < w.in; ++k) sum += x[k] * widen(w, o, k);
+      for (int64_t k = whole; k < w.in; ++k)
+        sum += (rounds ? widened_bfloat16(bfloat16_of(x[k])) : x[k]) * widen(w, o, k);
       y[r * p.y_stride + o] += sum;
     }
   }
@@ -319,9 +328,13 @@ int64_t WeightRows::row_bytes() const {
 
 void multiply_rows(const RowProduct& p) {
   thread_local std::vector<float> memory;
-  const bool split = p.weights[0].type != WeightType::kFloat;
+  thread_local std::vector<uint16_t> rounded_memory;
+  const bool rounds =
+      p.weights[0].type == WeightType::kBFloat16 && frozen_arithmetic() == Arithmetic::kBFloat16;
+  const bool split = p.weights[0].type != WeightType::kFloat && !rounds;
   const float* x = split ? split_groups(p, memory) : p.x;
-  const int64_t x_stride = split ? whole_groups(p.weights[0]) : p.x_stride;
+  const uint16_t* rounded = rounds ? round_groups(p, rounded_memory) : nullptr;
+  const int64_t x_stride = split || rounds ? whole_groups(p.weights[0]) : p.x_stride;
   int64_t chunks = 0;
   for (const WeightRows& w : p.weights) chunks += num_chunks(w);
   constexpr int64_t kWork = 1 << 16;  // multiplications worth a thread
@@ -333,8 +346,11 @@ void multiply_rows(const RowProduct& p) {
       const int64_t from = std::max(begin - first, int64_t{0}) * kChunk;
       const int64_t to = std::min(std::min(end - first, num_chunks(w)) * kChunk, w.out);
       if (from < to) {
-        product_best({x, p.rows, x_stride, &w, y, p.y_stride}, from, to);
-        add_rest(p, w, y, from, to);
+        if (rounds)
+          dot_bfloat16({rounded, p.rows, x_stride, &w, y, p.y_stride}, from, to);
+        else
+          product_best({x, p.rows, x_stride, &w, y, p.y_stride}, from, to);
+        add_rest(p, w, rounds, y, from, to);
       }
       first += num_chunks(w);
       y += w.out;

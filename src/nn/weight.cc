@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "nn/bfloat16_product.h"
 #include "nn/row_product.h"
 
 namespace etrlrec {
@@ -32,6 +33,19 @@ WeightRows stored_rows(const Tensor& weight) {
   }
   return rows;
 }
+
+std::vector<WeightRows> stored_rows(const std::vector<Tensor>& weights) {
+  std::vector<WeightRows> stored;
+  for (const Tensor& weight : weights) stored.push_back(stored_rows(weight));
+  return stored;
+}
+
+RowProduct row_product(const Tensor& out, const Tensor& x, std::span<const WeightRows> weights) {
+  return {x.const_data_ptr<float>(), x.size(0),    x.stride(0), weights,
+          out.data_ptr<float>(),     out.stride(0)};
+}
+
+bool rounds_frozen() { return frozen_arithmetic() == Arithmetic::kBFloat16; }
 
 // work(first row, rows, block [rows, in] as fp32)
 template <typename F>
@@ -65,6 +79,11 @@ Tensor adjacent(const std::vector<Tensor>& tensors) {
 
 bool all_float(const std::vector<Tensor>& weights) {
   return std::none_of(weights.begin(), weights.end(), is_frozen_type);
+}
+
+bool all_frozen(const std::vector<Tensor>& weights) {
+  return std::all_of(weights.begin(), weights.end(),
+                     [](const Tensor& w) { return is_frozen_type(w) && w.is_contiguous(); });
 }
 
 bool same_types(const std::vector<Tensor>& weights) {
@@ -147,17 +166,14 @@ Tensor weight_rows(const Tensor& weight, const Tensor& ids) {
 void weights_product_out(Tensor out, const Tensor& x, const std::vector<Tensor>& weights,
                          const std::vector<Tensor>& biases) {
   const at::NoGradGuard no_grad;
-  const bool few = x.size(0) <= few_rows(weights[0]) && x.stride(1) == 1 && out.stride(1) == 1 &&
-                   same_types(weights);
-  std::vector<WeightRows> stored;
-  if (few) {
-    for (size_t i = 0; i < weights.size(); ++i) {
-      stored.push_back(stored_rows(weights[i]));
-      if (biases[i].defined()) stored.back().bias = biases[i].const_data_ptr<float>();
-    }
-    multiply_rows({x.const_data_ptr<float>(), x.size(0), x.stride(0), stored, out.data_ptr<float>(),
-                   out.stride(0)});
-    return;
+  const bool in_rows = x.stride(1) == 1 && out.stride(1) == 1;
+  const bool few = in_rows && x.size(0) <= few_rows(weights[0]) && same_types(weights);
+  const bool rounds = in_rows && all_frozen(weights) && rounds_frozen();
+  if (few || rounds) {
+    std::vector<WeightRows> stored = stored_rows(weights);
+    for (size_t i = 0; i < weights.size(); ++i)
+      if (biases[i].defined()) stored[i].bias = biases[i].const_data_ptr<float>();
+    return (few ? multiply_rows : multiply_bfloat16)(row_product(out, x, stored));
   }
   if (all_float(weights)) return wide_product(out, x, weights, biases);
   int64_t column = 0;
@@ -180,6 +196,8 @@ void transposed_product_out(Tensor out, const Tensor& g, const std::vector<Tenso
     at::mm_out(out, g, joined.defined() ? joined : at::cat(weights, 0));
     return;
   }
+  if (all_frozen(weights) && g.stride(1) == 1 && out.stride(1) == 1 && rounds_frozen())
+    return multiply_transposed_bfloat16(row_product(out, g, stored_rows(weights)));
   int64_t column = 0;
   for (const Tensor& weight : weights) {
     for_each_block(weight, [&](int64_t row, int64_t count, const Tensor& block) {

@@ -1,0 +1,462 @@
+// Weights are packed panel by panel: 64 outputs, words of two neighbours along the summed
+// dimension. A panel stays in the second-level cache while all rows of x pass by, six at a time, so
+// the inner loop is four loads of weights and six broadcasts for 24 instructions of 32 products.
+// Few rows are not worth the packing: tiles of 4 outputs and 4 rows run along the summed dimension
+// as stored.
+#include "nn/bfloat16_product.h"
+
+#include <ATen/Parallel.h>
+#include <immintrin.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+#include <memory>
+
+#include "base/check.h"
+
+namespace etrlrec {
+namespace {
+
+constexpr int64_t kPanel = 64;     // outputs of a panel
+constexpr int64_t kDepth = 2048;   // summed at a time, even
+constexpr int64_t kTile = 6;       // rows of x at a time
+constexpr int64_t kMinRows = 192;  // worth packing a panel again for another thread
+constexpr int64_t kGroup = 32;     // values of a register
+
+// x as bfloat16, rows padded to whole words.
+struct PackedRows {
+  std::unique_ptr<uint16_t[]> values;
+  int64_t rows = 0, stride = 0;
+};
+
+// One weight, and where its panels come from. Forward: panels of rows, summed along columns;
+// transposed: panels of columns, summed along rows.
+struct Problem {
+  const WeightRows* weight;
+  bool transposed;
+  const PackedRows* x;
+  float* y;
+  int64_t y_stride;
+  bool accumulate;
+  int64_t width() const { return transposed ? weight->in : weight->out; }
+  int64_t depth() const { return transposed ? weight->out : weight->in; }
+};
+
+// A panel of `vecs` vectors of 16 outputs, the last one with `last` of them.
+struct Panel {
+  const uint32_t* words;  // [pairs][vecs][16]
+  int64_t pairs;
+  uint16_t last_mask;
+  const float* scale;  // [outputs] or null: multiplies the finished sums
+  const float* bias;   // [outputs] or null
+  bool accumulate, finish;
+};
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wuninitialized"  // g++ 12's own intrinsics (GCC PR 105593)
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#pragma GCC push_options
+#pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16,fma,prefer-vector-width=512")
+
+template <int Rows, int Vecs>
+void multiply_block(const Panel& p, const uint16_t* x, int64_t x_stride, float* y,
+                    int64_t y_stride) {
+  __m512 sums[Rows][Vecs];
+  const auto mask = [&](int v) { return v + 1 == Vecs ? p.last_mask : uint16_t{0xffff}; };
+  for (int r = 0; r < Rows; ++r)
+    for (int v = 0; v < Vecs; ++v)
+      sums[r][v] = p.accumulate ? _mm512_maskz_loadu_ps(mask(v), y + r * y_stride + v * 16)
+                                : _mm512_setzero_ps();
+  const uint32_t* words = p.words;
+  for (int64_t k = 0; k < p.pairs; ++k, words += Vecs * 16) {
+    __m512bh right[Vecs];
+    for (int v = 0; v < Vecs; ++v)
+      right[v] = reinterpret_cast<__m512bh>(_mm512_loadu_si512(words + v * 16));
+    for (int r = 0; r < Rows; ++r) {
+      int32_t pair;
+      std::memcpy(&pair, x + r * x_stride + 2 * k, sizeof pair);
+      const auto left = reinterpret_cast<__m512bh>(_mm512_set1_epi32(pair));
+      for (int v = 0; v < Vecs; ++v) sums[r][v] = _mm512_dpbf16_ps(sums[r][v], left, right[v]);
+    }
+  }
+  for (int v = 0; v < Vecs; ++v) {
+    const __m512 scale = p.finish && p.scale != nullptr
+                             ? _mm512_maskz_loadu_ps(mask(v), p.scale + v * 16)
+                             : _mm512_set1_ps(1);
+    const __m512 bias = p.finish && p.bias != nullptr
+                            ? _mm512_maskz_loadu_ps(mask(v), p.bias + v * 16)
+                            : _mm512_setzero_ps();
+    for (int r = 0; r < Rows; ++r)
+      _mm512_mask_storeu_ps(y + r * y_stride + v * 16, mask(v),
+                            _mm512_fmadd_ps(sums[r][v], scale, bias));
+  }
+}
+
+template <int Vecs>
+void multiply_panel(const Panel& p, const PackedRows& x, int64_t first, int64_t begin, int64_t end,
+                    float* y, int64_t y_stride) {
+  const auto from = [&](int64_t r) { return x.values.get() + r * x.stride + first; };
+  int64_t r = begin;
+  for (; r + kTile <= end; r += kTile)
+    multiply_block<kTile, Vecs>(p, from(r), x.stride, y + r * y_stride, y_stride);
+  const auto rest = [&]<int Rows>() {
+    multiply_block<Rows, Vecs>(p, from(r), x.stride, y + r * y_stride, y_stride);
+  };
+  switch (end - r) {
+    case 1:
+      return rest.template operator()<1>();
+    case 2:
+      return rest.template operator()<2>();
+    case 3:
+      return rest.template operator()<3>();
+    case 4:
+      return rest.template operator()<4>();
+    case 5:
+      return rest.template operator()<5>();
+  }
+}
+
+__m512 widened(__m128i bytes) { return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes)); }
+
+// 32 neighbours of a row as bfloat16, those beyond `count` as 0.
+__m512i load_neighbours(const WeightRows& w, int64_t row, int64_t column, int64_t count) {
+  const auto mask = static_cast<uint32_t>(count >= 32 ? ~uint64_t{0} : (uint64_t{1} << count) - 1);
+  const int64_t i = row * w.in + column;
+  if (w.type == WeightType::kBFloat16)
+    return _mm512_maskz_loadu_epi16(mask, static_cast<const uint16_t*>(w.data) + i);
+  const __m256i bytes = _mm256_maskz_loadu_epi8(mask, static_cast<const int8_t*>(w.data) + i);
+  return reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(widened(_mm256_extracti128_si256(bytes, 1)),
+                                                       widened(_mm256_castsi256_si128(bytes))));
+}
+
+// 16 neighbours as floats.
+__m512i load_floats(const WeightRows& w, int64_t row, int64_t column, uint16_t mask) {
+  const int64_t i = row * w.in + column;
+  if (w.type == WeightType::kBFloat16)
+    return _mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(
+                                 mask, static_cast<const uint16_t*>(w.data) + i)),
+                             16);
+  const __m128i bytes = _mm_maskz_loadu_epi8(mask, static_cast<const int8_t*>(w.data) + i);
+  return _mm512_castps_si512(widened(bytes));
+}
+
+void transpose_words(__m512i (&r)[16]) {
+  __m512i a[16], b[16];
+  for (int i = 0; i < 16; i += 2) {
+    a[i] = _mm512_unpacklo_epi32(r[i], r[i + 1]);
+    a[i + 1] = _mm512_unpackhi_epi32(r[i], r[i + 1]);
+  }
+  for (int i = 0; i < 16; i += 4) {
+    for (int j = 0; j < 2; ++j) {
+      b[i + 2 * j] = _mm512_unpacklo_epi64(a[i + j], a[i + j + 2]);
+      b[i + 2 * j + 1] = _mm512_unpackhi_epi64(a[i + j], a[i + j + 2]);
+    }
+  }
+  for (int j = 0; j < 4;
+       ++j) {  // b[4 i + j]: columns j, 4 + j, 8 + j, 12 + j of rows 4 i .. 4 i + 3
+    const __m512i even = _mm512_shuffle_i32x4(b[j], b[4 + j], 0x88);
+    const __m512i odd = _mm512_shuffle_i32x4(b[j], b[4 + j], 0xdd);
+    const __m512i even_below = _mm512_shuffle_i32x4(b[8 + j], b[12 + j], 0x88);
+    const __m512i odd_below = _mm512_shuffle_i32x4(b[8 + j], b[12 + j], 0xdd);
+    r[j] = _mm512_shuffle_i32x4(even, even_below, 0x88);
+    r[8 + j] = _mm512_shuffle_i32x4(even, even_below, 0xdd);
+    r[4 + j] = _mm512_shuffle_i32x4(odd, odd_below, 0x88);
+    r[12 + j] = _mm512_shuffle_i32x4(odd, odd_below, 0xdd);
+  }
+}
+
+// Outputs [begin, begin + count) of a forward problem, columns [first, first + depth).
+void pack_rows(const WeightRows& w, int64_t begin, int64_t count, int64_t first, int64_t depth,
+               uint32_t* words) {
+  const int64_t vecs = (count + 15) / 16, pairs = (depth + 1) / 2;
+  for (int64_t v = 0; v < vecs; ++v) {
+    for (int64_t k = 0; k < pairs; k += 16) {
+      __m512i r[16];
+      for (int64_t lane = 0; lane < 16; ++lane)
+        r[lane] = v * 16 + lane < count
+                      ? load_neighbours(w, begin + v * 16 + lane, first + 2 * k, depth - 2 * k)
+                      : _mm512_setzero_si512();
+      transpose_words(r);
+      const int64_t last = std::min<int64_t>(pairs - k, 16);
+      for (int64_t i = 0; i < last; ++i)
+        _mm512_storeu_si512(words + ((k + i) * vecs + v) * 16, r[i]);
+    }
+  }
+}
+
+// Columns [begin, begin + count) of a transposed problem, rows [first, first + depth).
+void pack_columns(const WeightRows& w, int64_t begin, int64_t count, int64_t first, int64_t depth,
+                  uint32_t* words) {
+  const int64_t vecs = (count + 15) / 16, pairs = (depth + 1) / 2;
+  const __m512i high = _mm512_set1_epi32(static_cast<int32_t>(0xffff0000u));
+  for (int64_t k = 0; k < pairs; ++k) {
+    for (int64_t v = 0; v < vecs; ++v) {
+      const int64_t lanes = std::min<int64_t>(count - v * 16, 16);
+      const auto mask = static_cast<uint16_t>((1u << lanes) - 1);
+      const __m512i a = load_floats(w, first + 2 * k, begin + v * 16, mask);
+      const __m512i b = 2 * k + 1 < depth ? load_floats(w, first + 2 * k + 1, begin + v * 16, mask)
+                                          : _mm512_setzero_si512();
+      _mm512_storeu_si512(words + (k * vecs + v) * 16,
+                          _mm512_or_si512(_mm512_srli_epi32(a, 16), _mm512_and_si512(b, high)));
+    }
+  }
+}
+
+// out[i] = bfloat16 of x[i] * scale[i] (scale may be null)
+void round_row(const float* x, const float* scale, int64_t count, uint16_t* out) {
+  for (int64_t i = 0; i < count; i += 16) {
+    const auto mask = static_cast<uint16_t>(count - i >= 16 ? 0xffff : (1u << (count - i)) - 1);
+    __m512 values = _mm512_maskz_loadu_ps(mask, x + i);
+    if (scale != nullptr) values = _mm512_mul_ps(values, _mm512_maskz_loadu_ps(mask, scale + i));
+    _mm256_mask_storeu_epi16(out + i, mask, reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(values)));
+  }
+}
+
+// Rows [begin, end) of x below panel `panel`.
+void multiply_task(const Problem& p, int64_t panel, int64_t begin, int64_t end, uint32_t* words) {
+  const int64_t first_output = panel * kPanel;
+  const int64_t count = std::min(kPanel, p.width() - first_output), depth = p.depth();
+  const auto last_lanes = static_cast<unsigned>((count - 1) % 16 + 1);
+  for (int64_t first = 0; first < depth; first += kDepth) {
+    const int64_t here = std::min(kDepth, depth - first);
+    (p.transposed ? pack_columns : pack_rows)(*p.weight, first_output, count, first, here, words);
+    Panel work{words,
+               (here + 1) / 2,
+               static_cast<uint16_t>((1u << last_lanes) - 1),
+               nullptr,
+               nullptr,
+               p.accumulate || first > 0,
+               first + here == depth};
+    if (!p.transposed) {
+      if (p.weight->type == WeightType::kInt8) work.scale = p.weight->scale + first_output;
+      if (p.weight->bias != nullptr) work.bias = p.weight->bias + first_output;
+    }
+    float* y = p.y + first_output;
+    switch ((count + 15) / 16) {
+      case 1:
+        multiply_panel<1>(work, *p.x, first, begin, end, y, p.y_stride);
+        break;
+      case 2:
+        multiply_panel<2>(work, *p.x, first, begin, end, y, p.y_stride);
+        break;
+      case 3:
+        multiply_panel<3>(work, *p.x, first, begin, end, y, p.y_stride);
+        break;
+      default:
+        multiply_panel<4>(work, *p.x, first, begin, end, y, p.y_stride);
+    }
+  }
+}
+
+__m512 joined(__m512 low, __m512 high) {
+  return _mm512_add_ps(_mm512_shuffle_f32x4(low, high, 0x88),
+                       _mm512_shuffle_f32x4(low, high, 0xdd));
+}
+
+// Lane i: the sum of r[i].
+__m512 sums_of(const __m512 (&r)[16]) {
+  __m512 a[8], b[4];
+  for (int i = 0; i < 8; ++i)
+    a[i] = _mm512_add_ps(_mm512_unpacklo_ps(r[2 * i], r[2 * i + 1]),
+                         _mm512_unpackhi_ps(r[2 * i], r[2 * i + 1]));
+  for (int i = 0; i < 4; ++i) {
+    const __m512d low = _mm512_castps_pd(a[2 * i]), high = _mm512_castps_pd(a[2 * i + 1]);
+    b[i] = _mm512_add_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(low, high)),
+                         _mm512_castpd_ps(_mm512_unpackhi_pd(low, high)));
+  }
+  return joined(joined(b[0], b[1]), joined(b[2], b[3]));
+}
+
+__m512bh load_group(const uint16_t* values) {
+  return reinterpret_cast<__m512bh>(_mm512_loadu_si512(values));
+}
+
+// Rows below 4 outputs, of which `outs` are there; weight rows lie `stride` values apart.
+template <int Rows>
+void dot_tile(const BFloat16Rows& p, int64_t row, const uint16_t* weight, int64_t stride,
+              int64_t outs, float* y) {
+  __m512 sums[16] = {};
+  const uint16_t* w[4];
+  for (int64_t o = 0; o < 4; ++o) w[o] = weight + std::min(o, outs - 1) * stride;
+  const uint16_t* x = p.x + row * p.x_stride;
+  for (int64_t k = 0; k < p.x_stride; k += kGroup) {
+    __m512bh right[4];
+    for (int o = 0; o < 4; ++o) right[o] = load_group(w[o] + k);
+    for (int r = 0; r < Rows; ++r) {
+      const __m512bh left = load_group(x + r * p.x_stride + k);
+      for (int o = 0; o < 4; ++o)
+        sums[4 * r + o] = _mm512_dpbf16_ps(sums[4 * r + o], left, right[o]);
+    }
+  }
+  float found[16];
+  _mm512_storeu_ps(found, sums_of(sums));
+  for (int r = 0; r < Rows; ++r)
+    std::copy(found + 4 * r, found + 4 * r + outs, y + (row + r) * p.y_stride);
+}
+
+// One row below 16 outputs, of which `outs` are there: the weights pass by in the order of memory.
+void dot_stream(const BFloat16Rows& p, int64_t row, const uint16_t* weight, int64_t stride,
+                int64_t outs, float* y) {
+  __m512 sums[16] = {};
+  const uint16_t* x = p.x + row * p.x_stride;
+  for (int64_t o = 0; o < outs; ++o, weight += stride) {
+    __m512 part[4] = {};
+    int64_t k = 0;
+    for (; k + 4 * kGroup <= p.x_stride; k += 4 * kGroup)
+      for (int i = 0; i < 4; ++i)
+        part[i] = _mm512_dpbf16_ps(part[i], load_group(x + k + i * kGroup),
+                                   load_group(weight + k + i * kGroup));
+    for (; k < p.x_stride; k += kGroup)
+      part[0] = _mm512_dpbf16_ps(part[0], load_group(x + k), load_group(weight + k));
+    sums[o] = _mm512_add_ps(_mm512_add_ps(part[0], part[1]), _mm512_add_ps(part[2], part[3]));
+  }
+  _mm512_mask_storeu_ps(y + row * p.y_stride, static_cast<uint16_t>((1u << outs) - 1),
+                        sums_of(sums));
+}
+
+// All rows below outputs [begin, end), whose weights stay in the first-level cache.
+void dot_block(const BFloat16Rows& p, int64_t begin, int64_t end) {
+  const int64_t stride = p.weight->in;
+  const auto* weight = static_cast<const uint16_t*>(p.weight->data);
+  int64_t row = 0;
+  for (; row + 3 <= p.rows; row += std::min<int64_t>(p.rows - row, 4)) {
+    for (int64_t o = begin; o < end; o += 4) {
+      const int64_t outs = std::min<int64_t>(end - o, 4);
+      if (p.rows - row >= 4)
+        dot_tile<4>(p, row, weight + o * stride, stride, outs, p.y + o);
+      else
+        dot_tile<3>(p, row, weight + o * stride, stride, outs, p.y + o);
+    }
+  }
+  for (; row < p.rows; ++row)
+    for (int64_t o = begin; o < end; o += 16)
+      dot_stream(p, row, weight + o * stride, stride, std::min<int64_t>(end - o, 16), p.y + o);
+}
+
+#pragma GCC pop_options
+#pragma GCC diagnostic pop
+
+void fetch(const uint16_t* begin, const uint16_t* end) {
+  for (; begin < end; begin += kGroup) __builtin_prefetch(begin, 0, 2);
+}
+
+PackedRows round_rows(const float* x, int64_t rows, int64_t stride, int64_t columns,
+                      const float* scale) {
+  PackedRows out;
+  out.rows = rows;
+  out.stride = (columns + 1) / 2 * 2;
+  out.values.reset(new uint16_t[static_cast<size_t>(rows * out.stride)]);
+  at::parallel_for(0, rows, 64, [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) {
+      uint16_t* to = out.values.get() + r * out.stride;
+      round_row(x + r * stride, scale, columns, to);
+      if (out.stride > columns) to[columns] = 0;
+    }
+  });
+  return out;
+}
+
+void solve(const Problem& p) {
+  const int64_t panels = (p.width() + kPanel - 1) / kPanel, rows = p.x->rows;
+  const int64_t wanted = 4 * at::get_num_threads();
+  const int64_t chunks =
+      std::clamp<int64_t>((wanted + panels - 1) / panels, 1, std::max<int64_t>(rows / kMinRows, 1));
+  at::parallel_for(0, panels * chunks, 1, [&](int64_t begin, int64_t end) {
+    const std::unique_ptr<uint32_t[]> words(new uint32_t[kPanel * kDepth / 2]);
+    for (int64_t task = begin; task < end; ++task) {
+      const int64_t chunk = task % chunks;
+      multiply_task(p, task / chunks, rows * chunk / chunks, rows * (chunk + 1) / chunks,
+                    words.get());
+    }
+  });
+}
+
+void check_support() {
+  CHECK(supports_bfloat16(), kUsage,
+        "bfloat16 arithmetic: expected a machine with AVX512_BF16\n"
+        "hint: --arithmetic float32, or auto");
+}
+
+std::atomic<Arithmetic>& chosen() {
+  static std::atomic<Arithmetic> arithmetic{supports_bfloat16() ? Arithmetic::kBFloat16
+                                                                : Arithmetic::kFloat};
+  return arithmetic;
+}
+
+}  // namespace
+
+bool supports_bfloat16() {
+  static const bool supported =
+      __builtin_cpu_supports("avx512bf16") != 0 && __builtin_cpu_supports("avx512bw") != 0 &&
+      __builtin_cpu_supports("avx512vl") != 0 && __builtin_cpu_supports("avx512dq") != 0;
+  return supported;
+}
+
+Arithmetic frozen_arithmetic() { return chosen(); }
+
+const char* frozen_arithmetic_name() {
+  return frozen_arithmetic() == Arithmetic::kBFloat16 ? "bfloat16" : "float32";
+}
+
+void set_frozen_arithmetic(Arithmetic arithmetic) {
+  if (arithmetic == Arithmetic::kBFloat16) check_support();
+  chosen() = arithmetic;
+}
+
+uint16_t bfloat16_of(float x) {
+  uint32_t bits;
+  std::memcpy(&bits, &x, sizeof bits);
+  if ((bits & 0x7fffffffu) > 0x7f800000u) return static_cast<uint16_t>(bits >> 16 | 0x40);
+  return static_cast<uint16_t>((bits + 0x7fffu + (bits >> 16 & 1)) >> 16);
+}
+
+float widened_bfloat16(uint16_t x) {
+  const uint32_t bits = uint32_t{x} << 16;
+  float value;
+  std::memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
+void round_to_bfloat16(const float* x, int64_t count, uint16_t* out) {
+  check_support();
+  round_row(x, nullptr, count, out);
+}
+
+void dot_bfloat16(const BFloat16Rows& p, int64_t begin, int64_t end) {
+  constexpr int64_t kBlockBytes = int64_t{1} << 14;
+  const int64_t stride = p.weight->in;
+  const int64_t block = std::max<int64_t>(kBlockBytes / (stride * 2) / 16, 1) * 16;
+  const auto* weight = static_cast<const uint16_t*>(p.weight->data);
+  for (int64_t o = begin; o < end; o += block) {
+    const int64_t last = std::min(o + block, end);
+    // The next block comes from memory while this one is multiplied.
+    if (p.rows > 2) fetch(weight + last * stride, weight + std::min(last + block, end) * stride);
+    dot_block(p, o, last);
+  }
+}
+
+void multiply_bfloat16(const RowProduct& product) {
+  check_support();
+  const PackedRows x =
+      round_rows(product.x, product.rows, product.x_stride, product.weights[0].in, nullptr);
+  float* y = product.y;
+  for (const WeightRows& weight : product.weights) {
+    solve({&weight, false, &x, y, product.y_stride, false});
+    y += weight.out;
+  }
+}
+
+void multiply_transposed_bfloat16(const RowProduct& product) {
+  check_support();
+  const float* x = product.x;
+  for (const WeightRows& weight : product.weights) {
+    const PackedRows rounded =
+        round_rows(x, product.rows, product.x_stride, weight.out, weight.scale);
+    solve(
+        {&weight, true, &rounded, product.y, product.y_stride, &weight != product.weights.data()});
+    x += weight.out;
+  }
+}
+
+}  // namespace etrlrec
