@@ -1,6 +1,9 @@
-// The fine-tuning objective against sums written out with a dense softmax, and shared prompts
-// against single rows.
+// The fine-tuning objective against sums written out with a dense softmax, and shared
+// beginnings against single rows.
+#include <ATen/Parallel.h>
 #include <gtest/gtest.h>
+
+#include <numeric>
 
 #include "base/check.h"
 #include "nn/forest.h"
@@ -107,28 +110,67 @@ TEST(Sft, prompt_weight_adds_the_mean_over_the_prompt) {
   EXPECT_NEAR(loss_of(with, {0}), loss_of(without, {0}) + 0.5 * (l[0] + l[1]) / 2, 1e-4);
 }
 
-TEST(Sft, shared_prompts_give_the_loss_and_gradient_of_single_rows) {
+// Rows that begin with the same 20 tokens: two with one prompt, one that ends where others go on, a
+// repeated row, one that shares nothing.
+std::vector<SftRow> rows_with_an_instruction() {
+  std::vector<int64_t> instruction;
+  for (int64_t i = 0; i < 20; ++i) instruction.push_back(1 + i * 5 % 13);
+  const auto below = [&](std::vector<int64_t> rest, std::vector<int64_t> completion) {
+    std::vector<int64_t> prompt = instruction;
+    prompt.insert(prompt.end(), rest.begin(), rest.end());
+    return row(prompt, std::move(completion), 0, 1);
+  };
+  return {below({3, 4, 5}, {6, 7, 0}), below({3, 4, 5}, {8, 0}),    below({9}, {10, 11, 12, 0}),
+          below({}, {9, 0}),           below({9}, {10, 11, 12, 0}), row({9, 8}, {7, 0}, 0, 1)};
+}
+
+void expect_sum_of_single_rows(const std::vector<SftRow>& rows) {
   auto model = tiny_model();
   SftOptions options;
   options.prompt_weight = 0.3;
-  SftObjective objective(*model, three_rows(), options);
-  EXPECT_NEAR(loss_of(objective, {0, 1, 2}),
-              (loss_of(objective, {0}) + loss_of(objective, {1}) + loss_of(objective, {2})) / 3,
-              1e-5);
-  auto together = gradients(*model, objective, {0, 1, 2});
-  auto a = gradients(*model, objective, {0}), b = gradients(*model, objective, {1}),
-       c = gradients(*model, objective, {2});
-  for (auto& [name, gradient] : together)
-    EXPECT_TRUE(at::allclose(gradient, (a[name] + b[name] + c[name]) / 3, 1e-3, 1e-5)) << name;
+  SftObjective objective(*model, rows, options);
+  std::vector<int64_t> all(rows.size());
+  std::iota(all.begin(), all.end(), 0);
+  std::map<std::string, at::Tensor> sum;
+  double loss = 0;
+  const auto count = static_cast<double>(rows.size());
+  for (int64_t r : all) {
+    loss += loss_of(objective, {r}) / count;
+    for (auto& [name, gradient] : gradients(*model, objective, {r}))
+      sum[name] = sum[name].defined() ? sum[name] + gradient / count : gradient / count;
+  }
+  EXPECT_NEAR(loss_of(objective, all), loss, 1e-5);
+  for (auto& [name, gradient] : gradients(*model, objective, all))
+    EXPECT_TRUE(at::allclose(gradient, sum[name], 1e-3, 1e-5)) << name;
 }
 
-TEST(Sft, shared_prompts_are_computed_once) {
+TEST(Sft, shared_beginnings_give_the_loss_and_gradient_of_single_rows) {
+  const int threads = at::get_num_threads();
+  for (int count : {1, 2, 8}) {  // eight ask for four trees
+    at::set_num_threads(count);
+    expect_sum_of_single_rows(three_rows());
+    expect_sum_of_single_rows(rows_with_an_instruction());
+  }
+  at::set_num_threads(threads);
+}
+
+TEST(Sft, shared_beginnings_are_computed_once) {
+  const int threads = at::get_num_threads();
+  at::set_num_threads(1);
   auto model = tiny_model();
-  SftObjective objective(*model, three_rows(), {});
+  SftObjective objective(*model, rows_with_an_instruction(), {});
   Rng rng(1, "unused");
-  std::vector<int64_t> shared{0, 2}, apart{0, 1};
-  EXPECT_EQ(objective.loss(shared, 1, rng).tokens, 3 + 3 + 4);
-  EXPECT_EQ(objective.loss(apart, 1, rng).tokens, (3 + 3) + (2 + 1));
+  const auto tokens = [&](std::vector<int64_t> rows) {
+    return objective.loss(rows, 1, rng).tokens;
+  };
+  EXPECT_EQ(tokens({0, 1}), 23 + 2 + 1);
+  EXPECT_EQ(tokens({0, 2}), 20 + (3 + 2) + (1 + 3));
+  EXPECT_EQ(tokens({2, 3}), 21 + 3);  // the input of row 3 begins that of row 2
+  EXPECT_EQ(tokens({2, 4}), 24);
+  EXPECT_EQ(tokens({0, 5}), (23 + 2) + (2 + 1));
+  SftObjective short_ones(*model, three_rows(), {});  // 3 common tokens are not worth a segment
+  EXPECT_EQ(short_ones.loss(std::vector<int64_t>{0, 2}, 1, rng).tokens, (3 + 3) + (3 + 4));
+  at::set_num_threads(threads);
 }
 
 TEST(Sft, repeated_rows_of_one_token_completions_work) {

@@ -71,47 +71,91 @@ class Weighting {
   std::vector<std::array<double, 2>> segments_;  // weight of reasoning and answer
 };
 
-// Rows with equal prompts become children of one root; a single row is one segment. The last token
-// of a completion is a target only.
-Batch build_batch(std::span<const SftRow* const> rows, const SftOptions& options) {
-  Batch batch;
-  Weighting weighting(options, rows);
-  std::map<std::span<const int64_t>, std::vector<int64_t>,
-           decltype([](std::span<const int64_t> a, std::span<const int64_t> b) {
-             return std::lexicographical_compare(a.begin(), a.end(), b.begin(), b.end());
-           })>
-      by_prompt;
-  for (size_t r = 0; r < rows.size(); ++r)
-    by_prompt[rows[r]->prompt].push_back(static_cast<int64_t>(r));
+// What the model reads of a row: the last token of a completion is a target only.
+struct Sequence {
+  std::vector<int64_t> tokens;
+  std::vector<int64_t> places;  // of each token in the forest
+};
 
-  for (size_t first = 0; first < rows.size(); ++first) {
-    const std::vector<int64_t>& members = by_prompt[rows[first]->prompt];
-    if (members[0] != static_cast<int64_t>(first)) continue;  // its root is there already
-    const std::vector<int64_t>& prompt = rows[first]->prompt;
-    int64_t root_begin = batch.forest.num_tokens();
-    int64_t prompt_end = root_begin + static_cast<int64_t>(prompt.size());
-    int64_t root = -1;
-    if (members.size() > 1) root = batch.forest.add(-1, prompt);
-    for (int64_t member : members) {
-      const SftRow& row = *rows[member];
-      int64_t size = static_cast<int64_t>(row.completion.size());
-      std::vector<int64_t> tokens(row.completion.begin(), row.completion.end() - 1);
-      int64_t begin = prompt_end;  // of the completion's tokens in the forest
-      if (root < 0) {
-        tokens.insert(tokens.begin(), prompt.begin(), prompt.end());
-        batch.forest.add(-1, tokens);
-      } else if (!tokens.empty()) {
-        begin = batch.forest.num_tokens();
-        batch.forest.add(root, tokens);
-      }
-      for (int64_t t = 0; t < size; ++t)
-        batch.predictions.push_back({t == 0 ? prompt_end - 1 : begin + t - 1, row.completion[t],
-                                     weighting.completion(row, member, t), member, t});
-      if (options.prompt_weight > 0)
-        for (size_t t = 1; t < prompt.size(); ++t)
-          batch.predictions.push_back({root_begin + static_cast<int64_t>(t) - 1, prompt[t],
-                                       weighting.prompt(row), member, -1});
+// Sequences as a radix tree: what they begin with in common is one segment, where that saves enough
+// tokens to be worth a segment.
+class SequenceForest {
+ public:
+  explicit SequenceForest(TokenForest& forest) : forest_(forest) {}
+  // Sorted by tokens.
+  void add(std::span<Sequence* const> sorted, size_t depth = 0, int64_t parent = -1) {
+    constexpr size_t kWorthSharing = 16;
+    const size_t common = common_prefix(sorted.front()->tokens, sorted.back()->tokens);
+    if (sorted.size() == 1 || (common - depth) * (sorted.size() - 1) >= kWorthSharing) {
+      if (common > depth) parent = add_segment(sorted, depth, common, parent);
+      depth = common;
     }
+    for (size_t first = 0; first < sorted.size();) {
+      size_t last = first + 1;
+      if (sorted[first]->tokens.size() == common) {  // it ends here
+        if (depth < common) add(sorted.subspan(first, 1), depth, parent);
+      } else {
+        const int64_t next = sorted[first]->tokens[common];
+        while (last < sorted.size() && sorted[last]->tokens[common] == next) ++last;
+        add(sorted.subspan(first, last - first), depth, parent);
+      }
+      first = last;
+    }
+  }
+
+ private:
+  static size_t common_prefix(const std::vector<int64_t>& a, const std::vector<int64_t>& b) {
+    const size_t most = std::min(a.size(), b.size());
+    return static_cast<size_t>(
+        std::mismatch(a.begin(), a.begin() + static_cast<int64_t>(most), b.begin()).first -
+        a.begin());
+  }
+  int64_t add_segment(std::span<Sequence* const> rows, size_t begin, size_t end, int64_t parent) {
+    const int64_t first = forest_.num_tokens();
+    for (Sequence* row : rows)
+      for (size_t t = begin; t < end; ++t)
+        row->places.push_back(first + static_cast<int64_t>(t - begin));
+    return forest_.add(parent, std::span(rows[0]->tokens).subspan(begin, end - begin));
+  }
+
+  TokenForest& forest_;
+};
+
+// Beginnings that rows have in common are computed once. A tree is a task of attention for each
+// key/value head, so at least `min_trees` are kept where there are as many rows.
+Batch build_batch(std::span<const SftRow* const> rows, const SftOptions& options,
+                  int64_t min_trees) {
+  Batch batch;
+  std::vector<Sequence> sequences;
+  for (const SftRow* row : rows) {
+    Sequence sequence{row->prompt, {}};
+    sequence.tokens.insert(sequence.tokens.end(), row->completion.begin(),
+                           row->completion.end() - 1);
+    sequences.push_back(std::move(sequence));
+  }
+  std::vector<Sequence*> sorted;
+  for (Sequence& sequence : sequences) sorted.push_back(&sequence);
+  std::stable_sort(sorted.begin(), sorted.end(),
+                   [](const Sequence* a, const Sequence* b) { return a->tokens < b->tokens; });
+  SequenceForest forest(batch.forest);
+  const size_t count = sorted.size(), parts = std::clamp<size_t>(min_trees, 1, count);
+  for (size_t part = 0; part < parts; ++part)
+    forest.add(std::span(sorted).subspan(count * part / parts,
+                                         count * (part + 1) / parts - count * part / parts));
+
+  const Weighting weighting(options, rows);
+  for (size_t r = 0; r < rows.size(); ++r) {
+    const SftRow& row = *rows[r];
+    const auto member = static_cast<int64_t>(r);
+    const std::vector<int64_t>& places = sequences[r].places;
+    const size_t prompt = row.prompt.size();
+    for (size_t t = 0; t < row.completion.size(); ++t)
+      batch.predictions.push_back({places[prompt - 1 + t], row.completion[t],
+                                   weighting.completion(row, member, static_cast<int64_t>(t)),
+                                   member, static_cast<int64_t>(t)});
+    if (options.prompt_weight > 0)
+      for (size_t t = 1; t < prompt; ++t)
+        batch.predictions.push_back({places[t - 1], row.prompt[t], weighting.prompt(row), member});
   }
   return batch;
 }
@@ -197,7 +241,8 @@ SftObjective::SftObjective(Llm& model, std::vector<SftRow> rows, SftOptions opti
 LossOutput SftObjective::loss(std::span<const int64_t> indices, int64_t step, Rng& rng) {
   std::vector<const SftRow*> rows;
   for (int64_t index : indices) rows.push_back(&rows_.at(index));
-  Batch batch = build_batch(rows, options_);
+  const int64_t heads = model_.config().num_key_value_heads;
+  const Batch batch = build_batch(rows, options_, (at::get_num_threads() + heads - 1) / heads);
 
   std::vector<int64_t> sources, targets;
   std::vector<float> weights, flat;

@@ -1,6 +1,6 @@
 // Supervised fine-tuning on completions (method.md G.2): cross-entropy of the completion's tokens
-// only, balanced between the reasoning and the answer, over a token forest in which rows with the
-// same prompt share it. Knows token ids only.
+// only, balanced between the reasoning and the answer, over a token forest in which rows share what
+// they begin with: the instruction, or the whole prompt. Knows token ids only.
 #pragma once
 
 #include <cstdint>
