@@ -83,6 +83,12 @@ TEST(MemoryEstimate, trains_adapters_in_less_than_all_weights) {
   EXPECT_GT(full.flops, lora.flops);
   trainer.max_steps = 10;
   EXPECT_EQ(estimate_training(config, {}, trainer, {10, 40, 20, 30}).tokens, 500);
+  const auto activations = [&](int64_t tokens_per_pass) {
+    return bytes_of(estimate_training(config, {}, trainer, {10, 40, 20, 30}, tokens_per_pass),
+                    "activations");
+  };
+  EXPECT_EQ(activations(0), 70 * (activations(1) / 40));  // the two longest rows, or one
+  EXPECT_EQ(activations(50), 50 * (activations(1) / 40));
 }
 
 TEST(MemoryEstimate, refuses_what_does_not_fit) {

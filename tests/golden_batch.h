@@ -47,8 +47,7 @@ struct GoldenBatch {
   }
   at::Tensor expected_logits() const { return at::cat(logits, 0); }
   at::Tensor loss(const Llm& model) const {
-    const at::Tensor rows =
-        model.hidden_states(forest).index_select(0, at::tensor(predicting, at::kLong));
+    const at::Tensor rows = model.hidden_states_at(forest, predicting);
     const int64_t n = static_cast<int64_t>(targets.size());
     return linear_nll(rows, model.head_weight(), at::tensor(targets, at::kLong),
                       at::full({n}, 1.0f / n));

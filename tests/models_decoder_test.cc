@@ -228,8 +228,7 @@ void expect_forest_equals_rows(const LlmConfig& config) {
     }
   }
   const at::Tensor a = shared->hidden_states(tree).slice(0, 40);
-  const at::Tensor b =
-      repeated->hidden_states(rows).index_select(0, at::tensor(completion_tokens, at::kLong));
+  const at::Tensor b = repeated->hidden_states_at(rows, completion_tokens);
   EXPECT_LT(largest_difference(a, b), 1e-4);
   at::Tensor weights = at::empty_like(a);  // the squares of a normalised row have no gradient
   Rng rng(5, "loss-weights");
@@ -394,6 +393,9 @@ TEST(Decoder, refuses_tokens_outside_the_vocabulary) {
   forest.add(-1, std::vector<int64_t>{0, 61});
   EXPECT_THROW(model->hidden_states(forest), Error);
   EXPECT_THROW(model->hidden_states(TokenForest{}), Error);
+  TokenForest two;
+  two.add(-1, std::vector<int64_t>{1, 2});
+  EXPECT_THROW(model->hidden_states_at(two, std::vector<int64_t>{2}), Error);
 }
 
 }  // namespace

@@ -72,6 +72,44 @@ TEST(Layers, swiglu_equals_its_formula_also_for_extreme_gates) {
   EXPECT_TRUE(at::allclose(a.grad(), b.grad(), 1e-4, 1e-4));
 }
 
+TEST(Layers, swiglu_may_keep_its_input_as_bfloat16) {
+  const at::Tensor x = random_tensor({90, 2 * 37}, 1) * 4, a = leaf(x), b = leaf(x);
+  const at::Tensor compact = swiglu(a, true), exact = swiglu(b);
+  EXPECT_TRUE(at::equal(compact, exact));
+  const at::Tensor u = random_tensor({90, 37}, 2);
+  (compact * u).sum().backward();
+  (exact * u).sum().backward();
+  const double error = ((a.grad() - b.grad()).norm() / b.grad().norm()).item<double>();
+  EXPECT_GT(error, 0);
+  EXPECT_LT(error, 4e-3);  // values have 8 bits
+}
+
+// Several adapters on one input, with ranks of their own, beside a part without.
+TEST(Layers, adapters_beside_each_other_equal_their_formulas) {
+  const auto tensors = [] {
+    std::vector<at::Tensor> t;
+    for (const auto& shape : std::vector<std::vector<int64_t>>{
+             {60, 20}, {7, 20}, {2, 20}, {7, 2}, {5, 20}, {9, 20}, {3, 20}, {9, 3}, {9}})
+      t.push_back(leaf(random_tensor(shape, static_cast<uint64_t>(t.size()) + 1)));
+    return t;
+  };
+  const std::vector<at::Tensor> a = tensors(), b = tensors();
+  const std::vector<LinearPart> parts{
+      {a[1], {}, a[2], a[3], 2.0}, {a[4], {}, {}, {}, 0}, {a[5], a[8], a[6], a[7], 0.5}};
+  const at::Tensor fast = linear(a[0], parts);
+  const auto product = [&](int x, int w) { return at::mm(b[x], b[w].t()); };
+  const at::Tensor slow =
+      at::cat({product(0, 1) + 2.0 * at::mm(product(0, 2), b[3].t()), product(0, 4),
+               product(0, 5) + 0.5 * at::mm(product(0, 6), b[7].t()) + b[8]},
+              1);
+  EXPECT_LT(largest_difference(fast, slow), 1e-4);
+  const at::Tensor u = random_tensor({60, 21}, 99);
+  (fast * u).sum().backward();
+  (slow * u).sum().backward();
+  for (size_t i = 0; i < a.size(); ++i)
+    EXPECT_LT(largest_difference(a[i].grad(), b[i].grad()), 1e-3) << i;
+}
+
 TEST(Layers, all_instruction_sets_agree) {
   const simd::Isa best = simd::cpu_isa();
   for (simd::Isa isa : {simd::Isa::kBase, simd::Isa::kAvx2, simd::Isa::kAvx512}) {

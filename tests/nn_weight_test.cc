@@ -24,8 +24,7 @@ at::Tensor operand(const at::Tensor& x, bool rounds) {
 
 // Few rows of x leave int8 weights in fp32 arithmetic.
 bool rounds(const at::Tensor& weight, int64_t rows) {
-  return frozen_arithmetic() == Arithmetic::kBFloat16 && is_frozen_type(weight) &&
-         (rows > 96 || !is_int8(weight));
+  return etrlrec::rounds(weight) && (rows > 96 || !is_int8(weight));
 }
 
 // The transposed product multiplies g by the scales before it is rounded.

@@ -154,6 +154,40 @@ TEST(Sft, shared_beginnings_give_the_loss_and_gradient_of_single_rows) {
   at::set_num_threads(threads);
 }
 
+TEST(Sft, parts_have_the_value_and_gradient_of_the_whole) {
+  auto model = tiny_model();
+  SftOptions in_parts, at_once;
+  in_parts.tokens_per_pass = 30;
+  at_once.tokens_per_pass = 0;
+  in_parts.prompt_weight = at_once.prompt_weight = 0.3;
+  in_parts.accuracy_steps = at_once.accuracy_steps = 1;
+  SftObjective parts(*model, rows_with_an_instruction(), in_parts);
+  SftObjective whole(*model, rows_with_an_instruction(), at_once);
+  std::vector<int64_t> all{0, 1, 2, 3, 4, 5};
+  const auto expected = gradients(*model, whole, all), found = gradients(*model, parts, all);
+  for (auto& [name, gradient] : expected)
+    EXPECT_TRUE(at::allclose(found.at(name), gradient, 1e-3, 1e-5)) << name;
+  // For training: every part but the last goes to the callback.
+  for (auto& [name, tensor] : model->parameters()) {
+    tensor.set_requires_grad(true);
+    tensor.mutable_grad() = at::Tensor();
+  }
+  Rng rng(1, "unused");
+  int calls = 0;
+  LossOutput output = parts.loss_in_parts(all, 1, rng, [&](const at::Tensor& part) {
+    ++calls;
+    part.backward();
+  });
+  output.loss.backward();
+  EXPECT_EQ(calls, 4);
+  const LossOutput expected_output = whole.loss(all, 1, rng);
+  EXPECT_NEAR(output.loss.item<double>(), expected_output.loss.item<double>(), 1e-5);
+  for (const auto& [name, value] : expected_output.metrics)
+    EXPECT_NEAR(output.metrics.at(name), value, 1e-5) << name;
+  for (auto& [name, tensor] : model->parameters())
+    EXPECT_TRUE(at::allclose(tensor.grad(), expected.at(name), 1e-3, 1e-5)) << name;
+}
+
 TEST(Sft, shared_beginnings_are_computed_once) {
   const int threads = at::get_num_threads();
   at::set_num_threads(1);

@@ -40,6 +40,7 @@ PipelineOptions common_recipe(uint64_t seed) {
   options.distill.max_reasoning_tokens = 96;
   options.distill.sft_share = 0.5;
   options.distill.sft.loss_type = "token";
+  options.distill.sft.tokens_per_pass = 0;
 
   TrainerOptions& rl = options.reinforce.trainer;
   rl.seed = seed;

@@ -149,7 +149,7 @@ MemoryEstimate estimate_of(const DistillOptions& options, const LlmConfig& confi
   for (const SftRow& row : rows)
     tokens.push_back(static_cast<int64_t>(row.prompt.size() + row.completion.size()));
   return estimate_training(config, options.lora, options.trainer, std::move(tokens),
-                           parse_storage(options.dtype));
+                           options.sft.tokens_per_pass, parse_storage(options.dtype));
 }
 
 }  // namespace
@@ -227,6 +227,12 @@ void add_distill(CommandLine& app, CommonOptions& common) {
   command
       .add_option("--neftune-noise-alpha", options->sft.neftune_noise_alpha,
                   "noise on the input embeddings, e.g. 5; 0: none")
+      .at_least(0);
+  command
+      .add_option(
+          "--tokens-per-pass", options->sft.tokens_per_pass,
+          "a micro-batch of more tokens takes several forward and backward passes (the same "
+          "gradient, less memory), 0: always one")
       .at_least(0);
   command
       .add_option("--field-weight", *field_weights,

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "engine/engine.h"
 #include "models/decoder.h"
+#include "nn/bfloat16_product.h"
 #include "temporal/prompts.h"
 
 namespace etrlrec {
@@ -30,6 +31,14 @@ int64_t key_value_bytes(const LlmConfig& c) {  // of one token
 int64_t layer_values(const LlmConfig& c) {
   return 6 * c.hidden_size + (2 * c.num_attention_heads + 2 * c.num_key_value_heads) * c.head_dim +
          3 * c.intermediate_size;
+}
+
+// What the backward pass keeps of one token and layer; gate and up in two bytes with bfloat16
+// arithmetic.
+int64_t kept_values(const LlmConfig& c, Storage storage) {
+  const bool compact = storage != Storage::kFloat && frozen_arithmetic() == Arithmetic::kBFloat16;
+  return 4 * c.hidden_size + (2 * c.num_attention_heads + 2 * c.num_key_value_heads) * c.head_dim +
+         (compact ? 1 : 2) * c.intermediate_size;
 }
 
 int64_t logits_bytes(const LlmConfig& c, int64_t rows) {
@@ -127,14 +136,17 @@ void add_forward(const LlmConfig& config, int64_t tokens, int64_t passes,
 }
 
 void add_training(const LlmConfig& config, const LoraConfig& lora, int64_t tokens,
-                  int64_t total_tokens, MemoryEstimate& estimate) {
+                  int64_t total_tokens, Storage storage, MemoryEstimate& estimate) {
   const int64_t trained =
       lora.r > 0 ? num_adapter_parameters(config, lora) : num_parameters(config);
   if (lora.r > 0) estimate.parts.emplace_back("adapter", trained * kFloat);
   estimate.parts.emplace_back("gradients", trained * kFloat);
   estimate.parts.emplace_back("optimiser", 2 * trained * kFloat);
   estimate.parts.emplace_back(
-      "activations", (config.num_hidden_layers + 2) * tokens * layer_values(config) * kFloat);
+      "activations",
+      tokens *
+          (config.num_hidden_layers * kept_values(config, storage) + 2 * layer_values(config)) *
+          kFloat);
   estimate.parts.emplace_back("logits", logits_bytes(config, tokens));
   estimate.tokens += total_tokens;
   // Backward: as much again for the activations, and for the weights where they are trained.
@@ -182,13 +194,15 @@ MemoryEstimate estimate_asking(const LoadedModel& model, const Catalogue& catalo
 
 MemoryEstimate estimate_training(const LlmConfig& config, const LoraConfig& lora,
                                  const TrainerOptions& trainer, std::vector<int64_t> row_tokens,
-                                 Storage storage) {
+                                 int64_t tokens_per_pass, Storage storage) {
   std::sort(row_tokens.begin(), row_tokens.end(), std::greater<>());
   int64_t all = 0, largest = 0;
   for (size_t r = 0; r < row_tokens.size(); ++r) {
     all += row_tokens[r];
     if (static_cast<int64_t>(r) < trainer.train_batch_size) largest += row_tokens[r];
   }
+  if (tokens_per_pass > 0 && !row_tokens.empty())
+    largest = std::min(largest, std::max(tokens_per_pass, row_tokens[0]));
   const auto rows = static_cast<int64_t>(row_tokens.size());
   const double passes = trainer.max_steps > 0
                             ? static_cast<double>(trainer.max_steps * trainer.train_batch_size *
@@ -198,7 +212,7 @@ MemoryEstimate estimate_training(const LlmConfig& config, const LoraConfig& lora
   MemoryEstimate estimate;
   add_weights(config, estimate, storage);
   add_training(config, lora, largest, static_cast<int64_t>(passes * static_cast<double>(all)),
-               estimate);
+               storage, estimate);
   return estimate;
 }
 

@@ -46,15 +46,16 @@ void add_forward(const LlmConfig& config, int64_t tokens, int64_t passes, Memory
 // Training: gradients and AdamW's two moments of what is trained, activations of one micro-batch of
 // at most `tokens` tokens; `total_tokens` over all steps.
 void add_training(const LlmConfig& config, const LoraConfig& lora, int64_t tokens,
-                  int64_t total_tokens, MemoryEstimate& estimate);
+                  int64_t total_tokens, Storage storage, MemoryEstimate& estimate);
 
 // ask_language_model on all requests; prompts are as long as the longest of some of them.
 MemoryEstimate estimate_asking(const LoadedModel& model, const Catalogue& catalogue,
                                std::span<const Request> requests, const ProtocolOptions& protocol);
-// Training on rows of these lengths, the longest ones of a micro-batch together.
+// Training on rows of these lengths, the longest ones of a micro-batch together, but at most
+// `tokens_per_pass` (0: no limit) and a row.
 MemoryEstimate estimate_training(const LlmConfig& config, const LoraConfig& lora,
                                  const TrainerOptions& trainer, std::vector<int64_t> row_tokens,
-                                 Storage storage = Storage::kFloat);
+                                 int64_t tokens_per_pass = 0, Storage storage = Storage::kFloat);
 
 // What the machine has left for this process: MemAvailable, less under a control group's limit.
 int64_t available_memory();

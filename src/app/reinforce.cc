@@ -179,7 +179,7 @@ MemoryEstimate estimate_of(const ReinforceOptions& options, const LlmConfig& con
     tokens.push_back(prompt + grpo.num_generations * completion);
   }
   MemoryEstimate estimate = estimate_training(config, options.lora, options.trainer,
-                                              std::move(tokens), parse_storage(options.dtype));
+                                              std::move(tokens), 0, parse_storage(options.dtype));
   if (grpo.policy.beta > 0 && options.lora.r == 0)
     estimate.parts.emplace_back("reference", num_parameters(config) * 4);
   load.rows_per_prompt = grpo.num_generations;

@@ -222,8 +222,7 @@ class Rollouts {
       targets.insert(targets.end(), tail.begin(), tail.end());
       tails.push_back(std::move(tail));
     }
-    const at::Tensor hidden =
-        model_.hidden_states(forest).index_select(0, at::tensor(sources, at::kLong));
+    const at::Tensor hidden = model_.hidden_states_at(forest, sources);
     const std::vector<float> logprobs = to_floats(
         linear_logprob(hidden, model_.head_weight(), at::tensor(targets, at::kLong)).logprobs);
     size_t next = 0;

@@ -167,8 +167,7 @@ at::Tensor path_sums(const Llm& model, TokenForest forest, std::span<const int64
                      std::vector<int64_t>& row_sizes) {
   Tries tries;
   for (size_t r = 0; r < segments.size(); ++r) add_trie(forest, segments[r], answers[r], tries);
-  const at::Tensor hidden = model.hidden_states(forest);  // [T, C]
-  const at::Tensor node_hidden = hidden.index_select(0, index_tensor(tries.node_sources, hidden));
+  const at::Tensor node_hidden = model.hidden_states_at(forest, tries.node_sources);  // [M, C]
   const at::Tensor edges =
       edge_logprobs(node_hidden, model.head_weight(), tries, normalise_roots);  // [E]
   row_sizes = tries.row_sizes;

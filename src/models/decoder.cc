@@ -27,6 +27,13 @@ HeadShape shape_of(const LlmConfig& config) {
   return {config.num_attention_heads, config.num_key_value_heads, config.head_dim};
 }
 
+Tensor index_of(std::span<const int64_t> rows, int64_t tokens) {
+  for (int64_t row : rows)
+    CHECK(row >= 0 && row < tokens, kUsage, "hidden states: expected tokens in [0, {}), found {}",
+          tokens, row);
+  return at::tensor(at::ArrayRef<int64_t>(rows.data(), rows.size()), at::kLong);
+}
+
 class Decoder final : public Llm {
  public:
   explicit Decoder(const LlmConfig& config)
@@ -36,7 +43,10 @@ class Decoder final : public Llm {
   ParameterMap& parameters() override { return parameters_; }
   const ParameterMap& parameters() const override { return parameters_; }
   Tensor hidden_states(const TokenForest& forest) const override {
-    return forward(weights(noise_), forest, noise_, {});
+    return forward(weights(noise_), forest, noise_, {}, {});
+  }
+  Tensor hidden_states_at(const TokenForest& forest, std::span<const int64_t> rows) const override {
+    return forward(weights(noise_), forest, noise_, index_of(rows, forest.num_tokens()), {});
   }
   const Tensor& head_weight() const override {
     return parameters_.at(config_.tie_word_embeddings ? "model.embed_tokens.weight"
@@ -57,8 +67,9 @@ class Decoder final : public Llm {
   DecoderWeights weights(const TrainingNoise& noise) const {
     return DecoderWeights(parameters_, config_, adapters_.pass(noise));
   }
+  // `rows`: the tokens that are asked for, undefined: all.
   Tensor forward(const DecoderWeights& weights, const TokenForest& forest,
-                 const TrainingNoise& noise, const OnQkv& on_qkv) const;
+                 const TrainingNoise& noise, const Tensor& rows, const OnQkv& on_qkv) const;
   void decode_rows(DecoderCache& cache, int64_t begin, int64_t end) const;
   const RotaryTable& rotary(int64_t positions) const;
   void check_ids(std::span<const int64_t> ids) const;
@@ -100,7 +111,7 @@ Tensor normalise_heads(const Tensor& qkv, const DecoderLayer& layer, const HeadS
 }
 
 Tensor Decoder::forward(const DecoderWeights& weights, const TokenForest& forest,
-                        const TrainingNoise& noise, const OnQkv& on_qkv) const {
+                        const TrainingNoise& noise, const Tensor& rows, const OnQkv& on_qkv) const {
   CHECK(forest.num_tokens() > 0, kInput, "language model: expected at least one token");
   HeadShape shape = shape_of(config_);
   const double scale = 1.0 / std::sqrt(static_cast<double>(shape.head_dim));
@@ -122,9 +133,15 @@ Tensor Decoder::forward(const DecoderWeights& weights, const TokenForest& forest
     if (layer.q_norm.defined()) qkv = normalise_heads(qkv, layer, shape, eps);
     shape.window = config_.window(static_cast<int64_t>(l));
     if (on_qkv) on_qkv(static_cast<int64_t>(l), qkv);
-    delta = linear(rotary_attention(qkv, plan, shape, table, scale), layer.o_proj);
+    Tensor attended = rotary_attention(qkv, plan, shape, table, scale);
+    if (rows.defined() && l + 1 == weights.layers.size()) {  // no later token looks at the others
+      attended = attended.index_select(0, rows);
+      x = x.index_select(0, rows);
+    }
+    delta = linear(attended, layer.o_proj);
     std::tie(x, normed) = add_rms_norm(x, delta, layer.post_attention_layernorm, eps);
-    delta = linear(swiglu(linear(normed, layer.gate_up)), layer.down_proj);
+    delta = linear(swiglu(linear(normed, layer.gate_up), rounds(layer.down_proj[0].weight)),
+                   layer.down_proj);
   }
   return add_rms_norm(x, delta, weights.norm, eps).second;
 }
@@ -141,12 +158,10 @@ void Decoder::admit(KvCache& base, const TokenForest& prompts, std::span<const i
   CHECK(prompts.num_tokens() > 0, kInput, "prefill: expected at least one prompt");
   const int64_t longest = *std::max_element(prompts.positions.begin(), prompts.positions.end()) + 1;
   cache.admit(prompts, root_of_row, rotary(longest + cache.capacity()));  // it never shrinks
-  const Tensor hidden =
-      forward(cache.weights(), prompts, {},
-              [&](int64_t layer, const Tensor& qkv) { cache.store_prompts(layer, qkv); });
   std::vector<int64_t> last;
   for (const Segment& segment : prompts.segments) last.push_back(segment.end - 1);
-  last_hidden = hidden.index_select(0, at::tensor(last, at::kLong));
+  last_hidden = forward(cache.weights(), prompts, {}, index_of(last, prompts.num_tokens()),
+                        [&](int64_t layer, const Tensor& qkv) { cache.store_prompts(layer, qkv); });
 }
 
 // One layer after the other for ordered rows [begin, end); products and attention use the threads

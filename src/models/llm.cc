@@ -25,6 +25,11 @@ const LoraConfig& Llm::lora() const {
   return none;
 }
 
+at::Tensor Llm::hidden_states_at(const TokenForest& forest, std::span<const int64_t> rows) const {
+  return hidden_states(forest).index_select(
+      0, at::tensor(at::ArrayRef<int64_t>(rows.data(), rows.size()), at::kLong));
+}
+
 std::unique_ptr<KvCache> Llm::prefill(const TokenForest& prompts,
                                       std::span<const int64_t> root_of_row, int64_t capacity,
                                       at::Tensor& last_hidden) const {

@@ -71,6 +71,10 @@ class Llm {
   // Final-norm hidden states of every token, [T, hidden_size]; differentiable unless
   // at::NoGradGuard is on.
   virtual at::Tensor hidden_states(const TokenForest& forest) const = 0;
+  // Those of tokens `rows` [N] only, any order, repeats allowed -> [N, hidden_size]. The last layer
+  // then computes its linear parts for these tokens alone.
+  virtual at::Tensor hidden_states_at(const TokenForest& forest,
+                                      std::span<const int64_t> rows) const;
   virtual const at::Tensor& head_weight() const = 0;  // [V, hidden_size]
   // Named adapters (nn/adapter_set.h); after attaching or loading one only its tensors are
   // trainable. Error (kUsage) for a model that takes none; such a model has lora().r == 0.

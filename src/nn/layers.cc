@@ -3,6 +3,7 @@
 #include <malloc.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <algorithm>
 #include <mutex>
 #include <optional>
 
@@ -62,6 +63,18 @@ std::vector<LinearPart> unflatten(const std::vector<Tensor>& tensors,
   return parts;
 }
 
+bool has_adapter(const std::vector<LinearPart>& parts) {
+  return std::any_of(parts.begin(), parts.end(),
+                     [](const LinearPart& part) { return part.lora_A.defined(); });
+}
+
+Tensor stacked_lora_A(const std::vector<LinearPart>& parts) {
+  std::vector<Tensor> all;
+  for (const LinearPart& part : parts)
+    if (part.lora_A.defined()) all.push_back(part.lora_A.detach());
+  return all.size() == 1 ? all[0] : at::cat(all, 0);
+}
+
 class PackedLinear : public torch::autograd::Function<PackedLinear> {
  public:
   static Tensor forward(AutogradContext* ctx, const Tensor& x, at::TensorList tensors,
@@ -110,24 +123,51 @@ class PackedLinear : public torch::autograd::Function<PackedLinear> {
         }
         ++index;
       }
-      if (part.lora_A.defined()) {
-        adapter_gradient(ctx, part, x, g.narrow(1, column, rows), index, out);
-        index += 2;
-      }
+      if (part.lora_A.defined()) index += 2;
       column += rows;
     }
+    if (has_adapter(parts)) adapter_gradients(ctx, parts, x, g, out);
     return out;
   }
 
  private:
-  static void adapter_gradient(AutogradContext* ctx, const LinearPart& part, const Tensor& x,
-                               const Tensor& g, size_t index, variable_list& out) {
-    const Tensor inner = at::mm(g, part.lora_B) * part.lora_scale;  // [T, rank]
-    if (ctx->needs_input_grad(index)) out[index] = at::mm(inner.t(), x);
-    if (ctx->needs_input_grad(index + 1)) {
-      out[index + 1] = at::mm(g.t(), at::mm(x, part.lora_A.t())) * part.lora_scale;
+  // All adapters read the same x: their lora_A are one matrix [sum of ranks, in].
+  static void adapter_gradients(AutogradContext* ctx, const std::vector<LinearPart>& parts,
+                                const Tensor& x, const Tensor& g, variable_list& out) {
+    const Tensor A = stacked_lora_A(parts);
+    const Tensor inner = at::mm(x, A.t());  // [T, ranks]
+    const Tensor inner_g = at::empty_like(inner);
+    size_t index = 1;
+    int64_t column = 0, rank = 0;
+    bool wants_A = false;
+    for (const LinearPart& part : parts) {
+      const int64_t rows = part.weight.size(0);
+      index += part.bias.defined() ? 2 : 1;
+      if (part.lora_A.defined()) {
+        const int64_t ranks = part.lora_A.size(0);
+        const Tensor part_g = g.narrow(1, column, rows);
+        Tensor slice = inner_g.narrow(1, rank, ranks);
+        at::mm_out(slice, part_g, part.lora_B);
+        slice.mul_(part.lora_scale);
+        wants_A = wants_A || ctx->needs_input_grad(index);
+        if (ctx->needs_input_grad(index + 1))
+          out[index + 1] = at::mm(part_g.t(), inner.narrow(1, rank, ranks)) * part.lora_scale;
+        rank += ranks;
+        index += 2;
+      }
+      column += rows;
     }
-    if (out[0].defined()) out[0].addmm_(inner, part.lora_A);
+    if (out[0].defined()) out[0].addmm_(inner_g, A);
+    if (!wants_A) return;
+    const Tensor gradient = at::mm(inner_g.t(), x);  // [ranks, in]
+    index = 1, rank = 0;
+    for (const LinearPart& part : parts) {
+      index += part.bias.defined() ? 2 : 1;
+      if (!part.lora_A.defined()) continue;
+      if (ctx->needs_input_grad(index)) out[index] = gradient.narrow(0, rank, part.lora_A.size(0));
+      rank += part.lora_A.size(0);
+      index += 2;
+    }
   }
 };
 
@@ -218,19 +258,21 @@ class RmsNorm : public torch::autograd::Function<RmsNorm> {
 
 class SwiGlu : public torch::autograd::Function<SwiGlu> {
  public:
-  static Tensor forward(AutogradContext* ctx, const Tensor& gate_up) {
+  static Tensor forward(AutogradContext* ctx, const Tensor& gate_up, bool compact) {
     const int64_t columns = gate_up.size(1) / 2;
     Tensor out = at::empty({gate_up.size(0), columns}, gate_up.options());
     const float* from = gate_up.const_data_ptr<float>();
     float* to = out.data_ptr<float>();
     at::parallel_for(0, gate_up.size(0), kRowGrain,
                      [&](int64_t b, int64_t e) { swiglu_rows(from, to, columns, b, e); });
-    ctx->save_for_backward({gate_up});
+    ctx->save_for_backward(
+        {compact && gate_up.requires_grad() ? gate_up.to(at::kBFloat16) : gate_up});
     return out;
   }
 
   static variable_list backward(AutogradContext* ctx, const variable_list& gradients) {
-    const Tensor gate_up = ctx->get_saved_variables()[0], g = gradients[0].contiguous();
+    const Tensor gate_up = ctx->get_saved_variables()[0].to(at::kFloat);
+    const Tensor g = gradients[0].contiguous();
     Tensor out = at::empty_like(gate_up);
     const float* from = gate_up.const_data_ptr<float>();
     const float* gradient = g.const_data_ptr<float>();
@@ -238,7 +280,7 @@ class SwiGlu : public torch::autograd::Function<SwiGlu> {
     at::parallel_for(0, gate_up.size(0), kRowGrain, [&](int64_t b, int64_t e) {
       swiglu_backward_rows(from, gradient, to, gate_up.size(1) / 2, b, e);
     });
-    return {out};
+    return {out, Tensor()};
   }
 };
 
@@ -288,13 +330,16 @@ void linear_out(Tensor out, const Tensor& x, const std::vector<LinearPart>& part
   std::vector<Tensor> biases;
   for (const LinearPart& part : parts) biases.push_back(part.bias);
   weights_product_out(out, x.detach(), weights_of(parts), biases);
-  int64_t column = 0;
+  if (!has_adapter(parts)) return;
+  const Tensor inner = at::mm(x.detach(), stacked_lora_A(parts).t());  // [T, ranks]
+  int64_t column = 0, rank = 0;
   for (const LinearPart& part : parts) {
     const int64_t rows = part.weight.size(0);
     if (part.lora_A.defined()) {
       Tensor slice = out.narrow(1, column, rows);
-      slice.addmm_(at::mm(x.detach(), part.lora_A.detach().t()), part.lora_B.detach().t(), 1,
+      slice.addmm_(inner.narrow(1, rank, part.lora_A.size(0)), part.lora_B.detach().t(), 1,
                    part.lora_scale);
+      rank += part.lora_A.size(0);
     }
     column += rows;
   }
@@ -335,6 +380,8 @@ std::pair<Tensor, Tensor> add_rms_norm(const Tensor& x, const Tensor& delta, con
   return {out[0], out[1]};
 }
 
-Tensor swiglu(const Tensor& gate_up) { return SwiGlu::apply(gate_up.contiguous()); }
+Tensor swiglu(const Tensor& gate_up, bool compact) {
+  return SwiGlu::apply(gate_up.contiguous(), compact);
+}
 
 }  // namespace etrlrec

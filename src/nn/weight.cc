@@ -45,8 +45,6 @@ RowProduct row_product(const Tensor& out, const Tensor& x, std::span<const Weigh
           out.data_ptr<float>(),     out.stride(0)};
 }
 
-bool rounds_frozen() { return frozen_arithmetic() == Arithmetic::kBFloat16; }
-
 // work(first row, rows, block [rows, in] as fp32)
 template <typename F>
 void for_each_block(const Tensor& weight, const F& work) {
@@ -81,9 +79,9 @@ bool all_float(const std::vector<Tensor>& weights) {
   return std::none_of(weights.begin(), weights.end(), is_frozen_type);
 }
 
-bool all_frozen(const std::vector<Tensor>& weights) {
+bool all_round(const std::vector<Tensor>& weights) {
   return std::all_of(weights.begin(), weights.end(),
-                     [](const Tensor& w) { return is_frozen_type(w) && w.is_contiguous(); });
+                     [](const Tensor& w) { return rounds(w) && w.is_contiguous(); });
 }
 
 bool same_types(const std::vector<Tensor>& weights) {
@@ -132,6 +130,10 @@ Storage parse_storage(const std::string& name) {
 
 bool is_frozen_type(const Tensor& weight) { return weight.scalar_type() != at::kFloat; }
 
+bool rounds(const Tensor& weight) {
+  return is_frozen_type(weight) && frozen_arithmetic() == Arithmetic::kBFloat16;
+}
+
 bool is_int8(const Tensor& weight) { return weight.scalar_type() == at::kChar; }
 
 Tensor quantized(const Tensor& weight) {
@@ -168,8 +170,7 @@ void weights_product_out(Tensor out, const Tensor& x, const std::vector<Tensor>&
   const at::NoGradGuard no_grad;
   const bool in_rows = x.stride(1) == 1 && out.stride(1) == 1;
   const bool few = in_rows && x.size(0) <= few_rows(weights[0]) && same_types(weights);
-  const bool rounds = in_rows && all_frozen(weights) && rounds_frozen();
-  if (few || rounds) {
+  if (few || (in_rows && all_round(weights))) {
     std::vector<WeightRows> stored = stored_rows(weights);
     for (size_t i = 0; i < weights.size(); ++i)
       if (biases[i].defined()) stored[i].bias = biases[i].const_data_ptr<float>();
@@ -196,7 +197,7 @@ void transposed_product_out(Tensor out, const Tensor& g, const std::vector<Tenso
     at::mm_out(out, g, joined.defined() ? joined : at::cat(weights, 0));
     return;
   }
-  if (all_frozen(weights) && g.stride(1) == 1 && out.stride(1) == 1 && rounds_frozen())
+  if (all_round(weights) && g.stride(1) == 1 && out.stride(1) == 1)
     return multiply_transposed_bfloat16(row_product(out, g, stored_rows(weights)));
   int64_t column = 0;
   for (const Tensor& weight : weights) {

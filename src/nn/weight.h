@@ -17,6 +17,7 @@ Storage parse_storage(const std::string& name);
 
 bool is_frozen_type(const at::Tensor& weight);  // bfloat16 or int8
 bool is_int8(const at::Tensor& weight);
+bool rounds(const at::Tensor& weight);  // its products are in bfloat16 arithmetic
 // w = scale * q with scale = max |w| / 127 of each row; w fp32 or bfloat16 [out, in].
 at::Tensor quantized(const at::Tensor& weight);
 // The weight as fp32; itself if it is.

@@ -88,10 +88,10 @@ void add_finish(PolicyForest& out, const std::vector<int64_t>& answer,
   }
 }
 
-// [samples, answers]; without a finish and with single tokens up to a constant per sample.
-at::Tensor score_answers(const Llm& model, const PolicyForest& forest, const at::Tensor& hidden) {
+// `nodes` [M, C] -> [samples, answers]; without a finish and with single tokens up to a constant
+// per sample.
+at::Tensor score_answers(const Llm& model, const PolicyForest& forest, const at::Tensor& nodes) {
   const at::Tensor& head = model.head_weight();
-  at::Tensor nodes = hidden.index_select(0, at::tensor(forest.node_sources));  // [M, C]
   at::Tensor edge_nodes = at::tensor(forest.edge_nodes);
   at::Tensor edge_tokens = at::tensor(forest.edge_tokens);
   at::Tensor logits =
@@ -111,11 +111,10 @@ at::Tensor score_answers(const Llm& model, const PolicyForest& forest, const at:
   return scores.view({forest.num_samples, forest.num_answers});
 }
 
+// hidden [F, C] -> [samples]
 at::Tensor score_finish(const Llm& model, const PolicyForest& forest, const at::Tensor& hidden) {
   const at::Tensor tokens =
-      linear_logprob(hidden.index_select(0, at::tensor(forest.finish_sources)), model.head_weight(),
-                     at::tensor(forest.finish_targets))
-          .logprobs;
+      linear_logprob(hidden, model.head_weight(), at::tensor(forest.finish_targets)).logprobs;
   return at::zeros({forest.num_samples}, tokens.options())
       .index_add(0, at::tensor(forest.finish_rows), tokens);
 }
@@ -171,23 +170,35 @@ PolicyForest build_policy_forest(std::span<const std::vector<int64_t>> prompts,
 }
 
 PolicyOutput evaluate_policy(const Llm& model, const PolicyForest& forest, bool with_entropy) {
-  at::Tensor hidden = model.hidden_states(forest.forest);
+  // The states that are asked for, one kind behind the other.
+  const std::vector<int64_t>* const kinds[] = {&forest.sources, &forest.node_sources,
+                                               &forest.finish_sources};
+  std::vector<int64_t> needed;
+  for (const auto* kind : kinds) needed.insert(needed.end(), kind->begin(), kind->end());
+  const at::Tensor states = model.hidden_states_at(forest.forest, needed);
+  int64_t next = 0;
+  const auto take = [&](const std::vector<int64_t>& kind) {
+    const auto count = static_cast<int64_t>(kind.size());
+    next += count;
+    return states.narrow(0, next - count, count);
+  };
+  const at::Tensor tokens_hidden = take(forest.sources), nodes = take(forest.node_sources),
+                   finish = take(forest.finish_sources);
   PolicyOutput output;
   if (forest.sources.empty()) {
     output.logprobs = at::zeros({0});
     if (with_entropy) output.entropy = at::zeros({0});
   } else {
-    LogprobOutput tokens =
-        linear_logprob(hidden.index_select(0, at::tensor(forest.sources)), model.head_weight(),
-                       at::tensor(forest.targets), with_entropy);
+    LogprobOutput tokens = linear_logprob(tokens_hidden, model.head_weight(),
+                                          at::tensor(forest.targets), with_entropy);
     output.logprobs = tokens.logprobs;
     output.entropy = tokens.entropy;
   }
   if (forest.num_answers == 0) return output;
-  const at::Tensor scores = score_answers(model, forest, hidden);
+  const at::Tensor scores = score_answers(model, forest, nodes);
   output.answer_logprobs = scores.log_softmax(-1);
   if (!forest.finish_sources.empty())
-    output.contract_logprobs = scores.logsumexp(-1) + score_finish(model, forest, hidden);
+    output.contract_logprobs = scores.logsumexp(-1) + score_finish(model, forest, finish);
   return output;
 }
 

@@ -121,11 +121,7 @@ class SequenceForest {
   TokenForest& forest_;
 };
 
-// Beginnings that rows have in common are computed once. A tree is a task of attention for each
-// key/value head, so at least `min_trees` are kept where there are as many rows.
-Batch build_batch(std::span<const SftRow* const> rows, const SftOptions& options,
-                  int64_t min_trees) {
-  Batch batch;
+std::vector<Sequence> sequences_of(std::span<const SftRow* const> rows) {
   std::vector<Sequence> sequences;
   for (const SftRow* row : rows) {
     Sequence sequence{row->prompt, {}};
@@ -133,31 +129,71 @@ Batch build_batch(std::span<const SftRow* const> rows, const SftOptions& options
                            row->completion.end() - 1);
     sequences.push_back(std::move(sequence));
   }
+  return sequences;
+}
+
+// Sorted sequences, cut where a part would have more than `most` tokens (0: no limit) if nothing
+// were shared.
+std::vector<std::span<Sequence* const>> parts_of(const std::vector<Sequence*>& sorted,
+                                                 int64_t most) {
+  std::vector<std::span<Sequence* const>> parts;
+  size_t begin = 0;
+  int64_t tokens = 0;
+  for (size_t i = 0; i < sorted.size(); ++i) {
+    const auto size = static_cast<int64_t>(sorted[i]->tokens.size());
+    if (most > 0 && i > begin && tokens + size > most) {
+      parts.push_back(std::span(sorted).subspan(begin, i - begin));
+      begin = i;
+      tokens = 0;
+    }
+    tokens += size;
+  }
+  parts.push_back(std::span(sorted).subspan(begin));
+  return parts;
+}
+
+void add_predictions(const SftRow& row, int64_t member, const std::vector<int64_t>& places,
+                     const Weighting& weighting, bool with_prompt,
+                     std::vector<Prediction>& predictions) {
+  const size_t prompt = row.prompt.size();
+  for (size_t t = 0; t < row.completion.size(); ++t) {
+    const auto offset = static_cast<int64_t>(t);
+    predictions.push_back({places[prompt - 1 + t], row.completion[t],
+                           weighting.completion(row, member, offset), member, offset});
+  }
+  if (!with_prompt) return;
+  for (size_t t = 1; t < prompt; ++t)
+    predictions.push_back({places[t - 1], row.prompt[t], weighting.prompt(row), member});
+}
+
+// Beginnings that rows have in common are computed once in every part. A tree is a task of
+// attention for each key/value head, so at least `min_trees` are kept where there are as many rows.
+std::vector<Batch> build_batches(std::span<const SftRow* const> rows, const SftOptions& options,
+                                 size_t min_trees) {
+  std::vector<Sequence> sequences = sequences_of(rows);
   std::vector<Sequence*> sorted;
   for (Sequence& sequence : sequences) sorted.push_back(&sequence);
   std::stable_sort(sorted.begin(), sorted.end(),
                    [](const Sequence* a, const Sequence* b) { return a->tokens < b->tokens; });
-  SequenceForest forest(batch.forest);
-  const size_t count = sorted.size(), parts = std::clamp<size_t>(min_trees, 1, count);
-  for (size_t part = 0; part < parts; ++part)
-    forest.add(std::span(sorted).subspan(count * part / parts,
-                                         count * (part + 1) / parts - count * part / parts));
-
   const Weighting weighting(options, rows);
-  for (size_t r = 0; r < rows.size(); ++r) {
-    const SftRow& row = *rows[r];
-    const auto member = static_cast<int64_t>(r);
-    const std::vector<int64_t>& places = sequences[r].places;
-    const size_t prompt = row.prompt.size();
-    for (size_t t = 0; t < row.completion.size(); ++t)
-      batch.predictions.push_back({places[prompt - 1 + t], row.completion[t],
-                                   weighting.completion(row, member, static_cast<int64_t>(t)),
-                                   member, static_cast<int64_t>(t)});
-    if (options.prompt_weight > 0)
-      for (size_t t = 1; t < prompt; ++t)
-        batch.predictions.push_back({places[t - 1], row.prompt[t], weighting.prompt(row), member});
+  std::vector<Batch> batches;
+  for (const std::span<Sequence* const> part : parts_of(sorted, options.tokens_per_pass)) {
+    Batch& batch = batches.emplace_back();
+    SequenceForest forest(batch.forest);
+    const size_t trees = std::clamp<size_t>(min_trees, 1, part.size());
+    for (size_t tree = 0; tree < trees; ++tree) {
+      const size_t begin = part.size() * tree / trees;
+      forest.add(part.subspan(begin, part.size() * (tree + 1) / trees - begin));
+    }
+    std::vector<int64_t> members;
+    for (const Sequence* sequence : part) members.push_back(sequence - sequences.data());
+    std::sort(members.begin(), members.end());
+    for (int64_t member : members)
+      add_predictions(*rows[static_cast<size_t>(member)], member,
+                      sequences[static_cast<size_t>(member)].places, weighting,
+                      options.prompt_weight > 0, batch.predictions);
   }
-  return batch;
+  return batches;
 }
 
 class Tally {
@@ -187,15 +223,28 @@ at::Tensor best_tokens(const at::Tensor& hidden, const at::Tensor& weight) {
   return at::cat(parts);
 }
 
-void measure_accuracy(const at::Tensor& hidden, const at::Tensor& weight, const Batch& batch,
-                      std::span<const SftRow* const> rows, const SftOptions& options,
-                      std::map<std::string, double>& metrics) {
+// Accuracies and negative log-likelihood of a micro-batch, part by part.
+struct Measures {
+  Tally accuracy;
+  double nll = 0, tokens = 0;
+};
+
+void measure(const at::Tensor& hidden, const at::Tensor& weight, const Batch& batch,
+             std::span<const SftRow* const> rows, const SftOptions& options, Measures& measures) {
+  std::vector<int64_t> targets;
+  for (const Prediction& p : batch.predictions) targets.push_back(p.target);
+  const at::NoGradGuard no_grad;
+  const at::Tensor logprobs =
+      linear_logprob(hidden.detach(), weight.detach(), at::tensor(targets)).logprobs;
+  const float* logprob = logprobs.const_data_ptr<float>();
   at::Tensor best = best_tokens(hidden.detach(), weight.detach()).contiguous();
   const int64_t* found = best.data_ptr<int64_t>();
-  Tally tally;
+  Tally& tally = measures.accuracy;
   for (size_t i = 0; i < batch.predictions.size(); ++i) {
     const Prediction& p = batch.predictions[i];
     if (p.offset < 0) continue;
+    measures.nll -= logprob[i];
+    ++measures.tokens;
     const SftRow& row = *rows[p.row];
     bool right = found[i] == p.target;
     bool answer = is_answer(row, p.offset);
@@ -204,7 +253,6 @@ void measure_accuracy(const at::Tensor& hidden, const at::Tensor& weight, const 
     if (!row.fields.empty())
       tally.add("accuracy/" + options.field_names[row.fields[p.offset]], right);
   }
-  tally.write(metrics);
 }
 
 void check_row(const SftRow& row, size_t number, const SftOptions& options) {
@@ -239,34 +287,49 @@ SftObjective::SftObjective(Llm& model, std::vector<SftRow> rows, SftOptions opti
 }
 
 LossOutput SftObjective::loss(std::span<const int64_t> indices, int64_t step, Rng& rng) {
+  at::Tensor earlier;
+  LossOutput output = loss_in_parts(indices, step, rng, [&](const at::Tensor& part) {
+    earlier = earlier.defined() ? earlier + part : part;
+  });
+  if (earlier.defined()) output.loss = output.loss + (earlier - earlier.detach());
+  return output;
+}
+
+LossOutput SftObjective::loss_in_parts(std::span<const int64_t> indices, int64_t step, Rng& rng,
+                                       const Backward& backward) {
   std::vector<const SftRow*> rows;
   for (int64_t index : indices) rows.push_back(&rows_.at(index));
   const int64_t heads = model_.config().num_key_value_heads;
-  const Batch batch = build_batch(rows, options_, (at::get_num_threads() + heads - 1) / heads);
-
-  std::vector<int64_t> sources, targets;
-  std::vector<float> weights, flat;
-  for (const Prediction& p : batch.predictions) {
-    sources.push_back(p.source);
-    targets.push_back(p.target);
-    weights.push_back(p.weight);
-    flat.push_back(p.offset >= 0 ? 1.f : 0.f);
-  }
-  std::optional<NoiseScope> noise;
-  if (options_.neftune_noise_alpha > 0 || model_.lora().lora_dropout > 0)
-    noise.emplace(model_, TrainingNoise{true, rng.next(), options_.neftune_noise_alpha});
-  at::Tensor hidden = model_.hidden_states(batch.forest).index_select(0, at::tensor(sources));
-  noise.reset();
+  const auto batches = build_batches(
+      rows, options_, static_cast<size_t>((at::get_num_threads() + heads - 1) / heads));
+  const bool measured = options_.accuracy_steps > 0 && step % options_.accuracy_steps == 0;
+  Measures measures;
   LossOutput output;
-  output.loss = linear_nll(hidden, model_.head_weight(), at::tensor(targets), at::tensor(weights));
-  output.tokens = batch.forest.num_tokens();
-  if (options_.accuracy_steps > 0 && step % options_.accuracy_steps == 0) {
-    measure_accuracy(hidden, model_.head_weight(), batch, rows, options_, output.metrics);
-    at::NoGradGuard no_grad;
-    at::Tensor logprobs =
-        linear_logprob(hidden.detach(), model_.head_weight().detach(), at::tensor(targets))
-            .logprobs;
-    output.metrics["nll"] = -masked_mean(logprobs, at::tensor(flat)).item<double>();
+  for (const Batch& batch : batches) {
+    std::vector<int64_t> sources, targets;
+    std::vector<float> weights;
+    for (const Prediction& p : batch.predictions) {
+      sources.push_back(p.source);
+      targets.push_back(p.target);
+      weights.push_back(p.weight);
+    }
+    std::optional<NoiseScope> noise;
+    if (options_.neftune_noise_alpha > 0 || model_.lora().lora_dropout > 0)
+      noise.emplace(model_, TrainingNoise{true, rng.next(), options_.neftune_noise_alpha});
+    const at::Tensor hidden = model_.hidden_states_at(batch.forest, sources);
+    noise.reset();
+    if (measured) measure(hidden, model_.head_weight(), batch, rows, options_, measures);
+    at::Tensor part =
+        linear_nll(hidden, model_.head_weight(), at::tensor(targets), at::tensor(weights));
+    const bool last = &batch == &batches.back();
+    if (!last) backward(part);
+    if (!last) part = part.detach();
+    output.loss = output.loss.defined() ? output.loss + part : part;
+    output.tokens += batch.forest.num_tokens();
+  }
+  if (measured) {
+    measures.accuracy.write(output.metrics);
+    output.metrics["nll"] = measures.nll / measures.tokens;
   }
   return output;
 }

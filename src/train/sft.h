@@ -30,7 +30,10 @@ struct SftOptions {
   double answer_weight = 1;           // lambda_a
   double prompt_weight = 0;  // weight of the mean over prompt tokens (segment), of each one (token)
   double neftune_noise_alpha = 0;  // noise on the input embeddings (nn/noise.h); 0: none
-  int64_t accuracy_steps = 10;     // token accuracy is measured at every such step; 0: never
+  // Tokens of one forward and backward pass at most, a single row excepted; 0: all rows of a
+  // micro-batch at once. More tokens share more and need more memory; the gradient is the same.
+  int64_t tokens_per_pass = 2048;
+  int64_t accuracy_steps = 10;  // token accuracy is measured at every such step; 0: never
   std::vector<std::string> field_names;
   std::map<std::string, double>
       field_weights;  // of a token inside its segment's mean; others weigh 1
@@ -45,6 +48,8 @@ class SftObjective : public Objective {
   int64_t num_rows() const override { return static_cast<int64_t>(rows_.size()); }
   ParameterMap& parameters() override { return model_.parameters(); }
   LossOutput loss(std::span<const int64_t> rows, int64_t step, Rng& rng) override;
+  LossOutput loss_in_parts(std::span<const int64_t> rows, int64_t step, Rng& rng,
+                           const Backward& backward) override;
 
  private:
   Llm& model_;

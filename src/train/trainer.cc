@@ -214,7 +214,10 @@ double TrainingRun::backward(std::span<const int64_t> rows, int64_t micro, doubl
   const int64_t step = state_.global_step;
   Rng rng(options_.seed, "batch",
           static_cast<uint64_t>(step * options_.gradient_accumulation_steps + micro));
-  LossOutput output = objective_.loss(rows, step, rng);
+  const auto run_backward = [share](const at::Tensor& part) {
+    if (part.requires_grad()) (share == 1 ? part : part * share).backward();
+  };
+  LossOutput output = objective_.loss_in_parts(rows, step, rng, run_backward);
   if (ranks_ != nullptr && ranks_->orth_reg_weight() > 0) {
     const at::Tensor term = ranks_->orth_reg_weight() * orthogonality(optimizer_.parameters());
     output.metrics["orthogonality"] = term.item<double>();
@@ -222,7 +225,7 @@ double TrainingRun::backward(std::span<const int64_t> rows, int64_t micro, doubl
   }
   const double loss = output.loss.item<double>();
   if (!std::isfinite(loss)) stop_nonfinite(rows, "loss", loss);
-  if (output.loss.requires_grad()) (share == 1 ? output.loss : output.loss * share).backward();
+  run_backward(output.loss);
   state_.tokens += output.tokens;
   for (const auto& [name, value] : output.metrics) {
     auto& [sum, count] = state_.window["train/" + name];

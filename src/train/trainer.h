@@ -61,6 +61,15 @@ class Objective {
   // a stream of (seed, step, micro-batch), so that nothing else needs to be stored for an exact
   // resume.
   virtual LossOutput loss(std::span<const int64_t> rows, int64_t step, Rng& rng) = 0;
+  // The same for training, where the graph of the whole may be too large: an objective may give
+  // `backward` parts of the loss as it goes, so that their graphs are gone before the next part;
+  // the returned loss has the value of the whole and the graph of the rest.
+  using Backward = std::function<void(const at::Tensor& part)>;
+  virtual LossOutput loss_in_parts(std::span<const int64_t> rows, int64_t step, Rng& rng,
+                                   const Backward& backward) {
+    static_cast<void>(backward);
+    return loss(rows, step, rng);
+  }
 };
 
 // Validation by the *test* protocol; returned values are logged under "eval/…" and hold
