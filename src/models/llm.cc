@@ -25,14 +25,6 @@ const LoraConfig& Llm::lora() const {
   return none;
 }
 
-std::unique_ptr<KvCache> Llm::prefill(const TokenForest& prompts,
-                                      std::span<const int64_t> root_of_row, int64_t capacity,
-                                      at::Tensor& last_hidden) const {
-  auto cache = new_cache(static_cast<int64_t>(root_of_row.size()), capacity);
-  admit(*cache, prompts, root_of_row, last_hidden);
-  return cache;
-}
-
 std::unique_ptr<Llm> new_llm(const LlmConfig& config, uint64_t seed) {
   check_llm_config(config, "new language model");
   keep_freed_memory();
