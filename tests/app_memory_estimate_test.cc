@@ -55,6 +55,34 @@ TEST(MemoryEstimate, counts_the_parameters_of_models_and_adapters) {
   }
 }
 
+TEST(MemoryEstimate, counts_encoder_decoders) {
+  T5Config config;
+  config.d_model = 48;
+  config.d_kv = 10;
+  config.d_ff = 80;
+  config.num_heads = 4;
+  config.num_layers = 3;
+  config.num_decoder_layers = 2;
+  config.vocab_size = 61;
+  for (const bool tied : {true, false}) {
+    config.tie_word_embeddings = tied;
+    const auto model = new_t5(config, 1);
+    int64_t count = 0;
+    for (const auto& [name, tensor] : model->parameters()) count += tensor.numel();
+    EXPECT_EQ(num_parameters(config), count);
+  }
+  MemoryEstimate one, many;
+  add_rollouts(config, {1, 1, 100, 20, 1}, one);
+  add_rollouts(config, {5, 5, 100, 20, 5}, many);
+  constexpr int64_t kToken = 2 * 2 * 4 * 10 * 4;
+  EXPECT_EQ(bytes_of(one, "keys and values"), (100 + 21) * kToken);
+  EXPECT_EQ(bytes_of(many, "keys and values"), (100 + 5 * 21) * kToken);
+  EXPECT_EQ(bytes_of(one, "activations of prompts"), bytes_of(many, "activations of prompts"));
+  EXPECT_EQ(one.tokens, 120);
+  EXPECT_EQ(many.tokens, 200);
+  EXPECT_GT(many.flops, one.flops);
+}
+
 TEST(MemoryEstimate, holds_as_many_keys_and_values_as_rows_grow_together) {
   const LlmConfig config = qwen_half_billion();
   constexpr int64_t kToken = 2 * 24 * 2 * 64 * 4;

@@ -4,6 +4,7 @@
 What is checked is what only the program as a whole can show: exit codes, messages, files, --json, --config, and that
 a training killed at any moment (SIGKILL) and started again leaves the files of an undisturbed one.
 """
+import array
 import hashlib
 import json
 import math
@@ -47,6 +48,20 @@ def read_safetensors(path):
             letter, width = ("q", 8) if entry["dtype"] == "I64" else ("f", 4)
             tensors[name] = struct.unpack(f"<{(end - begin) // width}{letter}", data[8 + size + begin:8 + size + end])
     return tensors
+
+
+def write_safetensors(path, shapes):
+    """Random fp32 tensors of these shapes."""
+    numbers, header, data = random.Random(1), {}, []
+    end = 0
+    for name, shape in shapes.items():
+        count = math.prod(shape)
+        data.append(array.array("f", [numbers.random() - 0.5 for _ in range(count)]).tobytes())
+        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [end, end + 4 * count]}
+        end += 4 * count
+    text = json.dumps(header).encode()
+    with open(path, "wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text + b"".join(data))
 
 
 SFT = ["distill", "-d", "data", "--reasoning", "reasoning", "-m", "base", "--sft-share", ".5", "--max-reasoning-tokens",
@@ -280,10 +295,119 @@ class Generation(unittest.TestCase):
                                "-n", "5"], cwd=ROOT, capture_output=True, text=True, input="one\ntwo\n", check=True)
         self.assertEqual([json.loads(line)["prompt"] for line in talk.stdout.splitlines()], ["one", "two"])
 
+    def test_a_conversation_computes_only_what_is_new(self):
+        lines = [f"{k}: a film for a rainy evening in spring, and then another one" for k in range(3)]
+
+        def talk(*options):
+            done = subprocess.run([PROGRAM, "generate", "-m", "student", "-q", "--json", "--chat", "--chat-template", "plain",
+                                   "-n", "9", *options], cwd=ROOT, capture_output=True, text=True, input="\n".join(lines),
+                                  check=True)
+            return [json.loads(line) for line in done.stdout.splitlines()]
+
+        for options in [[], ["--num-beams", "3"]]:
+            kept, fresh = talk(*options), talk("--prefix-cache-mb", "0", *options)
+            self.assertEqual([turn["reused_tokens"] for turn in fresh], [0, 0, 0])
+            self.assertEqual(kept[0]["reused_tokens"], 0)
+            for before, after in zip(kept, kept[1:]):
+                self.assertGreater(after["reused_tokens"], before["prompt_tokens"] - 16)
+                self.assertLess(after["reused_tokens"], after["prompt_tokens"])
+            for a, b in zip(kept, fresh):
+                self.assertEqual([text["ids"] for text in a["completions"]], [text["ids"] for text in b["completions"]])
+                self.assertAlmostEqual(a["completions"][0]["logprob"], b["completions"][0]["logprob"], places=3)
+        self.assertIn("--chat", run(*self.PROMPT, "--prefix-cache-mb", 9, code=2))
+        estimate = run("generate", "-m", "student", "--chat", "--chat-template", "plain", "--dry-run")
+        self.assertRegex(estimate, r"prefix cache +256.0 MiB")
+
     def test_titles_as_answers(self):
         for protocol in ["title-sum", "title-mean"]:
             out = json.loads(run("evaluate", "-d", "data", "-m", "base", "--protocol", protocol, "--limit", 20, "--json", "-q"))
             self.assertIn(protocol, out["protocol"])
+
+
+class EncoderDecoder(unittest.TestCase):
+    """T5 in `generate`: the real tokenizer, random weights."""
+    TEXT = "translate English to German: The house is wonderful."
+    IDS = [13959, 1566, 12, 2968, 10, 37, 629, 19, 1627, 5, 1]  # as Transformers documents them
+    GENERATE = ["generate", "-m", "t5", "-q", "-p", TEXT]
+
+    @classmethod
+    def setUpClass(cls):
+        shared = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../shared")
+        tokenizer, golden = shared + "/models/t5-tokenizer", shared + "/golden/t5/t5-flan"
+        if not os.path.exists(tokenizer) or not os.path.exists(golden):
+            raise unittest.SkipTest("T5's tokenizer and golden files are not here")
+        os.mkdir(ROOT + "/t5")
+        for name in ["spiece.model", "tokenizer.json", "tokenizer_config.json"]:
+            shutil.copy(f"{tokenizer}/{name}", ROOT + "/t5")
+        with open(golden + "/config.json", encoding="utf-8") as file:
+            config = json.load(file)
+        small, config["vocab_size"] = config["vocab_size"], 32128
+        with open(ROOT + "/t5/config.json", "w", encoding="utf-8") as file:
+            json.dump(config, file)
+        with open(golden + "/model.safetensors", "rb") as file:
+            header = json.loads(file.read(struct.unpack("<Q", file.read(8))[0]))
+        shapes = {name: entry["shape"] for name, entry in header.items() if name != "__metadata__"}
+        for shape in shapes.values():
+            shape[0] = 32128 if shape[0] == small else shape[0]
+        write_safetensors(ROOT + "/t5/model.safetensors", shapes)
+        os.mkdir(ROOT + "/t5-adapter")
+        pairs = {}
+        for name, shape in shapes.items():
+            if name.endswith(".q.weight"):
+                module = "base_model.model." + name[:-len(".weight")]
+                pairs[module + ".lora_A.weight"], pairs[module + ".lora_B.weight"] = [2, shape[1]], [shape[0], 2]
+        write_safetensors(ROOT + "/t5-adapter/adapter_model.safetensors", pairs)
+        with open(ROOT + "/t5-adapter/adapter_config.json", "w", encoding="utf-8") as file:
+            json.dump({"peft_type": "LORA", "task_type": "SEQ_2_SEQ_LM", "r": 2, "lora_alpha": 4, "lora_dropout": 0.0,
+                       "bias": "none", "target_modules": ["q"]}, file)
+
+    def completions(self, *options):
+        out = json.loads(run(*self.GENERATE, "--json", *options))
+        self.assertEqual(out["prompt_tokens"], len(self.IDS))
+        return out["completions"]
+
+    def scored(self, ids, *more):
+        for name, row in [("t5-in.json", self.IDS), ("t5-out.json", [0] + ids)]:
+            with open(os.path.join(ROOT, name), "w", encoding="utf-8") as file:
+                json.dump([row], file)
+        run("score", "-m", "t5", "--ids", "t5-in.json", "--decoder-ids", "t5-out.json", "-o", "t5-scored.safetensors", "-q", *more)
+        return read_safetensors(ROOT + "/t5-scored.safetensors")["logprobs.0"]
+
+    def assert_scored(self, text, *more):
+        expected = self.scored(text["ids"], *more)
+        self.assertEqual(len(expected), len(text["logprobs"]))
+        self.assertLess(max(abs(a - b) for a, b in zip(expected, text["logprobs"])), 1e-4)
+
+    def test_writes_what_score_confirms(self):
+        best = self.completions("-n", 8, "--temperature", 0)[0]
+        self.assert_scored(best)
+        self.assertEqual(run(*self.GENERATE, "-n", 8, "--temperature", 0), best["text"] + "\n")
+        three = self.completions("-n", 8, "--num-return-sequences", 3)
+        self.assertEqual(len({tuple(text["ids"]) for text in three}), 3)
+        for text in three:
+            self.assert_scored(text)
+        beams = self.completions("-n", 6, "--num-beams", 4, "--num-return-sequences", 4)
+        for text in beams:
+            self.assert_scored(text)
+        scores = [text["logprob"] / len(text["ids"]) for text in beams]
+        self.assertEqual(scores, sorted(scores, reverse=True))
+
+    def test_an_adapter_is_used(self):
+        plain = self.completions("-n", 8, "--temperature", 0)[0]
+        adapted = self.completions("-n", 8, "--temperature", 0, "--adapter", "t5-adapter")[0]
+        self.assertNotEqual(plain["logprobs"], adapted["logprobs"])
+        self.assert_scored(adapted, "--adapter", "t5-adapter")
+
+    def test_estimates_and_refuses(self):
+        estimate = json.loads(run(*self.GENERATE, "--dry-run", "--json"))
+        self.assertEqual(estimate["memory_total"], sum(estimate["memory"].values()))
+        self.assertGreater(estimate["memory"]["weights"], 4 * 32128 * 64)
+        self.assertEqual(estimate["tokens"], len(self.IDS) + 256)
+        message = run(*self.GENERATE, "--chat", code=2)
+        self.assertIn("T5", message)
+        self.assertIn("hint: ", message)
+        self.assertIn("float32", run(*self.GENERATE, "--dtype", "int8", code=2))
+        run(*self.GENERATE, "--num-return-sequences", 10**9, code=5)
 
 
 class DryRun(unittest.TestCase):

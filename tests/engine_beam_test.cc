@@ -177,6 +177,39 @@ TEST(Beam, finds_the_best_texts_when_it_is_as_wide_as_the_vocabulary) {
   }
 }
 
+// All texts of at most three tokens that end with token 0 or at the third.
+TEST(Beam, is_an_enumeration_with_room_for_all_texts) {
+  const FakeLlm model(4);
+  const std::vector<int64_t> prompt{1, 2, 3};
+  std::vector<std::pair<double, std::vector<int64_t>>> expected;
+  Sequences open{{}};
+  for (size_t length = 1; length <= 3; ++length) {
+    Sequences next;
+    for (const auto& text : open)
+      for (int64_t v = 0; v < 4; ++v) {
+        next.push_back(text);
+        next.back().push_back(v);
+        if (v != 0 && length < 3) continue;
+        expected.emplace_back(-slow_score(model, prompt, next.back(), 1), next.back());
+        next.pop_back();
+      }
+    open = std::move(next);
+  }
+  std::sort(expected.begin(), expected.end());
+  ASSERT_EQ(expected.size(), 1u + 3 + 36);
+  BeamOptions options;
+  options.num_beams = 64;
+  options.max_new_tokens = 3;
+  options.eos_ids = {0};
+  const BeamRequest request{prompt, nullptr};
+  const auto found = beam_search(model, std::span(&request, 1), options)[0];
+  ASSERT_EQ(found.size(), expected.size());
+  for (size_t k = 0; k < found.size(); ++k) {
+    EXPECT_EQ(found[k].ids, expected[k].second) << k;
+    EXPECT_NEAR(found[k].score, -expected[k].first, 1e-5);
+  }
+}
+
 TEST(Beam, records_what_fresh_passes_give) {
   const FakeLlm model(24, 2);
   for (const double penalty : {0.0, 1.0, 2.0}) {

@@ -52,19 +52,35 @@ class FakeLlm final : public Llm {
     return cache;
   }
 
-  void admit(KvCache& state, const TokenForest& prompts, std::span<const int64_t> root_of_row,
-             at::Tensor& last_hidden) const override {
-    std::vector<uint64_t> roots;
-    for (const Segment& segment : prompts.segments) {
-      uint64_t path = 0;
+  // Keys are the paths after each token, so that wrong ones show in what is generated.
+  struct Keys final : PromptKeys {
+    std::vector<uint64_t> paths;
+    int64_t num_tokens() const override { return static_cast<int64_t>(paths.size()); }
+    int64_t bytes() const override { return kBytesOfToken * num_tokens(); }
+  };
+  static constexpr int64_t kBytesOfToken = 100;
+
+  void admit(KvCache& state, const TokenForest& prompts, std::span<const int64_t> segment_of_row,
+             at::Tensor& last_hidden, std::span<SharedPromptKeys> keys) const override {
+    std::vector<uint64_t> ends;
+    for (size_t s = 0; s < prompts.segments.size(); ++s) {
+      const Segment& segment = prompts.segments[s];
+      if (!keys.empty() && keys[s] != nullptr) {
+        const auto& known = dynamic_cast<const Keys&>(*keys[s]).paths;
+        ends.push_back(known.at(static_cast<size_t>(segment.end - segment.begin - 1)));
+        continue;
+      }
+      auto computed = std::make_shared<Keys>();
+      uint64_t path = segment.parent < 0 ? 0 : ends[static_cast<size_t>(segment.parent)];
       for (int64_t t = segment.begin; t < segment.end; ++t)
-        path = extend(path, prompts.ids[static_cast<size_t>(t)]);
-      roots.push_back(path);
+        computed->paths.push_back(path = extend(path, prompts.ids[static_cast<size_t>(t)]));
+      prefilled_tokens_ += computed->num_tokens();
+      ends.push_back(path);
+      if (!keys.empty()) keys[s] = computed;
     }
-    last_hidden = hidden(roots) * parameters_.at("scale");
-    prefilled_tokens_ += prompts.num_tokens();
+    last_hidden = hidden(ends) * parameters_.at("scale");
     auto& cache = static_cast<Cache&>(state);
-    for (int64_t root : root_of_row) cache.rows.push_back({roots.at(static_cast<size_t>(root)), 0});
+    for (int64_t s : segment_of_row) cache.rows.push_back({ends.at(static_cast<size_t>(s)), 0});
     if (cache.num_rows() > cache.room) throw std::runtime_error("admit: no room");
     most_rows_ = std::max(most_rows_, cache.num_rows());
   }

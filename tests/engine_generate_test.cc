@@ -311,9 +311,9 @@ TEST(Generate, keeps_rows_within_two_gigabytes) {
   config.num_hidden_layers = 28;
   config.num_key_value_heads = 2;
   config.head_dim = 128;
-  EXPECT_EQ(default_max_batch(config, 256), 146);  // 57,344 bytes a token
-  EXPECT_EQ(default_max_batch(config, 1), 1024);
-  EXPECT_EQ(default_max_batch(config, int64_t{1} << 20), 1);
+  EXPECT_EQ(default_max_batch(config.key_value_bytes(), 256), 146);  // 57,344 bytes a token
+  EXPECT_EQ(default_max_batch(config.key_value_bytes(), 1), 1024);
+  EXPECT_EQ(default_max_batch(config.key_value_bytes(), int64_t{1} << 20), 1);
 }
 
 TEST(Generate, reports_tokens_and_progress) {

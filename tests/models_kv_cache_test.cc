@@ -4,6 +4,7 @@
 #include "base/check.h"
 #include "models/llm.h"
 #include "models_fixture.h"
+#include "nn/optim.h"
 
 namespace etrlrec {
 namespace {
@@ -101,6 +102,170 @@ TEST(KvCacheRows, kept_twice_part_ways) {
         ASSERT_LT(largest_difference(hidden[static_cast<int64_t>(r)], rows.expected(r)), 1e-4)
             << t << " " << r;
     }
+  }
+}
+
+// A tree of prompts below two roots; segments longer and shorter than a block of keys.
+TokenForest prompt_tree() {
+  TokenForest prompts;
+  prompts.add(-1, random_ids(37, 1));
+  prompts.add(0, random_ids(5, 2));
+  prompts.add(0, random_ids(150, 3));
+  prompts.add(2, random_ids(1, 4));
+  prompts.add(-1, random_ids(3, 5));
+  prompts.add(4, random_ids(16, 6));
+  return prompts;
+}
+
+std::vector<int64_t> path_to(const TokenForest& forest, int64_t segment) {
+  std::vector<int64_t> path;
+  for (int64_t s = segment; s >= 0; s = forest.segments[s].parent)
+    path.insert(path.begin(), forest.ids.begin() + forest.segments[s].begin,
+                forest.ids.begin() + forest.segments[s].end);
+  return path;
+}
+
+// Feeds random tokens and compares with the full forward pass.
+void expect_rows_continue(const Llm& model, KvCache& cache, GrowingRows rows, uint64_t index) {
+  Rng rng(6, "growth", index);
+  for (int64_t t = 0; t < 12; ++t) {
+    std::vector<int64_t> ids;
+    for (auto& text : rows.texts) {
+      text.push_back(static_cast<int64_t>(rng.below(61)));
+      ids.push_back(text.back());
+    }
+    const at::Tensor hidden = model.decode(cache, ids);
+    for (size_t r = 0; r < ids.size(); ++r)
+      ASSERT_LT(largest_difference(hidden[static_cast<int64_t>(r)], rows.expected(r)), 1e-4)
+          << t << " " << r;
+  }
+}
+
+TEST(KvCachePrompts, of_a_tree_are_continued_as_whole_rows) {
+  const at::NoGradGuard no_grad;
+  for (const LlmConfig& config : small_families()) {
+    SCOPED_TRACE(config.model_type);
+    const auto model = new_llm(config, 1);
+    const TokenForest prompts = prompt_tree();
+    const std::vector<int64_t> segments{3, 0, 1, 5, 1, 4, 2};
+    at::Tensor last;
+    const auto cache = model->prefill(prompts, segments, 12, last);
+    GrowingRows rows{*model, {}, std::vector<std::vector<int64_t>>(segments.size())};
+    for (int64_t s : segments) rows.prompts.push_back(path_to(prompts, s));
+    for (size_t r = 0; r < segments.size(); ++r)
+      EXPECT_LT(largest_difference(last[segments[r]], rows.expected(r)), 1e-4);
+    expect_rows_continue(*model, *cache, rows, 1);
+  }
+}
+
+// A later prompt stands below the first tokens of what was computed before, three spans deep.
+TEST(KvCachePrompts, begin_with_what_is_known) {
+  const at::NoGradGuard no_grad;
+  for (const LlmConfig& config : small_families()) {
+    SCOPED_TRACE(config.model_type);
+    const auto model = new_llm(config, 1);
+    const TokenForest before = prompt_tree();
+    std::vector<SharedPromptKeys> keys(before.segments.size());
+    at::Tensor last;
+    {
+      const auto cache = model->new_cache(1, 0);
+      model->admit(*cache, before, std::vector<int64_t>{3}, last, keys);
+    }
+    for (size_t s = 0; s < keys.size(); ++s)
+      EXPECT_EQ(keys[s]->num_tokens(), before.segments[s].end - before.segments[s].begin);
+    const std::vector<int64_t> third = random_ids(150, 3);
+    const std::span<const int64_t> beginning = std::span(third).first(43);
+    TokenForest later;
+    later.add(-1, random_ids(37, 1));  // known
+    later.add(0, beginning);           // known, only its beginning
+    later.add(1, random_ids(40, 7));   // three below it
+    later.add(2, random_ids(2, 8));
+    later.add(1, random_ids(1, 9));
+    later.add(0, random_ids(70, 10));
+    later.add(-1, random_ids(20, 11));  // nothing of it is known
+    std::vector<SharedPromptKeys> known{keys[0], keys[2], {}, {}, {}, {}, {}};
+    const std::vector<int64_t> segments{3, 2, 4, 5, 6, 4};
+    const auto cache = model->new_cache(8, 12);
+    model->admit(*cache, later, segments, last, known);
+    GrowingRows rows{*model, {}, std::vector<std::vector<int64_t>>(segments.size())};
+    for (int64_t s : segments) rows.prompts.push_back(path_to(later, s));
+    for (size_t r = 0; r < segments.size(); ++r)
+      EXPECT_LT(largest_difference(last[segments[r]], rows.expected(r)), 1e-4) << r;
+    EXPECT_EQ(last[0].abs().max().item<float>(), 0);
+    expect_rows_continue(*model, *cache, rows, 2);
+    // What was just computed is known in turn, while the rows go on.
+    TokenForest last_one = later;
+    last_one.add(3, random_ids(9, 12));
+    std::vector<SharedPromptKeys> all = known;
+    all.push_back({});
+    cache->keep_rows(std::vector<int64_t>{1});
+    const auto fresh = model->new_cache(1, 12);
+    model->admit(*fresh, last_one, std::vector<int64_t>{7}, last, all);
+    expect_rows_continue(*model, *fresh, {*model, {path_to(last_one, 7)}, {{}}}, 3);
+  }
+}
+
+TEST(KvCachePrompts, refuse_keys_that_do_not_fit) {
+  const auto model = new_llm(small_config(), 1);
+  LlmConfig deeper = small_config();
+  deeper.num_hidden_layers = 3;
+  const auto other = new_llm(deeper, 1);
+  const TokenForest prompts = prompt_tree();
+  std::vector<SharedPromptKeys> keys(prompts.segments.size());
+  const std::vector<int64_t> row{3};
+  at::Tensor last;
+  model->admit(*model->new_cache(1, 0), prompts, row, last, keys);
+  const auto refuses = [&](const Llm& with, std::vector<SharedPromptKeys> known, int64_t segment) {
+    const auto cache = with.new_cache(1, 0);
+    const std::vector<int64_t> rows{segment};
+    EXPECT_THROW(with.admit(*cache, prompts, rows, last, known), Error);
+    EXPECT_EQ(cache->num_rows(), 0);
+  };
+  refuses(*model, {keys[0]}, 3);                      // not one for each segment
+  refuses(*model, {keys[0], {}, {}, {}, {}, {}}, 0);  // no hidden state to go on from
+  refuses(*model, {{}, keys[1], {}, {}, {}, {}}, 3);  // known below what is not
+  refuses(*model, {keys[1], {}, {}, {}, {}, {}}, 3);  // of fewer tokens
+  refuses(*other, {keys[0], {}, {}, {}, {}, {}}, 3);  // of another model
+}
+
+TEST(ModelStamp, differs_where_results_may_differ) {
+  const at::NoGradGuard no_grad;
+  const auto model = new_llm(small_config(), 1), twin = new_llm(small_config(), 1);
+  const ModelStamp first = model->stamp();
+  EXPECT_EQ(first, model->stamp());
+  EXPECT_FALSE(first == twin->stamp());
+  EXPECT_FALSE(first == ModelStamp());
+  model->parameters().at("model.norm.weight").mul_(2);
+  const ModelStamp changed = model->stamp();
+  EXPECT_FALSE(first == changed);
+  model->attach_lora({4, 8, {}}, 3);
+  const ModelStamp adapted = model->stamp();
+  EXPECT_FALSE(changed == adapted);
+  model->set_adapter_enabled(false);
+  EXPECT_FALSE(adapted == model->stamp());
+  model->set_adapter_enabled(true);
+  EXPECT_EQ(adapted, model->stamp());
+  model->adapters().attach({4, 8, {}}, 4, "second");
+  EXPECT_FALSE(adapted == model->stamp());
+  model->adapters().select("default");
+  EXPECT_EQ(adapted, model->stamp());
+  auto& norm = model->parameters().at("model.norm.weight");
+  norm = norm.clone();
+  EXPECT_FALSE(adapted == model->stamp());
+}
+
+TEST(ModelStamp, sees_the_optimiser) {
+  const auto model = new_llm(small_config(), 1);
+  TokenForest text;
+  text.add(-1, random_ids(5, 1));
+  model->hidden_states(text).sum().backward();
+  const ModelStamp before = model->stamp();
+  for (const char* name : {"adamw", "sgd", "lion"}) {
+    OptimizerOptions options;
+    options.optim = name;
+    const ModelStamp last = model->stamp();
+    Optimizer(model->parameters(), options).step(1e-3);
+    EXPECT_FALSE(last == model->stamp()) << name;
   }
 }
 

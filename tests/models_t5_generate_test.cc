@@ -1,12 +1,13 @@
-// Cached decoding of T5 against the full forward pass, generation against golden files of
-// Transformers, beam search against enumeration.
+// Cached decoding of T5 against the full forward pass, sampling and beam search on it against
+// golden files of Transformers and fresh passes.
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <limits>
 
 #include "base/json.h"
+#include "engine/beam.h"
+#include "engine/engine.h"
 #include "models/t5_generate.h"
 #include "models_t5_fixture.h"
 #include "nn/safetensors.h"
@@ -19,17 +20,45 @@ StateRows encode(const T5& model, const TokenForest& rows) {
   return model.encode(rows);
 }
 
+std::vector<int64_t> ids_of(const TokenForest& rows, size_t row) {
+  const Segment& segment = rows.segments[row];
+  return {rows.ids.begin() + segment.begin, rows.ids.begin() + segment.end};
+}
+
+std::vector<std::vector<int64_t>> generate_greedy(const T5& model, const TokenForest& rows,
+                                                  int64_t max_new_tokens,
+                                                  const std::vector<int64_t>& ends) {
+  std::vector<GenerationRequest> requests;
+  for (size_t r = 0; r < rows.segments.size(); ++r) requests.push_back({ids_of(rows, r), {}});
+  GenerationOptions options;
+  options.sampling.temperature = 0;
+  options.max_new_tokens = max_new_tokens;
+  options.eos_ids = ends;
+  std::vector<std::vector<int64_t>> out;
+  for (const Completion& completion : generate(T5Steps(model), requests, options))
+    out.push_back(completion.ids);
+  return out;
+}
+
+std::vector<std::vector<Hypothesis>> generate_beams(const T5& model, const TokenForest& rows,
+                                                    const BeamOptions& options,
+                                                    const ItemTrie* items = nullptr) {
+  std::vector<BeamRequest> requests;
+  for (size_t r = 0; r < rows.segments.size(); ++r) requests.push_back({ids_of(rows, r), items});
+  return beam_search(T5Steps(model), requests, options);
+}
+
 // ---- golden files
 
 struct Golden {
   explicit Golden(const std::string& name)
       : model(load_t5(kT5Golden / name)), json(read_json(kT5Golden / name / "golden.json")) {
     const ParameterMap tensors = load_safetensors(kT5Golden / name / "golden.safetensors");
-    encoded = encode(*model, pack_rows(tensors.at("input_ids"), tensors.at("attention_mask")));
+    rows = pack_rows(tensors.at("input_ids"), tensors.at("attention_mask"));
   }
   std::unique_ptr<T5> model;
   Json json;
-  StateRows encoded;
+  TokenForest rows;
 };
 
 // Golden rows begin with the start token and are filled behind their end.
@@ -46,7 +75,7 @@ void expect_greedy(const Golden& golden, const char* key) {
   const Json& expected = golden.json.at(key);
   std::vector<int64_t> ends;
   if (!expected.at("eos_token_id").is_null()) ends = {expected.at("eos_token_id").get<int64_t>()};
-  const auto found = generate_greedy(*golden.model, golden.encoded, 24, ends);
+  const auto found = generate_greedy(*golden.model, golden.rows, 24, ends);
   ASSERT_EQ(found.size(), 3u);
   for (size_t r = 0; r < found.size(); ++r)
     EXPECT_EQ(found[r], new_tokens(expected.at("sequences")[r], ends)) << key << " " << r;
@@ -54,18 +83,18 @@ void expect_greedy(const Golden& golden, const char* key) {
 
 void expect_beams(const Golden& golden) {
   const Json& expected = golden.json.at("beam");
-  T5BeamOptions options;
+  BeamOptions options;
   options.num_beams = expected.at("num_beams").get<int64_t>();
   options.max_new_tokens = expected.at("max_new_tokens").get<int64_t>();
   options.length_penalty = expected.at("length_penalty").get<double>();
-  options.eos_token_ids = {expected.at("eos_token_id").get<int64_t>()};
-  const auto found = generate_beams(*golden.model, golden.encoded, options);
+  options.eos_ids = {expected.at("eos_token_id").get<int64_t>()};
+  const auto found = generate_beams(*golden.model, golden.rows, options);
   ASSERT_EQ(found.size(), 3u);
   double largest = 0;
   for (size_t r = 0; r < found.size(); ++r) {
     ASSERT_EQ(found[r].size(), 4u);
     for (size_t b = 0; b < found[r].size(); ++b) {
-      EXPECT_EQ(found[r][b].ids, new_tokens(expected.at("sequences")[r][b], options.eos_token_ids))
+      EXPECT_EQ(found[r][b].ids, new_tokens(expected.at("sequences")[r][b], options.eos_ids))
           << r << " " << b;
       const double score = expected.at("scores")[r][b].get<double>();
       EXPECT_NEAR(found[r][b].score, score, 1e-4) << r << " " << b;
@@ -169,14 +198,14 @@ TEST(T5Cache, refuses_too_many_tokens_and_wrong_rows) {
 TEST(T5Generate, requests_of_a_batch_do_not_see_each_other) {
   const std::unique_ptr<T5> model = new_t5(small_t5(), 1);
   const TokenForest rows = random_rows({9, 4, 17}, 1);
-  T5BeamOptions options;
+  BeamOptions options;
   options.max_new_tokens = 6;
-  options.eos_token_ids = {7, 20};
+  options.eos_ids = {7, 20};
   const std::vector<int64_t> ends{7, 20};
-  const auto greedy = generate_greedy(*model, encode(*model, rows), 6, ends);
-  const auto beams = generate_beams(*model, encode(*model, rows), options);
+  const auto greedy = generate_greedy(*model, rows, 6, ends);
+  const auto beams = generate_beams(*model, rows, options);
   for (int64_t r = 0; r < 3; ++r) {
-    const StateRows alone = encode(*model, row_of(rows, r));
+    const TokenForest alone = row_of(rows, r);
     EXPECT_EQ(generate_greedy(*model, alone, 6, ends)[0], greedy[r]);
     const auto found = generate_beams(*model, alone, options)[0];
     ASSERT_EQ(found.size(), beams[r].size());
@@ -189,99 +218,126 @@ TEST(T5Generate, requests_of_a_batch_do_not_see_each_other) {
 
 TEST(T5Generate, one_beam_is_greedy) {
   const std::unique_ptr<T5> model = new_t5(small_t5(), 1);
-  const StateRows encoded = encode(*model, random_rows({9, 4}, 1));
-  T5BeamOptions options;
+  const TokenForest rows = random_rows({9, 4}, 1);
+  BeamOptions options;
   options.num_beams = 1;
   options.max_new_tokens = 8;
-  const auto beams = generate_beams(*model, encoded, options);
-  const auto greedy = generate_greedy(*model, encoded, 8, {});
+  const auto beams = generate_beams(*model, rows, options);
+  const auto greedy = generate_greedy(*model, rows, 8, {});
   for (size_t r = 0; r < 2; ++r) EXPECT_EQ(beams[r][0].ids, greedy[r]);
 }
 
-constexpr int64_t kVocab = 4;
-
-// Log-probabilities that depend on everything before.
-std::vector<float> toy_logprobs(const std::vector<int64_t>& before) {
-  uint64_t index = 1;
-  for (int64_t id : before) index = index * 7 + static_cast<uint64_t>(id);
-  Rng rng(3, "toy", index);
-  std::vector<float> values;
-  for (int64_t v = 0; v < kVocab; ++v) values.push_back(static_cast<float>(rng.normal()));
-  const at::Tensor out = at::log_softmax(at::tensor(values), -1);
-  return {out.const_data_ptr<float>(), out.const_data_ptr<float>() + kVocab};
+// log p of every token behind the start token and the text, by one full pass of the decoder.
+at::Tensor fresh_logprobs(const T5& model, const TokenForest& source,
+                          const std::vector<int64_t>& text) {
+  const at::NoGradGuard no_grad;
+  TokenForest decoder;
+  std::vector<int64_t> ids{model.config().decoder_start_token_id};
+  ids.insert(ids.end(), text.begin(), text.end());
+  decoder.add(-1, ids);
+  const at::Tensor states = model.decode(decoder, model.encode(source), std::vector<int64_t>{0});
+  return at::mm(states, model.head_weight().t()).log_softmax(-1);
 }
 
-std::vector<T5Beam> toy_search(const T5BeamOptions& options, int64_t forbidden = -1) {
-  std::vector<std::vector<int64_t>> rows{{}};
-  const auto logprobs = [&] {
-    std::vector<float> all;
-    for (const auto& row : rows) {
-      std::vector<float> next = toy_logprobs(row);
-      if (forbidden >= 0) next[forbidden] = -std::numeric_limits<float>::infinity();
-      all.insert(all.end(), next.begin(), next.end());
-    }
-    return at::tensor(all).view({-1, kVocab});
-  };
-  return beam_search(logprobs(), options,
-                     [&](std::span<const int64_t> ids, std::span<const int64_t> parents) {
-                       std::vector<std::vector<int64_t>> next;
-                       for (size_t r = 0; r < ids.size(); ++r) {
-                         next.push_back(rows.at(static_cast<size_t>(parents[r])));
-                         next.back().push_back(ids[r]);
-                       }
-                       rows = std::move(next);
-                       return logprobs();
-                     })[0];
+double fresh_sum(const T5& model, const TokenForest& source, const std::vector<int64_t>& text) {
+  const at::Tensor logprobs = fresh_logprobs(model, source, text);
+  double sum = 0;
+  for (size_t t = 0; t < text.size(); ++t)
+    sum += logprobs[static_cast<int64_t>(t)][text[t]].item<double>();
+  return sum;
 }
 
-// All texts of at most three tokens that end with token 0 or at the third, with their scores.
-void enumerate(const std::vector<int64_t>& before, double sum, std::vector<T5Beam>& out) {
-  const std::vector<float> next = toy_logprobs(before);
-  for (int64_t v = 0; v < kVocab; ++v) {
-    std::vector<int64_t> ids = before;
-    ids.push_back(v);
-    if (v == 0 || ids.size() == 3) {
-      out.push_back({ids, (sum + next[v]) / static_cast<double>(ids.size())});
-    } else {
-      enumerate(ids, sum + next[v], out);
+// Rows of different prompts enter while others grow, several of each prompt.
+TEST(T5Generate, sampled_rows_have_the_log_probabilities_of_a_full_pass) {
+  const std::unique_ptr<T5> model = new_t5(small_t5(), 1);
+  const TokenForest rows = random_rows({9, 4, 17, 5, 1, 30}, 1);
+  std::vector<GenerationRequest> requests;
+  for (size_t r = 0; r < 6; ++r) requests.push_back({ids_of(rows, r), {}});
+  GenerationOptions options;
+  options.completions_per_prompt = 3;
+  options.max_new_tokens = 14;
+  options.eos_ids = {7, 20, 33, 40};
+  options.max_batch = 7;
+  options.sampling.repetition_penalty = 1.3;
+  const auto found = generate(T5Steps(*model), requests, options);
+  std::vector<size_t> lengths;
+  for (size_t i = 0; i < found.size(); ++i) {
+    const at::Tensor logprobs =
+        fresh_logprobs(*model, row_of(rows, static_cast<int64_t>(i / 3)), found[i].ids);
+    for (size_t t = 0; t < found[i].ids.size(); ++t)
+      EXPECT_NEAR(found[i].logprobs[t],
+                  logprobs[static_cast<int64_t>(t)][found[i].ids[t]].item<float>(), 1e-4);
+    lengths.push_back(found[i].ids.size());
+  }
+  EXPECT_LT(*std::min_element(lengths.begin(), lengths.end()), 14u);
+  options.max_batch = 18;
+  const auto together = generate(T5Steps(*model), requests, options);
+  for (size_t i = 0; i < found.size(); ++i) EXPECT_EQ(found[i].ids, together[i].ids) << i;
+}
+
+// As in Transformers, penalties see what the decoder has read, not the encoder's text: here all of
+// the vocabulary.
+TEST(T5Generate, penalties_do_not_see_the_encoder) {
+  const std::unique_ptr<T5> model = new_t5(small_t5(), 1);
+  TokenForest source;
+  source.add(-1, row_numbers(61));
+  at::Tensor first = fresh_logprobs(*model, source, {})[0];
+  first[model->config().decoder_start_token_id] = -1e9;  // this one the decoder has read
+  GenerationOptions options;
+  options.sampling.temperature = 0;
+  options.sampling.no_repeat_ngram_size = 1;
+  options.max_new_tokens = 20;
+  const GenerationRequest request{source.ids, {}};
+  std::vector<int64_t> ids = generate(T5Steps(*model), std::span(&request, 1), options)[0].ids;
+  EXPECT_EQ(ids[0], first.argmax().item<int64_t>());
+  std::sort(ids.begin(), ids.end());
+  EXPECT_EQ(std::unique(ids.begin(), ids.end()), ids.end());
+}
+
+TEST(T5Generate, beams_find_the_best_items_of_a_trie) {
+  const std::unique_ptr<T5> model = new_t5(small_t5(), 1);
+  const std::vector<std::vector<int64_t>> titles{
+      {5, 6, 1}, {5, 7, 1}, {8, 1}, {5, 6, 9, 1}, {3, 1}};
+  const ItemTrie trie(titles, 61);
+  const TokenForest rows = random_rows({9, 4}, 1);
+  BeamOptions options;
+  options.num_beams = 5;
+  options.length_penalty = 0;
+  const auto found = generate_beams(*model, rows, options, &trie);
+  for (size_t r = 0; r < 2; ++r) {
+    std::vector<std::pair<double, std::vector<int64_t>>> expected;
+    for (const auto& title : titles)
+      expected.emplace_back(-fresh_sum(*model, row_of(rows, static_cast<int64_t>(r)), title),
+                            title);
+    std::sort(expected.begin(), expected.end());
+    ASSERT_EQ(found[r].size(), 5u);
+    for (size_t k = 0; k < 5; ++k) {
+      EXPECT_EQ(found[r][k].ids, expected[k].second);
+      EXPECT_NEAR(found[r][k].score, -expected[k].first, 1e-4);
     }
   }
 }
 
-TEST(BeamSearch, with_room_for_all_it_is_an_enumeration) {
-  std::vector<T5Beam> all;
-  enumerate({}, 0, all);
-  std::sort(all.begin(), all.end(),
-            [](const T5Beam& a, const T5Beam& b) { return a.score > b.score; });
-  ASSERT_EQ(all.size(), 1u + 3 + 36);
-  T5BeamOptions options;
-  options.num_beams = 64;
-  options.max_new_tokens = 3;
-  options.eos_token_ids = {0};
-  const std::vector<T5Beam> found = toy_search(options);
-  ASSERT_EQ(found.size(), all.size());
-  for (size_t i = 0; i < all.size(); ++i) {
-    EXPECT_EQ(found[i].ids, all[i].ids) << i;
-    EXPECT_NEAR(found[i].score, all[i].score, 1e-5);
-  }
-}
-
-TEST(BeamSearch, never_takes_what_the_step_forbids) {
-  T5BeamOptions options;
-  options.num_beams = 64;
-  options.max_new_tokens = 3;
-  const std::vector<T5Beam> found = toy_search(options, 2);
-  EXPECT_EQ(found.size(), 27u);
-  for (const T5Beam& beam : found) EXPECT_EQ(std::count(beam.ids.begin(), beam.ids.end(), 2), 0);
-}
-
-TEST(BeamSearch, refuses_numbers_that_are_none) {
-  T5BeamOptions options;
-  const at::Tensor bad = at::full({1, kVocab}, std::numeric_limits<float>::quiet_NaN());
-  const T5BeamStep step = [&](std::span<const int64_t>, std::span<const int64_t>) { return bad; };
-  EXPECT_THROW(beam_search(bad, options, step), Error);
-  options.num_beams = 0;
-  EXPECT_THROW(beam_search(at::zeros({1, kVocab}), options, step), Error);
+TEST(T5Generate, refuses_what_encoders_cannot_do) {
+  const std::unique_ptr<T5> model = new_t5(small_t5(), 1);
+  const T5Steps steps(*model);
+  TokenForest tree;
+  tree.add(tree.add(-1, std::vector<int64_t>{1, 2}), std::vector<int64_t>{3});
+  const std::vector<int64_t> row{0};
+  at::Tensor last;
+  EXPECT_THROW(steps.prefill(tree, row, 1, last), Error);
+  const TokenForest root = random_rows({3}, 1);
+  std::vector<SharedPromptKeys> keys(1);
+  EXPECT_THROW(steps.admit(*steps.new_cache(1, 1), root, row, last, keys), Error);
+  const std::vector<int64_t> two{0, 0};
+  EXPECT_THROW(steps.admit(*steps.new_cache(1, 1), root, two, last, {}), Error);
+  EXPECT_THROW(steps.new_cache(1, -1), Error);
+  const auto cache = steps.prefill(root, row, 2, last);
+  EXPECT_THROW(steps.decode(*cache, two), Error);
+  EXPECT_THROW(cache->keep_rows(two), Error);
+  EXPECT_THROW(cache->keep_rows(std::vector<int64_t>{1}), Error);
+  const GenerationRequest answers{{1, 2}, {{3, 4}, {5}}};
+  EXPECT_THROW(generate(steps, std::span(&answers, 1), {}), Error);
 }
 
 }  // namespace

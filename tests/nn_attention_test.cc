@@ -76,6 +76,58 @@ TEST(ForestAttention, equals_dense_attention_in_a_sliding_window) {
     expect_equal_to_dense(random_forest(31 + window, 14), 4, 2, 16, window);
 }
 
+// A forest below a root whose keys come from elsewhere, in two spans, against the whole forest.
+TEST(ForestAttention, continues_what_stands_in_front) {
+  constexpr int64_t kHeads = 4, kKvHeads = 2, kDim = 20, kFirst = 45, kSecond = 30;
+  const int64_t width = simd::padded(kDim);
+  for (const int64_t window : {0, 1, 9, 40, 60}) {
+    TokenForest whole, rest;
+    whole.add(-1, std::vector<int64_t>(kFirst + kSecond, 1));
+    const TokenForest below = random_forest(50, 9);
+    for (const Segment& segment : below.segments) {
+      const std::vector<int64_t> tokens(segment.end - segment.begin, 1);
+      whole.add(segment.parent + 1, tokens);
+      rest.add(segment.parent, tokens);
+    }
+    for (int64_t& position : rest.positions) position += kFirst + kSecond;
+    HeadShape shape{kHeads, kKvHeads, kDim, window};
+    const at::Tensor qkv = random_tensor({whole.num_tokens(), shape.packed_width()}, 5);
+    const RotaryTable table = rotary_table(1000, kDim, {1e4});
+    const at::Tensor expected =
+        rotary_attention(qkv, plan_forest(whole), shape, table, 0.3).slice(0, kFirst + kSecond);
+    const float* data = qkv.const_data_ptr<float>();
+    std::vector<float> blocks(kKvHeads * 2 * 48 * kDim), values(kKvHeads * 2 * 48 * width);
+    std::vector<std::vector<FrontSpan>> spans(kKvHeads);
+    for (int64_t head = 0; head < kKvHeads; ++head) {
+      for (const int64_t s : {1, 0}) {
+        const int64_t place = head * 2 + s, begin = s * kFirst, count = s == 0 ? kFirst : kSecond;
+        for (int64_t j = 0; j < count; ++j) {
+          std::vector<float> key(kDim);
+          const float* token = data + (begin + j) * shape.packed_width() + (kHeads + head) * kDim;
+          const int64_t row = (begin + j) * kDim / 2;
+          rotate(token, key.data(), kDim,
+                 {table.cos.const_data_ptr<float>() + row, table.sin.const_data_ptr<float>() + row},
+                 1.0f, false);
+          put_blocked(blocks.data() + place * 48 * kDim, j, key.data(), kDim);
+          std::copy(token + kKvHeads * kDim, token + (kKvHeads + 1) * kDim,
+                    values.data() + (place * 48 + j) * width);
+        }
+        KeySpan span;
+        span.count = count;
+        span.key_blocks = blocks.data() + place * 48 * kDim;
+        span.value_rows = values.data() + place * 48 * width;
+        spans[head].push_back({span, begin});
+      }
+    }
+    const auto front = [&](int64_t, int64_t head, std::vector<FrontSpan>& out) {
+      out.insert(out.end(), spans[head].begin(), spans[head].end());
+    };
+    const at::Tensor found = rotary_attention_behind(front, qkv.slice(0, kFirst + kSecond),
+                                                     plan_forest(rest), shape, table, 0.3);
+    EXPECT_LT(largest_difference(found, expected), 1e-5) << window;
+  }
+}
+
 TEST(RotaryTable, stretches_slow_frequencies_as_published) {
   // Llama 3.1's rule on head_dim 8, theta 1e4, factor 8, wavelengths between 16 and 64 blended.
   const RotaryTable plain = rotary_table(3, 8, {1e4});

@@ -1,23 +1,24 @@
-// etrlrec generate: continues a text or answers in a chat with a language model, streaming to
-// stdout.
+// etrlrec generate: continues a text, answers in a chat, or writes what an encoder-decoder makes of
+// a text, streaming to stdout.
 #include <algorithm>
 #include <cstdio>
 #include <iostream>
 #include <memory>
 #include <numeric>
+#include <optional>
 
 #include "app/command.h"
 #include "app/command_line.h"
 #include "app/memory_estimate.h"
-#include "app/model_folder.h"
+#include "app/text_model.h"
 #include "app/training_options.h"
 #include "base/check.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "engine/beam.h"
 #include "engine/engine.h"
+#include "engine/prefix_cache.h"
 #include "engine/text_stream.h"
-#include "text/begin_tokens.h"
 #include "text/chat.h"
 
 namespace etrlrec {
@@ -29,8 +30,11 @@ struct GenerateOptions {
   std::vector<std::string> stop;
   int64_t num_return_sequences = 1, num_beams = 1;
   int64_t max_new_tokens = 256, min_new_tokens = 0;
+  int64_t prefix_cache_mb = 256;
   double length_penalty = 1;
   SamplingOptions sampling;
+
+  bool is_conversation() const { return chat && prompt.empty(); }
 };
 
 struct Text {
@@ -47,49 +51,41 @@ void write_out(const std::string& text) {
 class Generator {
  public:
   Generator(const GenerateOptions& options, const CommonOptions& common)
-      : options_(options),
-        common_(common),
-        loaded_(open_model_folder(options.model, "", options.dtype)) {
-    const Tokenizer& tokenizer = *loaded_.tokenizer;
-    eos_ids_ = loaded_.config.eos_token_ids;
+      : options_(options), common_(common), model_(options.model, options.dtype) {
+    eos_ids_ = model_.eos_ids();
     if (options.chat) {
+      CHECK(!model_.is_t5(), kUsage,
+            "--chat: {} is an encoder-decoder model (T5), which has no chats\nhint: etrlrec "
+            "generate --model {} --prompt \"what it is to do: text\"",
+            options.model, options.model);
       chat_ = chat_template_by_name(!options.chat_template.empty() ? options.chat_template
-                                    : !loaded_.card.chat_template.empty()
-                                        ? loaded_.card.chat_template
+                                    : !model_.card().chat_template.empty()
+                                        ? model_.card().chat_template
                                         : recognise_chat_template(options.model));
-      if (!chat_.end_token.empty()) add_end_token(tokenizer.special_id(chat_.end_token));
-    } else {
-      begin_ = begin_tokens(options.model, tokenizer);
+      if (!chat_.end_token.empty()) add_end_token(model_.tokenizer().special_id(chat_.end_token));
     }
-    if (!loaded_.card.catalogue_hash.empty()) add_end_token(tokenizer.eos_id());
+    if (!model_.card().catalogue_hash.empty()) add_end_token(model_.tokenizer().eos_id());
+    if (options.is_conversation()) prefixes_.emplace(options.prefix_cache_mb << 20);
   }
 
-  std::vector<int64_t> encode(const std::string& text) const {
-    std::vector<int64_t> ids = begin_;
-    const auto rest = loaded_.tokenizer->encode(text);
-    ids.insert(ids.end(), rest.begin(), rest.end());
-    CHECK(!ids.empty(), kUsage, "--prompt: expected a text, found none");
-    return ids;
-  }
+  std::vector<int64_t> encode(const std::string& text) const { return model_.encode(text); }
   std::vector<int64_t> encode(std::span<const ChatMessage> messages) const {
-    return encode_chat(*loaded_.tokenizer, render_chat(chat_, messages, true));
+    return encode_chat(model_.tokenizer(), render_chat(chat_, messages, true));
   }
 
   MemoryEstimate estimate(int64_t prompt_tokens) const {
     MemoryEstimate estimate;
-    add_weights(loaded_.config, estimate, loaded_.storage);
     const int64_t rows = std::max(options_.num_return_sequences, options_.num_beams);
-    add_rollouts(loaded_.config, {rows, rows, prompt_tokens, options_.max_new_tokens, rows},
-                 estimate);
+    model_.add_to({rows, rows, prompt_tokens, options_.max_new_tokens, rows}, estimate);
+    if (prefixes_) estimate.parts.emplace_back("prefix cache", options_.prefix_cache_mb << 20);
     return estimate;
   }
-  void load() {
-    loaded_.llm = load_llm(options_.model, loaded_.storage);
-    if (!options_.adapter.empty()) loaded_.llm->load_lora(options_.adapter);
-  }
+  void load() { model_.load(options_.adapter); }
+  // Prompt tokens of all runs that the prefix cache has saved.
+  int64_t tokens_reused() const { return prefixes_ ? prefixes_->statistics().tokens_reused : 0; }
 
   // Prints what it generates; one text streams as it grows.
-  std::vector<Text> run(const std::vector<int64_t>& prompt) const {
+  std::vector<Text> run(const std::vector<int64_t>& prompt) {
     const Stopwatch watch;
     const bool streams =
         !common_.json && options_.num_return_sequences == 1 && options_.num_beams == 1;
@@ -101,6 +97,10 @@ class Generator {
     if (streams) write_out("\n");
     log_info("{} tokens, {}/s", tokens,
              format_count(static_cast<double>(tokens) / watch.seconds()));
+    if (prefixes_)
+      log_info("prefix cache: {} of {} prompt tokens so far",
+               format_count(static_cast<double>(tokens_reused())),
+               format_count(static_cast<double>(prefixes_->statistics().tokens)));
     return texts;
   }
 
@@ -114,16 +114,16 @@ class Generator {
 
   Text text_of(std::vector<int64_t> ids, std::vector<float> logprobs) const {
     Text text;
-    text.text = completion_text(*loaded_.tokenizer, ids, options_.stop, eos_ids_);
+    text.text = completion_text(model_.tokenizer(), ids, options_.stop, eos_ids_);
     const bool stopped =
-        !ids.empty() && (is_end(ids.back()) || stops_at(*loaded_.tokenizer, options_.stop)(ids));
+        !ids.empty() && (is_end(ids.back()) || stops_at(model_.tokenizer(), options_.stop)(ids));
     text.finish_reason = stopped ? "stop" : "length";
     text.ids = std::move(ids);
     text.logprobs = std::move(logprobs);
     return text;
   }
 
-  std::vector<Text> sample(const std::vector<int64_t>& prompt, bool streams) const {
+  std::vector<Text> sample(const std::vector<int64_t>& prompt, bool streams) {
     GenerationOptions generation;
     generation.sampling = options_.sampling;
     generation.sampling.seed = common_.seed;
@@ -132,28 +132,30 @@ class Generator {
     generation.min_new_tokens = options_.min_new_tokens;
     generation.eos_ids = eos_ids_;
     generation.max_batch = options_.num_return_sequences;
+    generation.prefix_cache = prefixes_ ? &*prefixes_ : nullptr;
     if (!options_.stop.empty())
-      generation.is_complete = stops_at(*loaded_.tokenizer, options_.stop);
-    TextStream stream(*loaded_.tokenizer, options_.stop, eos_ids_);
+      generation.is_complete = stops_at(model_.tokenizer(), options_.stop);
+    TextStream stream(model_.tokenizer(), options_.stop, eos_ids_);
     if (streams) generation.on_token = [&](int64_t, int64_t id) { write_out(stream.push(id)); };
     const GenerationRequest request{prompt, {}};
     std::vector<Text> texts;
-    for (Completion& completion : generate(*loaded_.llm, std::span(&request, 1), generation))
+    for (Completion& completion : generate(model_.steps(), std::span(&request, 1), generation))
       texts.push_back(text_of(std::move(completion.ids), std::move(completion.logprobs)));
     if (streams) write_out(stream.finish());
     return texts;
   }
 
-  std::vector<Text> search(const std::vector<int64_t>& prompt) const {
+  std::vector<Text> search(const std::vector<int64_t>& prompt) {
     BeamOptions beams;
     beams.num_beams = options_.num_beams;
     beams.num_return_sequences = options_.num_return_sequences;
     beams.max_new_tokens = options_.max_new_tokens;
     beams.length_penalty = options_.length_penalty;
     beams.eos_ids = eos_ids_;
+    beams.prefix_cache = prefixes_ ? &*prefixes_ : nullptr;
     const BeamRequest request{prompt, nullptr};
     std::vector<Text> texts;
-    auto found_by_prompt = beam_search(*loaded_.llm, std::span(&request, 1), beams);
+    auto found_by_prompt = beam_search(model_.steps(), std::span(&request, 1), beams);
     for (Hypothesis& found : found_by_prompt[0])
       texts.push_back(text_of(std::move(found.ids), std::move(found.logprobs)));
     return texts;
@@ -161,12 +163,20 @@ class Generator {
 
   const GenerateOptions& options_;
   const CommonOptions& common_;
-  LoadedModel loaded_;
+  TextModel model_;
   ChatTemplate chat_;
-  std::vector<int64_t> begin_, eos_ids_;
+  std::vector<int64_t> eos_ids_;
+  std::optional<PrefixCache> prefixes_;  // of a conversation
 };
 
-void print_json(const std::string& prompt, const std::vector<Text>& texts) {
+// What was read for a prompt, and how much of it the prefix cache had.
+struct PromptTokens {
+  size_t all = 0;
+  int64_t reused = 0;
+};
+
+void print_json(const std::string& prompt, const PromptTokens& tokens,
+                const std::vector<Text>& texts) {
   OrderedJson completions = OrderedJson::array();
   for (const Text& text : texts)
     completions.push_back(
@@ -175,7 +185,11 @@ void print_json(const std::string& prompt, const std::vector<Text>& texts) {
          {"logprob", std::accumulate(text.logprobs.begin(), text.logprobs.end(), 0.0)},
          {"ids", text.ids},
          {"logprobs", text.logprobs}});
-  const OrderedJson result{{"schema_version", 1}, {"prompt", prompt}, {"completions", completions}};
+  const OrderedJson result{{"schema_version", 1},
+                           {"prompt", prompt},
+                           {"prompt_tokens", tokens.all},
+                           {"reused_tokens", tokens.reused},
+                           {"completions", completions}};
   write_out(result.dump(-1, ' ', false, OrderedJson::error_handler_t::replace) + "\n");
 }
 
@@ -186,8 +200,10 @@ void run_chat(Generator& generator, const GenerateOptions& options, const Common
   std::string line = options.prompt;
   while (!options.prompt.empty() || std::getline(std::cin, line)) {
     messages.push_back({"user", line});
-    const std::vector<Text> texts = generator.run(generator.encode(messages));
-    if (common.json) print_json(line, texts);
+    const std::vector<int64_t> prompt = generator.encode(messages);
+    const int64_t reused = generator.tokens_reused();
+    const std::vector<Text> texts = generator.run(prompt);
+    if (common.json) print_json(line, {prompt.size(), generator.tokens_reused() - reused}, texts);
     if (!options.prompt.empty()) break;
     messages.push_back({"assistant", texts[0].text});
   }
@@ -197,6 +213,9 @@ void check_options(const GenerateOptions& options, const Command& command) {
   CHECK(options.chat || !options.prompt.empty(), kUsage, "expected --prompt TEXT or --chat");
   for (const char* name : {"--chat-template", "--system"})
     CHECK(options.chat || !command.is_given(name), kUsage, "{}: only with --chat", name);
+  CHECK(options.is_conversation() || !command.is_given("--prefix-cache-mb"), kUsage,
+        "--prefix-cache-mb: only with --chat and without --prompt: it keeps what the next message "
+        "of a conversation begins with");
   CHECK(options.min_new_tokens <= options.max_new_tokens, kUsage,
         "--min-new-tokens: expected at most the {} of --max-new-tokens, found {}",
         options.max_new_tokens, options.min_new_tokens);
@@ -225,7 +244,7 @@ void run_generate(const GenerateOptions& options, const Command& command,
   const int64_t available = available_memory();
   if (options.dry_run) print_estimate(estimate, available, common.json);
   check_memory(estimate, available, "generate",
-               "fewer --num-return-sequences, or --max-new-tokens");
+               "fewer --num-return-sequences or --max-new-tokens, or a smaller --prefix-cache-mb");
   if (options.dry_run) return;
   generator.load();
   if (options.chat) {
@@ -233,7 +252,7 @@ void run_generate(const GenerateOptions& options, const Command& command,
     return;
   }
   const std::vector<Text> texts = generator.run(prompt);
-  if (common.json) print_json(options.prompt, texts);
+  if (common.json) print_json(options.prompt, {prompt.size(), 0}, texts);
 }
 
 void add_sampling_options(Command& command, SamplingOptions& options) {
@@ -257,7 +276,9 @@ void add_sampling_options(Command& command, SamplingOptions& options) {
 void add_generate(CommandLine& app, CommonOptions& common) {
   auto options = std::make_shared<GenerateOptions>();
   Command command = app.add_command("generate", "continue a text, or chat, with a language model");
-  command.add_option("--model,-m", options->model, "model folder").required().existing_folder();
+  command.add_option("--model,-m", options->model, "model folder (decoder or T5)")
+      .required()
+      .existing_folder();
   add_dtype(command, options->dtype);
   command.add_option("--adapter", options->adapter, "PEFT adapter folder").existing_folder();
   command.add_option("--prompt,-p", options->prompt,
@@ -269,6 +290,12 @@ void add_generate(CommandLine& app, CommonOptions& common) {
   command.add_option("--chat-template", options->chat_template, "instead of the folder's own one")
       .one_of(chat_template_names());
   command.add_option("--system", options->system, "with --chat: system message");
+  command
+      .add_option(
+          "--prefix-cache-mb", options->prefix_cache_mb,
+          "conversations: MiB of keys and values kept, so that a message computes only what "
+          "is new; 0: none")
+      .range(0, 1 << 20);
   command.add_option("--stop", options->stop, "text that ends the completion; repeatable")
       .repeatable();
   command.add_option("--max-new-tokens,-n", options->max_new_tokens, "longest continuation")

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "engine/engine.h"
 #include "models/decoder.h"
+#include "models/t5_layers.h"
 #include "nn/bfloat16_product.h"
 #include "temporal/prompts.h"
 
@@ -21,10 +22,6 @@ namespace {
 constexpr int64_t kFloat = sizeof(float);
 constexpr int64_t kProgramBytes = int64_t{256} << 20;  // libraries and their threads
 constexpr int64_t kLogitsBytes = int64_t{64} << 20;    // largest buffer of logits at once
-
-int64_t key_value_bytes(const LlmConfig& c) {  // of one token
-  return 2 * c.num_hidden_layers * c.num_key_value_heads * c.head_dim * kFloat;
-}
 
 // Values of one token that live between the layers of a block: residual sums and norms, queries,
 // keys and values, the attention's output, gate, up and their product.
@@ -41,8 +38,8 @@ int64_t kept_values(const LlmConfig& c, Storage storage) {
          (compact ? 1 : 2) * c.intermediate_size;
 }
 
-int64_t logits_bytes(const LlmConfig& c, int64_t rows) {
-  return std::min(std::max(kLogitsBytes, c.vocab_size * kFloat), rows * c.vocab_size * kFloat);
+int64_t logits_bytes(int64_t vocab_size, int64_t rows) {
+  return std::min(std::max(kLogitsBytes, vocab_size * kFloat), rows * vocab_size * kFloat);
 }
 
 // Two floating-point operations for each weight that a token meets.
@@ -62,6 +59,30 @@ int64_t title_tokens(const LoadedModel& model, const Catalogue& catalogue, const
   return tokens;
 }
 
+// Values of the parameters whose names begin so.
+int64_t count_values(const ParameterGroups& groups, const std::string& prefix) {
+  int64_t count = 0;
+  for (const auto& group : groups)
+    for (const auto& [name, shape] : group) {
+      if (!name.starts_with(prefix)) continue;
+      int64_t size = 1;
+      for (int64_t n : shape) size *= n;
+      count += size;
+    }
+  return count;
+}
+
+struct RowsTogether {
+  int64_t rows = 0, prompts = 0;  // that grow at the same time
+};
+RowsTogether rows_together(const RolloutLoad& load, int64_t key_value_bytes) {
+  const int64_t most =
+      load.max_batch > 0 ? load.max_batch : default_max_batch(key_value_bytes, load.new_tokens);
+  const int64_t rows =
+      std::min(std::max(most, load.rows_per_prompt), std::max<int64_t>(load.total_rows, 1));
+  return {rows, (rows + load.rows_per_prompt - 1) / load.rows_per_prompt};
+}
+
 int64_t read_number(const char* path) {
   std::ifstream file(path);
   int64_t value = 0;
@@ -77,14 +98,11 @@ int64_t MemoryEstimate::total() const {
 }
 
 int64_t num_parameters(const LlmConfig& config) {
-  int64_t count = 0;
-  for (const auto& group : parameter_groups(config))
-    for (const auto& [name, shape] : group) {
-      int64_t size = 1;
-      for (int64_t n : shape) size *= n;
-      count += size;
-    }
-  return count;
+  return count_values(parameter_groups(config), "");
+}
+
+int64_t num_parameters(const T5Config& config) {
+  return count_values(t5_parameter_groups(config), "");
 }
 
 int64_t num_adapter_parameters(const LlmConfig& config, const LoraConfig& lora) {
@@ -108,15 +126,11 @@ void add_weights(const LlmConfig& config, MemoryEstimate& estimate, Storage stor
 }
 
 void add_rollouts(const LlmConfig& config, const RolloutLoad& load, MemoryEstimate& estimate) {
-  const int64_t most =
-      load.max_batch > 0 ? load.max_batch : default_max_batch(config, load.new_tokens);
-  const int64_t rows =
-      std::min(std::max(most, load.rows_per_prompt), std::max<int64_t>(load.total_rows, 1));
-  const int64_t prompts = (rows + load.rows_per_prompt - 1) / load.rows_per_prompt;
+  const auto [rows, prompts] = rows_together(load, config.key_value_bytes());
   estimate.parts.emplace_back(
       "keys and values",
-      (rows * load.new_tokens + prompts * load.prompt_tokens) * key_value_bytes(config));
-  estimate.parts.emplace_back("logits of rollouts", logits_bytes(config, rows));
+      (rows * load.new_tokens + prompts * load.prompt_tokens) * config.key_value_bytes());
+  estimate.parts.emplace_back("logits of rollouts", logits_bytes(config.vocab_size, rows));
   const int64_t prefilled = std::min(
       prompts * load.prompt_tokens, std::max(GenerationOptions{}.batch_tokens, load.prompt_tokens));
   estimate.parts.emplace_back("activations of prompts",
@@ -127,10 +141,40 @@ void add_rollouts(const LlmConfig& config, const RolloutLoad& load, MemoryEstima
   estimate.flops += static_cast<double>(tokens) * token_flops(config);
 }
 
+void add_weights(const T5Config& config, MemoryEstimate& estimate) {
+  estimate.parts.emplace_back("program", kProgramBytes);
+  estimate.parts.emplace_back("weights", num_parameters(config) * kFloat);
+}
+
+void add_rollouts(const T5Config& config, const RolloutLoad& load, MemoryEstimate& estimate) {
+  const auto [rows, prompts] = rows_together(load, config.key_value_bytes());
+  const int64_t together = std::min(
+      prompts, std::max<int64_t>(GenerationOptions{}.batch_tokens / load.prompt_tokens, 1));
+  estimate.parts.emplace_back(
+      "keys and values",
+      (rows * (load.new_tokens + 1) + prompts * load.prompt_tokens) * config.key_value_bytes());
+  estimate.parts.emplace_back("logits of rollouts", logits_bytes(config.vocab_size, rows));
+  // Of a layer of the encoder, and its scores for all pairs of tokens with their bias.
+  const int64_t token_values =
+      4 * config.d_model + 5 * config.num_heads * config.d_kv + 3 * config.d_ff;
+  estimate.parts.emplace_back("activations of prompts",
+                              2 * together * load.prompt_tokens *
+                                  (token_values + config.num_heads * load.prompt_tokens) * kFloat);
+  const int64_t read = load.total_rows / load.rows_per_prompt * load.prompt_tokens,
+                written = load.total_rows * load.new_tokens;
+  const ParameterGroups groups = t5_parameter_groups(config);
+  estimate.tokens += read + written;
+  estimate.flops +=
+      2.0 *
+      (static_cast<double>(read) * static_cast<double>(count_values(groups, "encoder.")) +
+       static_cast<double>(written) * static_cast<double>(count_values(groups, "decoder.") +
+                                                          config.vocab_size * config.d_model));
+}
+
 void add_forward(const LlmConfig& config, int64_t tokens, int64_t passes,
                  MemoryEstimate& estimate) {
   estimate.parts.emplace_back("activations", 2 * tokens * layer_values(config) * kFloat);
-  estimate.parts.emplace_back("logits", logits_bytes(config, tokens));
+  estimate.parts.emplace_back("logits", logits_bytes(config.vocab_size, tokens));
   estimate.tokens += tokens * passes;
   estimate.flops += static_cast<double>(tokens * passes) * token_flops(config);
 }
@@ -147,7 +191,7 @@ void add_training(const LlmConfig& config, const LoraConfig& lora, int64_t token
       tokens *
           (config.num_hidden_layers * kept_values(config, storage) + 2 * layer_values(config)) *
           kFloat);
-  estimate.parts.emplace_back("logits", logits_bytes(config, tokens));
+  estimate.parts.emplace_back("logits", logits_bytes(config.vocab_size, tokens));
   estimate.tokens += total_tokens;
   // Backward: as much again for the activations, and for the weights where they are trained.
   const double backward = lora.r > 0 ? 1 : 2;
@@ -186,6 +230,9 @@ MemoryEstimate estimate_asking(const LoadedModel& model, const Catalogue& catalo
   load.new_tokens = (prompt.reasoning ? protocol.max_reasoning_tokens : 0) + kAnswerTokens;
   add_rollouts(model.config, load, estimate);
   if (protocol.name == "elimination") {
+    estimate.parts.emplace_back(
+        "prefix cache", std::min(kEliminationCacheBytes, protocol.rounds * count * longest *
+                                                             model.config.key_value_bytes()));
     estimate.tokens *= protocol.rounds;
     estimate.flops *= protocol.rounds;
   }

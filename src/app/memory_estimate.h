@@ -12,6 +12,7 @@
 #include "app/model_folder.h"
 #include "eval/protocol.h"
 #include "models/llm.h"
+#include "models/t5.h"
 #include "nn/adapters.h"
 #include "train/trainer.h"
 
@@ -26,6 +27,7 @@ struct MemoryEstimate {
 };
 
 int64_t num_parameters(const LlmConfig& config);
+int64_t num_parameters(const T5Config& config);
 int64_t num_adapter_parameters(const LlmConfig& config, const LoraConfig& lora);
 
 // Each adds what it holds, and the work it does. Weights come with the program itself; vectors
@@ -39,6 +41,9 @@ struct RolloutLoad {
   int64_t total_rows = 1, rows_per_prompt = 1, prompt_tokens = 0, new_tokens = 0, max_batch = 0;
 };
 void add_rollouts(const LlmConfig& config, const RolloutLoad& load, MemoryEstimate& estimate);
+// The same of T5, whose prompts are read by the encoder.
+void add_weights(const T5Config& config, MemoryEstimate& estimate);
+void add_rollouts(const T5Config& config, const RolloutLoad& load, MemoryEstimate& estimate);
 
 // Passes over forests of at most `tokens` tokens without gradient; `passes` of them.
 void add_forward(const LlmConfig& config, int64_t tokens, int64_t passes, MemoryEstimate& estimate);

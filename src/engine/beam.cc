@@ -156,37 +156,30 @@ class Search {
 // Prompts that grow in one cache.
 class BeamBatch {
  public:
-  BeamBatch(const Llm& model, std::span<const BeamRequest> requests, const BeamOptions& options,
-            HeadLogits& head)
-      : model_(model), requests_(requests), head_(head), width_(options.num_beams) {
+  BeamBatch(const StepModel& model, std::span<const BeamRequest> requests,
+            const BeamOptions& options, HeadLogits& head)
+      : model_(model), requests_(requests), options_(options), head_(head) {
     for (const BeamRequest& request : requests) searches_.emplace_back(request, options);
   }
 
   std::vector<Search>& run() {
-    TokenForest prompts;
-    std::vector<int64_t> root_of_row, roots;
+    std::vector<std::span<const int64_t>> prompts;
+    std::vector<int64_t> first_rows;  // of the beams of each prompt; one of an empty text at first
     int64_t capacity = 0;
     for (size_t p = 0; p < requests_.size(); ++p) {
-      roots.push_back(prompts.add(-1, requests_[p].prompt));
-      root_of_row.insert(root_of_row.end(), static_cast<size_t>(width_), roots.back());
+      prompts.emplace_back(requests_[p].prompt);
+      first_rows.push_back(static_cast<int64_t>(p));
       capacity = std::max(capacity, searches_[p].max_length() - 1);
     }
-    at::Tensor hidden;
-    const auto cache = model_.prefill(prompts, root_of_row, capacity, hidden);
-    hidden = hidden.index_select(0, at::tensor(roots, at::kLong));
-    // Before the first step all rows of a prompt are alike; its beams take the first of them.
-    std::vector<int64_t> first_rows;
-    for (size_t p = 0; p < searches_.size(); ++p)
-      first_rows.push_back(static_cast<int64_t>(p) * width_);
-    for (bool is_first = true; step(hidden); is_first = false) {
+    const auto cache = model_.new_cache(std::ssize(prompts) * options_.num_beams, capacity);
+    at::Tensor hidden = admit_prompts(model_, *cache, prompts, first_rows, options_.prefix_cache);
+    while (step(hidden)) {
       std::vector<int64_t> rows, ids;
       for (size_t p = 0; p < searches_.size(); ++p) {
         const int64_t first_row = first_rows[p];
-        first_rows[p] = static_cast<int64_t>(rows.size());
+        first_rows[p] = std::ssize(rows);
         for (const Search::Beam& beam : searches_[p].running()) {
-          const int64_t place =
-              is_first ? static_cast<int64_t>(rows.size()) - first_rows[p] : beam.parent;
-          rows.push_back(first_row + place);
+          rows.push_back(first_row + beam.parent);
           ids.push_back(beam.text.ids.back());
         }
       }
@@ -230,16 +223,15 @@ class BeamBatch {
     return is_running;
   }
 
-  const Llm& model_;
+  const StepModel& model_;
   std::span<const BeamRequest> requests_;
+  const BeamOptions& options_;
   HeadLogits& head_;
-  int64_t width_;
   std::vector<Search> searches_;
 };
 
-void check_beams(const Llm& model, std::span<const BeamRequest> requests,
+void check_beams(const StepModel& model, std::span<const BeamRequest> requests,
                  const BeamOptions& options) {
-  const LlmConfig& config = model.config();
   CHECK(options.num_beams > 0, kUsage, "--num-beams: expected a positive number, found {}",
         options.num_beams);
   CHECK(options.num_return_sequences >= 0 && options.num_return_sequences <= options.num_beams,
@@ -253,16 +245,15 @@ void check_beams(const Llm& model, std::span<const BeamRequest> requests,
     CHECK(!requests[i].prompt.empty(), kInput, "prompt {}: expected at least one token", i);
     const int64_t grows =
         requests[i].items ? requests[i].items->max_length() : options.max_new_tokens;
-    CHECK(static_cast<int64_t>(requests[i].prompt.size()) + grows <= config.max_position_embeddings,
-          kInput,
+    CHECK(static_cast<int64_t>(requests[i].prompt.size()) + grows <= model.max_length(), kInput,
           "prompt {}: {} tokens and up to {} new ones are more than the model's {} positions", i,
-          requests[i].prompt.size(), grows, config.max_position_embeddings);
+          requests[i].prompt.size(), grows, model.max_length());
   }
 }
 
 }  // namespace
 
-std::vector<std::vector<Hypothesis>> beam_search(const Llm& model,
+std::vector<std::vector<Hypothesis>> beam_search(const StepModel& model,
                                                  std::span<const BeamRequest> requests,
                                                  const BeamOptions& options) {
   const at::NoGradGuard no_grad;

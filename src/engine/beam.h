@@ -1,6 +1,6 @@
-// Beam search over a key/value cache: free text with the semantics of Transformers, or constrained
-// to the items of a trie, so that every result is an item and no item comes twice. Many prompts at
-// once, any width.
+// Beam search over a key/value cache, for decoders and encoder-decoders: free text with the
+// semantics of Transformers, or constrained to the items of a trie, so that every result is an item
+// and no item comes twice. Many prompts at once, any width.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +9,8 @@
 #include <vector>
 
 #include "engine/item_trie.h"
-#include "models/llm.h"
+#include "engine/prefix_cache.h"
+#include "models/step_model.h"
 
 namespace etrlrec {
 
@@ -24,8 +25,9 @@ struct BeamOptions {
   int64_t max_new_tokens = 64;       // free text; a trie ends by itself
   double length_penalty = 1;         // score = sum of log-probabilities / length ^ length_penalty
   EarlyStopping early_stopping = EarlyStopping::kFalse;
-  std::vector<int64_t> eos_ids;  // free text only; any of them ends a hypothesis and counts
-  int64_t max_batch = 256;       // rows (prompts * num_beams) that grow together
+  std::vector<int64_t> eos_ids;         // free text only; any of them ends a hypothesis and counts
+  int64_t max_batch = 256;              // rows (prompts * num_beams) that grow together
+  PrefixCache* prefix_cache = nullptr;  // as in GenerationOptions
   std::function<void(int64_t done)> on_progress;  // prompts finished so far
 };
 
@@ -43,7 +45,7 @@ struct Hypothesis {
 
 // For each prompt at most num_return_sequences hypotheses, best first; fewer where the trie has
 // fewer sequences. Independent of max_batch up to the rounding of the logits. No gradient.
-std::vector<std::vector<Hypothesis>> beam_search(const Llm& model,
+std::vector<std::vector<Hypothesis>> beam_search(const StepModel& model,
                                                  std::span<const BeamRequest> requests,
                                                  const BeamOptions& options);
 

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/prefix_cache.h"
 #include "engine/sampling.h"
 #include "engine/scoring.h"
 #include "models/llm.h"
@@ -51,22 +52,26 @@ struct GenerationOptions {
   // Free text only: whether the completion so far ends here (stop strings, engine/text_stream.h).
   // Asked once after each id, from several threads.
   std::function<bool(std::span<const int64_t> completion)> is_complete;
-  int64_t max_batch = 0;                          // rows that grow together; 0: default_max_batch
-  int64_t batch_tokens = 16384;                   // prompt tokens prefilled together
+  int64_t max_batch = 0;         // rows that grow together; 0: default_max_batch
+  int64_t batch_tokens = 16384;  // prompt tokens computed together
+  // Prompts of earlier calls; this call's stay there. nullptr: only what the prompts of this call
+  // share is computed once.
+  PrefixCache* prefix_cache = nullptr;
   std::function<void(int64_t done)> on_progress;  // completions finished so far
   std::function<void(int64_t row, int64_t id)>
       on_token;  // each id as it is decided, from the calling thread
 };
 
-// Rows that may grow by `capacity` tokens and whose keys and values take at most 2 GiB together; in
-// [1, 1024].
-int64_t default_max_batch(const LlmConfig& config, int64_t capacity);
+// Rows that may grow by `capacity` tokens of `key_value_bytes` each and take at most 2 GiB
+// together; in [1, 1024].
+int64_t default_max_batch(int64_t key_value_bytes, int64_t capacity);
 
 // Continuous batching: rows leave when they are done, and the next prompts enter as soon as there
 // is room for all their completions. Result: [requests * completions_per_prompt], request-major, in
 // input order; independent of batching and of the thread count up to the rounding of the logits. No
-// gradient.
-std::vector<Completion> generate(const Llm& model, std::span<const GenerationRequest> requests,
+// gradient. Answers of several tokens need a language model (Llm; error kUsage for others).
+std::vector<Completion> generate(const StepModel& model,
+                                 std::span<const GenerationRequest> requests,
                                  const GenerationOptions& options);
 
 }  // namespace etrlrec

@@ -12,6 +12,7 @@
 #include "base/check.h"
 #include "engine/engine.h"
 #include "engine/head_logits.h"
+#include "engine/prefix_cache.h"
 #include "engine/rollout.h"
 #include "nn/logprob.h"
 
@@ -23,27 +24,36 @@ std::vector<float> to_floats(const at::Tensor& tensor) {
   return {values.const_data_ptr<float>(), values.const_data_ptr<float>() + values.numel()};
 }
 
+// For what the prompts of one call share, when the caller keeps no cache.
+constexpr int64_t kOwnPrefixBytes = int64_t{64} << 20;
+
 // All rows of a call: those that wait for room, those that grow, those that wait for their answer.
 class Rollouts {
  public:
-  Rollouts(const Llm& model, std::span<const GenerationRequest> requests,
+  Rollouts(const StepModel& model, std::span<const GenerationRequest> requests,
            const GenerationOptions& options, std::span<Completion> completions)
-      : model_(model), requests_(requests), options_(options), head_(model) {
+      : model_(model),
+        requests_(requests),
+        options_(options),
+        prefixes_(options.prefix_cache != nullptr ? *options.prefix_cache : own_prefixes_),
+        head_(model) {
     const auto per_prompt = static_cast<size_t>(options.completions_per_prompt);
     rows_.reserve(completions.size());
     for (size_t r = 0; r < completions.size(); ++r) {
       const GenerationRequest& request = requests[r / per_prompt];
-      rows_.emplace_back(request, options, r, completions[r]);
+      rows_.emplace_back(request, model.text_before(request.prompt), options, r, completions[r]);
       capacity_ = std::max(capacity_, RolloutRow::capacity(request, options));
     }
     open_.assign(requests.size(), options.completions_per_prompt);
-    const int64_t most =
-        options.max_batch > 0 ? options.max_batch : default_max_batch(model.config(), capacity_);
+    const int64_t most = options.max_batch > 0
+                             ? options.max_batch
+                             : default_max_batch(model.key_value_bytes(), capacity_);
     room_ = std::min(std::max(most, options.completions_per_prompt),
                      static_cast<int64_t>(completions.size()));
   }
 
   void run() {
+    prefixes_.serve(model_);
     const auto cache = model_.new_cache(room_, capacity_);
     at::Tensor hidden;
     while (true) {
@@ -71,29 +81,30 @@ class Rollouts {
     const int64_t per_prompt = options_.completions_per_prompt;
     int64_t free = room_ - static_cast<int64_t>(live_.size());
     if (!live_.empty() && 8 * free < room_) return {};
-    TokenForest prompts;
-    std::vector<int64_t> roots;
+    std::vector<std::span<const int64_t>> prompts;
+    std::vector<int64_t> prompt_of_row;
+    int64_t tokens = 0;  // to be computed, at most
     for (; next_ < static_cast<int64_t>(requests_.size()) && free >= per_prompt; ++next_) {
       const std::vector<int64_t>& prompt = requests_[static_cast<size_t>(next_)].prompt;
-      if (prompts.num_tokens() > 0 &&
-          prompts.num_tokens() + static_cast<int64_t>(prompt.size()) > options_.batch_tokens)
-        break;
-      int64_t root = -1;
+      const int64_t more = std::ssize(prompt) - prefixes_.known_tokens(prompt);
+      if (tokens > 0 && tokens + more > options_.batch_tokens) break;
+      bool enters = false;
       for (int64_t r = next_ * per_prompt; r < (next_ + 1) * per_prompt; ++r) {
         if (is_out(r)) {
           leave(r);
           continue;
         }
-        if (root < 0) root = prompts.add(-1, prompt);
+        enters = true;
         live_.push_back(r);
-        roots.push_back(root);
+        prompt_of_row.push_back(std::ssize(prompts));
         --free;
       }
+      if (!enters) continue;
+      prompts.emplace_back(prompt);
+      tokens += more;
     }
-    if (roots.empty()) return {};
-    at::Tensor hidden;
-    model_.admit(cache, prompts, roots, hidden);
-    return hidden.index_select(0, at::tensor(roots, at::kLong));
+    if (prompts.empty()) return {};
+    return admit_prompts(model_, cache, prompts, prompt_of_row, &prefixes_);
   }
 
   // One token for every live row.
@@ -191,12 +202,14 @@ class Rollouts {
     waiting_tokens_ = 0;
   }
 
+  const Llm& scorer() const { return dynamic_cast<const Llm&>(model_); }  // check_request saw it
+
   void answer(const std::vector<int64_t>& rows) {
     std::vector<Answers> answers;
     for (int64_t r : rows) answers.push_back(rows_[static_cast<size_t>(r)].request().answers);
     TokenForest forest;
     const std::vector<int64_t> segments = plant(rows, forest);
-    const auto scores = score_answers(model_, forest, segments, answers);
+    const auto scores = score_answers(scorer(), forest, segments, answers);
     SamplingScratch scratch;
     for (size_t i = 0; i < rows.size(); ++i)
       rows_[static_cast<size_t>(rows[i])].choose_answer(to_floats(scores[i]), scratch);
@@ -222,7 +235,7 @@ class Rollouts {
       targets.insert(targets.end(), tail.begin(), tail.end());
       tails.push_back(std::move(tail));
     }
-    const at::Tensor hidden = model_.hidden_states_at(forest, sources);
+    const at::Tensor hidden = scorer().hidden_states_at(forest, sources);
     const std::vector<float> logprobs = to_floats(
         linear_logprob(hidden, model_.head_weight(), at::tensor(targets, at::kLong)).logprobs);
     size_t next = 0;
@@ -236,9 +249,11 @@ class Rollouts {
     }
   }
 
-  const Llm& model_;
+  const StepModel& model_;
   std::span<const GenerationRequest> requests_;
   const GenerationOptions& options_;
+  PrefixCache own_prefixes_{kOwnPrefixBytes, PrefixCache::Keeps::kSharedPrefixes};
+  PrefixCache& prefixes_;
   HeadLogits head_;
   std::vector<RolloutRow> rows_;
   std::vector<int64_t> open_;        // rows of each request that have not left
@@ -249,30 +264,32 @@ class Rollouts {
   int64_t waiting_tokens_ = 0, done_ = 0;
 };
 
-void check_request(const Llm& model, const GenerationRequest& request,
+void check_request(const StepModel& model, const GenerationRequest& request,
                    const GenerationOptions& options, size_t i, bool same_answers) {
-  const LlmConfig& config = model.config();
   CHECK(!request.prompt.empty(), kInput, "prompt {}: expected at least one token", i);
   for (int64_t id : request.prompt)
-    CHECK(id >= 0 && id < config.vocab_size, kInput,
-          "prompt {}: token id {} is not in the vocabulary of {}", i, id, config.vocab_size);
-  if (!request.answers.empty() && !same_answers) check_answers(request.answers, config.vocab_size);
+    CHECK(id >= 0 && id < model.vocab_size(), kInput,
+          "prompt {}: token id {} is not in the vocabulary of {}", i, id, model.vocab_size());
+  if (!request.answers.empty() && !same_answers) {
+    check_answers(request.answers, model.vocab_size());
+    CHECK(all_single_tokens(request.answers) || dynamic_cast<const Llm*>(&model) != nullptr, kUsage,
+          "prompt {}: answers of several tokens need a language model without an encoder", i);
+  }
   const int64_t length =
       static_cast<int64_t>(request.prompt.size()) + RolloutRow::capacity(request, options);
-  CHECK(length <= config.max_position_embeddings, kInput,
+  CHECK(length <= model.max_length(), kInput,
         "prompt {}: {} tokens and up to {} new ones are more than the model's {} positions", i,
-        request.prompt.size(), RolloutRow::capacity(request, options),
-        config.max_position_embeddings);
+        request.prompt.size(), RolloutRow::capacity(request, options), model.max_length());
 }
 
-void check_options(const Llm& model, const GenerationOptions& options) {
+void check_options(const StepModel& model, const GenerationOptions& options) {
   check_sampling(options.sampling);
   CHECK(options.completions_per_prompt > 0, kUsage,
         "completions per prompt: expected a positive number, found {}",
         options.completions_per_prompt);
   CHECK(options.max_batch >= 0, kUsage, "--max-batch: expected a number >= 0, found {}",
         options.max_batch);
-  const int64_t vocab_size = model.config().vocab_size;
+  const int64_t vocab_size = model.vocab_size();
   for (const auto* tokens : {&options.format.close, &options.format.finish})
     for (int64_t id : *tokens)
       CHECK(id >= 0 && id < vocab_size, kInput,
@@ -284,14 +301,14 @@ void check_options(const Llm& model, const GenerationOptions& options) {
 
 }  // namespace
 
-int64_t default_max_batch(const LlmConfig& config, int64_t capacity) {
+int64_t default_max_batch(int64_t key_value_bytes, int64_t capacity) {
   constexpr int64_t kCacheBytes = int64_t{2} << 30, kMostRows = 1024;
-  const int64_t token = 2 * config.num_hidden_layers * config.num_key_value_heads *
-                        config.head_dim * static_cast<int64_t>(sizeof(float));
-  return std::clamp<int64_t>(kCacheBytes / (token * std::max<int64_t>(capacity, 1)), 1, kMostRows);
+  return std::clamp<int64_t>(kCacheBytes / (key_value_bytes * std::max<int64_t>(capacity, 1)), 1,
+                             kMostRows);
 }
 
-std::vector<Completion> generate(const Llm& model, std::span<const GenerationRequest> requests,
+std::vector<Completion> generate(const StepModel& model,
+                                 std::span<const GenerationRequest> requests,
                                  const GenerationOptions& options) {
   const at::NoGradGuard no_grad;
   check_options(model, options);

@@ -8,9 +8,10 @@
 
 namespace etrlrec {
 
-RolloutRow::RolloutRow(const GenerationRequest& request, const GenerationOptions& options,
-                       uint64_t index, Completion& completion)
+RolloutRow::RolloutRow(const GenerationRequest& request, std::span<const int64_t> before,
+                       const GenerationOptions& options, uint64_t index, Completion& completion)
     : request_(&request),
+      before_(before),
       options_(&options),
       completion_(&completion),
       rng_(options.sampling.seed, "sample", index),
@@ -80,7 +81,7 @@ SampledToken RolloutRow::sample(std::span<const float> logits, SamplingScratch& 
                        static_cast<int64_t>(completion_->ids.size()) >= options_->min_new_tokens;
   if (may_end && !depends_on_tokens(sampling)) return sample_token(logits, sampling, rng_, scratch);
   const std::span<const float> processed = process_logits(
-      logits, {request_->prompt, completion_->ids}, sampling,
+      logits, {before_, completion_->ids}, sampling,
       may_end ? std::span<const int64_t>() : std::span<const int64_t>(options_->eos_ids), scratch);
   SampledToken token = sample_token(processed, sampling, rng_, scratch);
   const auto id = static_cast<size_t>(token.id);

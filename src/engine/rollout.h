@@ -12,8 +12,9 @@ namespace etrlrec {
 
 class RolloutRow {
  public:
-  RolloutRow(const GenerationRequest& request, const GenerationOptions& options, uint64_t index,
-             Completion& completion);
+  // `before`: StepModel::text_before the completion.
+  RolloutRow(const GenerationRequest& request, std::span<const int64_t> before,
+             const GenerationOptions& options, uint64_t index, Completion& completion);
 
   // Appends the next id to the completion. False when the logits are not finite.
   bool step(std::span<const float> logits, SamplingScratch& scratch);
@@ -41,6 +42,7 @@ class RolloutRow {
   std::span<const int64_t> pending() const;  // forced tokens of this phase
 
   const GenerationRequest* request_;
+  std::span<const int64_t> before_;
   const GenerationOptions* options_;
   Completion* completion_;
   Rng rng_;

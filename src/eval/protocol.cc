@@ -110,7 +110,9 @@ void first_answer(const LanguageModel& model, std::span<const Request> requests,
 void elimination(const LanguageModel& model, std::span<const Request> requests,
                  const ProtocolOptions& options, int64_t first_row, Predictions& out) {
   const int32_t most = most_candidates(requests);
-  const GenerationOptions generation = generation_options(model, options, most);
+  PrefixCache prefixes(kEliminationCacheBytes);
+  GenerationOptions generation = generation_options(model, options, most);
+  generation.prefix_cache = &prefixes;
   std::vector<Request> open(requests.begin(), requests.end());
   std::vector<std::vector<int32_t>> slots(
       requests.size());  // original slot of each remaining candidate

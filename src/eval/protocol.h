@@ -48,6 +48,9 @@ struct LanguageModel {
   const Catalogue& catalogue;
 };
 
+// Elimination asks about one history again and again; its keys and values are kept between rounds.
+inline constexpr int64_t kEliminationCacheBytes = int64_t{256} << 20;
+
 using ProgressFn = std::function<void(int64_t done, int64_t total)>;
 
 // The request with only the last max_history entries, as prompts and fact sheets see it.

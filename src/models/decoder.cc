@@ -43,10 +43,10 @@ class Decoder final : public Llm {
   ParameterMap& parameters() override { return parameters_; }
   const ParameterMap& parameters() const override { return parameters_; }
   Tensor hidden_states(const TokenForest& forest) const override {
-    return forward(weights(noise_), forest, noise_, {}, {});
+    return forward(weights(noise_), forest, noise_, {}, nullptr);
   }
   Tensor hidden_states_at(const TokenForest& forest, std::span<const int64_t> rows) const override {
-    return forward(weights(noise_), forest, noise_, index_of(rows, forest.num_tokens()), {});
+    return forward(weights(noise_), forest, noise_, index_of(rows, forest.num_tokens()), nullptr);
   }
   const Tensor& head_weight() const override {
     return parameters_.at(config_.tie_word_embeddings ? "model.embed_tokens.weight"
@@ -57,19 +57,22 @@ class Decoder final : public Llm {
   void set_training_noise(const TrainingNoise& noise) override { noise_ = noise; }
 
   std::unique_ptr<KvCache> new_cache(int64_t rows, int64_t capacity) const override;
-  void admit(KvCache& cache, const TokenForest& prompts, std::span<const int64_t> root_of_row,
-             Tensor& last_hidden) const override;
+  void admit(KvCache& cache, const TokenForest& prompts, std::span<const int64_t> segment_of_row,
+             Tensor& last_hidden, std::span<SharedPromptKeys> keys) const override;
   Tensor decode(KvCache& cache, std::span<const int64_t> ids) const override;
 
  private:
-  using OnQkv = std::function<void(int64_t layer, const Tensor& qkv)>;
+  std::string adapter_in_use() const override {
+    return adapters_.is_enabled() ? adapters_.selected() : "";
+  }
 
   DecoderWeights weights(const TrainingNoise& noise) const {
     return DecoderWeights(parameters_, config_, adapters_.pass(noise));
   }
-  // `rows`: the tokens that are asked for, undefined: all.
+  // `rows`: the tokens that are asked for, undefined: all. With a cache: the forest is what its
+  // admission computes; keys and values go there.
   Tensor forward(const DecoderWeights& weights, const TokenForest& forest,
-                 const TrainingNoise& noise, const Tensor& rows, const OnQkv& on_qkv) const;
+                 const TrainingNoise& noise, const Tensor& rows, DecoderCache* cache) const;
   void decode_rows(DecoderCache& cache, int64_t begin, int64_t end) const;
   const RotaryTable& rotary(int64_t positions) const;
   void check_ids(std::span<const int64_t> ids) const;
@@ -111,7 +114,7 @@ Tensor normalise_heads(const Tensor& qkv, const DecoderLayer& layer, const HeadS
 }
 
 Tensor Decoder::forward(const DecoderWeights& weights, const TokenForest& forest,
-                        const TrainingNoise& noise, const Tensor& rows, const OnQkv& on_qkv) const {
+                        const TrainingNoise& noise, const Tensor& rows, DecoderCache* cache) const {
   CHECK(forest.num_tokens() > 0, kInput, "language model: expected at least one token");
   HeadShape shape = shape_of(config_);
   const double scale = 1.0 / std::sqrt(static_cast<double>(shape.head_dim));
@@ -132,8 +135,13 @@ Tensor Decoder::forward(const DecoderWeights& weights, const TokenForest& forest
     Tensor qkv = linear(normed, layer.qkv);  // [T, (H + 2 H_kv) D]
     if (layer.q_norm.defined()) qkv = normalise_heads(qkv, layer, shape, eps);
     shape.window = config_.window(static_cast<int64_t>(l));
-    if (on_qkv) on_qkv(static_cast<int64_t>(l), qkv);
-    Tensor attended = rotary_attention(qkv, plan, shape, table, scale);
+    const FrontKeys front = [&](int64_t root, int64_t head, std::vector<FrontSpan>& spans) {
+      cache->add_front(static_cast<int64_t>(l), root, head, spans);
+    };
+    if (cache != nullptr) cache->store_prompts(static_cast<int64_t>(l), qkv);
+    Tensor attended = cache != nullptr && cache->has_front()
+                          ? rotary_attention_behind(front, qkv, plan, shape, table, scale)
+                          : rotary_attention(qkv, plan, shape, table, scale);
     if (rows.defined() && l + 1 == weights.layers.size()) {  // no later token looks at the others
       attended = attended.index_select(0, rows);
       x = x.index_select(0, rows);
@@ -151,17 +159,24 @@ std::unique_ptr<KvCache> Decoder::new_cache(int64_t rows, int64_t capacity) cons
   return std::make_unique<DecoderCache>(config_, weights({}), rows, capacity);
 }
 
-void Decoder::admit(KvCache& base, const TokenForest& prompts, std::span<const int64_t> root_of_row,
-                    Tensor& last_hidden) const {
+void Decoder::admit(KvCache& base, const TokenForest& prompts,
+                    std::span<const int64_t> segment_of_row, Tensor& last_hidden,
+                    std::span<SharedPromptKeys> keys) const {
   const at::NoGradGuard no_grad;
   auto& cache = dynamic_cast<DecoderCache&>(base);
   CHECK(prompts.num_tokens() > 0, kInput, "prefill: expected at least one prompt");
   const int64_t longest = *std::max_element(prompts.positions.begin(), prompts.positions.end()) + 1;
-  cache.admit(prompts, root_of_row, rotary(longest + cache.capacity()));  // it never shrinks
-  std::vector<int64_t> last;
-  for (const Segment& segment : prompts.segments) last.push_back(segment.end - 1);
-  last_hidden = forward(cache.weights(), prompts, {}, index_of(last, prompts.num_tokens()),
-                        [&](int64_t layer, const Tensor& qkv) { cache.store_prompts(layer, qkv); });
+  std::vector<int64_t> computed, last;
+  for (int64_t s = 0; s < std::ssize(prompts.segments); ++s)
+    if (keys.empty() || keys[s] == nullptr) computed.push_back(s);
+  const TokenForest forest = cache.admit(prompts, segment_of_row, keys,
+                                         rotary(longest + cache.capacity()));  // it never shrinks
+  last_hidden = at::zeros({std::ssize(prompts.segments), config_.hidden_size});
+  if (computed.empty()) return;
+  for (const Segment& segment : forest.segments) last.push_back(segment.end - 1);
+  last_hidden.index_copy_(
+      0, at::tensor(computed, at::kLong),
+      forward(cache.weights(), forest, {}, index_of(last, forest.num_tokens()), &cache));
 }
 
 // One layer after the other for ordered rows [begin, end); products and attention use the threads

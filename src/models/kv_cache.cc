@@ -12,6 +12,32 @@
 
 namespace etrlrec {
 
+SpanMemory::SpanMemory(int64_t num_layers, const HeadShape& shape, int64_t count)
+    : count_(count),
+      keys_(at::empty({num_layers, shape.num_key_value_heads, simd::padded(count), shape.head_dim},
+                      at::kFloat)),
+      values_(at::empty({num_layers, shape.num_key_value_heads, simd::padded(count),
+                         simd::padded(shape.head_dim)},
+                        at::kFloat)) {}
+
+int64_t SpanMemory::bytes() const {
+  return static_cast<int64_t>(keys_.nbytes() + values_.nbytes());
+}
+
+KeySpan SpanMemory::span(int64_t layer, int64_t head, int64_t count) const {
+  const int64_t place = layer * keys_.size(1) + head;
+  KeySpan span;
+  span.count = count;
+  span.key_blocks = keys_.const_data_ptr<float>() + place * keys_.stride(1);
+  span.value_rows = values_.const_data_ptr<float>() + place * values_.stride(1);
+  return span;
+}
+
+bool SpanMemory::fits(int64_t num_layers, const HeadShape& shape) const {
+  return keys_.size(0) == num_layers && keys_.size(1) == shape.num_key_value_heads &&
+         keys_.size(3) == shape.head_dim;
+}
+
 DecoderCache::DecoderCache(const LlmConfig& config, DecoderWeights weights, int64_t num_slots,
                            int64_t capacity)
     : shape_{config.num_attention_heads, config.num_key_value_heads, config.head_dim},
@@ -30,71 +56,119 @@ DecoderCache::DecoderCache(const LlmConfig& config, DecoderWeights weights, int6
     windows_.push_back(config.window(layer));
   }
   const auto buffer = [&](int64_t columns) { return at::empty({num_slots, columns}, at::kFloat); };
-  const int64_t hidden = config.hidden_size, inner = config.intermediate_size;
-  buffers_ = {buffer(hidden),
-              buffer(hidden),
-              buffer(shape_.packed_width()),
-              buffer(shape_.num_heads * shape_.head_dim),
-              buffer(hidden),
-              buffer(2 * inner),
-              buffer(inner),
-              buffer(hidden),
-              buffer(1)};
+  const int64_t hidden = config.hidden_size, inner = config.intermediate_size,
+                queries = shape_.num_heads * shape_.head_dim;
+  buffers_ = {buffer(hidden),  buffer(hidden), buffer(shape_.packed_width()),
+              buffer(queries), buffer(hidden), buffer(2 * inner),
+              buffer(inner),   buffer(1)};
 }
 
-void DecoderCache::admit(const TokenForest& prompts, std::span<const int64_t> root_of_row,
-                         RotaryTable rotary) {
-  CHECK(num_rows() + static_cast<int64_t>(root_of_row.size()) <= num_slots_, kUsage,
+void DecoderCache::check_prompts(const TokenForest& prompts,
+                                 std::span<const int64_t> segment_of_row,
+                                 std::span<const SharedPromptKeys> keys) const {
+  CHECK(num_rows() + static_cast<int64_t>(segment_of_row.size()) <= num_slots_, kUsage,
         "admit: expected at most {} rows, found {} and {} new ones", num_slots_, num_rows(),
-        root_of_row.size());
-  const auto count = static_cast<int64_t>(prompts.segments.size());
-  for (const Segment& segment : prompts.segments)
-    CHECK(segment.parent < 0, kUsage, "prefill: expected prompts without children");
-  for (size_t r = 0; r < root_of_row.size(); ++r)
-    CHECK(root_of_row[r] >= 0 && root_of_row[r] < count, kUsage,
-          "prefill: expected a prompt in [0, {}) for row {}, found {}", count, r, root_of_row[r]);
-  rotary_ = std::move(rotary);
-  drop_unused_roots();
-  first_new_root_ = static_cast<int64_t>(roots_.size());
-  const auto memory = std::make_shared<PromptMemory>();
-  int64_t packed = 0;
-  for (const Segment& segment : prompts.segments) {
-    roots_.push_back({segment.begin, segment.end - segment.begin, packed, memory});
-    packed += simd::padded(segment.end - segment.begin);
+        segment_of_row.size());
+  const size_t count = prompts.segments.size();
+  CHECK(keys.empty() || keys.size() == count, kUsage,
+        "admit: expected keys for none or all of {} segments, found {}", count, keys.size());
+  const auto is_known = [&](int64_t segment) { return !keys.empty() && keys[segment] != nullptr; };
+  for (size_t s = 0; s < count; ++s) {
+    const Segment& segment = prompts.segments[s];
+    if (!is_known(static_cast<int64_t>(s))) continue;
+    const auto* memory = dynamic_cast<const SpanMemory*>(keys[s].get());
+    CHECK(memory != nullptr && memory->fits(std::ssize(windows_), shape_) &&
+              memory->num_tokens() >= segment.end - segment.begin,
+          kUsage, "admit: the keys of segment {} are not those of its {} tokens in this model", s,
+          segment.end - segment.begin);
+    CHECK(segment.parent < 0 || is_known(segment.parent), kUsage,
+          "admit: segment {} is known, that above it is not", s);
   }
-  const int64_t heads = shape_.num_key_value_heads;
-  for (size_t layer = 0; layer < slot_values_.size(); ++layer) {
-    memory->keys.push_back(at::empty({packed * heads * shape_.head_dim}, at::kFloat));
-    memory->values.push_back(at::empty({packed * heads * width_}, at::kFloat));
+  for (size_t r = 0; r < segment_of_row.size(); ++r) {
+    const int64_t segment = segment_of_row[r];
+    CHECK(segment >= 0 && segment < static_cast<int64_t>(count), kUsage,
+          "admit: expected a segment in [0, {}) for row {}, found {}", count, r, segment);
+    CHECK(!is_known(segment), kUsage,
+          "admit: row {} continues segment {}, of which the last hidden state is not known", r,
+          segment);
+  }
+}
+
+TokenForest DecoderCache::admit(const TokenForest& prompts, std::span<const int64_t> segment_of_row,
+                                std::span<SharedPromptKeys> keys, RotaryTable rotary) {
+  check_prompts(prompts, segment_of_row, keys);
+  rotary_ = std::move(rotary);
+  drop_unused_spans();
+  const auto first = std::ssize(spans_);
+  computed_.clear();
+  fronts_.clear();
+  has_front_ = false;
+  TokenForest out;
+  std::vector<int64_t> place(prompts.segments.size(), -1);  // in `out`
+  for (size_t s = 0; s < prompts.segments.size(); ++s) {
+    const Segment& segment = prompts.segments[s];
+    Span span;
+    span.count = segment.end - segment.begin;
+    span.position = prompts.positions[segment.begin];
+    span.parent = segment.parent < 0 ? -1 : first + segment.parent;
+    if (!keys.empty() && keys[s] != nullptr) {
+      span.memory = std::static_pointer_cast<const SpanMemory>(keys[s]);
+      spans_.push_back(std::move(span));
+      continue;
+    }
+    span.memory = std::make_shared<const SpanMemory>(std::ssize(windows_), shape_, span.count);
+    if (!keys.empty()) keys[s] = span.memory;
+    const int64_t above = segment.parent < 0 ? -1 : place[segment.parent];
+    if (above < 0) fronts_.push_back(span.parent);
+    has_front_ = has_front_ || (above < 0 && span.parent >= 0);
+    place[s] = std::ssize(out.segments);
+    out.segments.push_back({out.num_tokens(), out.num_tokens() + span.count, above});
+    out.ids.insert(out.ids.end(), prompts.ids.begin() + segment.begin,
+                   prompts.ids.begin() + segment.end);
+    out.positions.insert(out.positions.end(), prompts.positions.begin() + segment.begin,
+                         prompts.positions.begin() + segment.end);
+    computed_.push_back(std::ssize(spans_));
+    spans_.push_back(std::move(span));
   }
   std::vector<bool> taken(num_slots_, false);
   for (const Row& row : rows_) taken[row.slot] = true;
   int64_t slot = 0;
-  for (int64_t root : root_of_row) {
+  for (int64_t segment : segment_of_row) {
     while (taken[slot]) ++slot;
-    rows_.push_back({slot++, first_new_root_ + root, 0});
+    rows_.push_back({slot++, first + segment, 0});
   }
   sort_rows();
+  return out;
 }
 
-void DecoderCache::drop_unused_roots() {
-  std::vector<int64_t> place(roots_.size(), -1);
-  for (const Row& row : rows_) place[row.root] = 0;
-  std::vector<Root> kept;
-  for (size_t root = 0; root < roots_.size(); ++root) {
-    if (place[root] < 0) continue;
-    place[root] = static_cast<int64_t>(kept.size());
-    kept.push_back(roots_[root]);
+void DecoderCache::drop_unused_spans() {
+  std::vector<bool> used(spans_.size(), false);
+  for (const Row& row : rows_) used[row.span] = true;
+  for (size_t s = spans_.size(); s-- > 0;)
+    if (used[s] && spans_[s].parent >= 0) used[spans_[s].parent] = true;
+  std::vector<int64_t> place(spans_.size(), -1);
+  std::vector<Span> kept;
+  for (size_t s = 0; s < spans_.size(); ++s) {
+    if (!used[s]) continue;
+    place[s] = std::ssize(kept);
+    kept.push_back(std::move(spans_[s]));
+    if (kept.back().parent >= 0) kept.back().parent = place[kept.back().parent];
   }
-  for (Row& row : rows_) row.root = place[row.root];
-  roots_ = std::move(kept);
+  for (Row& row : rows_) row.span = place[row.span];
+  spans_ = std::move(kept);
+}
+
+void DecoderCache::add_front(int64_t layer, int64_t root, int64_t head,
+                             std::vector<FrontSpan>& spans) const {
+  for (int64_t s = fronts_[root]; s >= 0; s = spans_[s].parent)
+    spans.push_back({spans_[s].memory->span(layer, head, spans_[s].count), spans_[s].position});
 }
 
 void DecoderCache::sort_rows() {
   order_.resize(rows_.size());
   std::iota(order_.begin(), order_.end(), 0);
   std::stable_sort(order_.begin(), order_.end(),
-                   [&](int64_t a, int64_t b) { return rows_[a].root < rows_[b].root; });
+                   [&](int64_t a, int64_t b) { return rows_[a].span < rows_[b].span; });
 }
 
 void DecoderCache::keep_rows(std::span<const int64_t> rows) {
@@ -153,15 +227,6 @@ Rotation DecoderCache::rotation(int64_t position) const {
           rotary_.sin.const_data_ptr<float>() + offset};
 }
 
-KeySpan DecoderCache::root_span(int64_t layer, const Root& root, int64_t head) const {
-  const int64_t key = root.offset * shape_.num_key_value_heads + head * simd::padded(root.count);
-  KeySpan span;
-  span.count = root.count;
-  span.key_blocks = root.memory->keys[layer].const_data_ptr<float>() + key * shape_.head_dim;
-  span.value_rows = root.memory->values[layer].const_data_ptr<float>() + key * width_;
-  return span;
-}
-
 KeySpan DecoderCache::own_span(int64_t layer, const Row& row, int64_t head) const {
   const int64_t key = (row.slot * shape_.num_key_value_heads + head) * slot_keys_;
   KeySpan span;
@@ -174,18 +239,23 @@ KeySpan DecoderCache::own_span(int64_t layer, const Row& row, int64_t head) cons
 void DecoderCache::store_prompts(int64_t layer, const at::Tensor& qkv) {
   const int64_t dim = shape_.head_dim, heads = shape_.num_key_value_heads;
   const float* data = qkv.const_data_ptr<float>();
-  const int64_t count = static_cast<int64_t>(roots_.size()) - first_new_root_;
-  parallel_tasks(count * heads, [&](int64_t task) {
-    const Root& root = roots_[first_new_root_ + task / heads];
-    const int64_t head = task % heads;
-    const KeySpan span = root_span(layer, root, head);
-    float* key_blocks = const_cast<float*>(span.key_blocks);
-    float* value_rows = const_cast<float*>(span.value_rows);
+  std::vector<int64_t> begins;  // tokens of the computed segments lie one behind the other
+  int64_t tokens = 0;
+  for (int64_t s : computed_) {
+    begins.push_back(tokens);
+    tokens += spans_[s].count;
+  }
+  parallel_tasks(std::ssize(computed_) * heads, [&](int64_t task) {
+    const Span& span = spans_[computed_[task / heads]];
+    const int64_t head = task % heads, begin = begins[task / heads];
+    const KeySpan to = span.memory->span(layer, head, span.count);
+    float* key_blocks = const_cast<float*>(to.key_blocks);
+    float* value_rows = const_cast<float*>(to.value_rows);
     std::vector<float> key(width_);
-    for (int64_t j = 0; j < root.count; ++j) {
-      const float* token = data + (root.begin + j) * shape_.packed_width() + shape_.num_heads * dim;
+    for (int64_t j = 0; j < span.count; ++j) {
+      const float* token = data + (begin + j) * shape_.packed_width() + shape_.num_heads * dim;
       const float* value = token + (heads + head) * dim;
-      rotate(token + head * dim, key.data(), dim, rotation(j), 1.0f, false);
+      rotate(token + head * dim, key.data(), dim, rotation(span.position + j), 1.0f, false);
       put_blocked(key_blocks, j, key.data(), dim);
       std::copy(value, value + dim, value_rows + j * width_);
       std::fill(value_rows + j * width_ + dim, value_rows + (j + 1) * width_, 0.0f);
@@ -209,7 +279,7 @@ void DecoderCache::normalise_heads(const DecoderLayer& layer, float* qkv) const 
 
 void DecoderCache::append(int64_t layer, const Row& row, const float* qkv) {
   const int64_t dim = shape_.head_dim, heads = shape_.num_key_value_heads;
-  const Rotation turn = rotation(roots_[row.root].count + row.length);
+  const Rotation turn = rotation(next_position(row));
   float key[512];
   for (int64_t head = 0; head < heads; ++head) {
     const KeySpan span = own_span(layer, row, head);
@@ -236,22 +306,24 @@ void DecoderCache::attend_group(int64_t layer, const Group& group, int64_t head,
   std::fill(output, output + queries * width_, 0.0f);
   std::fill(maximum, maximum + queries, -1e30f);
   std::fill(sum, sum + queries, 0.0f);
-  const Root& root = roots_[rows_[order_[group.begin]].root];
   for (int64_t q = 0; q < queries; ++q) {
     const int64_t i = group.begin + q / repeat;
     const float* from = qkv + i * shape_.packed_width() + (head * repeat + q % repeat) * dim;
-    rotate(from, query + q * width_, dim, rotation(root.count + rows_[order_[i]].length), scale_,
-           false);
+    rotate(from, query + q * width_, dim, rotation(next_position(rows_[order_[i]])), scale_, false);
   }
-  // Sliding window: the first key that each query sees, in the prompt and in its own row.
+  // Sliding window: the first key that each query sees, in a span and in its own row.
   const int64_t window = windows_[layer];
-  int64_t in_root[kTileRows], in_own[kTileRows];
-  for (int64_t q = 0; window > 0 && q < queries; ++q) {
+  int64_t in_span[kTileRows], in_own[kTileRows];
+  for (int64_t q = 0; window > 0 && q < queries; ++q)
     in_own[q] = rows_[order_[group.begin + q / repeat]].length - window + 1;
-    in_root[q] = in_own[q] + root.count;
+  const int64_t last = rows_[order_[group.begin]].span;
+  for (int64_t s = last; s >= 0; s = spans_[s].parent) {
+    const Span& span = spans_[s];
+    for (int64_t q = 0; window > 0 && q < queries; ++q)
+      in_span[q] = in_own[q] + spans_[last].end() - span.position;
+    attend({queries, dim, query, window > 0 ? in_span : nullptr},
+           span.memory->span(layer, head, span.count), kAllKeys, {maximum, sum, output}, scores);
   }
-  attend({queries, dim, query, window > 0 ? in_root : nullptr}, root_span(layer, root, head),
-         kAllKeys, {maximum, sum, output}, scores);
   for (int64_t q = 0; q < queries; q += repeat) {
     KeySpan own = own_span(layer, rows_[order_[group.begin + q / repeat]], head);
     own.count += 1;  // the token just appended
@@ -278,7 +350,7 @@ void DecoderCache::attend_rows(int64_t layer, int64_t begin, int64_t end, const 
     if (weights.q_norm.defined()) normalise_heads(weights, from + i * shape_.packed_width());
     append(layer, rows_[order_[i]], from + i * shape_.packed_width());
     const bool joins = !groups.empty() && i - groups.back().begin < limit &&
-                       rows_[order_[i]].root == rows_[order_[groups.back().begin]].root;
+                       rows_[order_[i]].span == rows_[order_[groups.back().begin]].span;
     if (!joins) groups.push_back({i, i});
     groups.back().end = i + 1;
   }

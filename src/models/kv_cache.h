@@ -1,7 +1,8 @@
-// Internal to models/: keys and values of prompts and growing rows, and attention over them.
-// Prompts are stored once; rows that share a prompt are answered together against its keys, then
-// each against its own. Rows live in slots that do not move, so dropping rows copies nothing; a row
-// that is kept twice is copied to a free slot.
+// Internal to models/: keys and values of prompts and growing rows, and attention over them. A
+// prompt is a chain of spans, one for each of its segments; spans are stored once and may come from
+// earlier admissions. Rows that continue one prompt are answered together against its spans, then
+// each against its own keys. Rows live in slots that do not move, so dropping rows copies nothing;
+// a row that is kept twice is copied to a free slot.
 #pragma once
 
 #include <torch/types.h>
@@ -16,6 +17,22 @@
 
 namespace etrlrec {
 
+// Blocked keys [L, H_kv, padded(n) / 16, D, 16] and row-wise values [L, H_kv, padded(n), padded(D)]
+// of n tokens. Filled while its segment is admitted.
+class SpanMemory final : public PromptKeys {
+ public:
+  SpanMemory(int64_t num_layers, const HeadShape& shape, int64_t count);
+  int64_t num_tokens() const override { return count_; }
+  int64_t bytes() const override;
+  // The first `count` tokens.
+  KeySpan span(int64_t layer, int64_t head, int64_t count) const;
+  bool fits(int64_t num_layers, const HeadShape& shape) const;
+
+ private:
+  int64_t count_ = 0;
+  at::Tensor keys_, values_;
+};
+
 class DecoderCache final : public KvCache {
  public:
   // Room for num_slots rows that grow by at most `capacity` tokens.
@@ -26,12 +43,17 @@ class DecoderCache final : public KvCache {
   void keep_rows(std::span<const int64_t> rows) override;
 
   int64_t capacity() const { return capacity_; }
-  // New rows behind those that are there, each below a root of `prompts`; prompts without rows are
-  // let go. To be followed by store_prompts for every layer. The table reaches the last position of
-  // all rows.
-  void admit(const TokenForest& prompts, std::span<const int64_t> root_of_row, RotaryTable rotary);
-  // Takes the keys and values of the admitted prompts of one layer out of qkv [T, packed width].
+  // New rows behind those that are there, each below a segment of `prompts`; prompts without rows
+  // are let go. `keys` as in Llm::admit. Returns the segments that are to be computed, in order;
+  // what is known is in front of their roots. To be followed by store_prompts for every layer. The
+  // table reaches the last position of all rows.
+  TokenForest admit(const TokenForest& prompts, std::span<const int64_t> segment_of_row,
+                    std::span<SharedPromptKeys> keys, RotaryTable rotary);
+  // Takes the keys and values of the computed segments of one layer out of qkv [T, packed width].
   void store_prompts(int64_t layer, const at::Tensor& qkv);
+  bool has_front() const { return has_front_; }
+  // Appends what stands in front of a root of the forest that admit returned.
+  void add_front(int64_t layer, int64_t root, int64_t head, std::vector<FrontSpan>& spans) const;
   // Rows in the order of computation (rows of one prompt together): the caller's row index of each.
   const std::vector<int64_t>& order() const { return order_; }
   // Appends the keys and values of ordered rows [begin, end) and attends; qkv and out hold all
@@ -44,35 +66,36 @@ class DecoderCache final : public KvCache {
   const DecoderWeights& weights() const { return weights_; }
   // Preallocated activations of a step, [rows, width].
   struct Buffers {
-    at::Tensor x, normed, qkv, attended, delta, gate_up, activated, out, inverse_rms;
+    at::Tensor x, normed, qkv, attended, delta, gate_up, activated, inverse_rms;
   };
   Buffers& buffers() { return buffers_; }
 
  private:
-  // Blocked keys and row-wise values of prompts that came together, of each layer.
-  struct PromptMemory {
-    std::vector<at::Tensor> keys, values;
-  };
-  struct Root {
-    int64_t begin = 0, count = 0, offset = 0;  // tokens of the prompt; offset of its packed keys
-    std::shared_ptr<PromptMemory> memory;
+  struct Span {
+    int64_t count = 0, position = 0;  // tokens; position of the first
+    int64_t parent = -1;              // span in front of it
+    std::shared_ptr<const SpanMemory> memory;
+    int64_t end() const { return position + count; }
   };
   struct Row {
-    int64_t slot = 0, root = 0, length = 0;
+    int64_t slot = 0, span = 0, length = 0;  // span: the last of its prompt
   };
-  // Rows [begin, end) of the order, all of one root.
+  // Rows [begin, end) of the order, all of one prompt.
   struct Group {
     int64_t begin = 0, end = 0;
   };
   Rotation rotation(int64_t position) const;
-  KeySpan root_span(int64_t layer, const Root& root, int64_t head) const;
+  // The position that the next token of a row has.
+  int64_t next_position(const Row& row) const { return spans_[row.span].end() + row.length; }
+  void check_prompts(const TokenForest& prompts, std::span<const int64_t> segment_of_row,
+                     std::span<const SharedPromptKeys> keys) const;
   KeySpan own_span(int64_t layer, const Row& row, int64_t head) const;
   void normalise_heads(const DecoderLayer& layer, float* qkv) const;
   void append(int64_t layer, const Row& row, const float* qkv);
   void attend_group(int64_t layer, const Group& group, int64_t head, const float* qkv,
                     float* out) const;
   void sort_rows();
-  void drop_unused_roots();
+  void drop_unused_spans();
   void copy_slot(int64_t layer, const Row& from, int64_t slot);  // keys and values of `from`
 
   HeadShape shape_;
@@ -84,8 +107,10 @@ class DecoderCache final : public KvCache {
   int64_t capacity_ = 0, slot_keys_ = 0;  // tokens a row may grow by; the same in whole blocks
   float scale_ = 1;
   std::vector<int64_t> windows_;  // of each layer, 0: none
-  std::vector<Root> roots_;
-  int64_t first_new_root_ = 0;  // of those admitted last
+  std::vector<Span> spans_;       // parents before children
+  // Of the admission: spans that are computed, and the span in front of each root among them.
+  std::vector<int64_t> computed_, fronts_;
+  bool has_front_ = false;
   std::vector<Row> rows_;
   std::vector<int64_t> order_;
   // One tensor per layer: blocked keys and row-wise values of slots.

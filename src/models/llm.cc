@@ -30,14 +30,6 @@ at::Tensor Llm::hidden_states_at(const TokenForest& forest, std::span<const int6
       0, at::tensor(at::ArrayRef<int64_t>(rows.data(), rows.size()), at::kLong));
 }
 
-std::unique_ptr<KvCache> Llm::prefill(const TokenForest& prompts,
-                                      std::span<const int64_t> root_of_row, int64_t capacity,
-                                      at::Tensor& last_hidden) const {
-  auto cache = new_cache(static_cast<int64_t>(root_of_row.size()), capacity);
-  admit(*cache, prompts, root_of_row, last_hidden);
-  return cache;
-}
-
 std::unique_ptr<Llm> new_llm(const LlmConfig& config, uint64_t seed) {
   check_llm_config(config, "new language model");
   keep_freed_memory();

@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "models/step_model.h"
 #include "nn/adapter_set.h"
 #include "nn/attention.h"
 #include "nn/forest.h"
@@ -45,6 +46,10 @@ struct LlmConfig {  // keys of config.json
     return sliding_layers.empty() || !sliding_layers[static_cast<size_t>(layer)] ? 0
                                                                                  : sliding_window;
   }
+  int64_t key_value_bytes() const {  // of one token
+    return 2 * num_hidden_layers * num_key_value_heads * head_dim *
+           static_cast<int64_t>(sizeof(float));
+  }
 };
 // Errors (kModel) name the field: values out of range, and fields that would change the result and
 // are not computed here. head_dim missing: hidden_size / num_attention_heads (qwen3: 128).
@@ -52,19 +57,8 @@ void check_llm_config(const LlmConfig& config, const std::string& name);
 LlmConfig read_llm_config(const std::filesystem::path& folder);
 void write_llm_config(const LlmConfig& config, const std::filesystem::path& folder);
 
-// Keys and values of prompts (shared, computed once) and of the rows that grow below them.
-class KvCache {
+class Llm : public StepModel {
  public:
-  virtual ~KvCache() = default;
-  virtual int64_t num_rows() const = 0;
-  // Row r of the new state is row rows[r] of the old one: finished rows leave, order may change, a
-  // row that occurs several times is copied. At most as many rows as the cache has room for.
-  virtual void keep_rows(std::span<const int64_t> rows) = 0;
-};
-
-class Llm {
- public:
-  virtual ~Llm() = default;
   virtual const LlmConfig& config() const = 0;
   virtual ParameterMap& parameters() = 0;  // trainable ones have requires_grad set
   virtual const ParameterMap& parameters() const = 0;
@@ -75,7 +69,6 @@ class Llm {
   // then computes its linear parts for these tokens alone.
   virtual at::Tensor hidden_states_at(const TokenForest& forest,
                                       std::span<const int64_t> rows) const;
-  virtual const at::Tensor& head_weight() const = 0;  // [V, hidden_size]
   // Named adapters (nn/adapter_set.h); after attaching or loading one only its tensors are
   // trainable. Error (kUsage) for a model that takes none; such a model has lora().r == 0.
   virtual AdapterSet& adapters();
@@ -89,19 +82,17 @@ class Llm {
   // (kUsage) for a model that has none.
   virtual void set_training_noise(const TrainingNoise& noise);
 
-  // Rollouts, without gradient. new_cache: room for `rows` rows that may grow by `capacity` tokens
-  // below their prompts. admit: the roots of `prompts` (no children) are computed once; a new row,
-  // behind those that are there, continues root root_of_row[r]. The last hidden state of every new
-  // root is returned in `last_hidden` [roots, hidden_size]. decode: feeds token ids[r] to row r and
-  // returns [rows, hidden_size]. A cache sees in-place changes of the weights but keeps the adapter
-  // switch of its beginning; it must not outlive the model.
-  virtual std::unique_ptr<KvCache> new_cache(int64_t rows, int64_t capacity) const = 0;
-  virtual void admit(KvCache& cache, const TokenForest& prompts,
-                     std::span<const int64_t> root_of_row, at::Tensor& last_hidden) const = 0;
-  virtual at::Tensor decode(KvCache& cache, std::span<const int64_t> ids) const = 0;
-  // A cache with just the rows that are admitted at once.
-  std::unique_ptr<KvCache> prefill(const TokenForest& prompts, std::span<const int64_t> root_of_row,
-                                   int64_t capacity, at::Tensor& last_hidden) const;
+  int64_t vocab_size() const override { return config().vocab_size; }
+  int64_t max_length() const override { return config().max_position_embeddings; }
+  int64_t key_value_bytes() const override { return config().key_value_bytes(); }
+  bool shares_prompts() const override { return true; }
+  std::span<const int64_t> text_before(std::span<const int64_t> prompt) const override {
+    return prompt;
+  }
+  ModelStamp stamp() const override { return {id(), parameters(), adapter_in_use()}; }
+
+ protected:
+  virtual std::string adapter_in_use() const { return {}; }
 };
 
 // Noise while it lives.

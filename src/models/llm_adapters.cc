@@ -66,7 +66,7 @@ double merge_adapter(T5& model) {
   const TokenForest rows = random_rows(model.config().vocab_size, kProbeTokens);
   const std::vector<int64_t> sources{0, 1};
   return model.adapters().merge_verified([&] {
-    return at::mm(model.decode(rows, model.encode(rows), sources), model.head_weight().t());
+    return weight_product(model.decode(rows, model.encode(rows), sources), model.head_weight());
   });
 }
 

@@ -40,6 +40,9 @@ struct T5Config {  // keys of config.json
   std::vector<int64_t> eos_token_ids{1};
 
   bool is_gated() const { return feed_forward_proj == "gated-gelu"; }
+  int64_t key_value_bytes() const {  // of one token of the decoder
+    return 2 * num_decoder_layers * num_heads * d_kv * static_cast<int64_t>(sizeof(float));
+  }
 };
 // Errors (kModel) name the field: values out of range, and fields that would change the result and
 // are not computed here. num_decoder_layers missing: num_layers; decoder_start_token_id may stand
@@ -87,6 +90,7 @@ class T5 {
 
   // As in models/llm.h. NEFTune's noise goes to the encoder's input.
   AdapterSet& adapters() { return adapters_; }
+  const AdapterSet& adapters() const { return adapters_; }
   const LoraConfig& lora() const { return adapters_.config(); }
   void set_adapter_enabled(bool enabled) { adapters_.set_enabled(enabled); }
   void attach_lora(const LoraConfig& config, uint64_t seed) { adapters_.attach(config, seed); }

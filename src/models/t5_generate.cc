@@ -3,7 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
-#include <cmath>
+#include <limits>
 #include <numeric>
 
 #include "base/check.h"
@@ -18,76 +18,6 @@ std::vector<int64_t> row_numbers(size_t count) {
   std::vector<int64_t> rows(count);
   std::iota(rows.begin(), rows.end(), 0);
   return rows;
-}
-
-bool contains(std::span<const int64_t> ids, int64_t id) {
-  return std::find(ids.begin(), ids.end(), id) != ids.end();
-}
-
-// A request of a beam search.
-struct Search {
-  size_t request = 0;
-  int64_t first_row = 0;  // of the running beams
-  std::vector<T5Beam> running, finished;
-  std::vector<int64_t> parents;  // rows that the running beams continue
-};
-
-// All continuations by one token, best first, as many as may be needed to keep num_beams running.
-struct Candidates {
-  Tensor scores, index;  // index = beam * V + token
-};
-Candidates best_candidates(const Search& search, const Tensor& logprobs,
-                           const T5BeamOptions& options) {
-  std::vector<float> sums;
-  for (const T5Beam& beam : search.running) sums.push_back(static_cast<float>(beam.score));
-  const auto beams = static_cast<int64_t>(sums.size());
-  const Tensor all =
-      (logprobs.narrow(0, search.first_row, beams) + at::tensor(sums).unsqueeze(1)).flatten();
-  const int64_t ends = std::max<int64_t>(1, static_cast<int64_t>(options.eos_token_ids.size()));
-  const auto [scores, index] = all.topk(std::min((1 + ends) * options.num_beams, all.size(0)));
-  CHECK(!scores.isnan().any().item<bool>(), kNumbers,
-        "beam search: expected finite log-probabilities, found NaN");
-  return {scores, index};
-}
-
-// One step of one request; false when it is done. Running beams have sums, finished ones scores.
-bool advance(Search& search, const Tensor& logprobs, int64_t length, const T5BeamOptions& options) {
-  const Candidates candidates = best_candidates(search, logprobs, options);
-  const double divisor = std::pow(static_cast<double>(length), options.length_penalty);
-  const int64_t vocab_size = logprobs.size(1);
-  const float* scores = candidates.scores.const_data_ptr<float>();
-  const int64_t* index = candidates.index.const_data_ptr<int64_t>();
-  std::vector<T5Beam> running;
-  search.parents.clear();
-  for (int64_t i = 0; i < candidates.index.size(0); ++i) {
-    if (std::isinf(scores[i])) break;  // only tokens that the step forbids are left
-    const int64_t from = index[i] / vocab_size, token = index[i] % vocab_size;
-    const bool ends = length == options.max_new_tokens || contains(options.eos_token_ids, token);
-    if (ends ? i >= options.num_beams : static_cast<int64_t>(running.size()) == options.num_beams) {
-      continue;
-    }
-    T5Beam beam{search.running[static_cast<size_t>(from)].ids, scores[i]};
-    beam.ids.push_back(token);
-    if (ends) {
-      beam.score /= divisor;
-      search.finished.push_back(std::move(beam));
-    } else {
-      running.push_back(std::move(beam));
-      search.parents.push_back(search.first_row + from);
-    }
-  }
-  search.running = std::move(running);
-  std::stable_sort(search.finished.begin(), search.finished.end(),
-                   [](const T5Beam& a, const T5Beam& b) { return a.score > b.score; });
-  const auto wanted = static_cast<size_t>(options.num_beams);
-  if (search.finished.size() > wanted) search.finished.resize(wanted);
-  if (search.running.empty()) return false;
-  return search.finished.size() < wanted ||
-         search.running[0].score / divisor > search.finished.back().score;
-}
-
-Tensor log_softmax_of(const T5& model, const Tensor& states) {
-  return at::log_softmax(at::mm(states, model.head_weight().t()), -1);
 }
 
 }  // namespace
@@ -180,71 +110,109 @@ Tensor T5Cache::decode(std::span<const int64_t> ids) {
   return head_input(x, stack, config);
 }
 
-std::vector<std::vector<int64_t>> generate_greedy(const T5& model, const StateRows& encoded,
-                                                  int64_t max_new_tokens,
-                                                  std::span<const int64_t> eos_token_ids) {
-  const at::NoGradGuard no_grad;
-  std::vector<std::vector<int64_t>> out(encoded.lengths.size());
-  std::vector<int64_t> growing = row_numbers(out.size()),
-                       last(out.size(), model.config().decoder_start_token_id);
-  T5Cache cache(model, encoded, growing, max_new_tokens);
-  for (int64_t step = 0; step < max_new_tokens && !growing.empty(); ++step) {
-    const Tensor best = at::mm(cache.decode(last), model.head_weight().t()).argmax(-1);
-    std::vector<int64_t> kept;
-    last.clear();
-    for (int64_t r = 0; r < best.size(0); ++r) {
-      const int64_t token = best.const_data_ptr<int64_t>()[r];
-      out[static_cast<size_t>(growing[static_cast<size_t>(r)])].push_back(token);
-      if (contains(eos_token_ids, token)) continue;
-      kept.push_back(r);
-      last.push_back(token);
-    }
-    cache.keep_rows(kept);
-    for (int64_t& row : kept) row = growing[static_cast<size_t>(row)];
-    growing = std::move(kept);
-  }
-  return out;
-}
+namespace {
 
-std::vector<std::vector<T5Beam>> beam_search(const Tensor& first, const T5BeamOptions& options,
-                                             const T5BeamStep& step) {
-  CHECK(options.num_beams > 0 && options.max_new_tokens > 0, kUsage,
-        "beam search: expected positive num_beams and max_new_tokens, found {} and {}",
-        options.num_beams, options.max_new_tokens);
-  std::vector<std::vector<T5Beam>> out(static_cast<size_t>(first.size(0)));
-  std::vector<Search> searches;
-  for (size_t request = 0; request < out.size(); ++request)
-    searches.push_back({request, static_cast<int64_t>(request), {T5Beam{}}, {}, {}});
-  Tensor logprobs = first;
-  for (int64_t length = 1;; ++length) {
-    std::vector<Search> going;
-    std::vector<int64_t> ids, parents;
-    for (Search& search : searches) {
-      if (!advance(search, logprobs, length, options)) {
-        out[search.request] = std::move(search.finished);
-        continue;
+// Rows that entered together have one length and one T5Cache; the cohorts grow side by side.
+class T5Rows final : public KvCache {
+ public:
+  T5Rows(int64_t room, int64_t capacity) : room_(room), capacity_(capacity) {}
+
+  int64_t num_rows() const override { return std::ssize(places_); }
+  void keep_rows(std::span<const int64_t> rows) override {
+    CHECK(std::ssize(rows) <= room_, kUsage, "keep_rows: expected at most {} rows, found {}", room_,
+          rows.size());
+    std::vector<std::vector<int64_t>> kept(cohorts_.size());
+    std::vector<Place> places;
+    for (int64_t row : rows) {
+      CHECK(row >= 0 && row < num_rows(), kUsage, "keep_rows: expected rows in [0, {}), found {}",
+            num_rows(), row);
+      const Place& from = places_[static_cast<size_t>(row)];
+      places.push_back({from.cohort, std::ssize(kept[from.cohort])});
+      kept[from.cohort].push_back(from.row);
+    }
+    std::vector<size_t> number(cohorts_.size(), 0);  // of a cohort among those with rows
+    std::vector<std::unique_ptr<T5Cache>> cohorts;
+    for (size_t c = 0; c < cohorts_.size(); ++c) {
+      if (kept[c].empty()) continue;
+      cohorts_[c]->keep_rows(kept[c]);
+      number[c] = cohorts.size();
+      cohorts.push_back(std::move(cohorts_[c]));
+    }
+    for (Place& place : places) place.cohort = number[place.cohort];
+    cohorts_ = std::move(cohorts);
+    places_ = std::move(places);
+  }
+
+  // Returns the states behind the start token, [new rows, d_model].
+  Tensor admit(const T5& model, const StateRows& encoded, std::span<const int64_t> source_of_row) {
+    CHECK(num_rows() + std::ssize(source_of_row) <= room_, kUsage,
+          "admit: expected at most {} rows, found {} and {} new ones", room_, num_rows(),
+          source_of_row.size());
+    auto cohort = std::make_unique<T5Cache>(model, encoded, source_of_row, capacity_ + 1);
+    const std::vector<int64_t> start(source_of_row.size(), model.config().decoder_start_token_id);
+    Tensor states = cohort->decode(start);
+    for (int64_t row = 0; row < std::ssize(source_of_row); ++row)
+      places_.push_back({cohorts_.size(), row});
+    cohorts_.push_back(std::move(cohort));
+    return states;
+  }
+
+  Tensor decode(std::span<const int64_t> ids, int64_t d_model) {
+    CHECK(std::ssize(ids) == num_rows(), kUsage, "decode: expected {} tokens, found {}", num_rows(),
+          ids.size());
+    Tensor out = at::empty({num_rows(), d_model});
+    for (size_t c = 0; c < cohorts_.size(); ++c) {
+      std::vector<int64_t> rows(static_cast<size_t>(cohorts_[c]->num_rows())), mine(rows.size());
+      for (size_t r = 0; r < places_.size(); ++r) {
+        if (places_[r].cohort != c) continue;
+        rows[static_cast<size_t>(places_[r].row)] = static_cast<int64_t>(r);
+        mine[static_cast<size_t>(places_[r].row)] = ids[r];
       }
-      search.first_row = static_cast<int64_t>(ids.size());
-      for (const T5Beam& beam : search.running) ids.push_back(beam.ids.back());
-      parents.insert(parents.end(), search.parents.begin(), search.parents.end());
-      going.push_back(std::move(search));
+      out.index_copy_(0, at::tensor(rows, at::kLong), cohorts_[c]->decode(mine));
     }
-    if (going.empty()) return out;
-    searches = std::move(going);
-    logprobs = step(ids, parents);
+    return out;
   }
+
+ private:
+  struct Place {
+    size_t cohort = 0;
+    int64_t row = 0;
+  };
+  int64_t room_, capacity_;
+  std::vector<std::unique_ptr<T5Cache>> cohorts_;
+  std::vector<Place> places_;
+};
+
+}  // namespace
+
+T5Steps::T5Steps(const T5& model) : model_(model), start_(model.config().decoder_start_token_id) {}
+
+int64_t T5Steps::max_length() const { return std::numeric_limits<int64_t>::max(); }
+
+ModelStamp T5Steps::stamp() const {
+  const AdapterSet& adapters = model_.adapters();
+  return {id(), model_.parameters(), adapters.is_enabled() ? adapters.selected() : ""};
 }
 
-std::vector<std::vector<T5Beam>> generate_beams(const T5& model, const StateRows& encoded,
-                                                const T5BeamOptions& options) {
+std::unique_ptr<KvCache> T5Steps::new_cache(int64_t rows, int64_t capacity) const {
+  CHECK(capacity >= 0, kUsage, "prefill: expected a capacity of at least 0, found {}", capacity);
+  return std::make_unique<T5Rows>(rows, capacity);
+}
+
+void T5Steps::admit(KvCache& cache, const TokenForest& prompts,
+                    std::span<const int64_t> segment_of_row, Tensor& last_hidden,
+                    std::span<SharedPromptKeys> keys) const {
   const at::NoGradGuard no_grad;
-  const std::vector<int64_t> start(encoded.lengths.size(), model.config().decoder_start_token_id);
-  T5Cache cache(model, encoded, row_numbers(start.size()), options.max_new_tokens);
-  return beam_search(log_softmax_of(model, cache.decode(start)), options,
-                     [&](std::span<const int64_t> ids, std::span<const int64_t> parents) {
-                       cache.keep_rows(parents);
-                       return log_softmax_of(model, cache.decode(ids));
-                     });
+  CHECK(keys.empty(), kUsage, "T5: an encoder's prompts cannot be continued");
+  const StateRows encoded = model_.encode(prompts);
+  const Tensor states = dynamic_cast<T5Rows&>(cache).admit(model_, encoded, segment_of_row);
+  last_hidden = at::zeros({std::ssize(prompts.segments), model_.config().d_model});
+  last_hidden.index_copy_(0, at::tensor(segment_of_row, at::kLong), states);  // alike in one row
+}
+
+Tensor T5Steps::decode(KvCache& cache, std::span<const int64_t> ids) const {
+  const at::NoGradGuard no_grad;
+  return dynamic_cast<T5Rows&>(cache).decode(ids, model_.config().d_model);
 }
 
 }  // namespace etrlrec

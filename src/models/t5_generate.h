@@ -1,14 +1,15 @@
-// Generation with T5: decoding with cached keys, greedy and beam search. Without gradient.
+// Decoding of T5 with cached keys, and its form for sampling and beam search (engine/). Without
+// gradient.
 #pragma once
 
 #include <torch/types.h>
 
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <span>
 #include <vector>
 
+#include "models/step_model.h"
 #include "models/t5.h"
 
 namespace etrlrec {
@@ -38,35 +39,29 @@ class T5Cache {
   int64_t capacity_ = 0, length_ = 0;
 };
 
-// The most likely token of every step, for each row of `encoded`: tokens behind the start token, an
-// end token included.
-std::vector<std::vector<int64_t>> generate_greedy(const T5& model, const StateRows& encoded,
-                                                  int64_t max_new_tokens,
-                                                  std::span<const int64_t> eos_token_ids);
+// T5 as the engine sees it. Prompts are what the encoder reads; every row of the decoder begins
+// with the start token. Rows of one admission grow together. The adapter is not switched while a
+// cache is in use.
+class T5Steps final : public StepModel {
+ public:
+  explicit T5Steps(const T5& model);  // must not outlive it
+  int64_t vocab_size() const override { return model_.config().vocab_size; }
+  int64_t max_length() const override;  // relative positions have no end
+  int64_t key_value_bytes() const override { return model_.config().key_value_bytes(); }
+  const at::Tensor& head_weight() const override { return model_.head_weight(); }
+  bool shares_prompts() const override { return false; }
+  std::span<const int64_t> text_before(std::span<const int64_t>) const override {
+    return {&start_, 1};
+  }
+  ModelStamp stamp() const override;
+  std::unique_ptr<KvCache> new_cache(int64_t rows, int64_t capacity) const override;
+  void admit(KvCache& cache, const TokenForest& prompts, std::span<const int64_t> segment_of_row,
+             at::Tensor& last_hidden, std::span<SharedPromptKeys> keys) const override;
+  at::Tensor decode(KvCache& cache, std::span<const int64_t> ids) const override;
 
-struct T5BeamOptions {
-  int64_t num_beams = 4;
-  int64_t max_new_tokens = 32;
-  double length_penalty = 1;
-  std::vector<int64_t> eos_token_ids;
+ private:
+  const T5& model_;
+  int64_t start_;
 };
-struct T5Beam {
-  std::vector<int64_t> ids;  // new tokens, an end token included
-  double score = 0;          // sum of log-probabilities / length^length_penalty
-};
-// Log-probabilities [rows, V], -inf for what may not be, of what follows when row r is row
-// parents[r] of the call before with ids[r] appended. Rows of one request are side by side.
-using T5BeamStep =
-    std::function<at::Tensor(std::span<const int64_t> ids, std::span<const int64_t> parents)>;
-// Beam search as Transformers does it (early_stopping false): of the candidates of a step only the
-// best num_beams may end, and a request is done when its best running beam, at its present length,
-// cannot replace the worst of num_beams ended ones. `first` [requests, V] are the log-probabilities
-// of the first token, and each row the parent of its request's first beams. Returns up to num_beams
-// beams of every request, best first. Knows nothing about models.
-std::vector<std::vector<T5Beam>> beam_search(const at::Tensor& first, const T5BeamOptions& options,
-                                             const T5BeamStep& step);
-// The same for each row of `encoded`.
-std::vector<std::vector<T5Beam>> generate_beams(const T5& model, const StateRows& encoded,
-                                                const T5BeamOptions& options);
 
 }  // namespace etrlrec

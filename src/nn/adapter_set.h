@@ -33,6 +33,7 @@ class AdapterSet {
   std::vector<std::string> names() const;
   // With false the selected adapter stays where it is but is not used.
   void set_enabled(bool enabled) { enabled_ = enabled; }
+  bool is_enabled() const { return enabled_; }
 
   const LoraConfig& config() const;  // of the selected one; r == 0 without
   AdapterPass pass(const TrainingNoise& noise = {}) const;

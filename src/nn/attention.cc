@@ -129,17 +129,26 @@ RotaryTable rotary_table(int64_t positions, int64_t head_dim, const RopeConfig& 
   return table;
 }
 
-Tensor rotary_attention(const Tensor& qkv, const std::shared_ptr<const ForestPlan>& plan,
-                        const HeadShape& shape, const RotaryTable& rotary, double scale) {
-  CHECK(qkv.dim() == 2 && qkv.size(0) == plan->num_tokens && qkv.size(1) == shape.packed_width() &&
+namespace {
+
+void check_problem(const Tensor& qkv, const ForestPlan& plan, const HeadShape& shape,
+                   const RotaryTable& rotary) {
+  CHECK(qkv.dim() == 2 && qkv.size(0) == plan.num_tokens && qkv.size(1) == shape.packed_width() &&
             qkv.scalar_type() == at::kFloat,
-        kModel, "attention: expected float [{}, {}], found {} columns of {} rows", plan->num_tokens,
+        kModel, "attention: expected float [{}, {}], found {} columns of {} rows", plan.num_tokens,
         shape.packed_width(), qkv.size(-1), qkv.size(0));
   CHECK(shape.num_heads % shape.num_key_value_heads == 0, kModel,
         "attention: expected a multiple of {} heads, found {}", shape.num_key_value_heads,
         shape.num_heads);
-  CHECK(!rotary.cos.defined() || rotary.cos.size(0) > plan->max_position, kModel,
-        "attention: expected positions below {}, found {}", rotary.cos.size(0), plan->max_position);
+  CHECK(!rotary.cos.defined() || rotary.cos.size(0) > plan.max_position, kModel,
+        "attention: expected positions below {}, found {}", rotary.cos.size(0), plan.max_position);
+}
+
+}  // namespace
+
+Tensor rotary_attention(const Tensor& qkv, const std::shared_ptr<const ForestPlan>& plan,
+                        const HeadShape& shape, const RotaryTable& rotary, double scale) {
+  check_problem(qkv, *plan, shape, rotary);
   const Tensor none = at::empty({0});  // custom functions take defined tensors only
   const at::IValue holder = at::IValue::make_capsule(c10::make_intrusive<PlanHolder>(plan));
   return PackedAttention::apply(qkv.contiguous(), holder,
@@ -147,6 +156,21 @@ Tensor rotary_attention(const Tensor& qkv, const std::shared_ptr<const ForestPla
                                                      shape.head_dim, shape.window},
                                 rotary.cos.defined() ? rotary.cos : none,
                                 rotary.sin.defined() ? rotary.sin : none, scale);
+}
+
+Tensor rotary_attention_behind(const FrontKeys& front, const Tensor& qkv,
+                               const std::shared_ptr<const ForestPlan>& plan,
+                               const HeadShape& shape, const RotaryTable& rotary, double scale) {
+  check_problem(qkv, *plan, shape, rotary);
+  const Tensor none = at::empty({0}), packed = qkv.contiguous();
+  Tensor out = at::empty({qkv.size(0), shape.num_heads * shape.head_dim}, qkv.options());
+  Tensor logsumexp = at::empty({qkv.size(0), shape.num_heads}, qkv.options());
+  AttentionProblem problem =
+      problem_of(packed, *plan, shape, rotary.cos.defined() ? rotary.cos : none,
+                 rotary.sin.defined() ? rotary.sin : none, scale);
+  problem.front = &front;
+  attention_forward(problem, rows_of(out, shape, 0), logsumexp.data_ptr<float>());
+  return out;
 }
 
 Tensor forest_attention(const Tensor& query, const Tensor& key, const Tensor& value,

@@ -7,9 +7,12 @@
 
 #include <torch/types.h>
 
+#include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
+#include "nn/attention_kernel.h"
 #include "nn/forest.h"
 
 namespace etrlrec {
@@ -53,5 +56,21 @@ std::shared_ptr<const ForestPlan> plan_forest(const TokenForest& forest);
 // on the fly -> [T, H D].
 at::Tensor rotary_attention(const at::Tensor& qkv, const std::shared_ptr<const ForestPlan>& plan,
                             const HeadShape& shape, const RotaryTable& rotary, double scale);
+
+// Keys (rotated) and values of one head that stand in front of a root of the forest and were
+// computed before. `position`: of the first key.
+struct FrontSpan {
+  KeySpan keys;
+  int64_t position = 0;
+};
+// Appends the spans in front of the root with this number (roots are counted in the forest's
+// order); called from several threads.
+using FrontKeys =
+    std::function<void(int64_t root, int64_t key_value_head, std::vector<FrontSpan>& spans)>;
+// The same where every token also sees what stands in front of its root; the forest's positions
+// continue those of the front. No gradient.
+at::Tensor rotary_attention_behind(const FrontKeys& front, const at::Tensor& qkv,
+                                   const std::shared_ptr<const ForestPlan>& plan,
+                                   const HeadShape& shape, const RotaryTable& rotary, double scale);
 
 }  // namespace etrlrec

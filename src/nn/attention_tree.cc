@@ -142,10 +142,13 @@ class WindowStart {
   WindowStart(const AttentionProblem& p, const ForestPlan::Tile& tile) : p_(p), tile_(tile) {}
   // Null without a window. `row`, `count`: the rows of the tile that look at the part.
   const int64_t* of(int64_t row, int64_t count, const ForestPlan::Part& part) {
+    return behind(row, count, p_.plan->positions[part.begin]);
+  }
+  // The same of keys that begin at this position.
+  const int64_t* behind(int64_t row, int64_t count, int64_t position) {
     if (p_.shape.window == 0) return nullptr;
-    const std::vector<int64_t>& positions = p_.plan->positions;
     for (int64_t i = 0; i < count; ++i)
-      starts_[i] = positions[tile_.begin + row + i] - p_.shape.window + 1 - positions[part.begin];
+      starts_[i] = p_.plan->positions[tile_.begin + row + i] - p_.shape.window + 1 - position;
     return starts_;
   }
 
@@ -160,7 +163,8 @@ int64_t packed_floats(const AttentionProblem& p, const ForestPlan::Tree& tree) {
 }
 
 void forward_tile(const AttentionProblem& p, const ForestPlan::Tile& tile, const PackedTree& packed,
-                  int64_t head, const Rows& out, float* logsumexp, float* work) {
+                  const std::vector<FrontSpan>& front, int64_t head, const Rows& out,
+                  float* logsumexp, float* work) {
   const int64_t width = p.width(), dim = p.shape.head_dim, rows = tile.end - tile.begin;
   float* query = work;
   float* output = query + kTileRows * width;
@@ -172,6 +176,9 @@ void forward_tile(const AttentionProblem& p, const ForestPlan::Tile& tile, const
   std::fill(maximum, maximum + rows, -1e30f);
   std::fill(sum, sum + rows, 0.0f);
   WindowStart window(p, tile);
+  for (const FrontSpan& span : front)
+    attend({rows, dim, query, window.behind(0, rows, span.position)}, span.keys, kAllKeys,
+           {maximum, sum, output}, scores);
   for_each_span(*p.plan, tile, [&](int64_t row, int64_t count, int64_t index, int64_t visible) {
     const ForestPlan::Part& part = p.plan->parts[index];
     attend({count, dim, query + row * width, window.of(row, count, part)}, packed.span(p, part),
@@ -185,8 +192,11 @@ void forward_tile(const AttentionProblem& p, const ForestPlan::Tile& tile, const
   }
 }
 
-void forward_tree(const AttentionProblem& p, const ForestPlan::Tree& tree, int64_t kv_head,
-                  const Rows& out, float* logsumexp) {
+void forward_tree(const AttentionProblem& p, int64_t index, int64_t kv_head, const Rows& out,
+                  float* logsumexp) {
+  const ForestPlan::Tree& tree = p.plan->trees[index];
+  std::vector<FrontSpan> front;
+  if (p.front != nullptr) (*p.front)(index, kv_head, front);
   const int64_t work_floats = kTileRows * (2 * p.width() + 2 + kKeyBlock);
   Scratch& scratch = thread_scratch();
   scratch.reserve(packed_floats(p, tree) + work_floats);
@@ -194,7 +204,7 @@ void forward_tree(const AttentionProblem& p, const ForestPlan::Tree& tree, int64
   float* work = scratch.take_zeros(work_floats);
   for (int64_t head = kv_head * p.group(); head < (kv_head + 1) * p.group(); ++head) {
     for (const ForestPlan::Tile& tile : tree.tiles) {
-      forward_tile(p, tile, packed, head, out, logsumexp, work);
+      forward_tile(p, tile, packed, front, head, out, logsumexp, work);
     }
   }
 }
@@ -272,9 +282,8 @@ void backward_tree(const AttentionProblem& p, const ForestPlan::Tree& tree, int6
 
 void attention_forward(const AttentionProblem& p, const Rows& out, float* logsumexp) {
   const int64_t heads = p.shape.num_key_value_heads;
-  parallel_tasks(static_cast<int64_t>(p.plan->trees.size()) * heads, [&](int64_t i) {
-    forward_tree(p, p.plan->trees[i / heads], i % heads, out, logsumexp);
-  });
+  parallel_tasks(static_cast<int64_t>(p.plan->trees.size()) * heads,
+                 [&](int64_t i) { forward_tree(p, i / heads, i % heads, out, logsumexp); });
 }
 
 void attention_backward(const AttentionProblem& p, const AttentionGradient& gradient) {

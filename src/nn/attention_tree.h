@@ -51,6 +51,7 @@ struct AttentionProblem {
   const float* cos = nullptr;
   const float* sin = nullptr;
   Rows query, key, value;
+  const FrontKeys* front = nullptr;  // forward only
 
   int64_t width() const { return simd::padded(shape.head_dim); }
   int64_t group() const { return shape.num_heads / shape.num_key_value_heads; }
