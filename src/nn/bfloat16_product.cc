@@ -185,12 +185,31 @@ void pack_rows(const WeightRows& w, int64_t begin, int64_t count, int64_t first,
   }
 }
 
+// A whole panel of columns of two bfloat16 rows, one word for each column.
+void interleave_rows(const uint16_t* a, const uint16_t* b, uint32_t* words) {
+  const __m512i first = _mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11);
+  const __m512i second = _mm512_setr_epi64(4, 5, 12, 13, 6, 7, 14, 15);
+  for (int64_t i = 0; i < kPanel; i += kGroup) {
+    const __m512i above = _mm512_loadu_si512(a + i), below = _mm512_loadu_si512(b + i);
+    const __m512i low = _mm512_unpacklo_epi16(above, below);
+    const __m512i high = _mm512_unpackhi_epi16(above, below);
+    _mm512_storeu_si512(words + i, _mm512_permutex2var_epi64(low, first, high));
+    _mm512_storeu_si512(words + i + 16, _mm512_permutex2var_epi64(low, second, high));
+  }
+}
+
 // Columns [begin, begin + count) of a transposed problem, rows [first, first + depth).
 void pack_columns(const WeightRows& w, int64_t begin, int64_t count, int64_t first, int64_t depth,
                   uint32_t* words) {
   const int64_t vecs = (count + 15) / 16, pairs = (depth + 1) / 2;
   const __m512i high = _mm512_set1_epi32(static_cast<int32_t>(0xffff0000u));
+  const bool whole = w.type == WeightType::kBFloat16 && count == kPanel;
   for (int64_t k = 0; k < pairs; ++k) {
+    if (whole && 2 * k + 1 < depth) {
+      const auto* a = static_cast<const uint16_t*>(w.data) + (first + 2 * k) * w.in + begin;
+      interleave_rows(a, a + w.in, words + k * kPanel);
+      continue;
+    }
     for (int64_t v = 0; v < vecs; ++v) {
       const int64_t lanes = std::min<int64_t>(count - v * 16, 16);
       const auto mask = static_cast<uint16_t>((1u << lanes) - 1);
