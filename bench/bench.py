@@ -3,9 +3,9 @@
 
   ./run bench                                              training and rollout rates on a small synthetic world
   ./run bench --ml-100k DIR --peer-python P --peer SCRIPT  also SASRec on MovieLens-100K, ours and the peer's in turn
-  ./run bench --peers DIR --peer-python P [--shape XS]     language-model work on random weights, ours and the scripts of DIR
-                                                           (generate.py, llamacpp_decode.py, rank_candidates.py, grpo_step.py,
-                                                           sft_lora.py) in turn; a peer that does not run is named and left out
+  ./run bench --peers DIR --peer-python P [--shape XS]     language-model work on random weights, ours and the peers' in turn
+                                                           (bench/language_models.py); a peer that does not run is named
+       [--rows decode,natural,...] [--tokenizer PATH ...] [--text FILE] [--scratch DIR]
 
 The peer is a script that takes `--impl plain --loss ce` and prints one JSON line with "targets_per_s". Rates are read from the
 program's own progress lines; compare ratios of one run, never absolute numbers of two machines."""
@@ -17,6 +17,8 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
+
+import language_models
 
 PROGRAM = Path(__file__).resolve().parent.parent / "build" / "etrlrec"
 
@@ -69,75 +71,16 @@ def sasrec(folder, options):
         print(f"  ratio      {statistics.median(ours) / statistics.median(theirs):>10.2f}")
 
 
-def ours(job, shape, storage, *more):
-    done = subprocess.run([str(PROGRAM.parent / "etrlrec_speed"), job, shape, storage, *map(str, more)], capture_output=True, text=True)
-    if done.returncode != 0:
-        raise SystemExit(f"etrlrec_speed {job} failed:\n{done.stderr}")
-    return json.loads(done.stdout)
-
-
-def theirs(options, script, *arguments):
-    command = [options.peer_python, str(options.peers / script), *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=options.peers)
-    if done.returncode != 0:
-        print(f"  {script} did not run: {done.stderr.strip().splitlines()[-1] if done.stderr.strip() else done.returncode}")
-        return None
-    return json.loads(done.stdout.strip().splitlines()[-1])
-
-
-def row(name, mine, peer, lower_is_better=False):
-    if peer:
-        ratio = peer / mine if lower_is_better else mine / peer
-        print(f"{name:<44} {mine:>10.2f} {peer:>10.2f} {ratio:>7.2f} x", flush=True)
-    else:
-        print(f"{name:<44} {mine:>10.2f} {'-':>10}", flush=True)
-
-
-def language_models(options):
-    """Each row: ours, the peer's, ratio (above 1: ours is faster)."""
-    shape, prompt = options.shape, ["--prompt", 256]
-    print(f"{'shape ' + shape:<44} {'ours':>10} {'peer':>10}")
-    decode = {t: ours("decode", shape, t)["decode_tok_s"] for t in ("bfloat16", "int8")}
-    llama = theirs(options, "llamacpp_decode.py", "--shape", shape, "--type", "BF16", "--batch", 1, 32, *prompt)
-    hf = {t: theirs(options, "generate.py", "--shape", shape, "--dtype", t, "--batch", 1, 32, *prompt) for t in ("bfloat16", "float32")}
-
-    def best(batch, key):
-        found = [peer["result"][f"b{batch}"][key] for peer in (llama, *hf.values()) if peer and f"b{batch}" in peer["result"]]
-        return max(found, default=None)
-
-    llama_one = llama["result"]["b1"]["decode_tok_s"] if llama else None
-    row("decode, batch 1, bf16, tok/s (llama.cpp bf16)", decode["bfloat16"], llama_one)
-    row("decode, batch 1, int8, tok/s (llama.cpp bf16)", decode["int8"], llama_one)
-    rollouts = ours("rollouts", shape, "float32")
-    row("rollouts 4 x 8, decode tok/s (best peer)", rollouts["decode_tok_s"], best(32, "decode_tok_s"))
-    row("prefill, tok/s (best peer, batch 32)", ours("decode", shape, "float32", 32)["prefill_tok_s"], best(32, "prefill_tok_s"))
-    rank = ours("rank", shape, "float32")["prompts_per_s"]
-    for method in ("full", "prefix"):
-        peer = theirs(options, "rank_candidates.py", "--shape", shape, "--dtype", "float32", "--method", method, "--prompts", 8)
-        row(f"ranking 20 titles, prompts/s ({method})", rank, peer and peer["result"]["prompts_per_s"])
-    mine = ours("grpo", shape, "float32")
-    for impl in ("trl", "hand"):
-        peer = theirs(options, "grpo_step.py", "--shape", shape, "--dtype", "float32", "--impl", impl)
-        row(f"GRPO step, s ({impl})", mine["step_s"], peer and peer["result"]["step_s"], True)
-        row(f"GRPO step, peak MB ({impl})", mine["peak_rss_mb"], peer and peer["peak_rss_mib"], True)
-    mine = ours("sft", shape, "float32")
-    for tokens, name in ((0, "all labels"), (128, "a quarter labelled, head there only")):
-        head = ["--head", "loss_only", "--loss-tokens", tokens] if tokens else []
-        peer = theirs(options, "sft_lora.py", "--shape", shape, "--dtype", "float32", *head)
-        row(f"LoRA SFT, tok/s (dense 8 x 512, {name})", mine["tokens_per_s"], peer and peer["result"]["tokens_per_s"])
-        row("LoRA SFT, peak MB", mine["peak_rss_mb"], peer and peer["peak_rss_mib"], True)
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--ml-100k", type=Path)
     parser.add_argument("--peer-python", default="python3")
     parser.add_argument("--peer", type=Path)
     parser.add_argument("--peers", type=Path)
-    parser.add_argument("--shape", choices=["XS", "S"], default="XS")
+    language_models.add_options(parser)
     options = parser.parse_args()
     if options.peers:
-        return language_models(options)
+        return language_models.run(options)
     with tempfile.TemporaryDirectory() as name:
         small_world(Path(name))
         if options.ml_100k:

@@ -1,8 +1,14 @@
 // Speed of language-model work on random weights of real shapes, one JSON line per job:
 //   etrlrec_speed JOB SHAPE STORAGE [BATCH]
 // Jobs: decode (BATCH rows, 256-token prompts, 128 new tokens), rollouts (4 prompts x 8), rank (20
-// titles below a 256-token prompt), sft (64 natural rows, LoRA), grpo (one step, 4 prompts x 8 x 64
-// tokens, LoRA), load FOLDER (checkpoint to first token). Shapes: XS, S (bench/RESULTS.md).
+// titles below a 256-token prompt), sft (64 natural rows in batches, LoRA), grpo (one step, 4
+// prompts x 8 x 64 tokens, LoRA). Shapes: XS, S (bench/RESULTS.md), 3B. Jobs on files:
+//   etrlrec_speed save SHAPE STORAGE FOLDER           a random checkpoint
+//   etrlrec_speed load FOLDER STORAGE                 checkpoint to first token
+//   etrlrec_speed adapters FOLDER STORAGE ROWS TOKENS memory of LoRA training
+//   etrlrec_speed bpe FOLDER TEXT OUT                 byte-level BPE, ids as int32 to OUT
+#include "speed.h"
+
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <fmt/format.h>
@@ -11,28 +17,21 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
-#include <functional>
 #include <numeric>
-#include <string>
-#include <vector>
 
 #include "base/check.h"
 #include "base/log.h"
-#include "base/rng.h"
 #include "engine/engine.h"
 #include "engine/scoring.h"
-#include "models/llm.h"
 #include "nn/optim.h"
 #include "nn/weight.h"
 #include "train/grpo.h"
 #include "train/sft.h"
 
 namespace etrlrec {
-namespace {
-
-using Clock = std::chrono::steady_clock;
 
 double seconds_of(const std::function<void()>& work) {
+  using Clock = std::chrono::steady_clock;
   const auto begin = Clock::now();
   work();
   return std::chrono::duration<double>(Clock::now() - begin).count();
@@ -43,21 +42,30 @@ double median(std::vector<double> samples) {
   return samples[samples.size() / 2];
 }
 
-LlmConfig shape(const std::string& name) {
+LlmConfig speed_shape(const std::string& name) {
   LlmConfig c;
   c.max_position_embeddings = 4096;
   c.rope.theta = 1e6;
   c.eos_token_ids = {0};
   c.head_dim = 64;
   c.num_key_value_heads = 2;
-  if (name == "S") {
+  if (name == "3B") {
+    c.model_type = "llama";
+    c.head_dim = 128;
+    c.num_key_value_heads = 8;
+    c.hidden_size = 3072;
+    c.num_hidden_layers = 28;
+    c.num_attention_heads = 24;
+    c.intermediate_size = 8192;
+    c.vocab_size = 128256;
+  } else if (name == "S") {
     c.hidden_size = 896;
     c.num_hidden_layers = 24;
     c.num_attention_heads = 14;
     c.intermediate_size = 4864;
     c.vocab_size = 151936;
   } else {
-    CHECK(name == "XS", kUsage, "shape: expected XS or S, found {}", name);
+    CHECK(name == "XS", kUsage, "shape: expected XS, S or 3B, found {}", name);
     c.hidden_size = 512;
     c.num_hidden_layers = 8;
     c.num_attention_heads = 8;
@@ -67,16 +75,6 @@ LlmConfig shape(const std::string& name) {
   return c;
 }
 
-std::unique_ptr<Llm> model_of(const std::string& name, Storage storage) {
-  std::unique_ptr<Llm> model = new_llm(shape(name), 1);
-  const at::NoGradGuard no_grad;
-  for (auto& [key, tensor] : model->parameters()) {
-    if (tensor.dim() < 2 || storage == Storage::kFloat) continue;
-    tensor = storage == Storage::kInt8 ? quantized(tensor) : tensor.to(at::kBFloat16);
-  }
-  return model;
-}
-
 std::vector<int64_t> random_ids(Rng& rng, int64_t count, int64_t vocab) {
   std::vector<int64_t> ids;
   for (int64_t i = 0; i < count; ++i)
@@ -84,9 +82,30 @@ std::vector<int64_t> random_ids(Rng& rng, int64_t count, int64_t vocab) {
   return ids;
 }
 
-void print(const std::string& job, const std::string& figures) {
+LoraConfig attention_lora() {
+  LoraConfig lora;
+  lora.r = 16;
+  lora.lora_alpha = 32;
+  lora.target_modules = {"q_proj", "k_proj", "v_proj", "o_proj"};
+  return lora;
+}
+
+void print_job(const std::string& job, const std::string& figures) {
   fmt::print("{{\"job\": \"{}\", {}, \"peak_rss_mb\": {}, \"threads\": {}}}\n", job, figures,
              peak_rss_bytes() / 1048576, at::get_num_threads());
+  std::fflush(stdout);
+}
+
+namespace {
+
+std::unique_ptr<Llm> model_of(const std::string& name, Storage storage) {
+  std::unique_ptr<Llm> model = new_llm(speed_shape(name), 1);
+  const at::NoGradGuard no_grad;
+  for (auto& [key, tensor] : model->parameters()) {
+    if (tensor.dim() < 2 || storage == Storage::kFloat) continue;
+    tensor = storage == Storage::kInt8 ? quantized(tensor) : tensor.to(at::kBFloat16);
+  }
+  return model;
 }
 
 // Prefill and sampling as users call them: the first token of a run is prefill, the others decode.
@@ -106,10 +125,11 @@ void decode(const Llm& model, int64_t prompts, int64_t group, const std::string&
   std::vector<double> first, whole;
   for (int i = 0; i < 3; ++i) first.push_back(run(1)), whole.push_back(run(kNew));
   const auto rows = static_cast<double>(prompts * group);
-  print(job, fmt::format(
-                 "\"decode_tok_s\": {:.1f}, \"total_tok_s\": {:.1f}, \"prefill_tok_s\": {:.1f}",
-                 rows * (kNew - 1) / (median(whole) - median(first)), rows * kNew / median(whole),
-                 static_cast<double>(prompts * kPrompt) / median(first)));
+  print_job(
+      job,
+      fmt::format("\"decode_tok_s\": {:.1f}, \"total_tok_s\": {:.1f}, \"prefill_tok_s\": {:.1f}",
+                  rows * (kNew - 1) / (median(whole) - median(first)), rows * kNew / median(whole),
+                  static_cast<double>(prompts * kPrompt) / median(first)));
 }
 
 void rank(const Llm& model) {
@@ -129,66 +149,66 @@ void rank(const Llm& model) {
   std::vector<double> samples;
   for (int i = 0; i < 4; ++i)
     samples.push_back(seconds_of([&] { answer_logprobs(model, prompts, titles, 1024); }));
-  print("rank", fmt::format("\"prompts_per_s\": {:.2f}", kPrompts / median(samples)));
+  print_job("rank", fmt::format("\"prompts_per_s\": {:.2f}", kPrompts / median(samples)));
 }
 
-double train(Objective& objective, std::span<const int64_t> rows, int steps) {
-  Optimizer optimizer(trainable_parameters(objective.parameters()), {});
-  std::vector<double> samples;
-  for (int step = 0; step <= steps; ++step) {
-    Rng rng(3, "step", static_cast<uint64_t>(step));
-    const double seconds = seconds_of([&] {
-      optimizer.zero_grad();
-      objective.loss(rows, step, rng).loss.backward();
-      clip_grad_norm(optimizer.parameters(), 1.0);
-      optimizer.step(1e-4);
-    });
-    if (step > 0) samples.push_back(seconds);
-  }
-  return median(samples);
+// One optimiser step on `rows`, seconds.
+double train_step(Objective& objective, Optimizer& optimizer, std::span<const int64_t> rows,
+                  int64_t step) {
+  Rng rng(3, "step", static_cast<uint64_t>(step));
+  return seconds_of([&] {
+    optimizer.zero_grad();
+    objective.loss(rows, step, rng).loss.backward();
+    clip_grad_norm(optimizer.parameters(), 1.0);
+    optimizer.step(1e-4);
+  });
 }
 
-LoraConfig attention_lora() {
-  LoraConfig lora;
-  lora.r = 16;
-  lora.lora_alpha = 32;
-  lora.target_modules = {"q_proj", "k_proj", "v_proj", "o_proj"};
-  return lora;
-}
-
-// 64 rows of 250 to 600 tokens, the first 100 an instruction they share, the last quarter the
-// completion; eight optimiser steps of 8 rows.
-void sft(Llm& model, int64_t batch) {
+// 64 rows; row i has 250 + 137 i mod 351 tokens (bench/peer_sft.py has the same formula), the first
+// 100 an instruction they share, the last quarter the completion. Rows of like length go together;
+// one step on the longest rows warms up, then come `passes` over all rows.
+void sft(Llm& model, int64_t batch, int passes) {
+  constexpr int64_t kRows = 64;
+  CHECK(batch > 0 && kRows % batch == 0, kUsage, "sft: expected a divisor of 64, found {}", batch);
   Rng rng(4, "speed");
   const int64_t vocab = model.config().vocab_size;
   const std::vector<int64_t> instruction = random_ids(rng, 100, vocab);
+  std::vector<int64_t> lengths;
+  for (int64_t i = 0; i < kRows; ++i) lengths.push_back(250 + 137 * i % 351);
+  std::sort(lengths.begin(), lengths.end());
   std::vector<SftRow> rows;
-  int64_t tokens = 0;
-  for (int i = 0; i < 64; ++i) {
-    const int64_t length = 250 + static_cast<int64_t>(rng.below(351));
+  for (int64_t length : lengths) {
     SftRow row;
     row.prompt = instruction;
     const auto rest = random_ids(rng, length - length / 4 - 100, vocab);
     row.prompt.insert(row.prompt.end(), rest.begin(), rest.end());
     row.completion = random_ids(rng, length / 4, vocab);
-    tokens += length;
     rows.push_back(std::move(row));
   }
-  std::sort(rows.begin(), rows.end(),
-            [](const SftRow& a, const SftRow& b) { return a.prompt.size() < b.prompt.size(); });
   model.attach_lora(attention_lora(), 1);
   SftOptions options;
   options.loss_type = "token";
   options.accuracy_steps = 0;
   SftObjective objective(model, rows, options);
-  double total = 0;
-  for (int64_t first = 0; first < 64; first += batch) {
-    std::vector<int64_t> indices(static_cast<size_t>(batch));
-    std::iota(indices.begin(), indices.end(), first);
-    total += train(objective, indices, 1);
+  Optimizer optimizer(trainable_parameters(objective.parameters()), {});
+  std::vector<int64_t> all(kRows);
+  std::iota(all.begin(), all.end(), 0);
+  const auto rows_of = [&](int64_t first) {
+    return std::span<const int64_t>(all).subspan(static_cast<size_t>(first),
+                                                 static_cast<size_t>(batch));
+  };
+  train_step(objective, optimizer, rows_of(kRows - batch), 0);
+  std::vector<double> samples;
+  for (int pass = 0; pass < passes; ++pass) {
+    samples.push_back(0);
+    for (int64_t first = 0; first < kRows; first += batch)
+      samples.back() += train_step(objective, optimizer, rows_of(first), 1);
   }
-  print("sft", fmt::format("\"rows_per_s\": {:.3f}, \"tokens_per_s\": {:.0f}", 64 / total,
-                           static_cast<double>(tokens) / total));
+  const double seconds = median(samples);
+  const auto tokens = static_cast<double>(std::accumulate(lengths.begin(), lengths.end(), 0));
+  print_job("sft",
+            fmt::format("\"rows_per_s\": {:.3f}, \"tokens_per_s\": {:.0f}, \"samples\": [{:.3f}]",
+                        kRows / seconds, tokens / seconds, fmt::join(samples, ", ")));
 }
 
 void grpo(Llm& model) {
@@ -213,33 +233,33 @@ void grpo(Llm& model) {
   };
   GrpoObjective objective(model, nullptr, rows, options, reward);
   const std::vector<int64_t> all{0, 1, 2, 3};
-  print("grpo", fmt::format("\"step_s\": {:.3f}", train(objective, all, 3)));
-}
-
-void load(const std::string& folder, Storage storage) {
-  const double seconds = seconds_of([&] {
-    const std::unique_ptr<Llm> model = load_llm(folder, storage);
-    GenerationOptions options;
-    options.max_new_tokens = 1;
-    const std::vector<GenerationRequest> requests{{{1, 2, 3, 4, 5, 6, 7, 8}, {}}};
-    generate(*model, requests, options);
-  });
-  print("load", fmt::format("\"first_token_s\": {:.3f}", seconds));
+  Optimizer optimizer(trainable_parameters(objective.parameters()), {});
+  std::vector<double> samples;
+  for (int step = 0; step <= 3; ++step)
+    samples.push_back(train_step(objective, optimizer, all, step));
+  samples.erase(samples.begin());  // the first one warms up
+  print_job("grpo", fmt::format("\"step_s\": {:.3f}", median(samples)));
 }
 
 void run(int argc, char** argv) {
-  CHECK(argc >= 4, kUsage, "usage: etrlrec_speed JOB SHAPE STORAGE [BATCH]");
+  CHECK(argc >= 4, kUsage, "usage: etrlrec_speed JOB SHAPE STORAGE [BATCH], see bench/speed.cc");
   const std::string job = argv[1], name = argv[2];
+  const std::string last = argc > 4 ? argv[4] : "";
+  if (job == "bpe") return encode_text(name, argv[3], last);
   const Storage storage = parse_storage(argv[3]);
+  if (job == "save") return save_random(name, storage, last);
+  if (job == "load") return first_token(name, storage);
+  if (job == "adapters")
+    return adapter_memory(name, storage, argc > 4 ? std::stoll(argv[4]) : 2,
+                          argc > 5 ? std::stoll(argv[5]) : 400);
   const int64_t batch = argc > 4 ? std::stoll(argv[4]) : 1;
-  if (job == "load") return load(name, storage);
   const std::unique_ptr<Llm> model = model_of(name, storage);
-  if (job == "save") return save_llm(*model, argv[4]);
   if (job == "decode") return decode(*model, batch, 1, job);
   if (job == "rollouts") return decode(*model, 4, 8, job);
   if (job == "rank") return rank(*model);
-  if (job == "sft") return sft(*model, argc > 4 ? batch : 8);
-  CHECK(job == "grpo", kUsage, "job: expected decode, rollouts, rank, sft, grpo or load, found {}",
+  if (job == "sft") return sft(*model, argc > 4 ? batch : 8, name == "XS" ? 3 : 1);
+  CHECK(job == "grpo", kUsage,
+        "job: expected decode, rollouts, rank, sft, grpo, save, load, adapters or bpe, found {}",
         job);
   grpo(*model);
 }

@@ -149,6 +149,33 @@ TEST(Tokenizer, normalises_like_the_whole_text_at_once) {
   }
 }
 
+// Twin: PCRE2 cuts every piece. Texts of all that the patterns tell apart, and of any bytes.
+TEST(Tokenizer, cuts_ascii_as_the_patterns_do) {
+  const std::vector<std::string> parts{
+      "a",      "Z",      "re",     "LL",     "don",    "s",      "S",      "'",
+      "'",      "0",      "12",     "7",      " ",      " ",      "  ",     "\t",
+      "\n",     "\r",     "\r\n",   "\v",     "\f",     "!",      "_",      "$%",
+      "\x1c",   "\x7f",   "\u00e9", "\u017f", "\xff",   "\u212a", "\u00b2", "\u00a0",
+      "\u0085", "\u180e", "\u2028", "\u4e2d", "\u0301", "\u20ac", "d",      "\0"};
+  PreTokenizer::Scratch scratch, twin_scratch;
+  std::vector<std::string_view> pieces, expected;
+  for (const SplitKind kind :
+       {SplitKind::kGpt2, SplitKind::kQwen2, SplitKind::kLlama3, SplitKind::kSpacedNumbers}) {
+    const PreTokenizer fast(kind, false), twin(kind, false, false);
+    Rng rng(3, "ascii", static_cast<uint64_t>(kind));
+    for (int i = 0; i < 20000; ++i) {
+      std::string text;
+      // Mostly ASCII, so that runs grow long enough to end at a character beyond it.
+      const size_t known = i % 3 == 0 ? parts.size() : 26;
+      for (uint64_t n = rng.below(14); n > 0; --n)
+        text += i % 7 == 0 ? random_bytes(rng, 1) : parts[rng.below(known)];
+      fast.split(text, scratch, pieces);
+      twin.split(text, twin_scratch, expected);
+      ASSERT_EQ(pieces, expected) << bytes_to_visible(text);
+    }
+  }
+}
+
 TEST(Tokenizer, does_not_recognise_special_tokens_in_text) {
   SKIP_WITHOUT_MODELS();
   const auto tokenizer = qwen("qwen2");

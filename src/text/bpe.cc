@@ -136,14 +136,17 @@ void BpeMerges::apply_long(std::vector<uint32_t>& ids) const {
   ids.resize(kept);
 }
 
-// One direct-mapped slot a word: fixed memory, no allocation, a collision overwrites.
+// Two slots of one cache line a hash: fixed memory, no allocation, the older word of two leaves.
 struct BpeTokenizer::State {
-  struct Word {
+  struct alignas(64) Word {
     uint8_t length = 0, count = 0;
     char bytes[30];
     uint32_t ids[8];
+    bool is(std::string_view piece) const {
+      return length == piece.size() && std::memcmp(bytes, piece.data(), piece.size()) == 0;
+    }
   };
-  static constexpr size_t kWords = size_t{1} << 15;
+  static constexpr size_t kWords = size_t{1} << 16;
   std::vector<Word> words = std::vector<Word>(kWords);
   PreTokenizer::Scratch scratch;
   std::vector<std::string_view> pieces;
@@ -163,14 +166,15 @@ void BpeTokenizer::encode_piece(std::string_view piece, State& state,
                                 std::vector<int64_t>& ids) const {
   State::Word* word = nullptr;
   if (piece.size() <= sizeof(State::Word::bytes)) {
-    word = &state.words[piece_hash(piece) & (State::kWords - 1)];
-    if (word->length == piece.size() && std::memcmp(word->bytes, piece.data(), piece.size()) == 0) {
-      for (uint8_t i = 0; i < word->count; ++i) ids.push_back(word->ids[i]);
+    word = &state.words[2 * (piece_hash(piece) & (State::kWords / 2 - 1))];
+    const State::Word* known = word->is(piece) ? word : word[1].is(piece) ? word + 1 : nullptr;
+    if (known != nullptr) {
+      for (uint8_t i = 0; i < known->count; ++i) ids.push_back(known->ids[i]);
       return;
     }
   }
   state.ids.clear();
-  const auto whole = whole_.find(piece);
+  const auto whole = whole_.empty() ? whole_.end() : whole_.find(piece);
   if (whole != whole_.end()) {
     state.ids.push_back(whole->second);
   } else {
@@ -179,6 +183,7 @@ void BpeTokenizer::encode_piece(std::string_view piece, State& state,
   }
   ids.insert(ids.end(), state.ids.begin(), state.ids.end());
   if (word != nullptr && state.ids.size() <= std::size(word->ids)) {
+    word[1] = *word;
     word->length = static_cast<uint8_t>(piece.size());
     word->count = static_cast<uint8_t>(state.ids.size());
     std::memcpy(word->bytes, piece.data(), piece.size());

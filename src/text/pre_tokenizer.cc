@@ -10,6 +10,7 @@
 #include <deque>
 
 #include "base/check.h"
+#include "text/ascii_split.h"
 
 namespace etrlrec {
 namespace {
@@ -178,8 +179,8 @@ struct PreTokenizer::Scratch::Impl {
 PreTokenizer::Scratch::Scratch() : impl_(std::make_unique<Impl>()) {}
 PreTokenizer::Scratch::~Scratch() = default;
 
-PreTokenizer::PreTokenizer(SplitKind kind, bool normalize_nfc)
-    : kind_(kind), normalize_nfc_(normalize_nfc) {
+PreTokenizer::PreTokenizer(SplitKind kind, bool normalize_nfc, bool use_ascii_path)
+    : kind_(kind), normalize_nfc_(normalize_nfc), use_ascii_path_(use_ascii_path) {
   static const std::array<std::shared_ptr<const Code>, 4> codes{
       std::make_shared<Code>(SplitKind::kGpt2), std::make_shared<Code>(SplitKind::kQwen2),
       std::make_shared<Code>(SplitKind::kLlama3),
@@ -194,6 +195,11 @@ void PreTokenizer::split_valid(std::string_view text, Scratch& scratch,
   const PCRE2_SIZE* range = pcre2_get_ovector_pointer(scratch.impl_->match);
   size_t position = 0;
   while (position < text.size()) {
+    if (const size_t length = use_ascii_path_ ? ascii_piece(kind_, text, position) : 0) {
+      pieces.push_back(text.substr(position, length));
+      position += length;
+      continue;
+    }
     const int found = code_->match(code_->code, subject, text.size(), position, PCRE2_NO_UTF_CHECK,
                                    scratch.impl_->match, scratch.impl_->context);
     CHECK(found > 0 && range[1] > position, kInput,

@@ -1,6 +1,7 @@
 // Pre-tokenisation of byte-level BPE: text is cut into pieces that merges never cross. The split
 // patterns of GPT-2, Qwen2 and Llama 3 (as they stand in `tokenizer.json`) are compiled by PCRE2
-// with UTF, Unicode properties and JIT. `\s` is compiled as the White_Space property, because
+// with UTF, Unicode properties and JIT; pieces that ASCII alone decides take a path written by hand
+// (text/ascii_split.h). `\s` is compiled as the White_Space property, because
 // PCRE2's own `\s` also holds U+180E. Knows nothing about vocabularies.
 #pragma once
 
@@ -37,7 +38,8 @@ class PreTokenizer {
     std::unique_ptr<Impl> impl_;
   };
 
-  PreTokenizer(SplitKind kind, bool normalize_nfc);
+  // use_ascii_path false: every piece is cut by PCRE2, the slow twin (for tests).
+  PreTokenizer(SplitKind kind, bool normalize_nfc, bool use_ascii_path = true);
   ~PreTokenizer();
   SplitKind kind() const { return kind_; }
   bool normalizes() const { return normalize_nfc_; }
@@ -52,7 +54,7 @@ class PreTokenizer {
                    std::vector<std::string_view>& pieces) const;
 
   SplitKind kind_;
-  bool normalize_nfc_;
+  bool normalize_nfc_, use_ascii_path_;
   struct Code;
   std::shared_ptr<const Code> code_;
 };

@@ -1,0 +1,33 @@
+// Shared by the units of etrlrec_speed: shapes, random inputs, timing, the JSON line of a job.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/rng.h"
+#include "models/llm.h"
+
+namespace etrlrec {
+
+double seconds_of(const std::function<void()>& work);
+double median(std::vector<double> samples);
+// XS, S (bench/RESULTS.md) and 3B (hidden 3072, 28 layers, 24 / 8 heads, vocabulary 128,256, tied).
+LlmConfig speed_shape(const std::string& name);
+std::vector<int64_t> random_ids(Rng& rng, int64_t count, int64_t vocab);
+LoraConfig attention_lora();
+// `figures`: members of the JSON object, e.g. "\"step_s\": 1.5".
+void print_job(const std::string& job, const std::string& figures);
+
+// Random weights in files of at most 1 GB, made one tensor at a time. Storage float32 or bfloat16.
+void save_random(const std::string& shape, Storage storage, const std::string& folder);
+// Checkpoint to the first token behind an 8-token prompt.
+void first_token(const std::string& folder, Storage storage);
+// Two LoRA steps of SFT on a loaded base; memory after loading and at the peak.
+void adapter_memory(const std::string& folder, Storage storage, int64_t rows, int64_t tokens);
+// Byte-level BPE of a text, cut into documents of 4 KB at line ends; ids as int32 to `out`.
+void encode_text(const std::string& folder, const std::string& text, const std::string& out);
+
+}  // namespace etrlrec
