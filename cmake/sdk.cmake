@@ -34,13 +34,14 @@ if(ETRLREC_TORCH)
   endif()
   set(torch_lib ${ETRLREC_SDK}/torch/lib)
   file(GLOB torch_gomp ${torch_lib}/libgomp*.so*)   # its own OpenMP runtime, so that only one is loaded
-  # The wheel carries headers of another fmt than the library that is linked: the system's headers go first.
+  # The wheel carries headers of another fmt than the library that is linked: the system's headers go first. Then come
+  # light ones of our own for ATen/ATen.h and torch/types.h, which halve what every unit costs.
   find_path(fmt_include fmt/format.h REQUIRED)
   file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/system_headers)
   file(CREATE_LINK ${fmt_include}/fmt ${CMAKE_BINARY_DIR}/system_headers/fmt SYMBOLIC)
   add_library(etrlrec_torch_sdk INTERFACE)
   target_include_directories(etrlrec_torch_sdk SYSTEM INTERFACE
-    ${CMAKE_BINARY_DIR}/system_headers ${ETRLREC_SDK}/torch/include ${ETRLREC_SDK}/torch/include/torch/csrc/api/include)
+    ${CMAKE_BINARY_DIR}/system_headers ${CMAKE_SOURCE_DIR}/cmake/torch_headers ${ETRLREC_SDK}/torch/include ${ETRLREC_SDK}/torch/include/torch/csrc/api/include)
   target_compile_options(etrlrec_torch_sdk INTERFACE -fopenmp)
   target_link_libraries(etrlrec_torch_sdk INTERFACE
     ${torch_lib}/libtorch_cpu.so ${torch_lib}/libc10.so ${torch_gomp})

@@ -1,0 +1,3 @@
+// Stands in front of the wheel's header of this name, see ATen/ATen.h beside it.
+#pragma once
+#include <ATen/ATen.h>

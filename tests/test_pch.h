@@ -1,0 +1,5 @@
+// Precompiled header of the tests that use torch.
+#pragma once
+#include <gtest/gtest.h>
+
+#include "pch.h"
