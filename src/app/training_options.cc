@@ -39,6 +39,9 @@ void add_training_options(Command& command, TrainerOptions& options) {
   add("--eval-steps", options.eval_steps, "steps between two validations, 0: only at the end");
   add("--save-steps", options.save_steps, "steps between two checkpoints, 0: only at the end");
   add("--save-total-limit", options.save_total_limit, "checkpoints kept");
+  add("--ema-decay", options.ema_decay,
+      "validate and keep a moving average of the weights with this decay per step, e.g. 0.99; 0: "
+      "off");
   add("--early-stopping-patience", options.early_stopping_patience,
       "validations without a better metric, 0: off");
 }
