@@ -17,6 +17,7 @@
 #include "engine/beam.h"
 #include "engine/engine.h"
 #include "engine/text_stream.h"
+#include "models/llm_adapters.h"
 #include "text/begin_tokens.h"
 #include "text/chat.h"
 
@@ -62,6 +63,7 @@ class Generator {
       begin_ = begin_tokens(options.model, tokenizer);
     }
     if (!loaded_.card.catalogue_hash.empty()) add_end_token(tokenizer.eos_id());
+    if (!options.adapter.empty()) add_prompt(saved_virtual_tokens(options.adapter));
   }
 
   std::vector<int64_t> encode(const std::string& text) const {
@@ -69,10 +71,11 @@ class Generator {
     const auto rest = loaded_.tokenizer->encode(text);
     ids.insert(ids.end(), rest.begin(), rest.end());
     CHECK(!ids.empty(), kUsage, "--prompt: expected a text, found none");
-    return ids;
+    return behind_virtual_tokens(ids);
   }
   std::vector<int64_t> encode(std::span<const ChatMessage> messages) const {
-    return encode_chat(*loaded_.tokenizer, render_chat(chat_, messages, true));
+    return behind_virtual_tokens(
+        encode_chat(*loaded_.tokenizer, render_chat(chat_, messages, true)));
   }
 
   MemoryEstimate estimate(int64_t prompt_tokens) const {
@@ -84,8 +87,8 @@ class Generator {
     return estimate;
   }
   void load() {
-    loaded_.llm = load_llm(options_.model, loaded_.storage);
-    if (!options_.adapter.empty()) loaded_.llm->load_lora(options_.adapter);
+    load_weights_of(options_.model, loaded_);
+    if (!options_.adapter.empty()) load_adapter(*loaded_.llm, options_.adapter);
   }
 
   // Prints what it generates; one text streams as it grows.
@@ -105,6 +108,17 @@ class Generator {
   }
 
  private:
+  void add_prompt(int64_t num_virtual_tokens) {
+    if (num_virtual_tokens == 0) return;
+    CHECK(loaded_.virtual_tokens.empty(), kUsage, "--adapter: {} has a trained prompt of its own",
+          options_.model);
+    loaded_.virtual_tokens = virtual_token_ids(loaded_.config.vocab_size, {num_virtual_tokens});
+  }
+  std::vector<int64_t> behind_virtual_tokens(const std::vector<int64_t>& text) const {
+    std::vector<int64_t> ids = loaded_.virtual_tokens;
+    ids.insert(ids.end(), text.begin(), text.end());
+    return ids;
+  }
   void add_end_token(int64_t id) {
     if (!is_end(id)) eos_ids_.push_back(id);
   }

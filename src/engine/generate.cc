@@ -13,6 +13,7 @@
 #include "engine/engine.h"
 #include "engine/head_logits.h"
 #include "engine/rollout.h"
+#include "models/llm_adapters.h"
 #include "nn/logprob.h"
 
 namespace etrlrec {
@@ -254,9 +255,10 @@ void check_request(const Llm& model, const GenerationRequest& request,
                    const GenerationOptions& options, size_t i, bool same_answers) {
   const LlmConfig& config = model.config();
   CHECK(!request.prompt.empty(), kInput, "prompt {}: expected at least one token", i);
+  const int64_t known = num_input_ids(model);
   for (int64_t id : request.prompt)
-    CHECK(id >= 0 && id < config.vocab_size, kInput,
-          "prompt {}: token id {} is not in the vocabulary of {}", i, id, config.vocab_size);
+    CHECK(id >= 0 && id < known, kInput, "prompt {}: token id {} is not in the vocabulary of {}", i,
+          id, known);
   if (!request.answers.empty() && !same_answers) check_answers(request.answers, config.vocab_size);
   const int64_t length =
       static_cast<int64_t>(request.prompt.size()) + RolloutRow::capacity(request, options);

@@ -53,6 +53,17 @@ LoadedAdapter load_adapter(T5& model, const std::filesystem::path& folder) {
   return load(model.adapters(), model.parameters(), model.parameters().at("shared.weight"), folder);
 }
 
+int64_t num_input_ids(const Llm& model) {
+  const auto prompt = model.parameters().find("prompt_embeddings");
+  return model.config().vocab_size +
+         (prompt == model.parameters().end() ? 0 : prompt->second.size(0));
+}
+
+void attach_prompt(Llm& model, const PromptTuningConfig& config, uint64_t seed) {
+  attach_prompt(model.parameters(), model.parameters().at("model.embed_tokens.weight"), config,
+                seed);
+}
+
 double merge_adapter(Llm& model) {
   const at::NoGradGuard no_grad;
   const TokenForest rows = random_rows(

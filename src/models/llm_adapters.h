@@ -24,6 +24,12 @@ struct LoadedAdapter {
 LoadedAdapter load_adapter(Llm& model, const std::filesystem::path& folder);
 LoadedAdapter load_adapter(T5& model, const std::filesystem::path& folder);
 
+// Ids that a token forest may hold: those of the vocabulary and of the virtual tokens behind it.
+int64_t num_input_ids(const Llm& model);
+
+// A trainable prompt in front of frozen weights (nn/prompt_tuning.h).
+void attach_prompt(Llm& model, const PromptTuningConfig& config, uint64_t seed);
+
 // Merges the selected adapter and compares the logits of a few rows of random tokens before and
 // after (AdapterSet::merge_verified). Returns the largest difference; error (kNumbers) when it is
 // not small.
