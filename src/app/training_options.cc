@@ -61,11 +61,12 @@ LoraConfig AdapterOptions::config() const {
           "--target-r, --tinit, --tfinal, --delta-t, --beta1, --beta2, --orth-reg-weight and "
           "--total-step are options of --adapter adalora");
   }
-  CHECK(adapter != "prompt" || (lora.r == 0 && lora.lora_dropout == 0 && !lora.use_rslora &&
-                                lora.target_modules.empty()),
+  CHECK(adapter != "prompt" ||
+            (lora.r == 0 && lora.lora_alpha == LoraConfig{}.lora_alpha && lora.lora_dropout == 0 &&
+             !lora.use_rslora && lora.target_modules == LoraConfig{}.target_modules),
         kUsage,
-        "--lora-r, --lora-dropout, --use-rslora and --target-modules are options of --adapter "
-        "lora");
+        "--lora-r, --lora-alpha, --lora-dropout, --use-rslora and --target-modules are options of "
+        "--adapter lora");
   return config;
 }
 
