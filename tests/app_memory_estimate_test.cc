@@ -109,6 +109,16 @@ TEST(MemoryEstimate, trains_adapters_in_less_than_all_weights) {
   EXPECT_EQ(bytes_of(full, "activations"), bytes_of(lora, "activations"));
   EXPECT_EQ(full.tokens, 300);
   EXPECT_GT(full.flops, lora.flops);
+  const MemoryEstimate prompt =
+      estimate_training(config, {}, trainer, {10, 40, 20, 30}, 0, Storage::kInt8, 7);
+  EXPECT_EQ(bytes_of(prompt, "weights"), num_parameters(config));
+  EXPECT_EQ(bytes_of(prompt, "adapter"), 7 * config.hidden_size * 4);
+  EXPECT_EQ(bytes_of(prompt, "optimiser"), 7 * config.hidden_size * 8);
+  EXPECT_EQ(prompt.flops, lora.flops);
+  trainer.ema_decay = 0.9;
+  const MemoryEstimate averaged =
+      estimate_training(config, lora_of_rank(8), trainer, {10, 40, 20, 30});
+  EXPECT_EQ(averaged.total() - lora.total(), bytes_of(lora, "adapter"));
   trainer.max_steps = 10;
   EXPECT_EQ(estimate_training(config, {}, trainer, {10, 40, 20, 30}).tokens, 500);
   const auto activations = [&](int64_t tokens_per_pass) {

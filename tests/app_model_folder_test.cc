@@ -4,9 +4,11 @@
 #include <functional>
 
 #include "app/model_folder.h"
+#include "app/prompt_adapter.h"
 #include "base/check.h"
 #include "base/io.h"
 #include "base/json.h"
+#include "models/llm_adapters.h"
 #include "models_fixture.h"
 #include "text/chat.h"
 
@@ -82,6 +84,56 @@ TEST_F(ModelFolder, refuses_a_template_that_has_changed_since) {
               write_file_atomic(root_ / "saved/chat_template.jinja", "{{ messages }}");
             }).find("another one"),
             std::string::npos);
+}
+
+TEST_F(ModelFolder, with_a_prompt_keeps_the_weights_of_its_parent) {
+  save_llm(*model_, root_ / "base");
+  attach_prompt(*model_, {3}, 1);
+  ModelCard made;
+  made.num_virtual_tokens = 3;
+  save_model_folder(*model_, root_ / "base", made, root_ / "saved", true);
+  save_prompt(model_->parameters(), {3}, "base", root_ / "saved/adapter");
+  for (const char* name : {"model.safetensors", "config.json", "tokenizer.json"})
+    EXPECT_EQ(read_file(root_ / "base" / name), read_file(root_ / "saved" / name)) << name;
+  EXPECT_EQ(prompt_folder(root_ / "saved"), root_ / "saved/adapter");
+  EXPECT_EQ(prompt_folder(root_ / "base"), "");
+  const LoadedModel loaded = load_model_folder(root_ / "saved", "");
+  EXPECT_EQ(loaded.virtual_tokens, (std::vector<int64_t>{300, 301, 302}));
+  EXPECT_TRUE(at::equal(loaded.llm->parameters().at("prompt_embeddings"),
+                        model_->parameters().at("prompt_embeddings")));
+  std::vector<int64_t> ids{300, 301, 302};
+  for (const int64_t id : loaded.tokenizer->encode("a text")) ids.push_back(id);
+  EXPECT_EQ(loaded.encode("a text"), ids);
+  Json other = card();
+  other["num_virtual_tokens"] = 4;
+  write_file_atomic(root_ / "saved/etrlrec.json", other.dump());
+  EXPECT_THROW(load_model_folder(root_ / "saved", ""), Error);
+}
+
+TEST_F(ModelFolder, plans_a_prompt_for_training) {
+  save();
+  LoadedModel model = open_model_folder(root_ / "saved", "");
+  EXPECT_EQ(plan_prompt(root_ / "saved", std::nullopt, model).num_virtual_tokens, 0);
+  EXPECT_TRUE(model.virtual_tokens.empty());
+  const PromptTuningConfig text =
+      plan_prompt(root_ / "saved", PromptTuningOptions{5, "text", "a text"}, model);
+  EXPECT_EQ(text.prompt_tuning_init, "TEXT");
+  EXPECT_EQ(text.init_ids, model.tokenizer->encode("a text"));
+  EXPECT_EQ(model.virtual_tokens.size(), 5u);
+  for (const PromptTuningOptions& wrong :
+       {PromptTuningOptions{}, PromptTuningOptions{-1, "random", ""},
+        PromptTuningOptions{5, "text", ""}, PromptTuningOptions{5, "random", "a text"}})
+    EXPECT_THROW(plan_prompt(root_ / "saved", wrong, model), Error);
+  // One that is there is trained further, alone and as it is.
+  model.card.num_virtual_tokens = 5;
+  EXPECT_EQ(
+      plan_prompt(root_ / "saved", PromptTuningOptions{5, "random", ""}, model).num_virtual_tokens,
+      0);
+  EXPECT_EQ(plan_prompt(root_ / "saved", PromptTuningOptions{}, model).num_virtual_tokens, 0);
+  EXPECT_THROW(plan_prompt(root_ / "saved", std::nullopt, model), Error);
+  EXPECT_THROW(plan_prompt(root_ / "saved", PromptTuningOptions{6, "random", ""}, model), Error);
+  EXPECT_THROW(plan_prompt(root_ / "saved", PromptTuningOptions{0, "text", "a text"}, model),
+               Error);
 }
 
 TEST_F(ModelFolder, opens_without_weights) {

@@ -70,6 +70,7 @@ RL = ["reinforce", "-d", "data", "--reasoning", "reasoning", "-m", "student", "-
       "--sft-share", ".5", "--batch-size", "4", "--group-size", "4", "--save-steps", "3", "--eval-rows", "10",
       "--eval-steps", "10", "--beta", "0.05", "-t", "1", "-q"]
 
+PROMPT = ["--adapter", "prompt", "--num-virtual-tokens", "6", "--lr", ".1"]
 ADALORA = ["--adapter", "adalora", "--init-r", "4", "--target-r", "2", "--tinit", "2", "--tfinal", "2"]
 
 
@@ -119,6 +120,11 @@ class Killed(unittest.TestCase):
         for name in ["adapter_config.json", "adapter_model.safetensors"]:
             self.assertEqual(sha256(f"ada-plain/adapter/{name}"), sha256(f"ada-killed/adapter/{name}"))
 
+    def test_distill_of_a_prompt_with_averaged_weights(self):
+        self.check(SFT + PROMPT + ["--ema-decay", ".9"], "prompt-plain", "prompt-killed", 60)
+        for name in ["adapter_config.json", "adapter_model.safetensors"]:
+            self.assertEqual(sha256(f"prompt-plain/adapter/{name}"), sha256(f"prompt-killed/adapter/{name}"))
+
     def test_reinforce(self):
         self.check(RL, "rl-plain", "rl-killed", 24)
 
@@ -129,6 +135,20 @@ class Dtype(unittest.TestCase):
         run(*SFT, "--dtype", "int8", "--lora-r", 2, "--max-steps", 2, "-o", "int8-student", "-q")
         for dtype in ["float32", "bfloat16", "int8"]:
             run("evaluate", "-d", "data", "-m", "int8-student", "--dtype", dtype, "-o", f"int8-eval-{dtype}", "--limit", 5, "-q")
+
+    def test_a_model_that_keeps_the_rounding_of_its_base_says_so(self):
+        command = [PROGRAM, *SFT[:-1], "--dtype", "int8", "--lora-r", "2", "--max-steps", "1", "-o", "rounded"]
+        said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stderr
+        self.assertIn("rounding of --dtype int8", said)
+        with open(ROOT + "/rounded/etrlrec.json", encoding="utf-8") as file:
+            self.assertEqual(json.load(file)["merged_dtype"], "int8")
+        run("export", "merge", "-m", "base", "--adapter", "rounded/adapter", "-o", "exact", "-q")
+        name = "model.layers.0.mlp.up_proj.weight"
+        base, rounded, exact = (read_safetensors(f"{ROOT}/{folder}/model.safetensors")[name]
+                                for folder in ["base", "rounded", "exact"])
+        step = max(map(abs, base)) / 127
+        self.assertGreater(max(abs(a - b) for a, b in zip(rounded, exact)), step / 10)
+        self.assertLess(max(abs(a - b) for a, b in zip(rounded, exact)), step)
 
 
 class Adapters(unittest.TestCase):
@@ -159,7 +179,51 @@ class Adapters(unittest.TestCase):
         self.assertIn("already", run("export", "merge", "-m", "ada", "-o", "twice", code=2))
         self.assertIn("--adapter", run("export", "peft", "-m", "base", "-o", "none", code=3))
 
+    def test_a_trained_prompt_is_used_everywhere(self):
+        run(*SFT, *PROMPT, "--prompt-tuning-init", "text", "--prompt-tuning-init-text", "History; Now; Candidates;",
+            "--dtype", "int8", "--max-steps", 30, "-o", "prompted")
+        for name in ["model.safetensors", "config.json"]:
+            self.assertEqual(sha256(f"base/{name}"), sha256(f"prompted/{name}"))
+        with open(ROOT + "/prompted/adapter/adapter_config.json", encoding="utf-8") as file:
+            config = json.load(file)
+        self.assertEqual((config["peft_type"], config["num_virtual_tokens"]), ("PROMPT_TUNING", 6))
+        # The folder itself, and the base with its adapter, are the same model.
+        plain, prompted = self.logits("-m", "base"), self.logits("-m", "prompted")
+        self.assertEqual(prompted, self.logits("-m", "base", "--adapter", "prompted/adapter"))
+        self.assertGreater(max(abs(a - b) for a, b in zip(plain, prompted)), 1e-3)
+        greedy = ["-p", "History; start", "-n", 16, "--temperature", 0, "--repetition-penalty", 1.3, "--json", "-q"]
+        written = [json.loads(run("generate", *model, *greedy))["completions"][0]
+                   for model in (["-m", "prompted"], ["-m", "base", "--adapter", "prompted/adapter"], ["-m", "base"])]
+        self.assertEqual(written[0], written[1])
+        self.assertNotEqual(written[0]["logprobs"], written[2]["logprobs"])
+        for command in [["generate", "-m", "prompted", "-p", "History", "--num-beams", 3, "-n", 5],
+                        ["evaluate", "-d", "data", "-m", "prompted", "--limit", 9],
+                        ["evaluate", "-d", "data", "-m", "prompted", "--limit", 9, "--protocol", "title-mean"],
+                        ["recommend", "-d", "data", "-m", "prompted", "--user", "u7", "--recommender", "recommenders/sasrec"]]:
+            run(*command, "-q")
+        run("export", "peft", "-m", "prompted", "-o", "prompt-peft", "-q")
+        self.assertEqual(sha256("prompted/adapter/adapter_model.safetensors"), sha256("prompt-peft/adapter_model.safetensors"))
+        self.assertIn("export peft", run("export", "merge", "-m", "base", "--adapter", "prompted/adapter", "-o", "no", code=2))
+        self.assertIn("base model", run("export", "merge", "-m", "prompted", "--adapter", "prompted/adapter", "-o", "no", code=2))
+
+    def test_a_prompt_is_trained_further_alone(self):
+        run(*SFT, *PROMPT, "--max-steps", 10, "-o", "first-prompt")
+        command = [word if word != "student" else "first-prompt" for word in RL]
+        self.assertIn("--adapter", run(*command, "--max-steps", 2, "-o", "never", code=2))
+        self.assertIn("--adapter", run(*command, "--lora-r", 2, "--max-steps", 2, "-o", "never", code=2))
+        run(*command, "--adapter", "prompt", "--lr", ".05", "--max-steps", 4, "-o", "second-prompt")
+        self.assertEqual(sha256("base/model.safetensors"), sha256("second-prompt/model.safetensors"))
+        self.assertNotEqual(sha256("first-prompt/adapter/adapter_model.safetensors"),
+                            sha256("second-prompt/adapter/adapter_model.safetensors"))
+        estimate = ["distill", "-d", "data", "--reasoning", "reasoning", "-m", "base", "--max-steps", 3, "--dry-run", "--json", "-q"]
+        memory = json.loads(run(*estimate, *PROMPT, "-o", "dry"))["memory"]
+        self.assertEqual((memory["adapter"], memory["optimiser"]), (6 * 32 * 4, 6 * 32 * 8))
+
     def test_options_of_another_kind_are_refused(self):
+        self.assertIn("--adapter prompt", run(*SFT, "--num-virtual-tokens", 2, "-o", "never", code=2))
+        self.assertIn("--adapter lora", run(*SFT, *PROMPT, "--lora-r", 2, "-o", "never", code=2))
+        self.assertIn("--num-virtual-tokens", run(*SFT, "--adapter", "prompt", "-o", "never", code=2))
+        self.assertIn("--prompt-weight", run(*SFT, *PROMPT, "--prompt-weight", ".1", "-o", "never", code=2))
         self.assertIn("--adapter adalora", run(*SFT, "--target-r", 2, "-o", "never", code=2))
         self.assertIn("no step", run(*SFT, *ADALORA, "--max-steps", 3, "-o", "never", code=2))
 

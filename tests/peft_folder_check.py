@@ -88,6 +88,34 @@ WRITTEN = {
 }
 
 
+def check_prompt():
+    """A prompt that the program trains: logits and greedy text of PEFT, and of both ways to use the folder."""
+    name = "prompt"
+    run("distill", "-d", "data", "-m", "base", "-o", name, "--label-only", "--max-steps", 12, "--batch-size", 4,
+        "--limit", 60, "--eval-rows", 0, "--lr", "0.1", "--adapter", "prompt", "--num-virtual-tokens", 7,
+        "--prompt-tuning-init", "text", "--prompt-tuning-init-text", "History; Now;")
+    with open(path("prompt-text.json"), "w") as file:
+        file.write(subprocess.run([PROGRAM, "generate", "-m", name, "-p", "History; Now", "-n", "12", "--temperature", "0",
+                                   "--json", "-q"], cwd=ROOT, capture_output=True, text=True, check=True).stdout)
+    rows = [[3, 17, 40], [9, 8, 7, 6, 50, 61]]
+    ours = program_logits(rows, name)
+    compare(f"{name}: the trained folder and its base with the adapter", program_logits(rows, "base", f"{name}/adapter"), ours)
+    theirs = peft.PeftModel.from_pretrained(base_model(), path(f"{name}/adapter")).eval()
+    compare(f"{name}: read by PEFT", peft_logits(rows, theirs), ours)
+    with open(path("prompt-text.json")) as file:
+        found = json.load(file)["completions"][0]["ids"]
+    tokenizer = transformers.AutoTokenizer.from_pretrained(path("base"))
+    ids = tokenizer("History; Now", return_tensors="pt", add_special_tokens=False).input_ids
+    expected = []
+    with torch.no_grad():
+        for _ in found:
+            expected.append(theirs(input_ids=ids).logits[0, -1].argmax().item())
+            ids = torch.cat([ids, torch.tensor([[expected[-1]]])], 1)
+    print(f"{'ok' if found == expected else 'FAILED':6} {name}: {len(found)} greedy tokens equal PEFT's")
+    if found != expected:
+        FAILURES.append(f"{name}: greedy text {found}, PEFT's {expected}")
+
+
 def main():
     run("prepare", "--format", "synthetic", "--users", 300, "--num-items", 120, "-o", "data")
     run("new-lm", "-d", "data", "-o", "base", "--hidden-size", 32, "--num-attention-heads", 2)
@@ -114,6 +142,7 @@ def main():
         if changed < 1e-2:
             FAILURES.append(f"{name}: training changed logits by {changed} only")
 
+    check_prompt()
     for seed, (name, config) in enumerate(WRITTEN.items()):
         model = peft.get_peft_model(base_model(), config).eval()
         fill(model, seed)

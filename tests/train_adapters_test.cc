@@ -7,8 +7,10 @@
 
 #include "base/check.h"
 #include "base/io.h"
+#include "models/llm_adapters.h"
 #include "models_fixture.h"
 #include "nn/adalora.h"
+#include "nn/safetensors.h"
 #include "train/checkpoint.h"
 #include "train/sft.h"
 
@@ -60,11 +62,20 @@ class Interrupted : public SftObjective {
   int64_t fail_at = -1;
 };
 
+constexpr int64_t kVirtual = 4;
+
 struct AdapterRun {
   explicit AdapterRun(const LoraConfig& lora, SftOptions sft) : model(new_llm(small_config(), 1)) {
-    model->attach_lora(lora, 2);
+    std::vector<SftRow> rows = some_rows();
+    if (lora.r > 0) {
+      model->attach_lora(lora, 2);
+    } else {  // a prompt
+      attach_prompt(*model, {kVirtual}, 2);
+      const auto front = virtual_token_ids(61, {kVirtual});
+      for (SftRow& row : rows) row.prompt.insert(row.prompt.begin(), front.begin(), front.end());
+    }
     if (lora.adalora) ranks.emplace(model->parameters(), model->lora());
-    objective.emplace(*model, some_rows(), std::move(sft));
+    objective.emplace(*model, std::move(rows), std::move(sft));
   }
   TrainingResult train(const TrainerOptions& options, const fs::path& folder) {
     return etrlrec::train(*objective, options, folder, validation, ranks ? &*ranks : nullptr);
@@ -125,6 +136,34 @@ TEST(AdapterTraining, lion_with_dropout_resumes_bit_for_bit) {
   expect_resumes(config, {}, "lion");
 }
 
+TEST(AdapterTraining, a_prompt_resumes_bit_for_bit) { expect_resumes({}, {}, "adamw"); }
+
+TEST(AdapterTraining, a_prompt_learns_and_nothing_else_moves) {
+  const fs::path folder = empty_folder("prompt");
+  AdapterRun run({}, {});
+  ParameterMap before;
+  for (const auto& [name, tensor] : run.model->parameters()) before[name] = tensor.detach().clone();
+  std::vector<int64_t> all(12);
+  for (int64_t i = 0; i < 12; ++i) all[static_cast<size_t>(i)] = i;
+  const auto loss = [&] {
+    Rng rng(1, "unused");
+    const at::NoGradGuard no_grad;
+    return run.objective->loss(all, 1, rng).loss.item<double>();
+  };
+  const double first = loss();
+  TrainerOptions options = small_options("adamw");
+  options.learning_rate = 0.1;
+  options.num_train_epochs = 40;
+  options.eval_steps = 0;
+  run.train(options, folder);
+  EXPECT_LT(loss(), first - 0.5);
+  for (const auto& [name, tensor] : run.model->parameters())
+    EXPECT_EQ(at::equal(tensor, before.at(name)), name != "prompt_embeddings") << name;
+  const ParameterMap saved = load_safetensors(CheckpointFolder(folder).part(120, "model"));
+  EXPECT_EQ(saved.size(), 1u);
+  fs::remove_all(folder);
+}
+
 TEST(AdapterTraining, every_adapter_tensor_moves_and_the_ranks_reach_their_target) {
   const fs::path folder = empty_folder("moves");
   AdapterRun run(adalora_config(), {});
@@ -165,6 +204,9 @@ TEST(AdapterTraining, another_rank_schedule_does_not_continue_a_run) {
   AdapterRun second(other, {});
   EXPECT_THROW(second.train(small_options("adamw"), folder), Error);
   EXPECT_THROW(AdapterRun(adalora_config(), {}).train(small_options("lion"), folder), Error);
+  TrainerOptions averaging = small_options("adamw");
+  averaging.ema_decay = 0.9;
+  EXPECT_THROW(AdapterRun(adalora_config(), {}).train(averaging, empty_folder("average")), Error);
   fs::remove_all(folder);
 }
 

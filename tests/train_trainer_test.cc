@@ -203,6 +203,89 @@ TEST(Trainer, refuses_a_damaged_checkpoint) {
   EXPECT_THROW(train(second, small_options(), folder.path(), validation), Error);
 }
 
+TrainerOptions averaging_options() {
+  TrainerOptions options = small_options();
+  options.ema_decay = 0.8;
+  return options;
+}
+
+// The slow twin: all weights kept, their weighted mean taken anew at every step.
+TEST(WeightAverage, is_the_weighted_mean_of_the_weights_after_all_steps) {
+  const TemporaryFolder plain_folder("plain"), averaged_folder("averaged");
+  NoisyRegression plain, averaged;
+  TrainerOptions options = small_options();
+  options.eval_steps = 1;
+  std::vector<at::Tensor> weights, averages;
+  const auto record = [](NoisyRegression& objective, std::vector<at::Tensor>& into) {
+    return [&](int64_t step) {
+      into.push_back(objective.parameters()["weight"].detach().clone());
+      return validation(step);
+    };
+  };
+  train(plain, options, plain_folder.path(), record(plain, weights));
+  options.ema_decay = 0.8;
+  train(averaged, options, averaged_folder.path(), record(averaged, averages));
+  ASSERT_EQ(weights.size(), 30u);
+  ASSERT_EQ(averages.size(), 30u);
+  for (size_t t = 0; t < weights.size(); ++t) {
+    at::Tensor sum = at::zeros({4, 3}, at::kDouble);
+    double total = 0;
+    for (size_t i = 0; i <= t; ++i) {
+      const double share = std::pow(0.8, static_cast<double>(t - i));
+      sum += share * weights[i];
+      total += share;
+    }
+    EXPECT_LT((sum / total - averages[t]).abs().max().item<double>(), 1e-5) << t;
+  }
+  // The optimiser has not seen the averages: both runs keep the same weights.
+  EXPECT_EQ(model_bytes(plain_folder.path(), 30), model_bytes(averaged_folder.path(), 30));
+  EXPECT_TRUE(at::equal(averaged.parameters()["weight"], averages[13]));  // of the best step, 14
+}
+
+TEST(WeightAverage, is_part_of_checkpoints_and_continues_with_the_same_bits) {
+  const TemporaryFolder whole("whole"), parts("parts");
+  NoisyRegression uninterrupted, interrupted, resumed, again;
+  train(uninterrupted, averaging_options(), whole.path(), validation);
+  for (const int64_t step : {8, 17, 25}) {
+    interrupted.fail_at = step;
+    EXPECT_THROW(train(interrupted, averaging_options(), parts.path(), validation),
+                 std::runtime_error);
+  }
+  train(resumed, averaging_options(), parts.path(), validation);
+  expect_same_run(whole.path(), parts.path());
+  for (const int64_t step : CheckpointFolder(whole.path()).steps())
+    EXPECT_EQ(read_file(CheckpointFolder(whole.path()).part(step, "average")),
+              read_file(CheckpointFolder(parts.path()).part(step, "average")));
+  EXPECT_TRUE(at::equal(uninterrupted.parameters()["weight"], resumed.parameters()["weight"]));
+  train(again, averaging_options(), whole.path(), validation);  // finished before
+  EXPECT_TRUE(at::equal(again.parameters()["weight"], resumed.parameters()["weight"]));
+}
+
+TEST(WeightAverage, is_the_result_without_validation) {
+  const TemporaryFolder folder("last");
+  NoisyRegression objective;
+  train(objective, averaging_options(), folder.path());
+  ParameterMap raw{{"bias", at::zeros({3})}, {"weight", at::zeros({4, 3})}};
+  CheckpointFolder(folder.path()).load_parameters(30, raw);
+  EXPECT_FALSE(at::equal(objective.parameters()["weight"], raw["weight"]));
+}
+
+TEST(WeightAverage, refuses_other_decays_on_the_way_and_impossible_ones) {
+  const TemporaryFolder folder("decays");
+  NoisyRegression objective;
+  train(objective, averaging_options(), folder.path(), validation);
+  TrainerOptions options = averaging_options();
+  for (const double decay : {0.9, 0.0}) {
+    options.ema_decay = decay;
+    EXPECT_THROW(train(objective, options, folder.path(), validation), Error) << decay;
+  }
+  const TemporaryFolder other("impossible");
+  for (const double decay : {-0.1, 1.0}) {
+    options.ema_decay = decay;
+    EXPECT_THROW(train(objective, options, other.path(), validation), Error) << decay;
+  }
+}
+
 TEST(Trainer, leaves_frozen_tensors_alone_and_out_of_checkpoints) {
   const TemporaryFolder folder("frozen");
   NoisyRegression objective;

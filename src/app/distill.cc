@@ -15,6 +15,7 @@
 #include "base/io.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "models/llm_adapters.h"
 
 namespace etrlrec {
 namespace {
@@ -62,17 +63,19 @@ std::vector<TeacherRow> read_reasoning(const DistillOptions& options, const Cand
 class RowMaker {
  public:
   RowMaker(const DistillOptions& options, const Workspace& workspace, const CandidateSet& set,
-           const Tokenizer& tokenizer)
-      : options_(options), workspace_(workspace), set_(set), tokenizer_(tokenizer) {}
+           const LoadedModel& model)
+      : options_(options), workspace_(workspace), set_(set), model_(model) {}
 
   // An answer of 0 means the target.
   void add(int64_t row, std::string_view reasoning, int32_t answer, bool with_reasoning) {
     const Request request = make_request(workspace_.dataset, set_, row, options_.max_history);
     PromptOptions prompt{options_.max_history, options_.with_times, with_reasoning};
-    SftRow made =
-        make_sft_row(tokenizer_, student_prompt(workspace_.dataset.catalogue, request, prompt),
-                     reasoning, answer == 0 ? request.target_slot + 1 : answer,
-                     static_cast<int32_t>(request.candidates.size()), with_reasoning, names);
+    SftRow made = make_sft_row(
+        *model_.tokenizer, student_prompt(workspace_.dataset.catalogue, request, prompt), reasoning,
+        answer == 0 ? request.target_slot + 1 : answer,
+        static_cast<int32_t>(request.candidates.size()), with_reasoning, names);
+    made.prompt.insert(made.prompt.begin(), model_.virtual_tokens.begin(),
+                       model_.virtual_tokens.end());
     const int64_t close = made.answer_begin;  // reasoning and closing tags stand before the answer
     if (with_reasoning && close > options_.max_reasoning_tokens) {
       ++too_long;
@@ -91,13 +94,13 @@ class RowMaker {
   const DistillOptions& options_;
   const Workspace& workspace_;
   const CandidateSet& set_;
-  const Tokenizer& tokenizer_;
+  const LoadedModel& model_;
 };
 
 std::vector<SftRow> make_rows(const DistillOptions& options, const Workspace& workspace,
-                              const CandidateSet& set, const Tokenizer& tokenizer,
+                              const CandidateSet& set, const LoadedModel& model,
                               std::vector<std::string>& names) {
-  RowMaker maker(options, workspace, set, tokenizer);
+  RowMaker maker(options, workspace, set, model);
   const uint64_t seed = options.trainer.seed;
   const auto is_full = [&] {
     return options.limit > 0 && static_cast<int64_t>(maker.rows.size()) >= options.limit;
@@ -143,13 +146,14 @@ void check_field_weights(const SftOptions& options) {
           fmt::join(options.field_names, ", "));
 }
 
-MemoryEstimate estimate_of(const DistillOptions& options, const LlmConfig& config,
+MemoryEstimate estimate_of(const DistillOptions& options, const LoadedModel& model,
                            std::span<const SftRow> rows) {
   std::vector<int64_t> tokens;
   for (const SftRow& row : rows)
     tokens.push_back(static_cast<int64_t>(row.prompt.size() + row.completion.size()));
-  return estimate_training(config, options.lora, options.trainer, std::move(tokens),
-                           options.sft.tokens_per_pass, parse_storage(options.dtype));
+  return estimate_training(model.config, options.lora, options.trainer, std::move(tokens),
+                           options.sft.tokens_per_pass, model.storage,
+                           std::ssize(model.virtual_tokens));
 }
 
 }  // namespace
@@ -157,18 +161,21 @@ MemoryEstimate estimate_of(const DistillOptions& options, const LlmConfig& confi
 MemoryEstimate estimate_distill(const DistillOptions& options) {
   const Workspace workspace = open_workspace(options.data);
   const CandidateSet set = workspace_candidates(workspace, "train");
-  const LoadedModel model = open_model_folder(options.model, workspace.hash, options.dtype);
+  LoadedModel model = open_model_folder(options.model, workspace.hash, options.dtype);
+  plan_prompt(options.model, options.prompt_tuning, model);
   std::vector<std::string> names;
-  return estimate_of(options, model.config,
-                     make_rows(options, workspace, set, *model.tokenizer, names));
+  return estimate_of(options, model, make_rows(options, workspace, set, model, names));
 }
 
 TrainingResult distill(const DistillOptions& options) {
   CHECK(options.label_only || !options.reasoning.empty(), kUsage,
         "--reasoning: expected the folder of construct (or --label-only)");
+  CHECK(!options.prompt_tuning || options.sft.prompt_weight == 0, kUsage,
+        "--prompt-weight: not with --adapter prompt, whose virtual tokens are no targets");
   const Workspace workspace = open_workspace(options.data);
   const CandidateSet set = workspace_candidates(workspace, "train");
   LoadedModel model = open_model_folder(options.model, workspace.hash, options.dtype);
+  const PromptTuningConfig prompt = plan_prompt(options.model, options.prompt_tuning, model);
 
   ModelCard card;
   card.stage = options.label_only ? "label-only" : "distill";
@@ -176,13 +183,17 @@ TrainingResult distill(const DistillOptions& options) {
   card.prompt = {options.max_history, options.with_times, !options.label_only};
   card.max_reasoning_tokens = options.max_reasoning_tokens;
   card.parent = options.model;
+  card.num_virtual_tokens = std::ssize(model.virtual_tokens);
+  card.merged_dtype = model.card.merged_dtype;
+  if (options.lora.r > 0 && options.dtype != "float32") card.merged_dtype = options.dtype;
 
   SftOptions sft = options.sft;
-  std::vector<SftRow> rows = make_rows(options, workspace, set, *model.tokenizer, sft.field_names);
+  std::vector<SftRow> rows = make_rows(options, workspace, set, model, sft.field_names);
   check_field_weights(sft);
-  check_memory(estimate_of(options, model.config, rows), available_memory(), "distill",
+  check_memory(estimate_of(options, model, rows), available_memory(), "distill",
                kTrainingMemoryHint);
-  model.llm = load_llm(options.model, model.storage);
+  load_weights_of(options.model, model);
+  if (prompt.num_virtual_tokens > 0) attach_prompt(*model.llm, prompt, options.trainer.seed);
   attach_adapter(*model.llm, options.lora, static_cast<int64_t>(rows.size()), options.trainer);
   SftObjective objective(*model.llm, std::move(rows), sft);
   return train_model(objective, workspace, model, card, options);
@@ -248,9 +259,8 @@ void add_distill(CommandLine& app, CommonOptions& common) {
     for (const std::string& text : *field_weights) add_field_weight(text, options->sft);
     options->trainer.seed = common.seed;
     options->lora = adapter->config();
-    CHECK(options->dtype == "float32" || options->lora.r > 0, kUsage,
-          "--dtype {}: such weights are frozen\nhint: train an adapter, --lora-r 8",
-          options->dtype);
+    options->prompt_tuning = adapter->prompt();
+    check_trainable(options->dtype, *adapter);
     options->sft.accuracy_steps = options->trainer.logging_steps;
     if (*dry_run) {
       report_estimate(estimate_distill(*options), "distill", common);

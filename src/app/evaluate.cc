@@ -63,11 +63,11 @@ Predictions evaluate_language_model(const EvaluateOptions& options, const Datase
                                     std::span<const Request> requests) {
   Questions questions = make_questions(options, dataset, requests);
   check_memory(questions.estimate, available_memory(), "evaluate", "a smaller model");
-  questions.model.llm = load_llm(options.model, questions.model.storage);
+  load_weights_of(options.model, questions.model);
   ProgressBar bar("evaluate", static_cast<int64_t>(requests.size()));
-  Predictions predictions = ask_language_model(
-      {*questions.model.llm, *questions.model.tokenizer, dataset.catalogue}, questions.requests,
-      questions.protocol, [&bar](int64_t done, int64_t) { bar.update(done); });
+  Predictions predictions =
+      ask_language_model(questions.model.language_model(dataset.catalogue), questions.requests,
+                         questions.protocol, [&bar](int64_t done, int64_t) { bar.update(done); });
   predictions.stage = questions.model.card.stage;
   return predictions;
 }

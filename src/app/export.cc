@@ -6,6 +6,7 @@
 
 #include "app/command.h"
 #include "app/command_line.h"
+#include "app/model_folder.h"
 #include "base/check.h"
 #include "base/io.h"
 #include "base/json.h"
@@ -93,6 +94,9 @@ ExportResult run_export(ExportOptions options) {
   const fs::path own = fs::path(options.model) / "adapter";
   CHECK(options.what != "merge" || !fs::exists(own) || !fs::equivalent(options.adapter, own),
         kUsage, "{}: its weights hold this adapter already\nhint: --model names the base model",
+        options.model);
+  CHECK(options.what != "merge" || prompt_folder(options.model).empty(), kUsage,
+        "{}: has a trained prompt, which merging would lose\nhint: --model names its base model",
         options.model);
   return is_t5_folder(options.model) ? run(*load_t5(options.model), options)
                                      : run(*load_llm(options.model), options);

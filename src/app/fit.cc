@@ -57,6 +57,7 @@ OrderedJson inputs_of(const FitOptions& options, const std::string& model, const
       t.learning_rate,           t.lr_scheduler_type, t.warmup_ratio, t.weight_decay,
       t.train_batch_size,        t.num_train_epochs,  t.max_steps,    t.seed,
       t.early_stopping_patience, t.eval_steps,        t.max_grad_norm};
+  if (t.ema_decay > 0) inputs["ema_decay"] = t.ema_decay;
   inputs["mask_seen"] = options.mask_seen;
   inputs["eval_rows"] = options.eval_rows;
   return inputs;
@@ -343,6 +344,9 @@ void add_sasrec_options(Command& command, FitOptions& options) {
   add("--weight-decay", options.trainer.weight_decay, "on matrices");
   add("--train-batch-size,--batch-size", options.trainer.train_batch_size, "windows of one step");
   add("--num-train-epochs", options.trainer.num_train_epochs, "passes over the windows at most");
+  add("--ema-decay", options.trainer.ema_decay,
+      "validate and keep a moving average of the weights with this decay per step, e.g. 0.99; 0: "
+      "off");
   add("--patience", options.trainer.early_stopping_patience,
       "epochs without a better validation NDCG@10, 0: no early stopping");
 }

@@ -51,7 +51,7 @@ void write_out(const std::string& text) {
 class Generator {
  public:
   Generator(const GenerateOptions& options, const CommonOptions& common)
-      : options_(options), common_(common), model_(options.model, options.dtype) {
+      : options_(options), common_(common), model_(options.model, options.dtype, options.adapter) {
     eos_ids_ = model_.eos_ids();
     if (options.chat) {
       CHECK(!model_.is_t5(), kUsage,
@@ -70,7 +70,8 @@ class Generator {
 
   std::vector<int64_t> encode(const std::string& text) const { return model_.encode(text); }
   std::vector<int64_t> encode(std::span<const ChatMessage> messages) const {
-    return encode_chat(model_.tokenizer(), render_chat(chat_, messages, true));
+    return model_.behind_virtual_tokens(
+        encode_chat(model_.tokenizer(), render_chat(chat_, messages, true)));
   }
 
   MemoryEstimate estimate(int64_t prompt_tokens) const {
@@ -80,7 +81,7 @@ class Generator {
     if (prefixes_) estimate.parts.emplace_back("prefix cache", options_.prefix_cache_mb << 20);
     return estimate;
   }
-  void load() { model_.load(options_.adapter); }
+  void load() { model_.load(); }
   // Prompt tokens of all runs that the prefix cache has saved.
   int64_t tokens_reused() const { return prefixes_ ? prefixes_->statistics().tokens_reused : 0; }
 

@@ -119,10 +119,14 @@ int64_t num_adapter_parameters(const LlmConfig& config, const LoraConfig& lora) 
   return count;
 }
 
-void add_weights(const LlmConfig& config, MemoryEstimate& estimate, Storage storage) {
+int64_t weights_bytes(const LlmConfig& config, Storage storage) {
   const int64_t bytes = storage == Storage::kFloat ? kFloat : storage == Storage::kBFloat16 ? 2 : 1;
+  return num_parameters(config) * bytes;
+}
+
+void add_weights(const LlmConfig& config, MemoryEstimate& estimate, Storage storage) {
   estimate.parts.emplace_back("program", kProgramBytes);
-  estimate.parts.emplace_back("weights", num_parameters(config) * bytes);
+  estimate.parts.emplace_back("weights", weights_bytes(config, storage));
 }
 
 void add_rollouts(const LlmConfig& config, const RolloutLoad& load, MemoryEstimate& estimate) {
@@ -179,13 +183,13 @@ void add_forward(const LlmConfig& config, int64_t tokens, int64_t passes,
   estimate.flops += static_cast<double>(tokens * passes) * token_flops(config);
 }
 
-void add_training(const LlmConfig& config, const LoraConfig& lora, int64_t tokens,
+void add_training(const LlmConfig& config, const TrainedPart& trained, int64_t tokens,
                   int64_t total_tokens, Storage storage, MemoryEstimate& estimate) {
-  const int64_t trained =
-      lora.r > 0 ? num_adapter_parameters(config, lora) : num_parameters(config);
-  if (lora.r > 0) estimate.parts.emplace_back("adapter", trained * kFloat);
-  estimate.parts.emplace_back("gradients", trained * kFloat);
-  estimate.parts.emplace_back("optimiser", 2 * trained * kFloat);
+  const int64_t bytes = trained.parameters * kFloat;
+  if (trained.is_adapter) estimate.parts.emplace_back("adapter", bytes);
+  estimate.parts.emplace_back("gradients", bytes);
+  estimate.parts.emplace_back("optimiser", 2 * bytes);
+  if (trained.averaged) estimate.parts.emplace_back("average", bytes);
   estimate.parts.emplace_back(
       "activations",
       tokens *
@@ -194,7 +198,7 @@ void add_training(const LlmConfig& config, const LoraConfig& lora, int64_t token
   estimate.parts.emplace_back("logits", logits_bytes(config.vocab_size, tokens));
   estimate.tokens += total_tokens;
   // Backward: as much again for the activations, and for the weights where they are trained.
-  const double backward = lora.r > 0 ? 1 : 2;
+  const double backward = trained.is_adapter ? 1 : 2;
   estimate.flops += static_cast<double>(total_tokens) * token_flops(config) * (1 + backward);
 }
 
@@ -208,7 +212,7 @@ MemoryEstimate estimate_asking(const LoadedModel& model, const Catalogue& catalo
   const size_t step = std::max<size_t>(requests.size() / kSampled, 1);
   for (size_t r = 0; r < requests.size(); r += step) {
     const Request recent = with_recent_history(requests[r], prompt.max_history);
-    const auto ids = model.tokenizer->encode(student_prompt(catalogue, recent, prompt));
+    const auto ids = model.encode(student_prompt(catalogue, recent, prompt));
     longest = std::max(longest, static_cast<int64_t>(ids.size()));
     if (by_title) titles = std::max(titles, title_tokens(model, catalogue, recent));
   }
@@ -241,7 +245,8 @@ MemoryEstimate estimate_asking(const LoadedModel& model, const Catalogue& catalo
 
 MemoryEstimate estimate_training(const LlmConfig& config, const LoraConfig& lora,
                                  const TrainerOptions& trainer, std::vector<int64_t> row_tokens,
-                                 int64_t tokens_per_pass, Storage storage) {
+                                 int64_t tokens_per_pass, Storage storage,
+                                 int64_t num_virtual_tokens) {
   std::sort(row_tokens.begin(), row_tokens.end(), std::greater<>());
   int64_t all = 0, largest = 0;
   for (size_t r = 0; r < row_tokens.size(); ++r) {
@@ -258,7 +263,11 @@ MemoryEstimate estimate_training(const LlmConfig& config, const LoraConfig& lora
                             : trainer.num_train_epochs;
   MemoryEstimate estimate;
   add_weights(config, estimate, storage);
-  add_training(config, lora, largest, static_cast<int64_t>(passes * static_cast<double>(all)),
+  TrainedPart trained{num_parameters(config), num_virtual_tokens > 0 || lora.r > 0,
+                      trainer.ema_decay > 0};
+  if (lora.r > 0) trained.parameters = num_adapter_parameters(config, lora);
+  if (num_virtual_tokens > 0) trained.parameters = num_virtual_tokens * config.hidden_size;
+  add_training(config, trained, largest, static_cast<int64_t>(passes * static_cast<double>(all)),
                storage, estimate);
   return estimate;
 }

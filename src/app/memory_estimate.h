@@ -28,6 +28,7 @@ struct MemoryEstimate {
 
 int64_t num_parameters(const LlmConfig& config);
 int64_t num_parameters(const T5Config& config);
+int64_t weights_bytes(const LlmConfig& config, Storage storage);
 int64_t num_adapter_parameters(const LlmConfig& config, const LoraConfig& lora);
 
 // Each adds what it holds, and the work it does. Weights come with the program itself; vectors
@@ -48,19 +49,27 @@ void add_rollouts(const T5Config& config, const RolloutLoad& load, MemoryEstimat
 // Passes over forests of at most `tokens` tokens without gradient; `passes` of them.
 void add_forward(const LlmConfig& config, int64_t tokens, int64_t passes, MemoryEstimate& estimate);
 
+// What a training changes: all weights, or those of an adapter on a frozen base.
+struct TrainedPart {
+  int64_t parameters = 0;
+  bool is_adapter = false;
+  bool averaged = false;  // --ema-decay keeps another copy
+};
 // Training: gradients and AdamW's two moments of what is trained, activations of one micro-batch of
 // at most `tokens` tokens; `total_tokens` over all steps.
-void add_training(const LlmConfig& config, const LoraConfig& lora, int64_t tokens,
+void add_training(const LlmConfig& config, const TrainedPart& trained, int64_t tokens,
                   int64_t total_tokens, Storage storage, MemoryEstimate& estimate);
 
 // ask_language_model on all requests; prompts are as long as the longest of some of them.
 MemoryEstimate estimate_asking(const LoadedModel& model, const Catalogue& catalogue,
                                std::span<const Request> requests, const ProtocolOptions& protocol);
 // Training on rows of these lengths, the longest ones of a micro-batch together, but at most
-// `tokens_per_pass` (0: no limit) and a row.
+// `tokens_per_pass` (0: no limit) and a row; they hold the virtual tokens of a prompt, which alone
+// is trained then.
 MemoryEstimate estimate_training(const LlmConfig& config, const LoraConfig& lora,
                                  const TrainerOptions& trainer, std::vector<int64_t> row_tokens,
-                                 int64_t tokens_per_pass = 0, Storage storage = Storage::kFloat);
+                                 int64_t tokens_per_pass = 0, Storage storage = Storage::kFloat,
+                                 int64_t num_virtual_tokens = 0);
 
 // What the machine has left for this process: MemAvailable, less under a control group's limit.
 int64_t available_memory();

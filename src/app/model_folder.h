@@ -9,6 +9,7 @@
 #include <string>
 
 #include "app/command.h"
+#include "eval/protocol.h"
 #include "models/llm.h"
 #include "temporal/prompts.h"
 #include "text/tokenizer.h"
@@ -21,6 +22,12 @@ struct ModelCard {             // etrlrec.json
   PromptOptions prompt;
   int64_t max_reasoning_tokens = 160;
   std::string parent;  // folder name of the model it was trained from
+  // Of the trained prompt in adapter/, which is not merged and stands in front of every text; 0:
+  // none.
+  int64_t num_virtual_tokens = 0;
+  // int8 or bfloat16: an adapter was merged into weights that --dtype had rounded to it, and they
+  // keep that rounding; empty: float32.
+  std::string merged_dtype;
   // Of the tokenizer's files, "" where they have none or one that is not known (text/chat.h). Set
   // when the folder is written.
   std::string chat_template;
@@ -32,6 +39,14 @@ struct LoadedModel {
   std::unique_ptr<Llm> llm;           // nullptr: without weights
   std::unique_ptr<Tokenizer> tokenizer;
   ModelCard card;
+  std::vector<int64_t> virtual_tokens;  // in front of every text
+
+  // Virtual tokens and those of the text.
+  std::vector<int64_t> encode(const std::string& text) const;
+  // Views of this, once the weights are loaded.
+  LanguageModel language_model(const Catalogue& catalogue) const {
+    return {*llm, *tokenizer, catalogue, virtual_tokens};
+  }
 };
 
 // `catalogue_hash`: of the data set it is to be used with; another item table is an error (kModel)
@@ -43,12 +58,17 @@ LoadedModel load_model_folder(const std::filesystem::path& folder,
 LoadedModel open_model_folder(const std::filesystem::path& folder,
                               const std::string& catalogue_hash,
                               const std::string& dtype = "float32");
+// The weights of an opened folder, in its storage type, and its trained prompt. Error (kModel) when
+// the prompt in adapter/ is not the one that etrlrec.json tells of.
+void load_weights_of(const std::filesystem::path& folder, LoadedModel& loaded);
+// The folder of a model folder's trained prompt; empty when it has none.
+std::filesystem::path prompt_folder(const std::filesystem::path& folder);
 // --dtype: how a command keeps the weights in memory.
 void add_dtype(Command& command, std::string& dtype);
-// Copies the tokenizer files of `tokenizer_source`. Atomic; replaces an existing folder only with
+// Copies the tokenizer files of `parent`, and where the model has a prompt its configuration and
+// weights, too: they are not changed by training. Atomic; replaces an existing folder only with
 // `replace`.
-void save_model_folder(const Llm& llm, const std::filesystem::path& tokenizer_source,
-                       const ModelCard& card, const std::filesystem::path& folder,
-                       bool replace = false);
+void save_model_folder(const Llm& llm, const std::filesystem::path& parent, const ModelCard& card,
+                       const std::filesystem::path& folder, bool replace = false);
 
 }  // namespace etrlrec

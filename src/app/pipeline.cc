@@ -217,10 +217,9 @@ void Pipeline::judge_language_model(const std::string& stage, const std::string&
   protocol.max_reasoning_tokens = loaded.card.max_reasoning_tokens;
   protocol.seed = options_.seed;
   ProgressBar bar("judge", static_cast<int64_t>(requests_.size()));
-  add_row(
-      ask_language_model({*loaded.llm, *loaded.tokenizer, workspace_.dataset.catalogue}, requests_,
-                         protocol, [&bar](int64_t done, int64_t) { bar.update(done); }),
-      name, loaded.card.stage);
+  add_row(ask_language_model(loaded.language_model(workspace_.dataset.catalogue), requests_,
+                             protocol, [&bar](int64_t done, int64_t) { bar.update(done); }),
+          name, loaded.card.stage);
 }
 
 void Pipeline::judge_teacher() {
@@ -251,7 +250,7 @@ void Pipeline::judge_other_protocols() {
     protocol.name = name;
     protocol.prompt = loaded.card.prompt;
     protocol.max_reasoning_tokens = loaded.card.max_reasoning_tokens;
-    add_row(ask_language_model({*loaded.llm, *loaded.tokenizer, workspace_.dataset.catalogue},
+    add_row(ask_language_model(loaded.language_model(workspace_.dataset.catalogue),
                                std::span(requests_).first(count), protocol),
             fmt::format("ETRLRec (RL), {}", name), loaded.card.stage);
   }

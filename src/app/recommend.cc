@@ -122,8 +122,8 @@ Ranked rank(const RecommendOptions& options, const Dataset& dataset, const Loade
   const ProtocolOptions protocol = protocol_of(loaded.card);
   Request asked = ranked.request;
   asked.target_slot = 0;  // unknown; only its rank would depend on it
-  const Predictions predictions = ask_language_model(
-      {*loaded.llm, *loaded.tokenizer, dataset.catalogue}, std::span(&asked, 1), protocol);
+  const Predictions predictions =
+      ask_language_model(loaded.language_model(dataset.catalogue), std::span(&asked, 1), protocol);
   const Prediction& prediction = predictions.rows[0];
   ranked.probability = prediction.scores;
   ranked.reasoning = prediction.reasoning;
@@ -203,7 +203,7 @@ void recommend(const RecommendOptions& options, const CommonOptions& common) {
   if (options.dry_run) print_estimate(estimate, available, common.json);
   check_memory(estimate, available, "recommend", "a smaller model");
   if (options.dry_run) return;
-  loaded.llm = load_llm(options.model, loaded.storage);
+  load_weights_of(options.model, loaded);
   const Ranked ranked = rank(options, dataset, loaded, request);
   if (common.json) {
     print_json(ranked, dataset.catalogue);

@@ -15,6 +15,7 @@
 #include "base/io.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "models/llm_adapters.h"
 #include "temporal/encoding.h"
 
 namespace etrlrec {
@@ -44,8 +45,8 @@ std::vector<GrpoRow> make_rows(const ReinforceOptions& options, const Workspace&
     }
     GrpoRow& row = rows.emplace_back();
     row.id = r;
-    row.prompt = model.tokenizer->encode(
-        student_prompt(workspace.dataset.catalogue, request, model.card.prompt));
+    row.prompt =
+        model.encode(student_prompt(workspace.dataset.catalogue, request, model.card.prompt));
     row.answers = encoding.answers;
     row.target = request.target_slot;
   }
@@ -166,7 +167,7 @@ void print_rewards(const GrpoObjective& objective, const ReinforceOptions& optio
 }
 
 // Rollouts and the update of a micro-batch take turns, but memory once used stays with the process.
-MemoryEstimate estimate_of(const ReinforceOptions& options, const LlmConfig& config,
+MemoryEstimate estimate_of(const ReinforceOptions& options, const LoadedModel& model,
                            const GrpoOptions& grpo, std::span<const GrpoRow> rows) {
   const auto around =
       static_cast<int64_t>(grpo.format.close.size() + grpo.format.finish.size()) + 1;
@@ -178,17 +179,19 @@ MemoryEstimate estimate_of(const ReinforceOptions& options, const LlmConfig& con
     load.prompt_tokens = std::max(load.prompt_tokens, prompt);
     tokens.push_back(prompt + grpo.num_generations * completion);
   }
-  MemoryEstimate estimate = estimate_training(config, options.lora, options.trainer,
-                                              std::move(tokens), 0, parse_storage(options.dtype));
+  MemoryEstimate estimate =
+      estimate_training(model.config, options.lora, options.trainer, std::move(tokens), 0,
+                        model.storage, std::ssize(model.virtual_tokens));
   if (grpo.policy.beta > 0 && options.lora.r == 0)
-    estimate.parts.emplace_back("reference", num_parameters(config) * 4);
+    estimate.parts.emplace_back("reference", weights_bytes(model.config, model.storage));
   load.rows_per_prompt = grpo.num_generations;
   load.total_rows = options.trainer.train_batch_size * grpo.num_generations;
   load.new_tokens = completion;
   const MemoryEstimate update = estimate;
-  add_rollouts(config, load, estimate);
+  add_rollouts(model.config, load, estimate);
   // Every trained token was rolled out before, by one forward pass.
-  const double forward = options.lora.r > 0 ? 1.0 / 2 : 1.0 / 3;
+  const bool frozen_base = options.lora.r > 0 || options.prompt_tuning;
+  const double forward = frozen_base ? 1.0 / 2 : 1.0 / 3;
   estimate.tokens = 2 * update.tokens;
   estimate.flops = update.flops * (1 + forward);
   return estimate;
@@ -199,12 +202,13 @@ MemoryEstimate estimate_of(const ReinforceOptions& options, const LlmConfig& con
 MemoryEstimate estimate_reinforce(const ReinforceOptions& options) {
   const Workspace workspace = open_workspace(options.data);
   const CandidateSet set = workspace_candidates(workspace, "train");
-  const LoadedModel model = open_model_folder(options.model, workspace.hash, options.dtype);
+  LoadedModel model = open_model_folder(options.model, workspace.hash, options.dtype);
+  plan_prompt(options.model, options.prompt_tuning, model);
   const AnswerEncoding encoding =
       encode_answers(*model.tokenizer, set.options.count, model.card.prompt.reasoning);
   Holdout holdout;
   if (!options.recommender.empty()) holdout.after = trained_until(options.recommender);
-  return estimate_of(options, model.config, grpo_options(options, model, encoding),
+  return estimate_of(options, model, grpo_options(options, model, encoding),
                      make_rows(options, workspace, set, model, encoding, holdout));
 }
 
@@ -214,6 +218,7 @@ TrainingResult reinforce(const ReinforceOptions& options) {
   LoadedModel model = open_model_folder(options.model, workspace.hash, options.dtype);
   CHECK(!model.card.catalogue_hash.empty(), kModel,
         "{}: not trained on this data set\nhint: etrlrec distill first", options.model);
+  const PromptTuningConfig prompt = plan_prompt(options.model, options.prompt_tuning, model);
   const AnswerEncoding encoding =
       encode_answers(*model.tokenizer, set.options.count, model.card.prompt.reasoning);
   std::unique_ptr<Recommender> recommender;
@@ -230,21 +235,30 @@ TrainingResult reinforce(const ReinforceOptions& options) {
     claim_weights = read_claim_weights(fs::path(options.reasoning) / "claim_weights.json");
 
   const GrpoOptions grpo = grpo_options(options, model, encoding);
-  check_memory(estimate_of(options, model.config, grpo, rows), available_memory(), "reinforce",
+  check_memory(estimate_of(options, model, grpo, rows), available_memory(), "reinforce",
                kTrainingMemoryHint);
-  model.llm = load_llm(options.model, model.storage);
+  const auto load_policy = [&] {
+    load_weights_of(options.model, model);
+    if (prompt.num_virtual_tokens > 0) attach_prompt(*model.llm, prompt, options.trainer.seed);
+    return std::move(model.llm);
+  };
+  model.llm = load_policy();
   const auto num_rows = static_cast<int64_t>(rows.size());
   const RecommendationReward reward(reward_setup(options, model, grpo, recommender.get(), workspace,
                                                  planned_steps(num_rows, options.trainer)),
                                     workspace, set, recommender.get(), claim_weights,
                                     *model.tokenizer);
 
-  // The reference is the distilled model: the same weights with the new adapter off, or a frozen
-  // copy.
+  // The reference is the model before the first step: the same weights with the new adapter off, or
+  // a frozen copy.
   std::unique_ptr<Llm> frozen;
   Llm* reference = nullptr;
   if (grpo.policy.beta > 0) {
-    if (options.lora.r == 0) frozen = load_llm(options.model);
+    if (options.lora.r == 0) {
+      std::unique_ptr<Llm> policy = std::move(model.llm);
+      frozen = load_policy();
+      model.llm = std::move(policy);
+    }
     reference = frozen ? frozen.get() : model.llm.get();
   }
   attach_adapter(*model.llm, options.lora, num_rows, options.trainer);
@@ -258,6 +272,8 @@ TrainingResult reinforce(const ReinforceOptions& options) {
   ModelCard card = model.card;
   card.stage = "reinforce";
   card.parent = options.model;
+  card.num_virtual_tokens = std::ssize(model.virtual_tokens);
+  if (options.lora.r > 0 && options.dtype != "float32") card.merged_dtype = options.dtype;
   return train_model(objective, workspace, model, card, options);
 }
 
@@ -369,9 +385,8 @@ void add_reinforce(CommandLine& app, CommonOptions& common) {
     const Stopwatch watch;
     options->trainer.seed = common.seed;
     options->lora = adapter->config();
-    CHECK(options->dtype == "float32" || options->lora.r > 0, kUsage,
-          "--dtype {}: such weights are frozen\nhint: train an adapter, --lora-r 8",
-          options->dtype);
+    options->prompt_tuning = adapter->prompt();
+    check_trainable(options->dtype, *adapter);
     if (*dry_run) {
       report_estimate(estimate_reinforce(*options), "reinforce", common);
       return;

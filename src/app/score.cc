@@ -82,7 +82,12 @@ void score_decoder(const ScoreOptions& options) {
   const auto rows = read_rows(options.ids);
   const std::unique_ptr<Llm> model = load_llm(options.model, parse_storage(options.dtype));
   std::vector<int64_t> front;
-  if (!options.adapter.empty()) front = load_adapter(*model, options.adapter).virtual_tokens;
+  const fs::path own = prompt_folder(options.model);  // of a folder that holds a trained prompt
+  if (!own.empty()) front = load_adapter(*model, own).virtual_tokens;
+  if (!options.adapter.empty()) {
+    const LoadedAdapter adapter = load_adapter(*model, options.adapter);
+    front.insert(front.end(), adapter.virtual_tokens.begin(), adapter.virtual_tokens.end());
+  }
   score_rows(
       rows, model->head_weight(),
       [&](size_t r) {

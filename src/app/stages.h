@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "app/memory_estimate.h"
+#include "app/prompt_adapter.h"
 #include "app/workspace.h"
 #include "nn/adapters.h"
 #include "train/grpo.h"
@@ -55,7 +56,8 @@ struct DistillOptions {
   int64_t limit = 0;        // training rows, 0: all
   int64_t eval_rows = 500;  // of the validation rows, 0: no validation
   SftOptions sft;
-  LoraConfig lora;         // r = 0: full fine-tuning
+  LoraConfig lora;  // r = 0 and no prompt: full fine-tuning
+  std::optional<PromptTuningOptions> prompt_tuning;
   TrainerOptions trainer;  // its seed is the seed of the stage
 };
 TrainingResult distill(const DistillOptions& options);
@@ -77,7 +79,8 @@ struct ReinforceOptions {
   int64_t samples = 8;        // completions written at every logging step
   int64_t check_rewards = 0;  // > 0: only roll out and score that many prompts
   GrpoOptions grpo{.lambda_format = 0.1};
-  LoraConfig lora;
+  LoraConfig lora;  // r = 0 and no prompt: full fine-tuning
+  std::optional<PromptTuningOptions> prompt_tuning;
   TrainerOptions trainer{.learning_rate = 1e-4, .lr_scheduler_type = "constant", .weight_decay = 0};
 };
 TrainingResult reinforce(const ReinforceOptions& options);

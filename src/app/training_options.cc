@@ -39,6 +39,9 @@ void add_training_options(Command& command, TrainerOptions& options) {
   add("--eval-steps", options.eval_steps, "steps between two validations, 0: only at the end");
   add("--save-steps", options.save_steps, "steps between two checkpoints, 0: only at the end");
   add("--save-total-limit", options.save_total_limit, "checkpoints kept");
+  add("--ema-decay", options.ema_decay,
+      "validate and keep a moving average of the weights with this decay per step, e.g. 0.99; 0: "
+      "off");
   add("--early-stopping-patience", options.early_stopping_patience,
       "validations without a better metric, 0: off");
 }
@@ -58,7 +61,28 @@ LoraConfig AdapterOptions::config() const {
           "--target-r, --tinit, --tfinal, --delta-t, --beta1, --beta2, --orth-reg-weight and "
           "--total-step are options of --adapter adalora");
   }
+  CHECK(adapter != "prompt" ||
+            (lora.r == 0 && lora.lora_alpha == LoraConfig{}.lora_alpha && lora.lora_dropout == 0 &&
+             !lora.use_rslora && lora.target_modules == LoraConfig{}.target_modules),
+        kUsage,
+        "--lora-r, --lora-alpha, --lora-dropout, --use-rslora and --target-modules are options of "
+        "--adapter lora");
   return config;
+}
+
+std::optional<PromptTuningOptions> AdapterOptions::prompt() const {
+  if (adapter == "prompt") return prompt_tuning;
+  CHECK(prompt_tuning.num_virtual_tokens == 0 && prompt_tuning.prompt_tuning_init == "random" &&
+            prompt_tuning.prompt_tuning_init_text.empty(),
+        kUsage,
+        "--num-virtual-tokens, --prompt-tuning-init and --prompt-tuning-init-text are options of "
+        "--adapter prompt");
+  return std::nullopt;
+}
+
+void check_trainable(const std::string& dtype, const AdapterOptions& adapter) {
+  CHECK(dtype == "float32" || adapter.config().r > 0 || adapter.prompt(), kUsage,
+        "--dtype {}: such weights are frozen\nhint: train an adapter, --lora-r 8", dtype);
 }
 
 void add_adapter_options(Command& command, AdapterOptions& options) {
@@ -67,8 +91,9 @@ void add_adapter_options(Command& command, AdapterOptions& options) {
   };
   LoraConfig& lora = options.lora;
   AdaLoraConfig& adalora = options.adalora;
-  add("--adapter", options.adapter, "kind; adalora finds the rank of every layer")
-      .one_of({"lora", "adalora"});
+  add("--adapter", options.adapter,
+      "kind; adalora finds the rank of every layer, prompt trains virtual tokens alone")
+      .one_of({"lora", "adalora", "prompt"});
   add("--lora-r,--lora-rank,--init-r", lora.r,
       "rank of the adapter, 0: all weights (adalora: rank at the start, 0: 12)");
   add("--lora-alpha", lora.lora_alpha, "scale of the adapter");
@@ -85,6 +110,14 @@ void add_adapter_options(Command& command, AdapterOptions& options) {
   add("--orth-reg-weight", adalora.orth_reg_weight, "adalora: weight of the orthogonality term");
   add("--total-step", adalora.total_step,
       "adalora: steps of the schedule, 0: those of the training");
+  PromptTuningOptions& prompt = options.prompt_tuning;
+  add("--num-virtual-tokens", prompt.num_virtual_tokens,
+      "prompt: tokens in front of every text, 0: those of the model's own prompt");
+  add("--prompt-tuning-init", prompt.prompt_tuning_init,
+      "prompt: start from random values, random tokens or a text")
+      .one_of({"random", "sample_vocab", "text"});
+  add("--prompt-tuning-init-text", prompt.prompt_tuning_init_text,
+      "prompt: the text, repeated or cut to the number of tokens");
 }
 
 void add_dry_run(Command& command, bool& dry_run) {

@@ -2,10 +2,12 @@
 // closing message.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "app/command.h"
 #include "app/memory_estimate.h"
+#include "app/prompt_adapter.h"
 #include "nn/adapters.h"
 #include "train/trainer.h"
 
@@ -14,12 +16,16 @@ namespace etrlrec {
 void add_training_options(Command& command, TrainerOptions& options);
 // What is trained instead of all weights.
 struct AdapterOptions {
-  std::string adapter = "lora";  // lora | adalora
+  std::string adapter = "lora";  // lora | adalora | prompt
   LoraConfig lora;
   AdaLoraConfig adalora;
-  // Error (kUsage) for options of the kind that was not chosen.
+  PromptTuningOptions prompt_tuning;
+  // Error (kUsage) for options of a kind that was not chosen. r == 0: no LoRA.
   LoraConfig config() const;
+  std::optional<PromptTuningOptions> prompt() const;  // of --adapter prompt
 };
+// Error (kUsage) where --dtype freezes the base and no adapter is trained.
+void check_trainable(const std::string& dtype, const AdapterOptions& adapter);
 void add_adapter_options(Command& command, AdapterOptions& options);
 void add_dry_run(Command& command, bool& dry_run);
 // Prints the estimate of a training command; error (kMemory) when the machine has less.

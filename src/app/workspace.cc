@@ -143,8 +143,8 @@ EvaluateFn validation(const Workspace& workspace, const LoadedModel& model, cons
   protocol.max_reasoning_tokens = card.max_reasoning_tokens;
   protocol.seed = seed;
   return [&workspace, &model, protocol, requests = std::move(requests)](int64_t step) {
-    const Predictions predictions = ask_language_model(
-        {*model.llm, *model.tokenizer, workspace.dataset.catalogue}, requests, protocol);
+    const Predictions predictions =
+        ask_language_model(model.language_model(workspace.dataset.catalogue), requests, protocol);
     std::map<std::string, double> sums;
     for (const Prediction& row : predictions.rows) {
       sums["hit@1"] += hit_at(row.rank, 1);
@@ -174,6 +174,16 @@ void finish_model_folder(Llm& model, const fs::path& parent, const ModelCard& ca
     fs::create_directories(out / "adapter");
     save_lora(model.parameters(), model.lora(), parent.string(), out / "adapter");
     log_info("adapter: merged, logits differ by at most {:.2g}", merge_adapter(model));
+    if (!card.merged_dtype.empty())
+      log_info(
+          "adapter: the merged weights keep the rounding of --dtype {}; \"export merge\" puts "
+          "adapter/ into exact ones",
+          card.merged_dtype);
+  }
+  if (card.num_virtual_tokens > 0) {
+    const int64_t rows = model.parameters().at("prompt_embeddings").size(0);
+    save_prompt(model.parameters(), {card.num_virtual_tokens, rows / card.num_virtual_tokens},
+                parent.string(), out / "adapter");
   }
   const fs::path exported = out / "export";
   save_model_folder(model, parent, card, exported, true);

@@ -267,9 +267,10 @@ class Rollouts {
 void check_request(const StepModel& model, const GenerationRequest& request,
                    const GenerationOptions& options, size_t i, bool same_answers) {
   CHECK(!request.prompt.empty(), kInput, "prompt {}: expected at least one token", i);
+  const int64_t known = model.num_input_ids();
   for (int64_t id : request.prompt)
-    CHECK(id >= 0 && id < model.vocab_size(), kInput,
-          "prompt {}: token id {} is not in the vocabulary of {}", i, id, model.vocab_size());
+    CHECK(id >= 0 && id < known, kInput, "prompt {}: token id {} is not in the vocabulary of {}", i,
+          id, known);
   if (!request.answers.empty() && !same_answers) {
     check_answers(request.answers, model.vocab_size());
     CHECK(all_single_tokens(request.answers) || dynamic_cast<const Llm*>(&model) != nullptr, kUsage,

@@ -8,6 +8,11 @@ namespace {
 
 constexpr float kForbidden = -std::numeric_limits<float>::infinity();
 
+// Virtual tokens (nn/prompt_tuning.h) stand in prompts only and have no logit.
+bool is_virtual(int64_t id, const SamplingScratch& scratch) {
+  return id >= static_cast<int64_t>(scratch.logits.size());
+}
+
 void penalise_repetition(const TokensSoFar& tokens, double penalty, SamplingScratch& scratch) {
   std::vector<int64_t>& seen = scratch.order;
   seen.assign(tokens.prompt.begin(), tokens.prompt.end());
@@ -16,6 +21,7 @@ void penalise_repetition(const TokensSoFar& tokens, double penalty, SamplingScra
   seen.erase(std::unique(seen.begin(), seen.end()), seen.end());
   const auto factor = static_cast<float>(penalty);
   for (int64_t id : seen) {
+    if (is_virtual(id, scratch)) continue;
     float& logit = scratch.logits[static_cast<size_t>(id)];
     logit = logit > 0 ? logit / factor : logit * factor;
   }
@@ -26,9 +32,12 @@ void forbid_repeated_ngrams(const TokensSoFar& tokens, int64_t size, SamplingScr
   text.assign(tokens.prompt.begin(), tokens.prompt.end());
   text.insert(text.end(), tokens.completion.begin(), tokens.completion.end());
   const int64_t context = size - 1, length = static_cast<int64_t>(text.size());
-  for (int64_t begin = 0; begin + context < length; ++begin)
+  for (int64_t begin = 0; begin + context < length; ++begin) {
+    const int64_t id = text[static_cast<size_t>(begin + context)];
+    if (is_virtual(id, scratch)) continue;
     if (std::equal(text.begin() + begin, text.begin() + begin + context, text.end() - context))
-      scratch.logits[static_cast<size_t>(text[static_cast<size_t>(begin + context)])] = kForbidden;
+      scratch.logits[static_cast<size_t>(id)] = kForbidden;
+  }
 }
 
 }  // namespace

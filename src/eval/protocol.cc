@@ -35,6 +35,15 @@ void set_ranking(Prediction& prediction, std::vector<double> scores) {
   prediction.scores.assign(scores.begin(), scores.end());
 }
 
+std::vector<int64_t> prompt_ids(const LanguageModel& model, const Request& request,
+                                const PromptOptions& options) {
+  std::vector<int64_t> ids(model.virtual_tokens.begin(), model.virtual_tokens.end());
+  const auto text = model.tokenizer.encode(
+      student_prompt(model.catalogue, with_recent_history(request, options.max_history), options));
+  ids.insert(ids.end(), text.begin(), text.end());
+  return ids;
+}
+
 int32_t most_candidates(std::span<const Request> requests) {
   size_t most = 0;
   for (const Request& request : requests) most = std::max(most, request.candidates.size());
@@ -157,8 +166,7 @@ void title_likelihood(const LanguageModel& model, std::span<const Request> reque
   std::vector<std::vector<int64_t>> prompts;
   std::vector<Answers> titles;
   for (const Request& request : requests) {
-    prompts.push_back(model.tokenizer.encode(
-        student_prompt(model.catalogue, with_recent_history(request, prompt.max_history), prompt)));
+    prompts.push_back(prompt_ids(model, request, prompt));
     Answers& row = titles.emplace_back();
     for (const int32_t item : request.candidates) {
       const std::string title = escape_title(model.catalogue.titles[static_cast<size_t>(item)]);
@@ -195,8 +203,7 @@ Request with_recent_history(const Request& request, int32_t max_history) {
 GenerationRequest generation_request(const LanguageModel& model, const Request& request,
                                      const PromptOptions& options, int32_t most_candidates) {
   GenerationRequest result;
-  result.prompt = model.tokenizer.encode(
-      student_prompt(model.catalogue, with_recent_history(request, options.max_history), options));
+  result.prompt = prompt_ids(model, request, options);
   result.answers = encode_answers(model.tokenizer, static_cast<int32_t>(request.candidates.size()),
                                   options.reasoning, most_candidates)
                        .answers;

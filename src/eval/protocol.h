@@ -40,12 +40,13 @@ struct ProtocolOptions {
   uint64_t seed = 42;
 };
 
-// What a model is asked with: the model, its tokenizer and the catalogue its prompts are rendered
-// from.
+// What a model is asked with: the model, its tokenizer, the catalogue its prompts are rendered from
+// and the virtual tokens that stand in front of every prompt (nn/prompt_tuning.h; mostly none).
 struct LanguageModel {
   const Llm& llm;
   const Tokenizer& tokenizer;
   const Catalogue& catalogue;
+  std::span<const int64_t> virtual_tokens = {};
 };
 
 // Elimination asks about one history again and again; its keys and values are kept between rounds.

@@ -18,6 +18,7 @@
 #include "nn/attention.h"
 #include "nn/forest.h"
 #include "nn/parameters.h"
+#include "nn/prompt_tuning.h"
 #include "nn/weight.h"
 
 namespace etrlrec {
@@ -83,6 +84,7 @@ class Llm : public StepModel {
   virtual void set_training_noise(const TrainingNoise& noise);
 
   int64_t vocab_size() const override { return config().vocab_size; }
+  int64_t num_input_ids() const override { return vocab_size() + num_virtual_tokens(parameters()); }
   int64_t max_length() const override { return config().max_position_embeddings; }
   int64_t key_value_bytes() const override { return config().key_value_bytes(); }
   bool shares_prompts() const override { return true; }

@@ -53,6 +53,11 @@ LoadedAdapter load_adapter(T5& model, const std::filesystem::path& folder) {
   return load(model.adapters(), model.parameters(), model.parameters().at("shared.weight"), folder);
 }
 
+void attach_prompt(Llm& model, const PromptTuningConfig& config, uint64_t seed) {
+  attach_prompt(model.parameters(), model.parameters().at("model.embed_tokens.weight"), config,
+                seed);
+}
+
 double merge_adapter(Llm& model) {
   const at::NoGradGuard no_grad;
   const TokenForest rows = random_rows(

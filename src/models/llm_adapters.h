@@ -24,6 +24,9 @@ struct LoadedAdapter {
 LoadedAdapter load_adapter(Llm& model, const std::filesystem::path& folder);
 LoadedAdapter load_adapter(T5& model, const std::filesystem::path& folder);
 
+// A trainable prompt in front of frozen weights (nn/prompt_tuning.h).
+void attach_prompt(Llm& model, const PromptTuningConfig& config, uint64_t seed);
+
 // Merges the selected adapter and compares the logits of a few rows of random tokens before and
 // after (AdapterSet::merge_verified). Returns the largest difference; error (kNumbers) when it is
 // not small.

@@ -60,6 +60,8 @@ class StepModel {
   virtual ~StepModel() = default;
 
   virtual int64_t vocab_size() const = 0;
+  // Ids that prompts may hold: those of the vocabulary and of the virtual tokens behind it.
+  virtual int64_t num_input_ids() const = 0;
   virtual int64_t max_length() const = 0;             // of a prompt and what follows it
   virtual int64_t key_value_bytes() const = 0;        // of a grown token
   virtual const at::Tensor& head_weight() const = 0;  // [V, C]; logits = states head_weight^T

@@ -11,6 +11,7 @@
 
 #include "models/step_model.h"
 #include "models/t5.h"
+#include "nn/prompt_tuning.h"
 
 namespace etrlrec {
 
@@ -46,6 +47,9 @@ class T5Steps final : public StepModel {
  public:
   explicit T5Steps(const T5& model);  // must not outlive it
   int64_t vocab_size() const override { return model_.config().vocab_size; }
+  int64_t num_input_ids() const override {
+    return vocab_size() + num_virtual_tokens(model_.parameters());
+  }
   int64_t max_length() const override;  // relative positions have no end
   int64_t key_value_bytes() const override { return model_.config().key_value_bytes(); }
   const at::Tensor& head_weight() const override { return model_.head_weight(); }

@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/rng.h"
 #include "nn/safetensors.h"
+#include "nn/weight.h"
 
 namespace etrlrec {
 namespace {
@@ -45,7 +46,7 @@ void attach_prompt(ParameterMap& parameters, const at::Tensor& embed_tokens,
                            : static_cast<int64_t>(rng.below(vocab));
     CHECK(id >= 0 && id < embed_tokens.size(0), kInput,
           "prompt tuning: expected token ids in [0, {}), found {}", vocab, id);
-    prompt[row].copy_(embed_tokens[id]);
+    prompt[row].copy_(weight_rows(embed_tokens, at::tensor({id}, at::kLong))[0]);
   }
   add_prompt(parameters, prompt);
 }
@@ -54,6 +55,21 @@ std::vector<int64_t> virtual_token_ids(int64_t vocab_size, const PromptTuningCon
   std::vector<int64_t> ids;
   for (int64_t k = 0; k < config.num_virtual_tokens; ++k) ids.push_back(vocab_size + k);
   return ids;
+}
+
+int64_t num_virtual_tokens(const ParameterMap& parameters) {
+  const auto prompt = parameters.find("prompt_embeddings");
+  return prompt == parameters.end() ? 0 : prompt->second.size(0);
+}
+
+int64_t saved_virtual_tokens(const std::filesystem::path& folder) {
+  const std::string name = (folder / "adapter_config.json").string();
+  const Json json = read_json(name);
+  if (get<std::string>(json, "peft_type", name) != "PROMPT_TUNING") return 0;
+  const auto count = get<int64_t>(json, "num_virtual_tokens", name);
+  CHECK(count > 0 && count < (1 << 20), kInput,
+        "{}: num_virtual_tokens: expected a positive number, found {}", name, count);
+  return count;
 }
 
 void save_prompt(const ParameterMap& parameters, const PromptTuningConfig& config,

@@ -26,12 +26,18 @@ struct PromptTuningConfig {
   std::vector<int64_t> init_ids = {};
 };
 
-// Freezes every parameter and adds a trainable prompt. embed_tokens [V, C] fp32. Errors (kUsage):
+// Freezes every parameter and adds a trainable prompt. embed_tokens [V, C] of any storage type
+// (nn/weight.h). Errors (kUsage):
 // no virtual tokens, unknown start, a prompt that is there already.
 void attach_prompt(ParameterMap& parameters, const at::Tensor& embed_tokens,
                    const PromptTuningConfig& config, uint64_t seed);
 // The ids of the virtual tokens in order, to be put in front of a row.
 std::vector<int64_t> virtual_token_ids(int64_t vocab_size, const PromptTuningConfig& config);
+
+// Rows of the prompt that is attached, 0 without one.
+int64_t num_virtual_tokens(const ParameterMap& parameters);
+// num_virtual_tokens of a PEFT folder, 0 when it holds no prompt. Reads adapter_config.json only.
+int64_t saved_virtual_tokens(const std::filesystem::path& folder);
 
 // adapter_config.json + adapter_model.safetensors ("prompt_embeddings").
 void save_prompt(const ParameterMap& parameters, const PromptTuningConfig& config,

@@ -1,5 +1,5 @@
 // Training state on disk: checkpoint-<step>/<part>.safetensors + trainer_state.json; parts are
-// "model", "optimizer" and, with AdaLoRA, "adalora". A
+// "model", "optimizer", with ema_decay "average", with AdaLoRA "adalora". A
 // checkpoint folder appears complete or not at all, so the newest one is always good to continue
 // from, whenever the process died. model.safetensors holds the trained tensors only; frozen ones
 // come from where they came from before.

@@ -14,6 +14,7 @@
 #include "nn/optim.h"
 #include "nn/safetensors.h"
 #include "train/checkpoint.h"
+#include "train/weight_average.h"
 
 namespace etrlrec {
 namespace {
@@ -49,25 +50,28 @@ class StopSignals {
 // Every option that decides the resulting bits, as text, to be compared when a folder is continued.
 std::map<std::string, std::string> describe(const TrainerOptions& options, int64_t num_rows) {
   const auto text = [](auto value) { return fmt::format("{}", value); };
-  return {{"learning_rate", text(options.learning_rate)},
-          {"lr_scheduler_type", options.lr_scheduler_type},
-          {"warmup_ratio", text(options.warmup_ratio)},
-          {"optim", options.optim},
-          {"weight_decay", text(options.weight_decay)},
-          {"adam_beta1", text(options.adam_beta1)},
-          {"adam_beta2", text(options.adam_beta2)},
-          {"adam_epsilon", text(options.adam_epsilon)},
-          {"max_grad_norm", text(options.max_grad_norm)},
-          {"train_batch_size", text(options.train_batch_size)},
-          {"gradient_accumulation_steps", text(options.gradient_accumulation_steps)},
-          {"max_steps", text(options.max_steps)},
-          {"num_train_epochs", text(options.num_train_epochs)},
-          {"logging_steps", text(options.logging_steps)},
-          {"eval_steps", text(options.eval_steps)},
-          {"early_stopping_patience", text(options.early_stopping_patience)},
-          {"metric_for_best_model", options.metric_for_best_model},
-          {"seed", text(options.seed)},
-          {"num_rows", text(num_rows)}};
+  std::map<std::string, std::string> described = {
+      {"learning_rate", text(options.learning_rate)},
+      {"lr_scheduler_type", options.lr_scheduler_type},
+      {"warmup_ratio", text(options.warmup_ratio)},
+      {"optim", options.optim},
+      {"weight_decay", text(options.weight_decay)},
+      {"adam_beta1", text(options.adam_beta1)},
+      {"adam_beta2", text(options.adam_beta2)},
+      {"adam_epsilon", text(options.adam_epsilon)},
+      {"max_grad_norm", text(options.max_grad_norm)},
+      {"train_batch_size", text(options.train_batch_size)},
+      {"gradient_accumulation_steps", text(options.gradient_accumulation_steps)},
+      {"max_steps", text(options.max_steps)},
+      {"num_train_epochs", text(options.num_train_epochs)},
+      {"logging_steps", text(options.logging_steps)},
+      {"eval_steps", text(options.eval_steps)},
+      {"early_stopping_patience", text(options.early_stopping_patience)},
+      {"metric_for_best_model", options.metric_for_best_model},
+      {"seed", text(options.seed)},
+      {"num_rows", text(num_rows)}};
+  if (options.ema_decay > 0) described["ema_decay"] = text(options.ema_decay);
+  return described;
 }
 
 void check_options(const TrainerOptions& options) {
@@ -81,6 +85,8 @@ void check_options(const TrainerOptions& options) {
   CHECK(options.logging_steps > 0 && options.eval_steps >= 0 && options.save_steps >= 0, kUsage,
         "logging_steps, eval_steps, save_steps: expected > 0, >= 0, >= 0, found {}, {}, {}",
         options.logging_steps, options.eval_steps, options.save_steps);
+  CHECK(options.ema_decay >= 0 && options.ema_decay < 1, kUsage,
+        "ema_decay: expected a value in [0, 1), found {}", options.ema_decay);
 }
 
 class TrainingRun {
@@ -98,12 +104,17 @@ class TrainingRun {
                     .beta1 = options.adam_beta1,
                     .beta2 = options.adam_beta2,
                     .epsilon = options.adam_epsilon,
-                    .weight_decay = options.weight_decay}) {}
+                    .weight_decay = options.weight_decay}) {
+    CHECK(options.ema_decay == 0 || ranks == nullptr, kUsage,
+          "ema_decay: not with AdaLoRA, whose ranks change while it trains");
+    if (options.ema_decay > 0) average_.emplace(optimizer_.parameters(), options.ema_decay);
+  }
 
   TrainingResult run();
 
  private:
   void resume();
+  void check_same_options(const std::map<std::string, std::string>& options) const;
   void load(int64_t step);
   void optimizer_step();
   double backward(std::span<const int64_t> rows, int64_t micro, double share);
@@ -124,6 +135,7 @@ class TrainingRun {
   const EvaluateFn& evaluate_;
   RankAllocator* ranks_;
   Optimizer optimizer_;
+  std::optional<WeightAverage> average_;
   TrainerState state_;
   std::optional<MetricsWriter> metrics_;
   int64_t steps_per_epoch_ = 0, warmup_steps_ = 0;
@@ -139,6 +151,20 @@ double TrainingRun::seconds() const {
   return seconds_before_ + elapsed.count();
 }
 
+// The options of the checkpoint, in state_, and those of this call.
+void TrainingRun::check_same_options(const std::map<std::string, std::string>& options) const {
+  std::map<std::string, std::pair<std::string, std::string>> values;
+  for (const auto& [name, value] : state_.options) values[name] = {value, "nothing"};
+  for (const auto& [name, value] : options) {
+    values.try_emplace(name, "nothing", "").first->second.second = value;
+  }
+  for (const auto& [name, value] : values)
+    CHECK(value.first == value.second, kUsage,
+          "{}: cannot continue: {} was {}, is {}\nhint: repeat the command with the old value, or "
+          "choose another folder",
+          folder_.string(), name, value.first, value.second);
+}
+
 void TrainingRun::resume() {
   fs::create_directories(folder_);
   checkpoints_.remove_leftovers();
@@ -147,14 +173,7 @@ void TrainingRun::resume() {
   const std::vector<int64_t> steps = checkpoints_.steps();
   if (!steps.empty()) {
     state_ = checkpoints_.load_state(steps.back());
-    for (const auto& [name, value] : options) {
-      const auto found = state_.options.find(name);
-      const std::string before = found == state_.options.end() ? "nothing" : found->second;
-      CHECK(before == value, kUsage,
-            "{}: cannot continue: {} was {}, is {}\nhint: repeat the command with the old value, "
-            "or choose another folder",
-            folder_.string(), name, before, value);
-    }
+    check_same_options(options);
     load(steps.back());
     log_info("{}: continuing from step {} of {} ({})", options_.label, state_.global_step,
              state_.max_steps, checkpoints_.path(steps.back()).string());
@@ -174,6 +193,10 @@ void TrainingRun::load(int64_t step) {
   checkpoints_.load_parameters(step, optimizer_.parameters());
   const fs::path optimizer = checkpoints_.part(step, "optimizer");
   optimizer_.load_state(load_safetensors(optimizer), optimizer.string());
+  if (average_) {
+    const fs::path average = checkpoints_.part(step, "average");
+    average_->load(load_safetensors(average), average.string());
+  }
   if (ranks_ == nullptr) return;
   const fs::path ranks = checkpoints_.part(step, "adalora");
   ranks_->load_state(load_safetensors(ranks), ranks.string());
@@ -253,6 +276,7 @@ void TrainingRun::optimizer_step() {
   if (ranks_ != nullptr) ranks_->update_and_allocate(state_.global_step);
   optimizer_.zero_grad();
   ++state_.global_step;
+  if (average_) average_->update(optimizer_.parameters(), state_.global_step);
   state_.epoch = static_cast<double>(state_.global_step) / static_cast<double>(steps_per_epoch_);
   for (const auto& [name, value] :
        {std::pair{"train/loss", last_loss_}, std::pair{"train/grad_norm", last_grad_norm_}}) {
@@ -277,7 +301,9 @@ bool TrainingRun::evaluate(std::map<std::string, double>& values) {
   std::map<std::string, double> found;
   {
     const at::NoGradGuard no_grad;
+    if (average_) average_->exchange(optimizer_.parameters());
     found = evaluate_(state_.global_step);
+    if (average_) average_->exchange(optimizer_.parameters());
   }
   for (const auto& [name, value] : found) values["eval/" + name] = value;
   const auto metric = found.find(options_.metric_for_best_model);
@@ -302,6 +328,7 @@ void TrainingRun::save() {
   std::map<std::string, ParameterMap> parts = {{"model", optimizer_.parameters()},
                                                {"optimizer", optimizer_.state()}};
   if (ranks_ != nullptr) parts["adalora"] = ranks_->state();
+  if (average_) parts["average"] = average_->tensors();
   checkpoints_.save(state_, parts, options_.save_total_limit);
 }
 
@@ -351,6 +378,7 @@ TrainingResult TrainingRun::run() {
 void TrainingRun::finish() {
   if (state_.has_best && state_.best_step != state_.global_step) load(state_.best_step);
   if (!state_.has_best) state_.best_step = state_.global_step;
+  if (average_) average_->exchange(optimizer_.parameters());
   if (ranks_ != nullptr) ranks_->prune();
 }
 

@@ -37,6 +37,9 @@ struct TrainerOptions {
   int64_t eval_steps = 0;  // 0: only at the end
   int64_t save_steps = 0;  // 0: only at the end
   int64_t save_total_limit = 2;
+  // > 0: validation, the best checkpoint and the result use the weights' moving average with this
+  // decay per step (train/weight_average.h), e.g. 0.99; not with AdaLoRA. 0: off.
+  double ema_decay = 0;
   int64_t early_stopping_patience = 0;            // evaluations without a better metric; 0: off
   std::string metric_for_best_model = "ndcg@10";  // higher is better
   uint64_t seed = 42;
@@ -95,7 +98,9 @@ struct TrainingResult {
 // disk. SIGINT and SIGTERM finish the step, save a checkpoint and throw Error (kResumable); a
 // second signal kills. An existing folder is continued from its last complete checkpoint (same
 // options, else kUsage), and ends with the same bits as an uninterrupted run. On return the
-// parameters hold the best checkpoint by the metric (the last one without a callback). Non-finite
+// parameters hold the best checkpoint by the metric (the last one without a callback). With
+// ema_decay every evaluation sees the average of the weights, which is part of every checkpoint
+// ("average.safetensors") and is what the parameters hold on return. Non-finite
 // loss, gradients or validation metric stop the run (kNumbers) after writing the metrics and, with
 // the rows of the batch, nonfinite.json. With `ranks`, of AdaLoRA adapters among the objective's
 // parameters, its orthogonality term is added to every step's loss, it sees every step, and its
