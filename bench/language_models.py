@@ -58,6 +58,9 @@ def row(name, mine, peer=None, lower_is_better=False):
         print(f"{name:<60} {mine:>10.2f} {'-':>10}", flush=True)
 
 
+OWN = ("float32", "bfloat16")   # storage of the frozen base; with bfloat16 the machine decides the arithmetic
+
+
 def decode_rows(options):
     prompt = ["--prompt", 256]
     wanted = options.groups
@@ -76,27 +79,31 @@ def decode_rows(options):
         for storage in ("bfloat16", "int8"):
             row(f"decode, batch 1, {storage}, tok/s (llama.cpp bf16)", ours("decode", options.shape, storage)["decode_tok_s"],
                 llama_one)
-        row("prefill, tok/s (best peer, batch 32)", ours("decode", options.shape, "float32", 32)["prefill_tok_s"],
-            best(32, "prefill_tok_s"))
+        for storage in OWN:
+            row(f"prefill, {storage}, tok/s (best peer, batch 32)", ours("decode", options.shape, storage, 32)["prefill_tok_s"],
+                best(32, "prefill_tok_s"))
     if "rollouts" in wanted:
-        row("rollouts 4 x 8, decode tok/s (best peer)", ours("rollouts", options.shape, "float32")["decode_tok_s"],
-            best(32, "decode_tok_s"))
+        for storage in OWN:
+            row(f"rollouts 4 x 8, {storage}, decode tok/s (best peer)", ours("rollouts", options.shape, storage)["decode_tok_s"],
+                best(32, "decode_tok_s"))
 
 
 def rank_rows(options):
-    mine = ours("rank", options.shape, "float32")["prompts_per_s"]
-    for method in ("full", "prefix"):
-        peer = theirs(options, "rank_candidates.py", "--shape", options.shape, "--dtype", "float32", "--method", method,
-                      "--prompts", 8)
-        row(f"ranking 20 titles, prompts/s ({method})", mine, peer and peer["result"]["prompts_per_s"])
+    for dtype in OWN:
+        mine = ours("rank", options.shape, dtype)["prompts_per_s"]
+        for method in ("full", "prefix"):
+            peer = theirs(options, "rank_candidates.py", "--shape", options.shape, "--dtype", dtype, "--method", method,
+                          "--prompts", 8)
+            row(f"ranking 20 titles, both {dtype}, prompts/s ({method})", mine, peer and peer["result"]["prompts_per_s"])
 
 
 def grpo_rows(options):
-    mine = ours("grpo", options.shape, "float32")
-    for impl in ("trl", "hand"):
-        peer = theirs(options, "grpo_step.py", "--shape", options.shape, "--dtype", "float32", "--impl", impl)
-        row(f"GRPO step, s ({impl})", mine["step_s"], peer and peer["result"]["step_s"], True)
-        row(f"GRPO step, peak MB ({impl})", mine["peak_rss_mb"], peer and peer["peak_rss_mib"], True)
+    for dtype in OWN:
+        mine = ours("grpo", options.shape, dtype)
+        for impl in ("trl", "hand"):
+            peer = theirs(options, "grpo_step.py", "--shape", options.shape, "--dtype", dtype, "--impl", impl)
+            row(f"GRPO step, both {dtype}, s ({impl})", mine["step_s"], peer and peer["result"]["step_s"], True)
+            row(f"GRPO step, both {dtype}, peak MB ({impl})", mine["peak_rss_mb"], peer and peer["peak_rss_mib"], True)
 
 
 def dense_sft_rows(options):
@@ -111,10 +118,10 @@ def dense_sft_rows(options):
 def natural_rows(options):
     """The same 64 rows on both sides: the peer pads batches of 8 rows of like length."""
     for head in ("labelled", "all"):
-        for dtype in ("float32", "bfloat16") if head == "labelled" else ("float32",):
-            mine = ours("sft", options.shape, "float32")
+        for dtype in OWN:
+            mine = ours("sft", options.shape, dtype)
             peer = theirs(options, "peer_sft.py", "--shape", options.shape, "--dtype", dtype, "--head", head)
-            name = f"LoRA SFT, natural rows, {{}} (PEFT {dtype}, logits: {head})"
+            name = f"LoRA SFT, natural rows, both {dtype}, {{}} (PEFT, logits: {head})"
             for key, unit in (("rows_per_s", "rows/s"), ("tokens_per_s", "tok/s"), ("peak_rss_mb", "peak MB")):
                 row(name.format(unit), mine[key], peer and peer[key], key == "peak_rss_mb")
 

@@ -268,97 +268,8 @@ void multiply_task(const Problem& p, int64_t panel, int64_t begin, int64_t end, 
   }
 }
 
-__m512 joined(__m512 low, __m512 high) {
-  return _mm512_add_ps(_mm512_shuffle_f32x4(low, high, 0x88),
-                       _mm512_shuffle_f32x4(low, high, 0xdd));
-}
-
-// Lane i: the sum of r[i].
-__m512 sums_of(const __m512 (&r)[16]) {
-  __m512 a[8], b[4];
-  for (int i = 0; i < 8; ++i)
-    a[i] = _mm512_add_ps(_mm512_unpacklo_ps(r[2 * i], r[2 * i + 1]),
-                         _mm512_unpackhi_ps(r[2 * i], r[2 * i + 1]));
-  for (int i = 0; i < 4; ++i) {
-    const __m512d low = _mm512_castps_pd(a[2 * i]), high = _mm512_castps_pd(a[2 * i + 1]);
-    b[i] = _mm512_add_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(low, high)),
-                         _mm512_castpd_ps(_mm512_unpackhi_pd(low, high)));
-  }
-  return joined(joined(b[0], b[1]), joined(b[2], b[3]));
-}
-
-__m512bh load_group(const uint16_t* values) {
-  return reinterpret_cast<__m512bh>(_mm512_loadu_si512(values));
-}
-
-// Rows below 4 outputs, of which `outs` are there; weight rows lie `stride` values apart.
-template <int Rows>
-void dot_tile(const BFloat16Rows& p, int64_t row, const uint16_t* weight, int64_t stride,
-              int64_t outs, float* y) {
-  __m512 sums[16] = {};
-  const uint16_t* w[4];
-  for (int64_t o = 0; o < 4; ++o) w[o] = weight + std::min(o, outs - 1) * stride;
-  const uint16_t* x = p.x + row * p.x_stride;
-  for (int64_t k = 0; k < p.x_stride; k += kGroup) {
-    __m512bh right[4];
-    for (int o = 0; o < 4; ++o) right[o] = load_group(w[o] + k);
-    for (int r = 0; r < Rows; ++r) {
-      const __m512bh left = load_group(x + r * p.x_stride + k);
-      for (int o = 0; o < 4; ++o)
-        sums[4 * r + o] = _mm512_dpbf16_ps(sums[4 * r + o], left, right[o]);
-    }
-  }
-  float found[16];
-  _mm512_storeu_ps(found, sums_of(sums));
-  for (int r = 0; r < Rows; ++r)
-    std::copy(found + 4 * r, found + 4 * r + outs, y + (row + r) * p.y_stride);
-}
-
-// One row below 16 outputs, of which `outs` are there: the weights pass by in the order of memory.
-void dot_stream(const BFloat16Rows& p, int64_t row, const uint16_t* weight, int64_t stride,
-                int64_t outs, float* y) {
-  __m512 sums[16] = {};
-  const uint16_t* x = p.x + row * p.x_stride;
-  for (int64_t o = 0; o < outs; ++o, weight += stride) {
-    __m512 part[4] = {};
-    int64_t k = 0;
-    for (; k + 4 * kGroup <= p.x_stride; k += 4 * kGroup)
-      for (int i = 0; i < 4; ++i)
-        part[i] = _mm512_dpbf16_ps(part[i], load_group(x + k + i * kGroup),
-                                   load_group(weight + k + i * kGroup));
-    for (; k < p.x_stride; k += kGroup)
-      part[0] = _mm512_dpbf16_ps(part[0], load_group(x + k), load_group(weight + k));
-    sums[o] = _mm512_add_ps(_mm512_add_ps(part[0], part[1]), _mm512_add_ps(part[2], part[3]));
-  }
-  _mm512_mask_storeu_ps(y + row * p.y_stride, static_cast<uint16_t>((1u << outs) - 1),
-                        sums_of(sums));
-}
-
-// All rows below outputs [begin, end), whose weights stay in the first-level cache.
-void dot_block(const BFloat16Rows& p, int64_t begin, int64_t end) {
-  const int64_t stride = p.weight->in;
-  const auto* weight = static_cast<const uint16_t*>(p.weight->data);
-  int64_t row = 0;
-  for (; row + 3 <= p.rows; row += std::min<int64_t>(p.rows - row, 4)) {
-    for (int64_t o = begin; o < end; o += 4) {
-      const int64_t outs = std::min<int64_t>(end - o, 4);
-      if (p.rows - row >= 4)
-        dot_tile<4>(p, row, weight + o * stride, stride, outs, p.y + o);
-      else
-        dot_tile<3>(p, row, weight + o * stride, stride, outs, p.y + o);
-    }
-  }
-  for (; row < p.rows; ++row)
-    for (int64_t o = begin; o < end; o += 16)
-      dot_stream(p, row, weight + o * stride, stride, std::min<int64_t>(end - o, 16), p.y + o);
-}
-
 #pragma GCC pop_options
 #pragma GCC diagnostic pop
-
-void fetch(const uint16_t* begin, const uint16_t* end) {
-  for (; begin < end; begin += kGroup) __builtin_prefetch(begin, 0, 2);
-}
 
 PackedRows round_rows(const float* x, int64_t rows, int64_t stride, int64_t columns,
                       const float* scale) {
@@ -393,7 +304,7 @@ void solve(const Problem& p) {
 
 void check_support() {
   CHECK(supports_bfloat16(), kUsage,
-        "bfloat16 arithmetic: expected a machine with AVX512_BF16\n"
+        "bfloat16 arithmetic: expected a machine with AVX512_BF16 and AVX512_VNNI\n"
         "hint: --arithmetic float32, or auto");
 }
 
@@ -440,19 +351,6 @@ float widened_bfloat16(uint16_t x) {
 void round_to_bfloat16(const float* x, int64_t count, uint16_t* out) {
   check_support();
   round_row(x, nullptr, count, out);
-}
-
-void dot_bfloat16(const BFloat16Rows& p, int64_t begin, int64_t end) {
-  constexpr int64_t kBlockBytes = int64_t{1} << 14;
-  const int64_t stride = p.weight->in;
-  const int64_t block = std::max<int64_t>(kBlockBytes / (stride * 2) / 16, 1) * 16;
-  const auto* weight = static_cast<const uint16_t*>(p.weight->data);
-  for (int64_t o = begin; o < end; o += block) {
-    const int64_t last = std::min(o + block, end);
-    // The next block comes from memory while this one is multiplied.
-    if (p.rows > 2) fetch(weight + last * stride, weight + std::min(last + block, end) * stride);
-    dot_block(p, o, last);
-  }
 }
 
 void multiply_bfloat16(const RowProduct& product) {

@@ -29,16 +29,5 @@ void multiply_bfloat16(const RowProduct& product);
 // side, y [rows, in]; biases are ignored.
 void multiply_transposed_bfloat16(const RowProduct& product);
 
-// Few rows, weights in the order of memory: the inner part of multiply_rows().
-struct BFloat16Rows {
-  const uint16_t* x = nullptr;         // [rows, x_stride]
-  int64_t rows = 0, x_stride = 0;      // x_stride: the summed values, a multiple of 32
-  const WeightRows* weight = nullptr;  // bfloat16; values beyond x_stride are left out
-  float* y = nullptr;
-  int64_t y_stride = 0;
-};
-// Outputs [begin, end) of all rows, without bias.
-void dot_bfloat16(const BFloat16Rows& rows, int64_t begin, int64_t end);
 void round_to_bfloat16(const float* x, int64_t count, uint16_t* out);
-
 }  // namespace etrlrec

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "nn/bfloat16_product.h"
+#include "nn/narrow_rows.h"
 #include "nn/simd.h"
 
 namespace etrlrec {
@@ -284,13 +285,31 @@ const float* split_groups(const RowProduct& p, std::vector<float>& memory) {
   return memory.data();
 }
 
-// Whole groups of x as bfloat16.
-const uint16_t* round_groups(const RowProduct& p, std::vector<uint16_t>& memory) {
+// Whole groups of x in two bytes.
+struct RoundedRows {
+  std::vector<uint16_t> values;
+  std::vector<float> scale;  // beside int8 weights
+};
+
+bool rounds_rows(const WeightRows& w) {
+  return w.type != WeightType::kFloat && frozen_arithmetic() == Arithmetic::kBFloat16 &&
+         (w.type == WeightType::kBFloat16 || w.in <= kMostIntegers);
+}
+
+void round_groups(const RowProduct& p, RoundedRows& rounded) {
   const int64_t whole = whole_groups(p.weights[0]);
-  memory.resize(static_cast<size_t>(p.rows * whole));
-  for (int64_t r = 0; r < p.rows; ++r)
-    round_to_bfloat16(p.x + r * p.x_stride, whole, memory.data() + r * whole);
-  return memory.data();
+  const bool integers = p.weights[0].type == WeightType::kInt8;
+  rounded.values.resize(static_cast<size_t>(p.rows * whole));
+  rounded.scale.resize(integers ? static_cast<size_t>(p.rows) : 0);
+  for (int64_t r = 0; r < p.rows; ++r) {
+    uint16_t* to = rounded.values.data() + r * whole;
+    const float* x = p.x + r * p.x_stride;
+    if (integers)
+      rounded.scale[static_cast<size_t>(r)] =
+          round_to_integers(x, whole, reinterpret_cast<int16_t*>(to));
+    else
+      round_to_bfloat16(x, whole, to);
+  }
 }
 
 float widen(const WeightRows& w, int64_t row, int64_t k) {
@@ -328,12 +347,14 @@ int64_t WeightRows::row_bytes() const {
 
 void multiply_rows(const RowProduct& p) {
   thread_local std::vector<float> memory;
-  thread_local std::vector<uint16_t> rounded_memory;
-  const bool rounds =
-      p.weights[0].type == WeightType::kBFloat16 && frozen_arithmetic() == Arithmetic::kBFloat16;
+  thread_local RoundedRows rounded_rows;
+  const bool rounds = rounds_rows(p.weights[0]);
   const bool split = p.weights[0].type != WeightType::kFloat && !rounds;
   const float* x = split ? split_groups(p, memory) : p.x;
-  const uint16_t* rounded = rounds ? round_groups(p, rounded_memory) : nullptr;
+  if (rounds) round_groups(p, rounded_rows);
+  const uint16_t* rounded = rounded_rows.values.data();
+  const float* x_scale =
+      p.weights[0].type == WeightType::kInt8 ? rounded_rows.scale.data() : nullptr;
   const int64_t x_stride = split || rounds ? whole_groups(p.weights[0]) : p.x_stride;
   int64_t chunks = 0;
   for (const WeightRows& w : p.weights) chunks += num_chunks(w);
@@ -347,10 +368,10 @@ void multiply_rows(const RowProduct& p) {
       const int64_t to = std::min(std::min(end - first, num_chunks(w)) * kChunk, w.out);
       if (from < to) {
         if (rounds)
-          dot_bfloat16({rounded, p.rows, x_stride, &w, y, p.y_stride}, from, to);
+          dot_narrow({rounded, x_scale, p.rows, x_stride, &w, y, p.y_stride}, from, to);
         else
           product_best({x, p.rows, x_stride, &w, y, p.y_stride}, from, to);
-        add_rest(p, w, rounds, y, from, to);
+        add_rest(p, w, rounds && w.type == WeightType::kBFloat16, y, from, to);
       }
       first += num_chunks(w);
       y += w.out;
