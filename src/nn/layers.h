@@ -14,8 +14,9 @@
 
 namespace etrlrec {
 
-// Tells the allocator to keep freed memory for the next step: fresh pages cost more than the
-// arithmetic of small models. Called by the language models when they are made; idempotent.
+// Tells the allocator to keep freed memory for the next step, since fresh pages cost more than the
+// arithmetic of small models, and to take huge pages where the system gives them. Called by the
+// language models when they are made; idempotent.
 void keep_freed_memory();
 
 // One linear layer with its adapter slot: weight x + bias + lora_scale * lora_B (lora_A
