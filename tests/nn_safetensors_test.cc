@@ -66,6 +66,19 @@ TEST(Safetensors, round_trip_keeps_types_shapes_and_bits) {
   }
 }
 
+TEST(Safetensors, released_pages_are_read_again) {
+  const fs::path path = temporary("released.safetensors");
+  const at::Tensor values = at::arange(20'000, at::kFloat);
+  save_safetensors({{"x", values}}, path);
+  for (bool mapped : {false, true}) {  // a copy stays as it is
+    const at::Tensor loaded = load_safetensors(path, mapped).at("x");
+    EXPECT_TRUE(at::equal(loaded, values));
+    release_pages(loaded);
+    EXPECT_TRUE(at::equal(loaded, values));
+  }
+  fs::remove(path);
+}
+
 TEST(Safetensors, mapped_tensors_outlive_the_map_object) {
   const fs::path path = temporary("mapped.safetensors");
   save_safetensors({{"a", at::arange(4, at::kFloat)}}, path);

@@ -36,8 +36,8 @@ Tensor index_of(std::span<const int64_t> rows, int64_t tokens) {
 
 class Decoder final : public Llm {
  public:
-  explicit Decoder(const LlmConfig& config)
-      : config_(config), parameters_(allocate_parameters(parameter_groups(config))) {}
+  Decoder(const LlmConfig& config, Storage storage)
+      : config_(config), parameters_(allocate_parameters(parameter_groups(config), storage)) {}
 
   const LlmConfig& config() const override { return config_; }
   ParameterMap& parameters() override { return parameters_; }
@@ -316,8 +316,8 @@ ParameterGroups parameter_groups(const LlmConfig& config) {
   return groups;
 }
 
-std::unique_ptr<Llm> make_decoder(const LlmConfig& config) {
-  return std::make_unique<Decoder>(config);
+std::unique_ptr<Llm> make_decoder(const LlmConfig& config, Storage storage) {
+  return std::make_unique<Decoder>(config, storage);
 }
 
 }  // namespace etrlrec

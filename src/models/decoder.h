@@ -32,6 +32,7 @@ struct DecoderWeights {
 ParameterGroups parameter_groups(const LlmConfig& config);
 
 // A decoder with uninitialised trainable parameters.
-std::unique_ptr<Llm> make_decoder(const LlmConfig& config);
+// Parameters as allocate_parameters() makes them.
+std::unique_ptr<Llm> make_decoder(const LlmConfig& config, Storage storage = Storage::kFloat);
 
 }  // namespace etrlrec

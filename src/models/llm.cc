@@ -82,8 +82,10 @@ void store_parameters(ParameterMap& target, const ParameterMap& source, Storage 
       tensor.copy_(found).requires_grad_(false);
     } else if (storage == Storage::kBFloat16) {
       tensor = found.to(at::kBFloat16).contiguous();
+      if (found.scalar_type() != at::kBFloat16) release_pages(found);
     } else {
       tensor = quantized(found);
+      release_pages(found);
     }
   }
 }
@@ -99,7 +101,7 @@ void assign_parameters(ParameterMap& target, const ParameterMap& source, const s
 
 std::unique_ptr<Llm> load_llm(const std::filesystem::path& folder, Storage storage) {
   keep_freed_memory();
-  std::unique_ptr<Llm> model = make_decoder(read_llm_config(folder));
+  std::unique_ptr<Llm> model = make_decoder(read_llm_config(folder), storage);
   ParameterMap weights = load_weights(folder);
   // Of two names of one tensor some writers keep the head's.
   const auto head = weights.find("lm_head.weight");

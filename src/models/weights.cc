@@ -11,9 +11,14 @@
 
 namespace etrlrec {
 
-ParameterMap allocate_parameters(const ParameterGroups& groups) {
+ParameterMap allocate_parameters(const ParameterGroups& groups, Storage storage) {
   ParameterMap parameters;
   for (const auto& group : groups) {
+    if (storage != Storage::kFloat && group[0].second.size() > 1) {
+      for (const auto& [name, shape] : group)
+        parameters[name] = at::zeros({1}, at::kFloat).expand(shape);
+      continue;
+    }
     std::vector<std::vector<int64_t>> shapes;
     for (const auto& [name, shape] : group) shapes.push_back(shape);
     std::vector<at::Tensor> tensors = allocate_packed(shapes);

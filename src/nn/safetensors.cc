@@ -3,6 +3,8 @@
 #include "nn/safetensors.h"
 
 #include <ATen/ATen.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstring>
@@ -174,6 +176,15 @@ ParameterMap load_safetensors(const std::filesystem::path& path, bool mapped) {
     tensors[entry.name] = tensor;
   }
   return tensors;
+}
+
+void release_pages(const at::Tensor& view) {
+  if (view.storage().resizable()) return;  // memory of its own
+  const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
+  const auto begin = reinterpret_cast<uintptr_t>(view.const_data_ptr());
+  const uintptr_t first = (begin + page - 1) / page * page,
+                  last = (begin + view.nbytes()) / page * page;
+  if (first < last) ::madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
 }
 
 void save_safetensors(const ParameterMap& tensors, const std::filesystem::path& path,

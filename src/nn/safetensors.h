@@ -15,6 +15,9 @@ namespace etrlrec {
 // F32, F16, BF16, F64, I64, I32, U8, BOOL. Tensors are copies unless `mapped` (then views of the
 // mapped file, read-only).
 ParameterMap load_safetensors(const std::filesystem::path& path, bool mapped = false);
+// Gives back the memory that a view of a mapped file has taken; what is read later comes from the
+// file again. Nothing happens to tensors that are copies.
+void release_pages(const at::Tensor& view);
 // Atomic. Header metadata holds {"format": "pt"} and `metadata`.
 void save_safetensors(const ParameterMap& tensors, const std::filesystem::path& path,
                       const std::map<std::string, std::string>& metadata = {});

@@ -137,13 +137,17 @@ bool rounds(const Tensor& weight) {
 bool is_int8(const Tensor& weight) { return weight.scalar_type() == at::kChar; }
 
 Tensor quantized(const Tensor& weight) {
-  const Tensor values = weight.detach().to(at::kFloat).contiguous();
-  const int64_t rows = values.size(0), columns = values.size(1);
+  const int64_t rows = weight.size(0), columns = weight.size(1);
   const auto scale_bytes = rows * static_cast<int64_t>(sizeof(float));
   const Tensor memory = at::empty({scale_bytes + rows * columns}, at::kChar);
   auto* bytes = memory.data_ptr<int8_t>();
-  quantize_rows(values.const_data_ptr<float>(), rows, columns, bytes + scale_bytes,
-                reinterpret_cast<float*>(bytes));
+  const int64_t block = std::max<int64_t>(kBlockValues / columns, 1);
+  for (int64_t row = 0; row < rows; row += block) {
+    const int64_t count = std::min(block, rows - row);
+    const Tensor values = weight.detach().narrow(0, row, count).to(at::kFloat).contiguous();
+    quantize_rows(values.const_data_ptr<float>(), count, columns,
+                  bytes + scale_bytes + row * columns, reinterpret_cast<float*>(bytes) + row);
+  }
   return memory.as_strided({rows, columns}, {columns, 1}, scale_bytes).detach();
 }
 
