@@ -109,6 +109,20 @@ TEST(Weight, bfloat16_arithmetic_rounds_both_sides_and_nothing_else) {
   expect_products(5, 96, {4200});
 }
 
+TEST(Weight, values_that_are_not_finite_stay_so) {
+  for (const at::Tensor& weight : stored(at::randn({40, 64}))) {
+    for (int64_t rows : {1, 5, 130}) {
+      for (double bad : {static_cast<double>(NAN), static_cast<double>(INFINITY)}) {
+        at::Tensor x = at::randn({rows, 64});
+        x[0][7] = bad;
+        const at::Tensor found = weight_product(x, weight);
+        EXPECT_FALSE(found[0].isfinite().all().item<bool>()) << rows << " " << bad;
+        EXPECT_TRUE(found.slice(0, 1).isfinite().all().item<bool>()) << rows;
+      }
+    }
+  }
+}
+
 TEST(Weight, values_are_rounded_to_the_nearest_bfloat16) {
   const at::Tensor x = at::cat({at::randn({1000}), at::randn({24}) * 1e30, at::zeros({2})});
   const at::Tensor expected = x.to(at::kBFloat16).to(at::kFloat);

@@ -5,6 +5,7 @@
 #include <immintrin.h>
 
 #include <algorithm>
+#include <limits>
 
 namespace etrlrec {
 namespace {
@@ -138,12 +139,22 @@ void dot_block(const NarrowRows& p, int64_t begin, int64_t end) {
       dot_stream<Dot>(p, row, o, std::min<int64_t>(end - o, 16));
 }
 
-// Returns the factor of the integers.
+// Returns the factor of the integers; it is no number when one of x is not finite, and so are the
+// products then.
 float quantize_row(const float* x, int64_t count, int16_t* out) {
   constexpr float kLargest = 8191;  // 1,000 sums of two products with an int8 weight fit 32 bits
+  constexpr int kNotFinite = 0x01 | 0x08 | 0x10 | 0x80;  // NaN, infinities
   __m512 most = _mm512_setzero_ps();
-  for (int64_t i = 0; i < count; i += 16)
-    most = _mm512_max_ps(most, _mm512_abs_ps(_mm512_loadu_ps(x + i)));
+  uint32_t not_finite = 0;
+  for (int64_t i = 0; i < count; i += 16) {
+    const __m512 values = _mm512_loadu_ps(x + i);
+    not_finite |= _mm512_fpclass_ps_mask(values, kNotFinite);
+    most = _mm512_max_ps(most, _mm512_abs_ps(values));
+  }
+  if (not_finite != 0) {
+    std::fill(out, out + count, int16_t{1});
+    return std::numeric_limits<float>::quiet_NaN();
+  }
   const float top = _mm512_reduce_max_ps(most);
   const __m512 inverse = _mm512_set1_ps(top > 0 ? kLargest / top : 0);
   for (int64_t i = 0; i < count; i += 16)
