@@ -92,7 +92,7 @@ TEST(Families, gives_the_ids_of_llama3_and_its_chats) {
   SKIP_WITHOUT_MODELS();
   const Json byte_level{{"type", "ByteLevel"}, {"add_prefix_space", false}, {"use_regex", false}};
   const Json split{{"type", "Split"},
-                   {"pattern", {{"Regex", split_pattern(SplitKind::kLlama3)}}},
+                   {"pattern", {{"Regex", split_pattern(PatternKind::kLlama3)}}},
                    {"behavior", "Isolated"}};
   Json root{{"pre_tokenizer", {{"type", "Sequence"}, {"pretokenizers", {split, byte_level}}}},
             {"decoder", {{"type", "ByteLevel"}}}};

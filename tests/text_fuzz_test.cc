@@ -18,7 +18,7 @@ std::string small_file() {
   vocab["abab"] = 257;
   const Json byte_level{{"type", "ByteLevel"}, {"add_prefix_space", false}, {"use_regex", false}};
   const Json split{{"type", "Split"},
-                   {"pattern", {{"Regex", split_pattern(SplitKind::kQwen2)}}},
+                   {"pattern", {{"Regex", split_pattern(PatternKind::kQwen2)}}},
                    {"behavior", "Isolated"}};
   return Json{{"added_tokens", {{{"id", 258}, {"content", "<end>"}}}},
               {"pre_tokenizer", {{"type", "Sequence"}, {"pretokenizers", {split, byte_level}}}},

@@ -25,15 +25,16 @@ std::string test_text(const char* name) { return read_file(kModels + name); }
 
 // tokenizer.json of a vocabulary file and a merges file.
 std::unique_ptr<BpeTokenizer> from_files(const std::string& vocab, const std::string& merges,
-                                         SplitKind kind, bool ignore_merges) {
+                                         PatternKind kind, bool ignore_merges) {
   Json root;
   root["added_tokens"] = Json::array();
   root["decoder"] = {{"type", "ByteLevel"}};
-  const Json byte_level{
-      {"type", "ByteLevel"}, {"add_prefix_space", false}, {"use_regex", kind == SplitKind::kGpt2}};
+  const Json byte_level{{"type", "ByteLevel"},
+                        {"add_prefix_space", false},
+                        {"use_regex", kind == PatternKind::kGpt2}};
   const Json split{
       {"type", "Split"}, {"pattern", {{"Regex", split_pattern(kind)}}}, {"behavior", "Isolated"}};
-  root["pre_tokenizer"] = kind == SplitKind::kGpt2
+  root["pre_tokenizer"] = kind == PatternKind::kGpt2
                               ? byte_level
                               : Json{{"type", "Sequence"}, {"pretokenizers", {split, byte_level}}};
   root["model"] = {
@@ -46,12 +47,12 @@ std::unique_ptr<BpeTokenizer> from_files(const std::string& vocab, const std::st
 }
 
 std::unique_ptr<BpeTokenizer> gpt2() {
-  return from_files("gpt2-tokenizer/vocab.json", "gpt2-tokenizer/merges.txt", SplitKind::kGpt2,
+  return from_files("gpt2-tokenizer/vocab.json", "gpt2-tokenizer/merges.txt", PatternKind::kGpt2,
                     false);
 }
 std::unique_ptr<BpeTokenizer> llama3() {
   return from_files("llama3-tokenizer/encoder.json", "llama3-tokenizer/vocab.bpe",
-                    SplitKind::kLlama3, true);
+                    PatternKind::kLlama3, true);
 }
 std::unique_ptr<BpeTokenizer> qwen(const std::string& version) {
   const std::string folder = kModels + "qwen-tokenizer/";
@@ -130,7 +131,7 @@ TEST(Tokenizer, gives_the_ids_of_qwen2) {
 
 // Twin: stretches that cannot change are skipped; the whole text through utf8proc gives the same.
 TEST(Tokenizer, normalises_like_the_whole_text_at_once) {
-  const PreTokenizer normalizing(SplitKind::kQwen2, true);
+  const PreTokenizer normalizing(PatternKind::kQwen2, true);
   PreTokenizer::Scratch scratch;
   std::vector<std::string_view> pieces;
   const std::vector<std::string> parts{"a",      "e",      " ",      "\u0301", "\u0323",
@@ -159,8 +160,9 @@ TEST(Tokenizer, cuts_ascii_as_the_patterns_do) {
       "\u0085", "\u180e", "\u2028", "\u4e2d", "\u0301", "\u20ac", "d",      "\0"};
   PreTokenizer::Scratch scratch, twin_scratch;
   std::vector<std::string_view> pieces, expected;
-  for (const SplitKind kind :
-       {SplitKind::kGpt2, SplitKind::kQwen2, SplitKind::kLlama3, SplitKind::kSpacedNumbers}) {
+  const std::vector<PatternKind> kinds{PatternKind::kGpt2, PatternKind::kQwen2,
+                                       PatternKind::kLlama3, PatternKind::kSpacedNumbers};
+  for (const PatternKind kind : kinds) {
     const PreTokenizer fast(kind, false), twin(kind, false, false);
     Rng rng(3, "ascii", static_cast<uint64_t>(kind));
     for (int i = 0; i < 20000; ++i) {

@@ -26,7 +26,7 @@ constexpr std::array<Class, 256> kClasses = make_classes();
 
 class Cursor {
  public:
-  Cursor(SplitKind kind, std::string_view text, size_t position)
+  Cursor(PatternKind kind, std::string_view text, size_t position)
       : kind_(kind), text_(text), begin_(position) {}
 
   size_t piece() const {
@@ -36,7 +36,7 @@ class Cursor {
       if (at(begin_ + 1) == kBeyond) return 0;  // a long s counts as an s
       if (const size_t length = contraction()) return length;
     }
-    return kind_ == SplitKind::kGpt2 ? gpt2_piece(first) : later_piece(first);
+    return kind_ == PatternKind::kGpt2 ? gpt2_piece(first) : later_piece(first);
   }
 
  private:
@@ -49,7 +49,7 @@ class Cursor {
   size_t contraction() const {
     const auto letter = [&](size_t i) {
       const char c = begin_ + i < text_.size() ? text_[begin_ + i] : '\0';
-      return kind_ != SplitKind::kGpt2 && c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c;
+      return kind_ != PatternKind::kGpt2 && c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c;
     };
     const char a = letter(1), b = letter(2);
     if (a == 's' || a == 't' || a == 'm' || a == 'd') return 2;
@@ -83,7 +83,7 @@ class Cursor {
     if (second == kBeyond) return 0;
     if (second == kLetter) return closed(run(kLetter, begin_ + 1));
     const bool is_blank = text_[begin_] == ' ';
-    if (is_blank && second == kNumber && kind_ == SplitKind::kSpacedNumbers)
+    if (is_blank && second == kNumber && kind_ == PatternKind::kSpacedNumbers)
       return number_piece(begin_ + 1);
     if (first == kOther || (is_blank && second == kOther)) {
       const size_t end = run(kOther, begin_ + (is_blank ? 1 : 0));
@@ -93,7 +93,7 @@ class Cursor {
   }
 
   size_t number_piece(size_t start) const {
-    const size_t limit = kind_ == SplitKind::kQwen2 ? 1 : 3;
+    const size_t limit = kind_ == PatternKind::kQwen2 ? 1 : 3;
     const size_t end = run(kNumber, start, limit);
     return end - start == limit ? end - begin_ : closed(end);
   }
@@ -109,14 +109,14 @@ class Cursor {
     return at(end) == kEnd ? end - begin_ : std::max<size_t>(1, end - begin_ - 1);
   }
 
-  SplitKind kind_;
+  PatternKind kind_;
   std::string_view text_;
   size_t begin_;
 };
 
 }  // namespace
 
-size_t ascii_piece(SplitKind kind, std::string_view text, size_t position) {
+size_t ascii_piece(PatternKind kind, std::string_view text, size_t position) {
   return Cursor(kind, text, position).piece();
 }
 

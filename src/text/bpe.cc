@@ -153,7 +153,7 @@ struct BpeTokenizer::State {
   std::vector<uint32_t> ids;
 };
 
-BpeTokenizer::BpeTokenizer(BpeVocabulary vocabulary, SplitKind kind, bool normalize_nfc)
+BpeTokenizer::BpeTokenizer(BpeVocabulary vocabulary, PatternKind kind, bool normalize_nfc)
     : vocabulary_(std::move(vocabulary)), pre_tokenizer_(kind, normalize_nfc) {
   if (!vocabulary_.ignore_merges) return;
   for (size_t id = 0; id < vocabulary_.tokens.size(); ++id)

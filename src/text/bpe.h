@@ -69,7 +69,7 @@ struct BpeVocabulary {
 
 class BpeTokenizer final : public Tokenizer {
  public:
-  BpeTokenizer(BpeVocabulary vocabulary, SplitKind kind, bool normalize_nfc);
+  BpeTokenizer(BpeVocabulary vocabulary, PatternKind kind, bool normalize_nfc);
   ~BpeTokenizer() override;
   int64_t vocab_size() const override { return static_cast<int64_t>(vocabulary_.tokens.size()); }
   std::vector<int64_t> encode(std::string_view text) const override;

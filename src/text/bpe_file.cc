@@ -61,7 +61,7 @@ bool parse_normalizer(const Json& root, const std::string& name) {
 
 // ByteLevel alone (GPT-2's pattern is built in), or Sequence[Split(pattern), ByteLevel without
 // pattern].
-SplitKind parse_pre_tokenizer(const Json& root, const std::string& name) {
+PatternKind parse_pre_tokenizer(const Json& root, const std::string& name) {
   const Json& pre = root.contains("pre_tokenizer") ? root["pre_tokenizer"] : root;
   const auto is_byte_level = [&](const Json& value, bool use_regex) {
     if (type_of(value) != "ByteLevel") return false;
@@ -69,7 +69,7 @@ SplitKind parse_pre_tokenizer(const Json& root, const std::string& name) {
           "{}: ByteLevel with add_prefix_space is not supported", name);
     return get_or<bool>(value, "use_regex", true, name) == use_regex;
   };
-  if (is_byte_level(pre, true)) return SplitKind::kGpt2;
+  if (is_byte_level(pre, true)) return PatternKind::kGpt2;
   const std::string type = root.contains("pre_tokenizer") ? type_of(pre) : "null";
   CHECK(type == "Sequence", kInput,
         "{}: pre_tokenizer {} is not supported; known: ByteLevel, Sequence of Split and ByteLevel",
@@ -147,7 +147,7 @@ std::unique_ptr<BpeTokenizer> read_byte_level(const Json& root, std::string_view
   const Json& model = checked_model(root, "BPE", name);
   check_settings(root, model, name);
   const bool normalize_nfc = parse_normalizer(root, name);
-  const SplitKind kind = parse_pre_tokenizer(root, name);
+  const PatternKind kind = parse_pre_tokenizer(root, name);
   BpeVocabulary vocabulary;
   vocabulary.ignore_merges = get_or<bool>(model, "ignore_merges", false, name);
   const IdsByToken ids = parse_vocabulary(root, model, vocabulary, name);

@@ -133,12 +133,12 @@ class PairCounts {
   std::vector<uint64_t> touched_;
 };
 
-SplitKind choose_pattern(const BpeTrainingOptions& options) {
-  if (options.split_digits) return SplitKind::kQwen2;
+PatternKind choose_pattern(const BpeTrainingOptions& options) {
+  if (options.split_digits) return PatternKind::kQwen2;
   for (const std::string& word : options.required_words)
     if (word.size() > 1 && word[0] == ' ' && word[1] >= '0' && word[1] <= '9')
-      return SplitKind::kSpacedNumbers;
-  return SplitKind::kLlama3;
+      return PatternKind::kSpacedNumbers;
+  return PatternKind::kLlama3;
 }
 
 Growth start_growth(const BpeTrainingOptions& options) {
@@ -233,7 +233,7 @@ OrderedJson byte_level() {
 }
 
 OrderedJson tokenizer_json(const BpeTrainingOptions& options, const Growth& growth,
-                           SplitKind kind) {
+                           PatternKind kind) {
   OrderedJson root;
   root["version"] = "1.0";
   root["truncation"] = nullptr;
@@ -294,7 +294,7 @@ std::vector<std::string> training_pieces(std::string_view text, const BpeTrainin
 
 void train_bpe(std::span<const std::string> documents, const BpeTrainingOptions& options,
                const std::filesystem::path& folder) {
-  const SplitKind kind = choose_pattern(options);
+  const PatternKind kind = choose_pattern(options);
   const PreTokenizer pre_tokenizer(kind, false);
   Growth growth = start_growth(options);
   require_words(options, pre_tokenizer, growth);

@@ -108,7 +108,7 @@ bool normalize(std::string_view text, std::string& out) {
 
 }  // namespace
 
-const std::string& split_pattern(SplitKind kind) {
+const std::string& split_pattern(PatternKind kind) {
   static const std::array<std::string, 4> patterns{
       R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)",
       R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)",
@@ -118,10 +118,10 @@ const std::string& split_pattern(SplitKind kind) {
   return patterns[static_cast<size_t>(kind)];
 }
 
-std::optional<SplitKind> find_split_pattern(std::string_view pattern) {
-  static constexpr std::array<SplitKind, 4> kKinds{SplitKind::kGpt2, SplitKind::kQwen2,
-                                                   SplitKind::kLlama3, SplitKind::kSpacedNumbers};
-  for (const SplitKind kind : kKinds) {
+std::optional<PatternKind> find_split_pattern(std::string_view pattern) {
+  static constexpr std::array<PatternKind, 4> kKinds{
+      PatternKind::kGpt2, PatternKind::kQwen2, PatternKind::kLlama3, PatternKind::kSpacedNumbers};
+  for (const PatternKind kind : kKinds) {
     if (split_pattern(kind) == pattern) return kind;
   }
   return std::nullopt;
@@ -147,7 +147,7 @@ size_t valid_utf8_length(std::string_view text) {
 struct PreTokenizer::Code {
   pcre2_code* code = nullptr;
   decltype(&pcre2_match) match = nullptr;
-  explicit Code(SplitKind kind) {
+  explicit Code(PatternKind kind) {
     const std::string pattern = spell_white_space(split_pattern(kind));
     int error = 0;
     PCRE2_SIZE offset = 0;
@@ -179,12 +179,12 @@ struct PreTokenizer::Scratch::Impl {
 PreTokenizer::Scratch::Scratch() : impl_(std::make_unique<Impl>()) {}
 PreTokenizer::Scratch::~Scratch() = default;
 
-PreTokenizer::PreTokenizer(SplitKind kind, bool normalize_nfc, bool use_ascii_path)
+PreTokenizer::PreTokenizer(PatternKind kind, bool normalize_nfc, bool use_ascii_path)
     : kind_(kind), normalize_nfc_(normalize_nfc), use_ascii_path_(use_ascii_path) {
   static const std::array<std::shared_ptr<const Code>, 4> codes{
-      std::make_shared<Code>(SplitKind::kGpt2), std::make_shared<Code>(SplitKind::kQwen2),
-      std::make_shared<Code>(SplitKind::kLlama3),
-      std::make_shared<Code>(SplitKind::kSpacedNumbers)};
+      std::make_shared<Code>(PatternKind::kGpt2), std::make_shared<Code>(PatternKind::kQwen2),
+      std::make_shared<Code>(PatternKind::kLlama3),
+      std::make_shared<Code>(PatternKind::kSpacedNumbers)};
   code_ = codes[static_cast<size_t>(kind)];
 }
 PreTokenizer::~PreTokenizer() = default;

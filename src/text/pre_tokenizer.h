@@ -15,10 +15,10 @@
 namespace etrlrec {
 
 // kSpacedNumbers is Llama 3's pattern with numbers that take one leading space into their piece.
-enum class SplitKind : int8_t { kGpt2, kQwen2, kLlama3, kSpacedNumbers };
+enum class PatternKind : int8_t { kGpt2, kQwen2, kLlama3, kSpacedNumbers };
 
-const std::string& split_pattern(SplitKind kind);  // as written in tokenizer.json
-std::optional<SplitKind> find_split_pattern(std::string_view pattern);  // exact spelling only
+const std::string& split_pattern(PatternKind kind);  // as written in tokenizer.json
+std::optional<PatternKind> find_split_pattern(std::string_view pattern);  // exact spelling only
 
 // Length of the longest prefix of `text` that is valid UTF-8 (no overlong forms, no surrogates).
 size_t valid_utf8_length(std::string_view text);
@@ -39,9 +39,9 @@ class PreTokenizer {
   };
 
   // use_ascii_path false: every piece is cut by PCRE2, the slow twin (for tests).
-  PreTokenizer(SplitKind kind, bool normalize_nfc, bool use_ascii_path = true);
+  PreTokenizer(PatternKind kind, bool normalize_nfc, bool use_ascii_path = true);
   ~PreTokenizer();
-  SplitKind kind() const { return kind_; }
+  PatternKind kind() const { return kind_; }
   bool normalizes() const { return normalize_nfc_; }
 
   // Cuts any bytes into pieces; the pieces cover the normalised text in order. Runs of bytes that
@@ -53,7 +53,7 @@ class PreTokenizer {
   void split_valid(std::string_view text, Scratch& scratch,
                    std::vector<std::string_view>& pieces) const;
 
-  SplitKind kind_;
+  PatternKind kind_;
   bool normalize_nfc_, use_ascii_path_;
   struct Code;
   std::shared_ptr<const Code> code_;
