@@ -99,11 +99,12 @@ TEST(Weight, products_of_all_types_and_instruction_sets) {
 TEST(Weight, bfloat16_arithmetic_rounds_both_sides_and_nothing_else) {
   if (!supports_bfloat16()) GTEST_SKIP() << "the machine has no AVX512_BF16";
   const ArithmeticScope rounded(Arithmetic::kBFloat16);
-  for (int64_t rows : {1, 2, 3, 4, 5, 9, 33, 100, 130, 400}) {
+  for (int64_t rows : {1, 2, 3, 4, 5, 9, 12, 16, 24, 33, 48, 64, 70, 96, 100, 130, 400}) {
     expect_products(rows, 64, {24});
     expect_products(rows, 100, {7, 30, 1});
     expect_products(rows, 17, {5, 3});
     expect_products(rows, 512, {49, 256, 80});
+    expect_products(rows, 1024, {50, 7});  // rows at multiples of 2,048 bytes
   }
   expect_products(130, 4200, {70});
   expect_products(5, 96, {4200});
@@ -111,7 +112,7 @@ TEST(Weight, bfloat16_arithmetic_rounds_both_sides_and_nothing_else) {
 
 TEST(Weight, values_that_are_not_finite_stay_so) {
   for (const at::Tensor& weight : stored(at::randn({40, 64}))) {
-    for (int64_t rows : {1, 5, 130}) {
+    for (int64_t rows : {1, 5, 16, 130}) {
       for (double bad : {static_cast<double>(NAN), static_cast<double>(INFINITY)}) {
         at::Tensor x = at::randn({rows, 64});
         x[0][7] = bad;

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "nn/bfloat16_product.h"
+#include "nn/lane_product.h"
 #include "nn/narrow_rows.h"
 #include "nn/simd.h"
 
@@ -335,6 +336,53 @@ void add_rest(const RowProduct& p, const WeightRows& w, bool rounds, float* y, i
   }
 }
 
+// x as one of the kernels takes it, in memory of the calling thread.
+struct PreparedRows {
+  const float* x = nullptr;
+  const uint16_t* rounded = nullptr;  // instead of x
+  const float* scale = nullptr;       // [rows] of integers
+  int64_t stride = 0;                 // values
+  const LaneRows* lanes = nullptr;    // instead of all of them
+};
+
+PreparedRows prepare(const RowProduct& p) {
+  thread_local std::vector<float> split;
+  thread_local RoundedRows rounded;
+  thread_local LaneRows lanes;
+  const WeightRows& w = p.weights[0];
+  const int64_t whole = whole_groups(w);
+  PreparedRows out;
+  if (rounds_rows(w)) {
+    round_groups(p, rounded);
+    out.rounded = rounded.values.data();
+    out.stride = whole;
+    if (w.type == WeightType::kInt8) {
+      out.scale = rounded.scale.data();
+    } else if (fills_lanes(p.rows)) {
+      transpose_rows(out.rounded, p.rows, whole, whole, lanes);
+      out.lanes = &lanes;
+    }
+  } else if (w.type != WeightType::kFloat) {
+    out.x = split_groups(p, split);
+    out.stride = whole;
+  } else {
+    out.x = p.x;
+    out.stride = p.x_stride;
+  }
+  return out;
+}
+
+// Outputs [begin, end) of a weight, without what add_rest() adds.
+void multiply_outputs(const RowProduct& p, const PreparedRows& x, const WeightRows& w, float* y,
+                      int64_t begin, int64_t end) {
+  if (x.lanes != nullptr)
+    dot_lanes(*x.lanes, w, y, p.y_stride, begin, end);
+  else if (x.rounded != nullptr)
+    dot_narrow({x.rounded, x.scale, p.rows, x.stride, &w, y, p.y_stride}, begin, end);
+  else
+    product_best({x.x, p.rows, x.stride, &w, y, p.y_stride}, begin, end);
+}
+
 constexpr int64_t kChunk = 24;  // outputs, a multiple of every tile
 
 int64_t num_chunks(const WeightRows& w) { return (w.out + kChunk - 1) / kChunk; }
@@ -346,16 +394,7 @@ int64_t WeightRows::row_bytes() const {
 }
 
 void multiply_rows(const RowProduct& p) {
-  thread_local std::vector<float> memory;
-  thread_local RoundedRows rounded_rows;
-  const bool rounds = rounds_rows(p.weights[0]);
-  const bool split = p.weights[0].type != WeightType::kFloat && !rounds;
-  const float* x = split ? split_groups(p, memory) : p.x;
-  if (rounds) round_groups(p, rounded_rows);
-  const uint16_t* rounded = rounded_rows.values.data();
-  const float* x_scale =
-      p.weights[0].type == WeightType::kInt8 ? rounded_rows.scale.data() : nullptr;
-  const int64_t x_stride = split || rounds ? whole_groups(p.weights[0]) : p.x_stride;
+  const PreparedRows x = prepare(p);
   int64_t chunks = 0;
   for (const WeightRows& w : p.weights) chunks += num_chunks(w);
   constexpr int64_t kWork = 1 << 16;  // multiplications worth a thread
@@ -367,11 +406,8 @@ void multiply_rows(const RowProduct& p) {
       const int64_t from = std::max(begin - first, int64_t{0}) * kChunk;
       const int64_t to = std::min(std::min(end - first, num_chunks(w)) * kChunk, w.out);
       if (from < to) {
-        if (rounds)
-          dot_narrow({rounded, x_scale, p.rows, x_stride, &w, y, p.y_stride}, from, to);
-        else
-          product_best({x, p.rows, x_stride, &w, y, p.y_stride}, from, to);
-        add_rest(p, w, rounds && w.type == WeightType::kBFloat16, y, from, to);
+        multiply_outputs(p, x, w, y, from, to);
+        add_rest(p, w, x.rounded != nullptr && w.type == WeightType::kBFloat16, y, from, to);
       }
       first += num_chunks(w);
       y += w.out;
