@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "base/rng.h"
 #include "nn/attention.h"
+#include "nn/attention_bfloat16.h"
 #include "nn/forest.h"
 #include "nn/simd.h"
 
@@ -175,6 +176,60 @@ TEST(ForestAttention, agrees_on_every_instruction_set) {
     expect_equal_to_dense(random_forest(21, 8), 4, 2, 32);
   }
   simd::set_isa(best);
+}
+
+// |a - b| / |b|
+double relative_norm(const at::Tensor& a, const at::Tensor& b) {
+  return ((a - b).norm() / b.norm()).item<double>();
+}
+
+void expect_rounded_to_be_near(const TokenForest& forest, const HeadShape& shape) {
+  const int64_t tokens = forest.num_tokens();
+  const at::Tensor qkv = random_tensor({tokens, shape.packed_width()}, 1),
+                   weights = random_tensor({tokens, shape.num_heads * shape.head_dim}, 4);
+  const RotaryTable table = rotary_table(1000, shape.head_dim, {});
+  const auto plan = plan_forest(forest);
+  std::vector<at::Tensor> outs, gradients;
+  for (const bool rounds : {true, false}) {
+    HeadShape mine = shape;
+    mine.rounds = rounds;
+    const at::Tensor input = qkv.clone().requires_grad_(true);
+    outs.push_back(rotary_attention(input, plan, mine, table, 0.3));
+    (outs.back() * weights).sum().backward();
+    gradients.push_back(input.grad());
+  }
+  EXPECT_LT(relative_norm(outs[0], outs[1]), 0.008);
+  EXPECT_GT(relative_norm(outs[0], outs[1]), 1e-5);  // it does round
+  int64_t column = 0;
+  for (const int64_t heads :
+       {shape.num_heads, shape.num_key_value_heads, shape.num_key_value_heads}) {
+    const int64_t width = heads * shape.head_dim;
+    EXPECT_LT(
+        relative_norm(gradients[0].narrow(1, column, width), gradients[1].narrow(1, column, width)),
+        0.02)
+        << "column " << column;
+    column += width;
+  }
+  for (int64_t t = 0; t < tokens; ++t)  // no token is left out
+    EXPECT_LT(relative_norm(outs[0][t], outs[1][t]), 0.05) << t;
+}
+
+TEST(ForestAttention, bfloat16_arithmetic_is_near_fp32) {
+  if (!can_round_attention(32)) GTEST_SKIP() << "the machine has no AVX512_BF16";
+  for (uint64_t seed = 1; seed <= 4; ++seed)
+    expect_rounded_to_be_near(random_forest(seed, 14), {2, 2, 32});
+  expect_rounded_to_be_near(random_forest(12, 12), {4, 1, 64});
+  expect_rounded_to_be_near(random_forest(13, 9), {3, 3, 128});
+  for (const int64_t window : {2, 7, 40, 130})
+    expect_rounded_to_be_near(random_forest(31 + window, 14), {4, 2, 32, window});
+}
+
+TEST(ForestAttention, bfloat16_arithmetic_is_refused_where_it_cannot_be) {
+  const TokenForest forest = random_forest(1, 3);
+  HeadShape shape{2, 2, 16};
+  shape.rounds = true;
+  const at::Tensor qkv = random_tensor({forest.num_tokens(), shape.packed_width()}, 1);
+  EXPECT_THROW(rotary_attention(qkv, plan_forest(forest), shape, {}, 1), Error);
 }
 
 TEST(ForestAttention, gradient_of_a_shared_prefix_is_the_sum_over_its_repeats) {

@@ -11,6 +11,7 @@
 
 #include "base/check.h"
 #include "models/kv_cache.h"
+#include "nn/attention_bfloat16.h"
 #include "nn/attention_kernel.h"
 #include "nn/embedding.h"
 #include "nn/row_kernels.h"
@@ -135,6 +136,7 @@ Tensor Decoder::forward(const DecoderWeights& weights, const TokenForest& forest
     Tensor qkv = linear(normed, layer.qkv);  // [T, (H + 2 H_kv) D]
     if (layer.q_norm.defined()) qkv = normalise_heads(qkv, layer, shape, eps);
     shape.window = config_.window(static_cast<int64_t>(l));
+    shape.rounds = rounds(layer.o_proj[0].weight) && can_round_attention(shape.head_dim);
     const FrontKeys front = [&](int64_t root, int64_t head, std::vector<FrontSpan>& spans) {
       cache->add_front(static_cast<int64_t>(l), root, head, spans);
     };

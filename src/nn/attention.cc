@@ -10,6 +10,7 @@
 #include <optional>
 
 #include "base/check.h"
+#include "nn/attention_bfloat16.h"
 #include "nn/attention_tree.h"
 
 namespace etrlrec {
@@ -50,7 +51,7 @@ class PackedAttention : public torch::autograd::Function<PackedAttention> {
                         std::vector<int64_t> shape, const std::optional<Tensor>& maybe_cos,
                         const std::optional<Tensor>& maybe_sin, double scale) {
     const Tensor cos = maybe_cos.value_or(Tensor()), sin = maybe_sin.value_or(Tensor());
-    const HeadShape heads{shape[0], shape[1], shape[2], shape[3]};
+    const HeadShape heads{shape[0], shape[1], shape[2], shape[3], shape[4] != 0};
     const auto plan = static_cast<PlanHolder*>(holder.toCapsule().get())->plan;
     const int64_t tokens = qkv.size(0);
     Tensor out = at::empty({tokens, heads.num_heads * heads.head_dim}, qkv.options());
@@ -68,7 +69,7 @@ class PackedAttention : public torch::autograd::Function<PackedAttention> {
     const variable_list saved = ctx->get_saved_variables();
     const Tensor &qkv = saved[0], &out = saved[1], &logsumexp = saved[2];
     const std::vector<int64_t> shape = ctx->saved_data["shape"].toIntVector();
-    const HeadShape heads{shape[0], shape[1], shape[2], shape[3]};
+    const HeadShape heads{shape[0], shape[1], shape[2], shape[3], shape[4] != 0};
     const auto plan = static_cast<PlanHolder*>(ctx->saved_data["plan"].toCapsule().get())->plan;
     const Tensor out_gradient = gradients[0].contiguous();
     Tensor gradient = at::empty_like(qkv);
@@ -140,6 +141,10 @@ void check_problem(const Tensor& qkv, const ForestPlan& plan, const HeadShape& s
   CHECK(shape.num_heads % shape.num_key_value_heads == 0, kModel,
         "attention: expected a multiple of {} heads, found {}", shape.num_key_value_heads,
         shape.num_heads);
+  CHECK(!shape.rounds || can_round_attention(shape.head_dim), kUsage,
+        "attention in bfloat16 arithmetic: expected AVX512_BF16 and heads of a multiple of 32, "
+        "found heads of {}",
+        shape.head_dim);
   CHECK(!rotary.cos.defined() || rotary.cos.size(0) > plan.max_position, kModel,
         "attention: expected positions below {}, found {}", rotary.cos.size(0), plan.max_position);
 }
@@ -153,7 +158,7 @@ Tensor rotary_attention(const Tensor& qkv, const std::shared_ptr<const ForestPla
   const at::IValue holder = at::IValue::make_capsule(c10::make_intrusive<PlanHolder>(plan));
   return PackedAttention::apply(qkv.contiguous(), holder,
                                 std::vector<int64_t>{shape.num_heads, shape.num_key_value_heads,
-                                                     shape.head_dim, shape.window},
+                                                     shape.head_dim, shape.window, shape.rounds},
                                 rotary.cos.defined() ? rotary.cos : none,
                                 rotary.sin.defined() ? rotary.sin : none, scale);
 }

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "nn/attention_bfloat16.h"
+#include "nn/attention_rows.h"
 #include "nn/simd.h"
 #include "nn/vectorize.h"
 
@@ -13,22 +15,6 @@ namespace {
 using simd::kLanes;
 using simd::Vec;
 
-// Pass over keys [begin, begin + count) of a span: row i of the tile sees [hidden(i), visible(i)).
-struct KeyPass {
-  int64_t begin, count, first_visible;
-  const int64_t* first_seen;
-  int64_t visible(int64_t row) const {
-    return std::clamp<int64_t>(first_visible + row + 1 - begin, 0, count);
-  }
-  int64_t hidden(int64_t row) const {
-    return first_seen == nullptr ? 0 : std::clamp<int64_t>(first_seen[row] - begin, 0, count);
-  }
-};
-
-int64_t num_visible(const QueryTile& tile, const KeySpan& span, int64_t first_visible) {
-  return std::min(span.count, first_visible + tile.rows);
-}
-
 // out [rows][kKeyBlock] = rows of `a` times the blocked keys of the pass
 template <int B>
 void scores_of(const QueryTile& tile, const float* a, const float* blocks, const KeyPass& pass,
@@ -36,45 +22,6 @@ void scores_of(const QueryTile& tile, const float* a, const float* blocks, const
   const int64_t dim = tile.head_dim;
   simd::gemm<B>({tile.rows, (pass.count + kLanes - 1) / kLanes, dim, a, simd::padded(dim), 1,
                  blocks + pass.begin * dim, dim * kLanes, kLanes, out, kKeyBlock, false});
-}
-
-// Replaces the scores of one row by exp(score - maximum), invisible ones by 0; updates the running
-// state.
-template <int B>
-[[gnu::always_inline]] inline void softmax_row(float* row, int64_t hidden, int64_t visible,
-                                               int64_t vecs, float& maximum, float& sum,
-                                               float* output, int64_t dim) {
-  for (int64_t j = 0; j < hidden; ++j) row[j] = -1e30f;
-  for (int64_t j = visible; j < vecs * kLanes; ++j) row[j] = -1e30f;
-  Vec<B> top, x;
-  load(top, row);
-  for (int64_t v = 1; v < vecs; ++v) {
-    load(x, row + v * kLanes);
-    simd::maximum(top, x);
-  }
-  const float new_maximum = std::max(maximum, max_lane(top));
-  Vec<B> total;
-  fill(total, 0.0f);
-  for (int64_t v = 0; v < vecs; ++v) {
-    load(x, row + v * kLanes);
-    shift(x, -new_maximum);
-    exponential(x);
-    store(row + v * kLanes, x);
-    add(total, x);
-  }
-  for (int64_t j = 0; j < hidden; ++j) row[j] = 0;
-  for (int64_t j = visible; j < vecs * kLanes; ++j) row[j] = 0;
-  if (new_maximum > maximum && sum > 0) {
-    const float shrink = std::exp(maximum - new_maximum);
-    sum *= shrink;
-    for (int64_t d = 0; d < dim; d += kLanes) {
-      load(x, output + d);
-      scale(x, shrink);
-      store(output + d, x);
-    }
-  }
-  maximum = new_maximum;
-  sum += simd::sum(total);
 }
 
 template <int B>
@@ -99,26 +46,6 @@ template <int B>
     simd::gemm<B>({tile.rows, dim / kLanes, pass.count, scores, kKeyBlock, 1,
                    span.value_rows + begin * dim, kLanes, dim, state.output, dim, true});
   }
-}
-
-// scores -> probabilities, products -> gradient of the scores
-template <int B>
-[[gnu::always_inline]] inline void score_gradient_row(float* row, float* products, int64_t hidden,
-                                                      int64_t visible, int64_t vecs,
-                                                      float logsumexp, float delta) {
-  Vec<B> p, g;
-  for (int64_t v = 0; v < vecs; ++v) {
-    load(p, row + v * kLanes);
-    shift(p, -logsumexp);
-    exponential(p);
-    store(row + v * kLanes, p);
-    load(g, products + v * kLanes);
-    shift(g, -delta);
-    mul(g, p);
-    store(products + v * kLanes, g);
-  }
-  for (int64_t j = 0; j < hidden; ++j) row[j] = products[j] = 0;
-  for (int64_t j = visible; j < vecs * kLanes; ++j) row[j] = products[j] = 0;
 }
 
 template <int B>
@@ -178,11 +105,15 @@ void rotate(const float* __restrict x, float* __restrict out, int64_t head_dim, 
 
 void attend(const QueryTile& tile, const KeySpan& span, int64_t first_visible,
             const TileState& state, float* scores) {
+  if (span.key_block_pairs != nullptr)
+    return attend_bfloat16(tile, span, first_visible, state, scores);
   attend_best(tile, span, first_visible, state, scores);
 }
 
 void attend_backward(const QueryTile& tile, const KeySpan& span, int64_t first_visible,
                      const TileGradient& gradient, float* scores) {
+  if (span.key_block_pairs != nullptr)
+    return attend_backward_bfloat16(tile, span, first_visible, gradient, scores);
   attend_backward_best(tile, span, first_visible, gradient, scores);
 }
 

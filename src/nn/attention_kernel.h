@@ -37,6 +37,11 @@ struct KeySpan {
   const float* value_rows = nullptr;    // [count][padded(D)]
   const float* key_rows = nullptr;      // backward only
   const float* value_blocks = nullptr;  // backward only
+  // Instead of all of them, for bfloat16 arithmetic; see nn/attention_bfloat16.h.
+  const uint32_t* key_block_pairs = nullptr;
+  const uint32_t* value_pairs = nullptr;
+  const uint32_t* key_pairs = nullptr;          // backward only
+  const uint32_t* value_block_pairs = nullptr;  // backward only
 };
 
 // Queries of one head, already rotated and scaled. Row i sees the keys j <= first_visible + i of

@@ -6,6 +6,8 @@
 #include <cmath>
 
 #include "base/check.h"
+#include "nn/attention_bfloat16.h"
+#include "nn/bfloat16_product.h"
 #include "nn/parallel.h"
 
 namespace etrlrec {
@@ -67,27 +69,74 @@ Scratch& thread_scratch() {
   return scratch;
 }
 
-// Packed keys and values of a tree for one key/value head.
+// Packed keys and values of a tree for one key/value head: floats, or pairs of bfloat16.
 struct PackedTree {
   float* key_blocks = nullptr;
   float* value_rows = nullptr;
   float* key_rows = nullptr;
   float* value_blocks = nullptr;
+  uint32_t* key_block_pairs = nullptr;
+  uint32_t* value_pairs = nullptr;
+  uint32_t* key_pairs = nullptr;
+  uint32_t* value_block_pairs = nullptr;
 
   KeySpan span(const AttentionProblem& p, const ForestPlan::Part& part) const {
-    const int64_t rows = part.offset * p.width(), blocks = part.offset * p.shape.head_dim;
+    const int64_t rows = part.offset * p.width(), blocks = part.offset * p.shape.head_dim,
+                  pairs = blocks / 2;
+    const auto at = [](auto* memory, int64_t offset) {
+      return memory == nullptr ? nullptr : memory + offset;
+    };
     KeySpan out;
     out.count = part.end - part.begin;
-    out.key_blocks = key_blocks + blocks;
-    out.value_rows = value_rows + rows;
-    if (key_rows != nullptr) out.key_rows = key_rows + rows;
-    if (value_blocks != nullptr) out.value_blocks = value_blocks + blocks;
+    out.key_blocks = at(key_blocks, blocks);
+    out.value_rows = at(value_rows, rows);
+    out.key_rows = at(key_rows, rows);
+    out.value_blocks = at(value_blocks, blocks);
+    out.key_block_pairs = at(key_block_pairs, pairs);
+    out.value_pairs = at(value_pairs, pairs);
+    out.key_pairs = at(key_pairs, pairs);
+    out.value_block_pairs = at(value_block_pairs, pairs);
     return out;
   }
 };
 
+// Calls put(place in the packed order, token) for every token of the tree.
+template <typename F>
+void for_each_token(const AttentionProblem& p, const ForestPlan::Tree& tree, const F& put) {
+  for (int64_t index : tree.segments) {
+    const ForestPlan::Part& part = p.plan->parts[index];
+    for (int64_t t = part.begin; t < part.end; ++t) put(part.offset + t - part.begin, t);
+  }
+}
+
+PackedTree pack_rounded(const AttentionProblem& p, const ForestPlan::Tree& tree, int64_t head,
+                        bool backward, Scratch& scratch) {
+  const int64_t dim = p.shape.head_dim, floats = tree.packed * dim / 2;
+  const auto take = [&] { return reinterpret_cast<uint32_t*>(scratch.take(floats)); };
+  auto* keys = reinterpret_cast<uint16_t*>(scratch.take_zeros(floats));
+  auto* values = reinterpret_cast<uint16_t*>(scratch.take_zeros(floats));
+  float* row = scratch.take(dim);
+  for_each_token(p, tree, [&](int64_t j, int64_t t) {
+    rotate(p.key.at(t, head), row, dim, p.rotation(t), 1.0f, false);
+    round_to_bfloat16(row, dim, keys + j * dim);
+    round_to_bfloat16(p.value.at(t, head), dim, values + j * dim);
+  });
+  PackedTree out;
+  out.key_block_pairs = take();
+  out.value_pairs = take();
+  pack_block_pairs(keys, tree.packed, dim, out.key_block_pairs);
+  pack_row_pairs(values, tree.packed, dim, out.value_pairs);
+  if (!backward) return out;
+  out.key_pairs = take();
+  out.value_block_pairs = take();
+  pack_row_pairs(keys, tree.packed, dim, out.key_pairs);
+  pack_block_pairs(values, tree.packed, dim, out.value_block_pairs);
+  return out;
+}
+
 PackedTree pack(const AttentionProblem& p, const ForestPlan::Tree& tree, int64_t head,
                 bool backward, Scratch& scratch) {
+  if (p.shape.rounds) return pack_rounded(p, tree, head, backward, scratch);
   const int64_t dim = p.shape.head_dim, width = p.width();
   PackedTree out;
   out.key_blocks = scratch.take_zeros(tree.packed * dim);
@@ -97,19 +146,15 @@ PackedTree pack(const AttentionProblem& p, const ForestPlan::Tree& tree, int64_t
     out.value_blocks = scratch.take_zeros(tree.packed * dim);
   }
   float* row = scratch.take(width);
-  for (int64_t index : tree.segments) {
-    const ForestPlan::Part& part = p.plan->parts[index];
-    for (int64_t t = part.begin; t < part.end; ++t) {
-      const int64_t j = part.offset + t - part.begin;
-      const float* value = p.value.at(t, head);
-      rotate(p.key.at(t, head), row, dim, p.rotation(t), 1.0f, false);
-      put_blocked(out.key_blocks, j, row, dim);
-      std::copy(value, value + dim, out.value_rows + j * width);
-      if (!backward) continue;
-      std::copy(row, row + dim, out.key_rows + j * width);
-      put_blocked(out.value_blocks, j, value, dim);
-    }
-  }
+  for_each_token(p, tree, [&](int64_t j, int64_t t) {
+    const float* value = p.value.at(t, head);
+    rotate(p.key.at(t, head), row, dim, p.rotation(t), 1.0f, false);
+    put_blocked(out.key_blocks, j, row, dim);
+    std::copy(value, value + dim, out.value_rows + j * width);
+    if (!backward) return;
+    std::copy(row, row + dim, out.key_rows + j * width);
+    put_blocked(out.value_blocks, j, value, dim);
+  });
   return out;
 }
 
@@ -267,15 +312,12 @@ void backward_tree(const AttentionProblem& p, const ForestPlan::Tree& tree, int6
       backward_tile(p, tile, packed, head, g, sums, work);
     }
   }
-  for (int64_t index : tree.segments) {
-    const ForestPlan::Part& part = p.plan->parts[index];
-    for (int64_t t = part.begin; t < part.end; ++t) {
-      const int64_t j = (part.offset + t - part.begin) * width;
-      rotate(sums.key_rows + j, g.key.at(t, kv_head), p.shape.head_dim, p.rotation(t), 1.0f, true);
-      std::copy(sums.value_rows + j, sums.value_rows + j + p.shape.head_dim,
-                g.value.at(t, kv_head));
-    }
-  }
+  for_each_token(p, tree, [&](int64_t j, int64_t t) {
+    const float* value = sums.value_rows + j * width;
+    rotate(sums.key_rows + j * width, g.key.at(t, kv_head), p.shape.head_dim, p.rotation(t), 1.0f,
+           true);
+    std::copy(value, value + p.shape.head_dim, g.value.at(t, kv_head));
+  });
 }
 
 }  // namespace
