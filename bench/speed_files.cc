@@ -84,16 +84,19 @@ void save_random(const std::string& shape, Storage storage, const std::string& f
 }
 
 void first_token(const std::string& folder, Storage storage) {
-  double load = 0;
-  const double seconds = seconds_of([&] {
-    std::unique_ptr<Llm> model;
-    load = seconds_of([&] { model = load_llm(folder, storage); });
-    GenerationOptions options;
-    options.max_new_tokens = 1;
-    const std::vector<GenerationRequest> requests{{{1, 2, 3, 4, 5, 6, 7, 8}, {}}};
-    generate(*model, requests, options);
-  });
-  print_job("load", fmt::format("\"load_s\": {:.3f}, \"first_token_s\": {:.3f}", load, seconds));
+  constexpr int64_t kNew = 64;
+  std::unique_ptr<Llm> model;
+  const std::vector<GenerationRequest> requests{{{1, 2, 3, 4, 5, 6, 7, 8}, {}}};
+  GenerationOptions options;
+  const auto run = [&](int64_t tokens) {
+    options.max_new_tokens = tokens;
+    return seconds_of([&] { generate(*model, requests, options); });
+  };
+  const double load = seconds_of([&] { model = load_llm(folder, storage); });
+  const double first = run(1), more = run(kNew), one = run(1);
+  print_job("load", fmt::format("\"load_s\": {:.3f}, \"first_token_s\": {:.3f}, "
+                                "\"decode_tok_s\": {:.1f}",
+                                load, load + first, (kNew - 1) / (more - one)));
 }
 
 void adapter_memory(const std::string& folder, Storage storage, int64_t rows, int64_t tokens) {

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "app/memory_estimate.h"
+#include "arithmetic_scope.h"
 #include "base/check.h"
 #include "models_fixture.h"
 
@@ -90,6 +91,12 @@ TEST(MemoryEstimate, holds_as_many_keys_and_values_as_rows_grow_together) {
   add_rollouts(config, {4, 2, 100, 50, 0}, few);
   EXPECT_EQ(bytes_of(few, "keys and values"), (4 * 50 + 2 * 100) * kToken);
   EXPECT_EQ(few.tokens, 4 * 50 + 2 * 100);
+  if (supports_bfloat16()) {  // frozen weights: kept in two bytes
+    const ArithmeticScope rounded(Arithmetic::kBFloat16);
+    MemoryEstimate frozen;
+    add_rollouts(config, {4, 2, 100, 50, 0}, frozen, Storage::kInt8);
+    EXPECT_EQ(bytes_of(frozen, "keys and values"), (4 * 50 + 2 * 100) * kToken / 2);
+  }
   add_rollouts(config, {1'000'000, 1, 100, 50, 64}, many);
   EXPECT_EQ(bytes_of(many, "keys and values"), 64 * 150 * kToken);
   EXPECT_NEAR(many.flops, 150e6 * 2 * 494'032'768.0, 1e6);

@@ -129,11 +129,12 @@ void add_weights(const LlmConfig& config, MemoryEstimate& estimate, Storage stor
   estimate.parts.emplace_back("weights", weights_bytes(config, storage));
 }
 
-void add_rollouts(const LlmConfig& config, const RolloutLoad& load, MemoryEstimate& estimate) {
-  const auto [rows, prompts] = rows_together(load, config.key_value_bytes());
+void add_rollouts(const LlmConfig& config, const RolloutLoad& load, MemoryEstimate& estimate,
+                  Storage storage) {
+  const int64_t token_bytes = config.key_value_bytes(storage);
+  const auto [rows, prompts] = rows_together(load, token_bytes);
   estimate.parts.emplace_back(
-      "keys and values",
-      (rows * load.new_tokens + prompts * load.prompt_tokens) * config.key_value_bytes());
+      "keys and values", (rows * load.new_tokens + prompts * load.prompt_tokens) * token_bytes);
   estimate.parts.emplace_back("logits of rollouts", logits_bytes(config.vocab_size, rows));
   const int64_t prefilled = std::min(
       prompts * load.prompt_tokens, std::max(GenerationOptions{}.batch_tokens, load.prompt_tokens));
@@ -232,11 +233,12 @@ MemoryEstimate estimate_asking(const LoadedModel& model, const Catalogue& catalo
   load.total_rows = count * load.rows_per_prompt;
   load.prompt_tokens = longest;
   load.new_tokens = (prompt.reasoning ? protocol.max_reasoning_tokens : 0) + kAnswerTokens;
-  add_rollouts(model.config, load, estimate);
+  add_rollouts(model.config, load, estimate, model.storage);
   if (protocol.name == "elimination") {
     estimate.parts.emplace_back(
-        "prefix cache", std::min(kEliminationCacheBytes, protocol.rounds * count * longest *
-                                                             model.config.key_value_bytes()));
+        "prefix cache",
+        std::min(kEliminationCacheBytes,
+                 protocol.rounds * count * longest * model.config.key_value_bytes(model.storage)));
     estimate.tokens *= protocol.rounds;
     estimate.flops *= protocol.rounds;
   }

@@ -41,7 +41,8 @@ void add_weights(const LlmConfig& config, MemoryEstimate& estimate,
 struct RolloutLoad {
   int64_t total_rows = 1, rows_per_prompt = 1, prompt_tokens = 0, new_tokens = 0, max_batch = 0;
 };
-void add_rollouts(const LlmConfig& config, const RolloutLoad& load, MemoryEstimate& estimate);
+void add_rollouts(const LlmConfig& config, const RolloutLoad& load, MemoryEstimate& estimate,
+                  Storage storage = Storage::kFloat);
 // The same of T5, whose prompts are read by the encoder.
 void add_weights(const T5Config& config, MemoryEstimate& estimate);
 void add_rollouts(const T5Config& config, const RolloutLoad& load, MemoryEstimate& estimate);

@@ -188,7 +188,7 @@ MemoryEstimate estimate_of(const ReinforceOptions& options, const LoadedModel& m
   load.total_rows = options.trainer.train_batch_size * grpo.num_generations;
   load.new_tokens = completion;
   const MemoryEstimate update = estimate;
-  add_rollouts(model.config, load, estimate);
+  add_rollouts(model.config, load, estimate, model.storage);
   // Every trained token was rolled out before, by one forward pass.
   const bool frozen_base = options.lora.r > 0 || options.prompt_tuning;
   const double forward = frozen_base ? 1.0 / 2 : 1.0 / 3;

@@ -56,7 +56,7 @@ void TextModel::add_to(const RolloutLoad& load, MemoryEstimate& estimate) const 
     add_rollouts(t5_config_, load, estimate);
   } else {
     add_weights(loaded_.config, estimate, loaded_.storage);
-    add_rollouts(loaded_.config, load, estimate);
+    add_rollouts(loaded_.config, load, estimate, loaded_.storage);
   }
 }
 

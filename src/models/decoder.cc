@@ -11,7 +11,6 @@
 
 #include "base/check.h"
 #include "models/kv_cache.h"
-#include "nn/attention_bfloat16.h"
 #include "nn/attention_kernel.h"
 #include "nn/embedding.h"
 #include "nn/row_kernels.h"
@@ -48,6 +47,10 @@ class Decoder final : public Llm {
   }
   Tensor hidden_states_at(const TokenForest& forest, std::span<const int64_t> rows) const override {
     return forward(weights(noise_), forest, noise_, index_of(rows, forest.num_tokens()), nullptr);
+  }
+  int64_t key_value_bytes() const override {
+    return config_.key_value_bytes(
+        storage_of(parameters_.at(layer_prefix(0) + "self_attn.o_proj.weight")));
   }
   const Tensor& head_weight() const override {
     return parameters_.at(config_.tie_word_embeddings ? "model.embed_tokens.weight"
@@ -136,7 +139,7 @@ Tensor Decoder::forward(const DecoderWeights& weights, const TokenForest& forest
     Tensor qkv = linear(normed, layer.qkv);  // [T, (H + 2 H_kv) D]
     if (layer.q_norm.defined()) qkv = normalise_heads(qkv, layer, shape, eps);
     shape.window = config_.window(static_cast<int64_t>(l));
-    shape.rounds = rounds(layer.o_proj[0].weight) && can_round_attention(shape.head_dim);
+    shape.rounds = config_.rounds_attention(storage_of(layer.o_proj[0].weight));
     const FrontKeys front = [&](int64_t root, int64_t head, std::vector<FrontSpan>& spans) {
       cache->add_front(static_cast<int64_t>(l), root, head, spans);
     };
@@ -234,11 +237,12 @@ Tensor Decoder::decode(KvCache& base, std::span<const int64_t> ids) const {
       .copy_(weight_rows(cache.weights().embed_tokens.detach(), at::tensor(ordered, at::kLong)));
   // Workers with rows of their own need no barriers, but each reads all weights: for small models
   // with many rows.
-  constexpr int64_t kRowsPerWorker = 16, kCachedWeights = int64_t{1} << 19;
+  constexpr int64_t kRowsPerWorker = 16, kCachedBytes = int64_t{1} << 23;
   const int64_t threads = at::get_num_threads();
-  const int64_t layer_weights =
-      config_.hidden_size * (shape_of(config_).packed_width() + 3 * config_.intermediate_size);
-  if (rows >= kRowsPerWorker * threads && layer_weights <= kCachedWeights &&
+  const int64_t layer_bytes = config_.hidden_size *
+                              (shape_of(config_).packed_width() + 3 * config_.intermediate_size) *
+                              cache.weights().layers[0].o_proj[0].weight.element_size();
+  if (rows >= kRowsPerWorker * threads && layer_bytes <= kCachedBytes &&
       !at::in_parallel_region()) {
     at::parallel_for(0, threads, 1, [&](int64_t first, int64_t last) {
       for (int64_t w = first; w < last; ++w) {

@@ -9,33 +9,18 @@
 #include "base/check.h"
 #include "nn/parallel.h"
 #include "nn/simd.h"
+#include "nn/weight.h"
 
 namespace etrlrec {
 
 SpanMemory::SpanMemory(int64_t num_layers, const HeadShape& shape, int64_t count)
     : count_(count),
-      keys_(at::empty({num_layers, shape.num_key_value_heads, simd::padded(count), shape.head_dim},
-                      at::kFloat)),
-      values_(at::empty({num_layers, shape.num_key_value_heads, simd::padded(count),
-                         simd::padded(shape.head_dim)},
-                        at::kFloat)) {}
-
-int64_t SpanMemory::bytes() const {
-  return static_cast<int64_t>(keys_.nbytes() + values_.nbytes());
-}
-
-KeySpan SpanMemory::span(int64_t layer, int64_t head, int64_t count) const {
-  const int64_t place = layer * keys_.size(1) + head;
-  KeySpan span;
-  span.count = count;
-  span.key_blocks = keys_.const_data_ptr<float>() + place * keys_.stride(1);
-  span.value_rows = values_.const_data_ptr<float>() + place * values_.stride(1);
-  return span;
-}
+      heads_(shape.num_key_value_heads),
+      lists_(num_layers * heads_, count, shape.head_dim, shape.rounds) {}
 
 bool SpanMemory::fits(int64_t num_layers, const HeadShape& shape) const {
-  return keys_.size(0) == num_layers && keys_.size(1) == shape.num_key_value_heads &&
-         keys_.size(3) == shape.head_dim;
+  return heads_ == shape.num_key_value_heads &&
+         lists_.has_layout(num_layers * heads_, shape.head_dim, shape.rounds);
 }
 
 DecoderCache::DecoderCache(const LlmConfig& config, DecoderWeights weights, int64_t num_slots,
@@ -46,13 +31,11 @@ DecoderCache::DecoderCache(const LlmConfig& config, DecoderWeights weights, int6
       width_(simd::padded(config.head_dim)),
       num_slots_(num_slots),
       capacity_(capacity),
-      slot_keys_(simd::padded(capacity)),
       scale_(static_cast<float>(1.0 / std::sqrt(static_cast<double>(config.head_dim)))) {
-  const int64_t heads = shape_.num_key_value_heads;
+  shape_.rounds = config.rounds_attention(storage_of(weights_.layers[0].o_proj[0].weight));
   for (int64_t layer = 0; layer < config.num_hidden_layers; ++layer) {
-    slot_keys_memory_.push_back(
-        at::empty({num_slots * slot_keys_ * heads * shape_.head_dim}, at::kFloat));
-    slot_values_.push_back(at::empty({num_slots * slot_keys_ * heads * width_}, at::kFloat));
+    slots_.emplace_back(num_slots * shape_.num_key_value_heads, capacity, shape_.head_dim,
+                        shape_.rounds);
     windows_.push_back(config.window(layer));
   }
   const auto buffer = [&](int64_t columns) { return at::empty({num_slots, columns}, at::kFloat); };
@@ -112,11 +95,12 @@ TokenForest DecoderCache::admit(const TokenForest& prompts, std::span<const int6
     span.position = prompts.positions[segment.begin];
     span.parent = segment.parent < 0 ? -1 : first + segment.parent;
     if (!keys.empty() && keys[s] != nullptr) {
-      span.memory = std::static_pointer_cast<const SpanMemory>(keys[s]);
+      span.memory =
+          std::const_pointer_cast<SpanMemory>(std::static_pointer_cast<const SpanMemory>(keys[s]));
       spans_.push_back(std::move(span));
       continue;
     }
-    span.memory = std::make_shared<const SpanMemory>(std::ssize(windows_), shape_, span.count);
+    span.memory = std::make_shared<SpanMemory>(std::ssize(windows_), shape_, span.count);
     if (!keys.empty()) keys[s] = span.memory;
     const int64_t above = segment.parent < 0 ? -1 : place[segment.parent];
     if (above < 0) fronts_.push_back(span.parent);
@@ -191,23 +175,15 @@ void DecoderCache::keep_rows(std::span<const int64_t> rows) {
     copies.push_back({kept[r], free});
     kept[r].slot = free++;
   }
-  parallel_tasks(static_cast<int64_t>(copies.size() * slot_values_.size()), [&](int64_t task) {
-    const auto& [row, slot] = copies[task / slot_values_.size()];
-    copy_slot(task % slot_values_.size(), row, slot);
+  parallel_tasks(static_cast<int64_t>(copies.size() * slots_.size()), [&](int64_t task) {
+    const auto& [row, slot] = copies[task / slots_.size()];
+    Row to = row;
+    to.slot = slot;
+    for (int64_t head = 0; head < shape_.num_key_value_heads; ++head)
+      slots_[task % slots_.size()].copy(list_of(row, head), list_of(to, head), row.length);
   });
   rows_ = std::move(kept);
   sort_rows();
-}
-
-void DecoderCache::copy_slot(int64_t layer, const Row& from, int64_t slot) {
-  Row to = from;
-  to.slot = slot;
-  for (int64_t head = 0; head < shape_.num_key_value_heads; ++head) {
-    const KeySpan source = own_span(layer, from, head), target = own_span(layer, to, head);
-    std::copy_n(source.key_blocks, simd::padded(from.length) * shape_.head_dim,
-                const_cast<float*>(target.key_blocks));
-    std::copy_n(source.value_rows, from.length * width_, const_cast<float*>(target.value_rows));
-  }
 }
 
 void DecoderCache::check_room() const {
@@ -227,15 +203,6 @@ Rotation DecoderCache::rotation(int64_t position) const {
           rotary_.sin.const_data_ptr<float>() + offset};
 }
 
-KeySpan DecoderCache::own_span(int64_t layer, const Row& row, int64_t head) const {
-  const int64_t key = (row.slot * shape_.num_key_value_heads + head) * slot_keys_;
-  KeySpan span;
-  span.count = row.length;
-  span.key_blocks = slot_keys_memory_[layer].const_data_ptr<float>() + key * shape_.head_dim;
-  span.value_rows = slot_values_[layer].const_data_ptr<float>() + key * width_;
-  return span;
-}
-
 void DecoderCache::store_prompts(int64_t layer, const at::Tensor& qkv) {
   const int64_t dim = shape_.head_dim, heads = shape_.num_key_value_heads;
   const float* data = qkv.const_data_ptr<float>();
@@ -248,17 +215,11 @@ void DecoderCache::store_prompts(int64_t layer, const at::Tensor& qkv) {
   parallel_tasks(std::ssize(computed_) * heads, [&](int64_t task) {
     const Span& span = spans_[computed_[task / heads]];
     const int64_t head = task % heads, begin = begins[task / heads];
-    const KeySpan to = span.memory->span(layer, head, span.count);
-    float* key_blocks = const_cast<float*>(to.key_blocks);
-    float* value_rows = const_cast<float*>(to.value_rows);
     std::vector<float> key(width_);
     for (int64_t j = 0; j < span.count; ++j) {
       const float* token = data + (begin + j) * shape_.packed_width() + shape_.num_heads * dim;
-      const float* value = token + (heads + head) * dim;
       rotate(token + head * dim, key.data(), dim, rotation(span.position + j), 1.0f, false);
-      put_blocked(key_blocks, j, key.data(), dim);
-      std::copy(value, value + dim, value_rows + j * width_);
-      std::fill(value_rows + j * width_ + dim, value_rows + (j + 1) * width_, 0.0f);
+      span.memory->put(layer, head, j, key.data(), token + (heads + head) * dim);
     }
   });
 }
@@ -282,13 +243,9 @@ void DecoderCache::append(int64_t layer, const Row& row, const float* qkv) {
   const Rotation turn = rotation(next_position(row));
   float key[512];
   for (int64_t head = 0; head < heads; ++head) {
-    const KeySpan span = own_span(layer, row, head);
-    const float* value = qkv + (shape_.num_heads + heads + head) * dim;
     rotate(qkv + (shape_.num_heads + head) * dim, key, dim, turn, 1.0f, false);
-    put_blocked(const_cast<float*>(span.key_blocks), row.length, key, dim);
-    float* to = const_cast<float*>(span.value_rows) + row.length * width_;
-    std::copy(value, value + dim, to);
-    std::fill(to + dim, to + width_, 0.0f);
+    slots_[layer].put(list_of(row, head), row.length, key,
+                      qkv + (shape_.num_heads + heads + head) * dim);
   }
 }
 
@@ -325,8 +282,8 @@ void DecoderCache::attend_group(int64_t layer, const Group& group, int64_t head,
            span.memory->span(layer, head, span.count), kAllKeys, {maximum, sum, output}, scores);
   }
   for (int64_t q = 0; q < queries; q += repeat) {
-    KeySpan own = own_span(layer, rows_[order_[group.begin + q / repeat]], head);
-    own.count += 1;  // the token just appended
+    const Row& row = rows_[order_[group.begin + q / repeat]];
+    const KeySpan own = slots_[layer].span(list_of(row, head), row.length + 1);  // just appended
     attend({repeat, dim, query + q * width_, window > 0 ? in_own + q : nullptr}, own, kAllKeys,
            {maximum + q, sum + q, output + q * width_}, scores);
   }

@@ -13,24 +13,29 @@
 #include <vector>
 
 #include "models/decoder.h"
+#include "models/key_lists.h"
 #include "nn/attention_kernel.h"
 
 namespace etrlrec {
 
-// Blocked keys [L, H_kv, padded(n) / 16, D, 16] and row-wise values [L, H_kv, padded(n), padded(D)]
-// of n tokens. Filled while its segment is admitted.
+// Keys and values of all layers and heads of a segment, filled while it is admitted.
 class SpanMemory final : public PromptKeys {
  public:
   SpanMemory(int64_t num_layers, const HeadShape& shape, int64_t count);
   int64_t num_tokens() const override { return count_; }
-  int64_t bytes() const override;
+  int64_t bytes() const override { return lists_.bytes(); }
   // The first `count` tokens.
-  KeySpan span(int64_t layer, int64_t head, int64_t count) const;
+  KeySpan span(int64_t layer, int64_t head, int64_t count) const {
+    return lists_.span(layer * heads_ + head, count);
+  }
+  void put(int64_t layer, int64_t head, int64_t index, const float* key, const float* value) {
+    lists_.put(layer * heads_ + head, index, key, value);
+  }
   bool fits(int64_t num_layers, const HeadShape& shape) const;
 
  private:
-  int64_t count_ = 0;
-  at::Tensor keys_, values_;
+  int64_t count_ = 0, heads_ = 0;
+  KeyLists lists_;
 };
 
 class DecoderCache final : public KvCache {
@@ -72,9 +77,9 @@ class DecoderCache final : public KvCache {
 
  private:
   struct Span {
-    int64_t count = 0, position = 0;  // tokens; position of the first
-    int64_t parent = -1;              // span in front of it
-    std::shared_ptr<const SpanMemory> memory;
+    int64_t count = 0, position = 0;     // tokens; position of the first
+    int64_t parent = -1;                 // span in front of it
+    std::shared_ptr<SpanMemory> memory;  // written only by the admission that made it
     int64_t end() const { return position + count; }
   };
   struct Row {
@@ -89,14 +94,15 @@ class DecoderCache final : public KvCache {
   int64_t next_position(const Row& row) const { return spans_[row.span].end() + row.length; }
   void check_prompts(const TokenForest& prompts, std::span<const int64_t> segment_of_row,
                      std::span<const SharedPromptKeys> keys) const;
-  KeySpan own_span(int64_t layer, const Row& row, int64_t head) const;
+  int64_t list_of(const Row& row, int64_t head) const {
+    return row.slot * shape_.num_key_value_heads + head;
+  }
   void normalise_heads(const DecoderLayer& layer, float* qkv) const;
   void append(int64_t layer, const Row& row, const float* qkv);
   void attend_group(int64_t layer, const Group& group, int64_t head, const float* qkv,
                     float* out) const;
   void sort_rows();
   void drop_unused_spans();
-  void copy_slot(int64_t layer, const Row& from, int64_t slot);  // keys and values of `from`
 
   HeadShape shape_;
   float norm_eps_ = 0;
@@ -104,7 +110,7 @@ class DecoderCache final : public KvCache {
   RotaryTable rotary_;
   int64_t width_ = 0;  // head size rounded up to a vector
   int64_t num_slots_ = 0;
-  int64_t capacity_ = 0, slot_keys_ = 0;  // tokens a row may grow by; the same in whole blocks
+  int64_t capacity_ = 0;  // tokens a row may grow by
   float scale_ = 1;
   std::vector<int64_t> windows_;  // of each layer, 0: none
   std::vector<Span> spans_;       // parents before children
@@ -113,8 +119,7 @@ class DecoderCache final : public KvCache {
   bool has_front_ = false;
   std::vector<Row> rows_;
   std::vector<int64_t> order_;
-  // One tensor per layer: blocked keys and row-wise values of slots.
-  std::vector<at::Tensor> slot_keys_memory_, slot_values_;
+  std::vector<KeyLists> slots_;  // of each layer: the heads of all slots
   Buffers buffers_;
 };
 

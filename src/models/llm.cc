@@ -8,7 +8,8 @@
 #include "base/rng.h"
 #include "models/decoder.h"
 #include "models/weights.h"
-#include "nn/attention_kernel.h"
+#include "nn/attention_bfloat16.h"
+#include "nn/bfloat16_product.h"
 #include "nn/safetensors.h"
 
 namespace etrlrec {
@@ -23,6 +24,16 @@ void Llm::set_training_noise(const TrainingNoise& noise) {
 const LoraConfig& Llm::lora() const {
   static const LoraConfig none;
   return none;
+}
+
+bool LlmConfig::rounds_attention(Storage storage) const {
+  return storage != Storage::kFloat && frozen_arithmetic() == Arithmetic::kBFloat16 &&
+         can_round_attention(head_dim);
+}
+
+int64_t LlmConfig::key_value_bytes(Storage storage) const {
+  return 2 * num_hidden_layers * num_key_value_heads * head_dim *
+         (rounds_attention(storage) ? 2 : 4);
 }
 
 at::Tensor Llm::hidden_states_at(const TokenForest& forest, std::span<const int64_t> rows) const {

@@ -47,10 +47,9 @@ struct LlmConfig {  // keys of config.json
     return sliding_layers.empty() || !sliding_layers[static_cast<size_t>(layer)] ? 0
                                                                                  : sliding_window;
   }
-  int64_t key_value_bytes() const {  // of one token
-    return 2 * num_hidden_layers * num_key_value_heads * head_dim *
-           static_cast<int64_t>(sizeof(float));
-  }
+  // With weights stored so, attention rounds to bfloat16, and keys and values are kept so.
+  bool rounds_attention(Storage storage) const;
+  int64_t key_value_bytes(Storage storage = Storage::kFloat) const;  // of one token
 };
 // Errors (kModel) name the field: values out of range, and fields that would change the result and
 // are not computed here. head_dim missing: hidden_size / num_attention_heads (qwen3: 128).

@@ -128,6 +128,11 @@ Storage parse_storage(const std::string& name) {
   return Storage::kInt8;
 }
 
+Storage storage_of(const Tensor& weight) {
+  if (is_int8(weight)) return Storage::kInt8;
+  return is_frozen_type(weight) ? Storage::kBFloat16 : Storage::kFloat;
+}
+
 bool is_frozen_type(const Tensor& weight) { return weight.scalar_type() != at::kFloat; }
 
 bool rounds(const Tensor& weight) {

@@ -15,6 +15,7 @@ enum class Storage { kFloat, kBFloat16, kInt8 };
 // "float32", "bfloat16", "int8"; error (kUsage) for others.
 Storage parse_storage(const std::string& name);
 
+Storage storage_of(const at::Tensor& weight);
 bool is_frozen_type(const at::Tensor& weight);  // bfloat16 or int8
 bool is_int8(const at::Tensor& weight);
 bool rounds(const at::Tensor& weight);  // its products are in bfloat16 arithmetic
