@@ -170,6 +170,9 @@ void Decoder::admit(KvCache& base, const TokenForest& prompts,
   const at::NoGradGuard no_grad;
   auto& cache = dynamic_cast<DecoderCache&>(base);
   CHECK(prompts.num_tokens() > 0, kInput, "prefill: expected at least one prompt");
+  CHECK(keys.empty() || keys.size() == prompts.segments.size(), kUsage,
+        "admit: expected keys for none or all of {} segments, found {}", prompts.segments.size(),
+        keys.size());
   const int64_t longest = *std::max_element(prompts.positions.begin(), prompts.positions.end()) + 1;
   std::vector<int64_t> computed, last;
   for (int64_t s = 0; s < std::ssize(prompts.segments); ++s)

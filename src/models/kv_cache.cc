@@ -53,8 +53,6 @@ void DecoderCache::check_prompts(const TokenForest& prompts,
         "admit: expected at most {} rows, found {} and {} new ones", num_slots_, num_rows(),
         segment_of_row.size());
   const size_t count = prompts.segments.size();
-  CHECK(keys.empty() || keys.size() == count, kUsage,
-        "admit: expected keys for none or all of {} segments, found {}", count, keys.size());
   const auto is_known = [&](int64_t segment) { return !keys.empty() && keys[segment] != nullptr; };
   for (size_t s = 0; s < count; ++s) {
     const Segment& segment = prompts.segments[s];

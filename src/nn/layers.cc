@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <fstream>
 #include <mutex>
 #include <optional>
 
@@ -287,6 +288,14 @@ class SwiGlu : public torch::autograd::Function<SwiGlu> {
   }
 };
 
+// Where the system counts reserved addresses as used memory, reserving them would take them from
+// others.
+bool counts_addresses() {
+  std::ifstream setting("/proc/sys/vm/overcommit_memory");
+  int mode = 0;
+  return setting >> mode && mode == 2;
+}
+
 }  // namespace
 
 void keep_freed_memory() {
@@ -297,6 +306,7 @@ void keep_freed_memory() {
     mallopt(M_TOP_PAD, 64 << 20);
     // The heap is grown once, by addresses only, and asks for huge pages: with small ones, walks of
     // the page table take a third of the time of decoding.
+    if (counts_addresses()) return;
     const auto pages = static_cast<size_t>(::sysconf(_SC_PHYS_PAGES)) / 2;
     const auto page = static_cast<size_t>(::sysconf(_SC_PAGESIZE));
     void* const heap = std::malloc(pages * page);
