@@ -208,6 +208,14 @@ void round_row(const float* x, const float* scale, int64_t count, uint16_t* out)
   }
 }
 
+void widen_row(const uint16_t* x, int64_t count, float* out) {
+  for (int64_t i = 0; i < count; i += 16) {
+    const auto mask = static_cast<uint16_t>(count - i >= 16 ? 0xffff : (1u << (count - i)) - 1);
+    const __m512i words = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(mask, x + i));
+    _mm512_mask_storeu_epi32(out + i, mask, _mm512_slli_epi32(words, 16));
+  }
+}
+
 // Rows [begin, end) of x below panel `panel`.
 void multiply_task(const Problem& p, int64_t panel, int64_t begin, int64_t end, uint32_t* words) {
   const int64_t first_output = panel * kPanel;
@@ -327,6 +335,11 @@ float widened_bfloat16(uint16_t x) {
 void round_to_bfloat16(const float* x, int64_t count, uint16_t* out) {
   check_support();
   round_row(x, nullptr, count, out);
+}
+
+void widen_bfloat16(const uint16_t* x, int64_t count, float* out) {
+  check_support();
+  widen_row(x, count, out);
 }
 
 void multiply_bfloat16(const RowProduct& product) {

@@ -29,5 +29,7 @@ void multiply_bfloat16(const RowProduct& product);
 // side, y [rows, in]; biases are ignored.
 void multiply_transposed_bfloat16(const RowProduct& product);
 
+// Error (kUsage) without AVX512_BF16, both.
 void round_to_bfloat16(const float* x, int64_t count, uint16_t* out);
+void widen_bfloat16(const uint16_t* x, int64_t count, float* out);
 }  // namespace etrlrec

@@ -13,6 +13,7 @@
 
 #include "base/check.h"
 #include "base/rng.h"
+#include "nn/bfloat16_product.h"
 #include "nn/row_kernels.h"
 #include "nn/weight.h"
 
@@ -260,29 +261,45 @@ class RmsNorm : public torch::autograd::Function<RmsNorm> {
   }
 };
 
+// gate_up is kept as it is or, `compact`, rounded while its row is in the first-level cache.
 class SwiGlu : public torch::autograd::Function<SwiGlu> {
  public:
   static Tensor forward(AutogradContext* ctx, const Tensor& gate_up, bool compact) {
-    const int64_t columns = gate_up.size(1) / 2;
+    const int64_t width = gate_up.size(1), columns = width / 2;
     Tensor out = at::empty({gate_up.size(0), columns}, gate_up.options());
+    const bool rounds = compact && gate_up.requires_grad();
+    const Tensor kept = rounds ? at::empty(gate_up.sizes(), at::kBFloat16) : gate_up;
     const float* from = gate_up.const_data_ptr<float>();
     float* to = out.data_ptr<float>();
-    at::parallel_for(0, gate_up.size(0), kRowGrain,
-                     [&](int64_t b, int64_t e) { swiglu_rows(from, to, columns, b, e); });
-    ctx->save_for_backward(
-        {compact && gate_up.requires_grad() ? gate_up.to(at::kBFloat16) : gate_up});
+    auto* rounded = rounds ? static_cast<uint16_t*>(kept.data_ptr()) : nullptr;
+    at::parallel_for(0, gate_up.size(0), kRowGrain, [&](int64_t begin, int64_t end) {
+      if (!rounds) return swiglu_rows(from, to, columns, begin, end);
+      for (int64_t row = begin; row < end; ++row) {
+        swiglu_rows(from, to, columns, row, row + 1);
+        round_to_bfloat16(from + row * width, width, rounded + row * width);
+      }
+    });
+    ctx->save_for_backward({kept});
     return out;
   }
 
   static variable_list backward(AutogradContext* ctx, const variable_list& gradients) {
-    const Tensor gate_up = ctx->get_saved_variables()[0].to(at::kFloat);
-    const Tensor g = gradients[0].contiguous();
-    Tensor out = at::empty_like(gate_up);
-    const float* from = gate_up.const_data_ptr<float>();
+    const Tensor kept = ctx->get_saved_variables()[0], g = gradients[0].contiguous();
+    const int64_t width = kept.size(1), columns = width / 2;
+    Tensor out = at::empty(kept.sizes(), at::kFloat);
     const float* gradient = g.const_data_ptr<float>();
     float* to = out.data_ptr<float>();
-    at::parallel_for(0, gate_up.size(0), kRowGrain, [&](int64_t b, int64_t e) {
-      swiglu_backward_rows(from, gradient, to, gate_up.size(1) / 2, b, e);
+    const void* from = kept.const_data_ptr();
+    at::parallel_for(0, kept.size(0), kRowGrain, [&](int64_t begin, int64_t end) {
+      if (kept.scalar_type() == at::kFloat)
+        return swiglu_backward_rows(static_cast<const float*>(from), gradient, to, columns, begin,
+                                    end);
+      std::vector<float> wide(static_cast<size_t>(width));
+      for (int64_t row = begin; row < end; ++row) {
+        widen_bfloat16(static_cast<const uint16_t*>(from) + row * width, width, wide.data());
+        swiglu_backward_rows(wide.data(), gradient + row * columns, to + row * width, columns, 0,
+                             1);
+      }
     });
     return {out, Tensor()};
   }
