@@ -4,7 +4,7 @@
 // titles below a 256-token prompt), sft (64 natural rows in batches, LoRA), grpo (one step, 4
 // prompts x 8 x 64 tokens, LoRA). Shapes: XS, S (bench/RESULTS.md), 3B. Jobs on files:
 //   etrlrec_speed save SHAPE STORAGE FOLDER           a random checkpoint
-//   etrlrec_speed load FOLDER STORAGE                 checkpoint to first token
+//   etrlrec_speed load FOLDER STORAGE                 checkpoint to first token, decoding
 //   etrlrec_speed adapters FOLDER STORAGE ROWS TOKENS memory of LoRA training
 //   etrlrec_speed bpe FOLDER TEXT OUT                 byte-level BPE, ids as int32 to OUT
 #include "speed.h"
