@@ -338,8 +338,9 @@ void add_rest(const RowProduct& p, const WeightRows& w, bool rounds, float* y, i
 
 // x as one of the kernels takes it, in memory of the calling thread.
 struct PreparedRows {
+  bool rounds = false;
   const float* x = nullptr;
-  const uint16_t* rounded = nullptr;  // instead of x
+  const uint16_t* rounded = nullptr;  // instead of x where it rounds
   const float* scale = nullptr;       // [rows] of integers
   int64_t stride = 0;                 // values
   const LaneRows* lanes = nullptr;    // instead of all of them
@@ -352,7 +353,8 @@ PreparedRows prepare(const RowProduct& p) {
   const WeightRows& w = p.weights[0];
   const int64_t whole = whole_groups(w);
   PreparedRows out;
-  if (rounds_rows(w)) {
+  out.rounds = rounds_rows(w);
+  if (out.rounds) {
     round_groups(p, rounded);
     out.rounded = rounded.values.data();
     out.stride = whole;
@@ -377,7 +379,7 @@ void multiply_outputs(const RowProduct& p, const PreparedRows& x, const WeightRo
                       int64_t begin, int64_t end) {
   if (x.lanes != nullptr)
     dot_lanes(*x.lanes, w, y, p.y_stride, begin, end);
-  else if (x.rounded != nullptr)
+  else if (x.rounds)
     dot_narrow({x.rounded, x.scale, p.rows, x.stride, &w, y, p.y_stride}, begin, end);
   else
     product_best({x.x, p.rows, x.stride, &w, y, p.y_stride}, begin, end);
@@ -407,7 +409,7 @@ void multiply_rows(const RowProduct& p) {
       const int64_t to = std::min(std::min(end - first, num_chunks(w)) * kChunk, w.out);
       if (from < to) {
         multiply_outputs(p, x, w, y, from, to);
-        add_rest(p, w, x.rounded != nullptr && w.type == WeightType::kBFloat16, y, from, to);
+        add_rest(p, w, x.rounds && w.type == WeightType::kBFloat16, y, from, to);
       }
       first += num_chunks(w);
       y += w.out;
