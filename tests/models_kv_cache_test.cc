@@ -38,9 +38,8 @@ std::vector<std::unique_ptr<Llm>> cached_models() {
 // A key in a wrong place changes states by their own size.
 ::testing::AssertionResult agree(const Llm& model, const at::Tensor& found,
                                  const at::Tensor& expected) {
-  const double difference = is_rounded(model)
-                                ? ((found - expected).norm() / expected.norm()).item<double>()
-                                : largest_difference(found, expected);
+  const double difference = is_rounded(model) ? relative_difference(found, expected)
+                                              : largest_difference(found, expected);
   if (difference < (is_rounded(model) ? 0.05 : 1e-4)) return ::testing::AssertionSuccess();
   return ::testing::AssertionFailure() << "they differ by " << difference;
 }

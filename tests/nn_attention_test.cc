@@ -12,6 +12,7 @@
 #include "nn/attention_bfloat16.h"
 #include "nn/forest.h"
 #include "nn/simd.h"
+#include "tensor_difference.h"
 
 namespace etrlrec {
 namespace {
@@ -36,10 +37,6 @@ TokenForest random_forest(uint64_t seed, int64_t segments) {
     forest.add(parent, std::vector<int64_t>(length, 1));
   }
   return forest;
-}
-
-double largest_difference(const at::Tensor& a, const at::Tensor& b) {
-  return (a - b).abs().max().item<double>();
 }
 
 void expect_equal_to_dense(const TokenForest& forest, int64_t heads, int64_t kv_heads, int64_t dim,
@@ -178,11 +175,6 @@ TEST(ForestAttention, agrees_on_every_instruction_set) {
   simd::set_isa(best);
 }
 
-// |a - b| / |b|
-double relative_norm(const at::Tensor& a, const at::Tensor& b) {
-  return ((a - b).norm() / b.norm()).item<double>();
-}
-
 void expect_rounded_to_be_near(const TokenForest& forest, const HeadShape& shape) {
   const int64_t tokens = forest.num_tokens();
   const at::Tensor qkv = random_tensor({tokens, shape.packed_width()}, 1),
@@ -198,20 +190,20 @@ void expect_rounded_to_be_near(const TokenForest& forest, const HeadShape& shape
     (outs.back() * weights).sum().backward();
     gradients.push_back(input.grad());
   }
-  EXPECT_LT(relative_norm(outs[0], outs[1]), 0.008);
-  EXPECT_GT(relative_norm(outs[0], outs[1]), 1e-5);  // it does round
+  EXPECT_LT(relative_difference(outs[0], outs[1]), 0.008);
+  EXPECT_GT(relative_difference(outs[0], outs[1]), 1e-5);  // it does round
   int64_t column = 0;
   for (const int64_t heads :
        {shape.num_heads, shape.num_key_value_heads, shape.num_key_value_heads}) {
     const int64_t width = heads * shape.head_dim;
-    EXPECT_LT(
-        relative_norm(gradients[0].narrow(1, column, width), gradients[1].narrow(1, column, width)),
-        0.02)
+    EXPECT_LT(relative_difference(gradients[0].narrow(1, column, width),
+                                  gradients[1].narrow(1, column, width)),
+              0.02)
         << "column " << column;
     column += width;
   }
   for (int64_t t = 0; t < tokens; ++t)  // no token is left out
-    EXPECT_LT(relative_norm(outs[0][t], outs[1][t]), 0.05) << t;
+    EXPECT_LT(relative_difference(outs[0][t], outs[1][t]), 0.05) << t;
 }
 
 TEST(ForestAttention, bfloat16_arithmetic_is_near_fp32) {

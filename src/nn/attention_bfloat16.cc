@@ -17,18 +17,7 @@ namespace {
 
 using simd::kLanes;
 
-// C [rows, 16 vecs] = or += A [rows, depth] B [depth, 16 vecs], elements of A and B are pairs.
-// Places as in simd::Gemm.
-struct PairProduct {
-  int64_t rows, vecs, depth;
-  const uint32_t* a;
-  int64_t a_row, a_col;
-  const uint32_t* b;
-  int64_t b_vec, b_row;
-  float* c;
-  int64_t c_row;
-  bool accumulate;
-};
+using PairProduct = simd::Product<uint32_t>;  // of pairs
 
 constexpr int64_t kBlockPairs = kKeyBlock / 2, kTilePairs = kTileRows / 2;
 

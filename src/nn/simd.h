@@ -155,16 +155,18 @@ template <int B>
 // C [M, 16 * vecs] = or += A [M, K] B [K, 16 * vecs]. Element (m, k) of A is a[m * a_row + k *
 // a_col]; vector n of row k of B starts at b + n * b_vec + k * b_row. Small operands that stay in
 // cache; large products belong to LibTorch.
-struct Gemm {
+template <typename Element>
+struct Product {
   int64_t rows, vecs, depth;
-  const float* a;
+  const Element* a;
   int64_t a_row, a_col;
-  const float* b;
+  const Element* b;
   int64_t b_vec, b_row;
   float* c;
   int64_t c_row;
   bool accumulate;
 };
+using Gemm = Product<float>;
 template <int Bytes>
 void gemm(const Gemm& g);
 template <>
