@@ -22,6 +22,8 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "engine/engine.h"
+#include "models/decoder.h"
+#include "nn/layers.h"
 #include "engine/scoring.h"
 #include "nn/optim.h"
 #include "nn/weight.h"
@@ -98,12 +100,20 @@ void print_job(const std::string& job, const std::string& figures) {
 
 namespace {
 
+// Frozen matrices are converted one by one, so that the model never stands in memory as fp32.
 std::unique_ptr<Llm> model_of(const std::string& name, Storage storage) {
-  std::unique_ptr<Llm> model = new_llm(speed_shape(name), 1);
+  if (storage == Storage::kFloat) return new_llm(speed_shape(name), 1);
+  keep_freed_memory();
+  std::unique_ptr<Llm> model = make_decoder(speed_shape(name), storage);
   const at::NoGradGuard no_grad;
+  at::manual_seed(1);
   for (auto& [key, tensor] : model->parameters()) {
-    if (tensor.dim() < 2 || storage == Storage::kFloat) continue;
-    tensor = storage == Storage::kInt8 ? quantized(tensor) : tensor.to(at::kBFloat16);
+    if (tensor.dim() < 2) {
+      tensor.fill_(key.ends_with("norm.weight") ? 1 : 0).requires_grad_(false);
+      continue;
+    }
+    const at::Tensor values = at::empty(tensor.sizes()).normal_(0, 0.02);
+    tensor = storage == Storage::kInt8 ? quantized(values) : values.to(at::kBFloat16);
   }
   return model;
 }

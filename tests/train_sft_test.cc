@@ -157,7 +157,7 @@ TEST(Sft, shared_beginnings_give_the_loss_and_gradient_of_single_rows) {
 TEST(Sft, parts_have_the_value_and_gradient_of_the_whole) {
   auto model = tiny_model();
   SftOptions in_parts, at_once;
-  in_parts.tokens_per_pass = 30;
+  in_parts.tokens_per_pass = 24;  // rows 0 | 1 | 3, 2, 4 | 5
   at_once.tokens_per_pass = 0;
   in_parts.prompt_weight = at_once.prompt_weight = 0.3;
   in_parts.accuracy_steps = at_once.accuracy_steps = 1;
@@ -179,7 +179,7 @@ TEST(Sft, parts_have_the_value_and_gradient_of_the_whole) {
     part.backward();
   });
   output.loss.backward();
-  EXPECT_EQ(calls, 4);
+  EXPECT_EQ(calls, 3);
   const LossOutput expected_output = whole.loss(all, 1, rng);
   EXPECT_NEAR(output.loss.item<double>(), expected_output.loss.item<double>(), 1e-5);
   for (const auto& [name, value] : expected_output.metrics)

@@ -13,6 +13,7 @@
 #include "models/kv_cache.h"
 #include "nn/attention_kernel.h"
 #include "nn/embedding.h"
+#include "nn/gated_mlp.h"
 #include "nn/row_kernels.h"
 #include "nn/weight.h"
 
@@ -153,8 +154,7 @@ Tensor Decoder::forward(const DecoderWeights& weights, const TokenForest& forest
     }
     delta = linear(attended, layer.o_proj);
     std::tie(x, normed) = add_rms_norm(x, delta, layer.post_attention_layernorm, eps);
-    delta = linear(swiglu(linear(normed, layer.gate_up), rounds(layer.down_proj[0].weight)),
-                   layer.down_proj);
+    delta = gated_mlp(normed, layer.gate_up, layer.down_proj);
   }
   return add_rms_norm(x, delta, weights.norm, eps).second;
 }

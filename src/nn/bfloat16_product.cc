@@ -9,9 +9,11 @@
 #include <immintrin.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cstring>
 #include <memory>
+#include <optional>
 
 #include "base/check.h"
 #include "nn/word_transpose.h"
@@ -19,16 +21,29 @@
 namespace etrlrec {
 namespace {
 
-constexpr int64_t kPanel = 64;     // outputs of a panel
-constexpr int64_t kDepth = 2048;   // summed at a time, even
-constexpr int64_t kTile = 6;       // rows of x at a time
-constexpr int64_t kMinRows = 192;  // worth packing a panel again for another thread
-constexpr int64_t kGroup = 32;     // values of a register
+constexpr int64_t kPanel = 64;      // outputs of a panel
+constexpr int64_t kDepth = 2048;    // summed at a time, even
+constexpr int64_t kTile = 6;        // rows of x at a time
+constexpr int64_t kMinRows = 192;   // worth packing a panel again for another thread
+constexpr int64_t kGroup = 32;      // values of a register
+constexpr int64_t kLinePairs = 16;  // of a cache line
 
-// x as bfloat16, rows padded to whole words.
-struct PackedRows {
-  std::unique_ptr<uint16_t[]> values;
-  int64_t rows = 0, stride = 0;
+// Rows of x as bfloat16, each padded with 0 to whole words.
+struct RoundedRows {
+  const uint16_t* values;
+  int64_t rows, stride;
+};
+
+// Where sums go: fp32, the finished ones as bfloat16 instead unless `rounded` is null.
+struct Sums {
+  float* values;
+  int64_t stride;
+  uint16_t* rounded;
+  int64_t rounded_stride;
+  Sums at(int64_t row) const {
+    return {values + row * stride, stride,
+            rounded == nullptr ? nullptr : rounded + row * rounded_stride, rounded_stride};
+  }
 };
 
 // One weight, and where its panels come from. Forward: panels of rows, summed along columns;
@@ -36,8 +51,9 @@ struct PackedRows {
 struct Problem {
   const WeightRows* weight;
   bool transposed;
-  const PackedRows* x;
+  RoundedRows x;
   float* y;
+  uint16_t* rounded_y;  // instead of y, unless null
   int64_t y_stride;
   bool accumulate;
   int64_t width() const { return transposed ? weight->in : weight->out; }
@@ -61,16 +77,18 @@ struct Panel {
 #pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16,fma,prefer-vector-width=512")
 
 template <int Rows, int Vecs>
-void multiply_block(const Panel& p, const uint16_t* x, int64_t x_stride, float* y,
-                    int64_t y_stride) {
+void multiply_block(const Panel& p, const uint16_t* x, int64_t x_stride, const Sums& y) {
   __m512 sums[Rows][Vecs];
   const auto mask = [&](int v) { return v + 1 == Vecs ? p.last_mask : uint16_t{0xffff}; };
   for (int r = 0; r < Rows; ++r)
     for (int v = 0; v < Vecs; ++v)
-      sums[r][v] = p.accumulate ? _mm512_maskz_loadu_ps(mask(v), y + r * y_stride + v * 16)
+      sums[r][v] = p.accumulate ? _mm512_maskz_loadu_ps(mask(v), y.values + r * y.stride + v * 16)
                                 : _mm512_setzero_ps();
   const uint32_t* words = p.words;
   for (int64_t k = 0; k < p.pairs; ++k, words += Vecs * 16) {
+    if (k % kLinePairs == 0)
+      for (int r = 0; r < Rows; ++r)  // the rows after these
+        _mm_prefetch(reinterpret_cast<const char*>(x + (r + Rows) * x_stride + 2 * k), _MM_HINT_T1);
     __m512bh right[Vecs];
     for (int v = 0; v < Vecs; ++v)
       right[v] = reinterpret_cast<__m512bh>(_mm512_loadu_si512(words + v * 16));
@@ -88,23 +106,29 @@ void multiply_block(const Panel& p, const uint16_t* x, int64_t x_stride, float* 
     const __m512 bias = p.finish && p.bias != nullptr
                             ? _mm512_maskz_loadu_ps(mask(v), p.bias + v * 16)
                             : _mm512_setzero_ps();
-    for (int r = 0; r < Rows; ++r)
-      _mm512_mask_storeu_ps(y + r * y_stride + v * 16, mask(v),
-                            _mm512_fmadd_ps(sums[r][v], scale, bias));
+    for (int r = 0; r < Rows; ++r) {
+      const __m512 sum = _mm512_fmadd_ps(sums[r][v], scale, bias);
+      if (p.finish && y.rounded != nullptr) {
+        _mm256_mask_storeu_epi16(y.rounded + r * y.rounded_stride + v * 16, mask(v),
+                                 reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(sum)));
+      } else {
+        _mm512_mask_storeu_ps(y.values + r * y.stride + v * 16, mask(v), sum);
+      }
+    }
   }
 }
 
+// All rows of x, their values from `x` on.
 template <int Vecs>
-void multiply_panel(const Panel& p, const PackedRows& x, int64_t first, int64_t begin, int64_t end,
-                    float* y, int64_t y_stride) {
-  const auto from = [&](int64_t r) { return x.values.get() + r * x.stride + first; };
-  int64_t r = begin;
-  for (; r + kTile <= end; r += kTile)
-    multiply_block<kTile, Vecs>(p, from(r), x.stride, y + r * y_stride, y_stride);
+void multiply_panel(const Panel& p, const uint16_t* x, int64_t x_stride, int64_t rows,
+                    const Sums& y) {
+  int64_t r = 0;
+  for (; r + kTile <= rows; r += kTile)
+    multiply_block<kTile, Vecs>(p, x + r * x_stride, x_stride, y.at(r));
   const auto rest = [&]<int Rows>() {
-    multiply_block<Rows, Vecs>(p, from(r), x.stride, y + r * y_stride, y_stride);
+    multiply_block<Rows, Vecs>(p, x + r * x_stride, x_stride, y.at(r));
   };
-  switch (end - r) {
+  switch (rows - r) {
     case 1:
       return rest.template operator()<1>();
     case 2:
@@ -216,11 +240,28 @@ void widen_row(const uint16_t* x, int64_t count, float* out) {
   }
 }
 
+// Memory of a task: the words of a panel; sums of outputs that are rounded at the end, when what is
+// summed takes several panels.
+struct Scratch {
+  std::unique_ptr<uint32_t[]> words{new uint32_t[kPanel * kDepth / 2]};
+  std::unique_ptr<float[]> sums;
+};
+
+Sums sums_of(const Problem& p, int64_t first_output, int64_t begin, int64_t end, Scratch& scratch) {
+  const int64_t offset = begin * p.y_stride + first_output;
+  if (p.rounded_y == nullptr) return {p.y + offset, p.y_stride, nullptr, 0};
+  if (p.depth() > kDepth && !scratch.sums)  // chunks differ by one row at most
+    scratch.sums.reset(new float[static_cast<size_t>((end - begin + 1) * kPanel)]);
+  return {scratch.sums.get(), kPanel, p.rounded_y + offset, p.y_stride};
+}
+
 // Rows [begin, end) of x below panel `panel`.
-void multiply_task(const Problem& p, int64_t panel, int64_t begin, int64_t end, uint32_t* words) {
+void multiply_task(const Problem& p, int64_t panel, int64_t begin, int64_t end, Scratch& scratch) {
   const int64_t first_output = panel * kPanel;
   const int64_t count = std::min(kPanel, p.width() - first_output), depth = p.depth();
   const auto last_lanes = static_cast<unsigned>((count - 1) % 16 + 1);
+  const Sums y = sums_of(p, first_output, begin, end, scratch);
+  uint32_t* const words = scratch.words.get();
   for (int64_t first = 0; first < depth; first += kDepth) {
     const int64_t here = std::min(kDepth, depth - first);
     (p.transposed ? pack_columns : pack_rows)(*p.weight, first_output, count, first, here, words);
@@ -235,53 +276,47 @@ void multiply_task(const Problem& p, int64_t panel, int64_t begin, int64_t end, 
       if (p.weight->type == WeightType::kInt8) work.scale = p.weight->scale + first_output;
       if (p.weight->bias != nullptr) work.bias = p.weight->bias + first_output;
     }
-    float* y = p.y + first_output;
-    switch ((count + 15) / 16) {
-      case 1:
-        multiply_panel<1>(work, *p.x, first, begin, end, y, p.y_stride);
-        break;
-      case 2:
-        multiply_panel<2>(work, *p.x, first, begin, end, y, p.y_stride);
-        break;
-      case 3:
-        multiply_panel<3>(work, *p.x, first, begin, end, y, p.y_stride);
-        break;
-      default:
-        multiply_panel<4>(work, *p.x, first, begin, end, y, p.y_stride);
-    }
+    constexpr std::array kMultiply{multiply_panel<1>, multiply_panel<2>, multiply_panel<3>,
+                                   multiply_panel<4>};
+    kMultiply[static_cast<size_t>((count - 1) / 16)](work, p.x.values + begin * p.x.stride + first,
+                                                     p.x.stride, end - begin, y);
   }
 }
 
 #pragma GCC pop_options
 #pragma GCC diagnostic pop
 
-PackedRows round_rows(const float* x, int64_t rows, int64_t stride, int64_t columns,
-                      const float* scale) {
-  PackedRows out;
-  out.rows = rows;
-  out.stride = (columns + 1) / 2 * 2;
-  out.values.reset(new uint16_t[static_cast<size_t>(rows * out.stride)]);
-  at::parallel_for(0, rows, 64, [&](int64_t begin, int64_t end) {
-    for (int64_t r = begin; r < end; ++r) {
-      uint16_t* to = out.values.get() + r * out.stride;
-      round_row(x + r * stride, scale, columns, to);
-      if (out.stride > columns) to[columns] = 0;
-    }
-  });
-  return out;
-}
+// x as bfloat16 in memory of its own.
+class RoundedCopy {
+ public:
+  RoundedCopy(const float* x, int64_t rows, int64_t stride, int64_t columns, const float* scale)
+      : rows_(rows), stride_((columns + 1) / 2 * 2) {
+    values_.reset(new uint16_t[static_cast<size_t>(rows * stride_)]);
+    at::parallel_for(0, rows, 64, [&](int64_t begin, int64_t end) {
+      for (int64_t r = begin; r < end; ++r) {
+        uint16_t* to = values_.get() + r * stride_;
+        round_row(x + r * stride, scale, columns, to);
+        if (stride_ > columns) to[columns] = 0;
+      }
+    });
+  }
+  RoundedRows rows() const { return {values_.get(), rows_, stride_}; }
+
+ private:
+  std::unique_ptr<uint16_t[]> values_;
+  int64_t rows_, stride_;
+};
 
 void solve(const Problem& p) {
-  const int64_t panels = (p.width() + kPanel - 1) / kPanel, rows = p.x->rows;
+  const int64_t panels = (p.width() + kPanel - 1) / kPanel, rows = p.x.rows;
   const int64_t wanted = 4 * at::get_num_threads();
   const int64_t chunks =
       std::clamp<int64_t>((wanted + panels - 1) / panels, 1, std::max<int64_t>(rows / kMinRows, 1));
   at::parallel_for(0, panels * chunks, 1, [&](int64_t begin, int64_t end) {
-    const std::unique_ptr<uint32_t[]> words(new uint32_t[kPanel * kDepth / 2]);
+    Scratch scratch;
     for (int64_t task = begin; task < end; ++task) {
       const int64_t chunk = task % chunks;
-      multiply_task(p, task / chunks, rows * chunk / chunks, rows * (chunk + 1) / chunks,
-                    words.get());
+      multiply_task(p, task / chunks, rows * chunk / chunks, rows * (chunk + 1) / chunks, scratch);
     }
   });
 }
@@ -332,9 +367,9 @@ float widened_bfloat16(uint16_t x) {
   return value;
 }
 
-void round_to_bfloat16(const float* x, int64_t count, uint16_t* out) {
+void round_to_bfloat16(const float* x, int64_t count, uint16_t* out, const float* scale) {
   check_support();
-  round_row(x, nullptr, count, out);
+  round_row(x, scale, count, out);
 }
 
 void widen_bfloat16(const uint16_t* x, int64_t count, float* out) {
@@ -342,26 +377,41 @@ void widen_bfloat16(const uint16_t* x, int64_t count, float* out) {
   widen_row(x, count, out);
 }
 
-void multiply_bfloat16(const RowProduct& product) {
+void multiply_bfloat16(const BFloat16Product& product) {
   check_support();
-  const PackedRows x =
-      round_rows(product.x, product.rows, product.x_stride, product.weights[0].in, nullptr);
-  float* y = product.y;
+  const bool scaled = std::any_of(product.weights.begin(), product.weights.end(),
+                                  [](const WeightRows& w) { return w.scale != nullptr; });
+  CHECK(!product.accumulate || (product.rounded_y == nullptr && !scaled), kUsage,
+        "product in bfloat16 arithmetic: expected fp32 and bfloat16 weights for what is added up");
+  std::optional<RoundedCopy> copy;
+  if (product.rounded_x == nullptr)
+    copy.emplace(product.x, product.rows, product.x_stride, product.weights[0].in, nullptr);
+  const RoundedRows x =
+      copy ? copy->rows() : RoundedRows{product.rounded_x, product.rows, product.x_stride};
+  int64_t column = 0;
   for (const WeightRows& weight : product.weights) {
-    solve({&weight, false, &x, y, product.y_stride, false});
-    y += weight.out;
+    float* const y = product.y == nullptr ? nullptr : product.y + column;
+    uint16_t* const rounded_y = product.rounded_y == nullptr ? nullptr : product.rounded_y + column;
+    solve({&weight, false, x, y, rounded_y, product.y_stride, product.accumulate});
+    column += weight.out;
   }
 }
 
-void multiply_transposed_bfloat16(const RowProduct& product) {
+void multiply_transposed_bfloat16(const BFloat16Product& product) {
   check_support();
-  const float* x = product.x;
+  CHECK(product.rounded_y == nullptr || (product.weights.size() == 1 && !product.accumulate),
+        kUsage, "product in bfloat16 arithmetic: expected fp32 for what is added up");
+  int64_t column = 0;
   for (const WeightRows& weight : product.weights) {
-    const PackedRows rounded =
-        round_rows(x, product.rows, product.x_stride, weight.out, weight.scale);
-    solve(
-        {&weight, true, &rounded, product.y, product.y_stride, &weight != product.weights.data()});
-    x += weight.out;
+    std::optional<RoundedCopy> copy;
+    if (product.rounded_x == nullptr)
+      copy.emplace(product.x + column, product.rows, product.x_stride, weight.out, weight.scale);
+    const RoundedRows x =
+        copy ? copy->rows()
+             : RoundedRows{product.rounded_x + column, product.rows, product.x_stride};
+    solve({&weight, true, x, product.y, product.rounded_y, product.y_stride,
+           product.accumulate || column > 0});
+    column += weight.out;
   }
 }
 

@@ -22,14 +22,28 @@ void set_frozen_arithmetic(Arithmetic arithmetic);  // error (kUsage) when not s
 uint16_t bfloat16_of(float x);
 float widened_bfloat16(uint16_t x);
 
-// y[r, o] = sum over k of x[r, k] w[o, k] + bias[o], outputs of several weights side by side, as
-// multiply_rows(); weights are bfloat16 or int8. Error (kUsage) without AVX512_BF16.
-void multiply_bfloat16(const RowProduct& product);
+// As RowProduct; weights are bfloat16 or int8. x and y are fp32 or, where the rounded pointer is
+// set, bfloat16 themselves; strides count values.
+struct BFloat16Product {
+  const float* x = nullptr;
+  const uint16_t* rounded_x = nullptr;  // a row of an odd number of values is followed by a 0
+  int64_t rows = 0, x_stride = 0;
+  std::span<const WeightRows> weights;
+  float* y = nullptr;
+  uint16_t* rounded_y = nullptr;
+  int64_t y_stride = 0;
+  bool accumulate = false;  // sums are added to y, which is fp32; forward beside bfloat16 weights
+};
+// y[r, o] = sum over k of x[r, k] w[o, k] + bias[o], outputs of several weights side by side.
+// Error (kUsage) without AVX512_BF16.
+void multiply_bfloat16(const BFloat16Product& product);
 // y[r, k] = sum over weights and o of x[r, o] w[o, k]: x has the outputs of all weights side by
-// side, y [rows, in]; biases are ignored.
-void multiply_transposed_bfloat16(const RowProduct& product);
+// side, y [rows, in]; biases are ignored. rounded_x: each weight has an even number of outputs, and
+// x beside int8 weights carries their scales already. rounded_y: one weight.
+void multiply_transposed_bfloat16(const BFloat16Product& product);
 
-// Error (kUsage) without AVX512_BF16, both.
-void round_to_bfloat16(const float* x, int64_t count, uint16_t* out);
+// out = bfloat16 of x, or of x times scale. `out` may lie at the same address as x. Error (kUsage)
+// without AVX512_BF16, both.
+void round_to_bfloat16(const float* x, int64_t count, uint16_t* out, const float* scale = nullptr);
 void widen_bfloat16(const uint16_t* x, int64_t count, float* out);
 }  // namespace etrlrec

@@ -13,6 +13,7 @@
 
 #include "base/check.h"
 #include "base/rng.h"
+#include "nn/adapter_products.h"
 #include "nn/bfloat16_product.h"
 #include "nn/row_kernels.h"
 #include "nn/weight.h"
@@ -68,16 +69,22 @@ std::vector<LinearPart> unflatten(const std::vector<Tensor>& tensors,
   return parts;
 }
 
-bool has_adapter(const std::vector<LinearPart>& parts) {
-  return std::any_of(parts.begin(), parts.end(),
-                     [](const LinearPart& part) { return part.lora_A.defined(); });
+// Rows as the products take them: rounded once for weights and adapters, see product_type().
+Tensor product_rows(const Tensor& rows, const std::vector<LinearPart>& parts) {
+  const bool rounded = has_adapter(parts) && product_type(rows.size(0), parts) == at::kBFloat16;
+  return rounded ? rounded_rows(rows) : rows;
 }
 
-Tensor stacked_lora_A(const std::vector<LinearPart>& parts) {
-  std::vector<Tensor> all;
-  for (const LinearPart& part : parts)
-    if (part.lora_A.defined()) all.push_back(part.lora_A.detach());
-  return all.size() == 1 ? all[0] : at::cat(all, 0);
+void product_out(Tensor out, const Tensor& input, const std::vector<LinearPart>& parts) {
+  std::vector<Tensor> biases;
+  for (const LinearPart& part : parts) biases.push_back(part.bias);
+  weights_product_out(out, input, weights_of(parts), biases);
+  if (has_adapter(parts)) add_adapters(out, input, parts);
+}
+
+bool any_int8(const std::vector<LinearPart>& parts) {
+  return std::any_of(parts.begin(), parts.end(),
+                     [](const LinearPart& part) { return is_int8(part.weight); });
 }
 
 class PackedLinear : public torch::autograd::Function<PackedLinear> {
@@ -88,11 +95,12 @@ class PackedLinear : public torch::autograd::Function<PackedLinear> {
     int64_t width = 0;
     for (const LinearPart& part : parts) width += part.weight.size(0);
     Tensor out = at::empty({x.size(0), width}, x.options());
-    linear_out(out, x, parts);
+    const Tensor input = product_rows(x, parts);
+    product_out(out, input, parts);
     bool keep_input = false;  // only products with x need it: gradients of weights and adapters
     for (const Tensor& t : tensors) keep_input = keep_input || t.requires_grad();
     std::vector<Tensor> saved = tensors.vec();
-    saved.push_back(keep_input ? x : Tensor());
+    saved.push_back(keep_input ? input : Tensor());
     ctx->save_for_backward(saved);
     ctx->saved_data["flags"] = flags;
     ctx->saved_data["scales"] = scales;
@@ -106,73 +114,41 @@ class PackedLinear : public torch::autograd::Function<PackedLinear> {
     const std::vector<int64_t> flags = ctx->saved_data["flags"].toIntVector();
     const auto parts = unflatten(saved, flags, ctx->saved_data["scales"].toDoubleVector());
     const Tensor g = gradients[0].contiguous();
+    const Tensor rows_g = product_rows(g, parts);
     variable_list out(saved.size() + 3);
     if (ctx->needs_input_grad(0)) {
       out[0] = at::empty({g.size(0), parts[0].weight.size(1)}, g.options());
-      transposed_product_out(out[0], g, weights_of(parts));
+      // Beside int8 weights the gradient is rounded with their scales in it.
+      transposed_product_out(out[0], any_int8(parts) ? g : rows_g, weights_of(parts));
     }
+    std::vector<AdapterGradient> adapters(parts.size());
+    if (has_adapter(parts)) adapters = adapter_gradients(x, rows_g, parts, out[0]);
     Tensor weights, biases;
     size_t index = 1;
     int64_t column = 0;
-    for (const LinearPart& part : parts) {
-      const int64_t rows = part.weight.size(0);
-      if (ctx->needs_input_grad(index)) {
-        if (!weights.defined()) weights = at::mm(g.t(), x);
-        out[index] = weights.narrow(0, column, rows);
-      }
-      ++index;
-      if (part.bias.defined()) {
-        if (ctx->needs_input_grad(index)) {
-          if (!biases.defined()) biases = g.sum(0);
-          out[index] = biases.narrow(0, column, rows);
-        }
+    for (size_t i = 0; i < parts.size(); ++i) {
+      const int64_t rows = parts[i].weight.size(0);
+      const auto give = [&](const auto& gradient) {
+        if (ctx->needs_input_grad(index)) out[index] = gradient();
         ++index;
+      };
+      give([&] {
+        if (!weights.defined()) weights = at::mm(g.t(), x);
+        return weights.narrow(0, column, rows);
+      });
+      if (parts[i].bias.defined()) {
+        give([&] {
+          if (!biases.defined()) biases = g.sum(0);
+          return biases.narrow(0, column, rows);
+        });
       }
-      if (part.lora_A.defined()) index += 2;
+      if (parts[i].lora_A.defined()) {
+        give([&] { return adapters[i].lora_A; });
+        give([&] { return adapters[i].lora_B; });
+      }
       column += rows;
     }
-    if (has_adapter(parts)) adapter_gradients(ctx, parts, x, g, out);
     return out;
-  }
-
- private:
-  // All adapters read the same x: their lora_A are one matrix [sum of ranks, in].
-  static void adapter_gradients(AutogradContext* ctx, const std::vector<LinearPart>& parts,
-                                const Tensor& x, const Tensor& g, variable_list& out) {
-    const Tensor A = stacked_lora_A(parts);
-    const Tensor inner = at::mm(x, A.t());  // [T, ranks]
-    const Tensor inner_g = at::empty_like(inner);
-    size_t index = 1;
-    int64_t column = 0, rank = 0;
-    bool wants_A = false;
-    for (const LinearPart& part : parts) {
-      const int64_t rows = part.weight.size(0);
-      index += part.bias.defined() ? 2 : 1;
-      if (part.lora_A.defined()) {
-        const int64_t ranks = part.lora_A.size(0);
-        const Tensor part_g = g.narrow(1, column, rows);
-        Tensor slice = inner_g.narrow(1, rank, ranks);
-        at::mm_out(slice, part_g, part.lora_B);
-        slice.mul_(part.lora_scale);
-        wants_A = wants_A || ctx->needs_input_grad(index);
-        if (ctx->needs_input_grad(index + 1))
-          out[index + 1] = at::mm(part_g.t(), inner.narrow(1, rank, ranks)) * part.lora_scale;
-        rank += ranks;
-        index += 2;
-      }
-      column += rows;
-    }
-    if (out[0].defined()) out[0].addmm_(inner_g, A);
-    if (!wants_A) return;
-    const Tensor gradient = at::mm(inner_g.t(), x);  // [ranks, in]
-    index = 1, rank = 0;
-    for (const LinearPart& part : parts) {
-      index += part.bias.defined() ? 2 : 1;
-      if (!part.lora_A.defined()) continue;
-      if (ctx->needs_input_grad(index)) out[index] = gradient.narrow(0, rank, part.lora_A.size(0));
-      rank += part.lora_A.size(0);
-      index += 2;
-    }
   }
 };
 
@@ -366,22 +342,7 @@ LinearPart linear_part(const ParameterMap& parameters, const std::string& module
 
 void linear_out(Tensor out, const Tensor& x, const std::vector<LinearPart>& parts) {
   const at::NoGradGuard no_grad;
-  std::vector<Tensor> biases;
-  for (const LinearPart& part : parts) biases.push_back(part.bias);
-  weights_product_out(out, x.detach(), weights_of(parts), biases);
-  if (!has_adapter(parts)) return;
-  const Tensor inner = at::mm(x.detach(), stacked_lora_A(parts).t());  // [T, ranks]
-  int64_t column = 0, rank = 0;
-  for (const LinearPart& part : parts) {
-    const int64_t rows = part.weight.size(0);
-    if (part.lora_A.defined()) {
-      Tensor slice = out.narrow(1, column, rows);
-      slice.addmm_(inner.narrow(1, rank, part.lora_A.size(0)), part.lora_B.detach().t(), 1,
-                   part.lora_scale);
-      rank += part.lora_A.size(0);
-    }
-    column += rows;
-  }
+  product_out(out, product_rows(x.detach(), parts), parts);
 }
 
 Tensor linear(const Tensor& x, const std::vector<LinearPart>& parts) {

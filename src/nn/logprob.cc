@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "nn/bfloat16_product.h"
 #include "nn/row_kernels.h"
 #include "nn/weight.h"
 
@@ -65,6 +66,24 @@ void softmax_chunk(const Tensor& logits, float* logsumexp, float* entropy, const
   });
 }
 
+// The gradient of the logits as the product with the weight takes it: bfloat16 in the first half of
+// each row where the weight rounds, times the scales of int8 rows.
+Tensor for_transposed_product(const Tensor& gradient, const Tensor& weight) {
+  if (!rounds(weight)) return gradient;
+  const int64_t rows = gradient.size(0), columns = gradient.size(1);
+  float* values = gradient.data_ptr<float>();
+  auto* rounded = reinterpret_cast<uint16_t*>(values);
+  at::parallel_for(0, rows, 16, [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
+      round_to_bfloat16(values + row * columns, columns, rounded + row * 2 * columns,
+                        row_scales(weight));
+      rounded[row * 2 * columns + columns] = 0;
+    }
+  });
+  return at::from_blob(rounded, {rows, columns}, {2 * columns, 1},
+                       at::TensorOptions().dtype(at::kBFloat16));
+}
+
 // Adds chunk gradients: d hidden = P W, d weight += P^T hidden, with P the gradient of the logits.
 class GradientSums {
  public:
@@ -75,15 +94,16 @@ class GradientSums {
       weight_ = at::zeros({workers, weight.size(0), weight.size(1)}, weight.options());
   }
   bool wanted() const { return hidden_.defined() || weight_.defined(); }
+  // Overwrites `logits_gradient`.
   void add(int64_t worker, int64_t row, const Tensor& logits_gradient, const Tensor& hidden,
            const Tensor& weight) const {
     const int64_t count = logits_gradient.size(0);
-    if (hidden_.defined()) {
-      Tensor slice = hidden_.narrow(0, row, count);
-      transposed_product_out(slice, logits_gradient, {weight});
-    }
     if (weight_.defined()) {
       weight_.select(0, worker).addmm_(logits_gradient.t(), hidden.narrow(0, row, count));
+    }
+    if (hidden_.defined()) {
+      Tensor slice = hidden_.narrow(0, row, count);
+      transposed_product_out(slice, for_transposed_product(logits_gradient, weight), {weight});
     }
   }
   const Tensor& hidden() const { return hidden_; }

@@ -1,6 +1,7 @@
 #include "nn/weight.h"
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 
 #include <algorithm>
 
@@ -14,9 +15,7 @@ namespace {
 using at::Tensor;
 
 constexpr int64_t kBlockValues = int64_t{1} << 22;  // widened at a time
-
-// Rows of x up to which reading the weights as they are stored beats LibTorch's product.
-int64_t few_rows(const Tensor& weight) { return is_frozen_type(weight) ? 96 : 48; }
+constexpr int64_t kRowGrain = 64;
 
 WeightRows stored_rows(const Tensor& weight) {
   WeightRows rows;
@@ -43,6 +42,27 @@ std::vector<WeightRows> stored_rows(const std::vector<Tensor>& weights) {
 RowProduct row_product(const Tensor& out, const Tensor& x, std::span<const WeightRows> weights) {
   return {x.const_data_ptr<float>(), x.size(0),    x.stride(0), weights,
           out.data_ptr<float>(),     out.stride(0)};
+}
+
+BFloat16Product bfloat16_product(const Tensor& out, const Tensor& x,
+                                 std::span<const WeightRows> weights) {
+  BFloat16Product p;
+  p.rows = x.size(0);
+  p.x_stride = x.stride(0);
+  p.weights = weights;
+  p.y_stride = out.stride(0);
+  const auto is_rounded = [](const Tensor& t) { return t.scalar_type() == at::kBFloat16; };
+  if (is_rounded(x)) {
+    p.rounded_x = static_cast<const uint16_t*>(x.const_data_ptr());
+  } else {
+    p.x = x.const_data_ptr<float>();
+  }
+  if (is_rounded(out)) {
+    p.rounded_y = static_cast<uint16_t*>(out.data_ptr());
+  } else {
+    p.y = out.data_ptr<float>();
+  }
+  return p;
 }
 
 // work(first row, rows, block [rows, in] as fp32)
@@ -88,6 +108,10 @@ bool same_types(const std::vector<Tensor>& weights) {
   return std::all_of(weights.begin(), weights.end(), [&](const Tensor& w) {
     return w.scalar_type() == weights[0].scalar_type() && w.is_contiguous();
   });
+}
+
+void check_unrounded(bool rounded) {
+  CHECK(!rounded, kUsage, "product: expected fp32 beside weights that do not round to bfloat16");
 }
 
 // Many rows of x, fp32 weights. Weights that lie behind each other are one product.
@@ -139,6 +163,10 @@ bool rounds(const Tensor& weight) {
   return is_frozen_type(weight) && frozen_arithmetic() == Arithmetic::kBFloat16;
 }
 
+bool is_few_rows(int64_t rows, const Tensor& weight) {
+  return rows <= (is_frozen_type(weight) ? 96 : 48);
+}
+
 bool is_int8(const Tensor& weight) { return weight.scalar_type() == at::kChar; }
 
 Tensor quantized(const Tensor& weight) {
@@ -174,17 +202,21 @@ Tensor weight_rows(const Tensor& weight, const Tensor& ids) {
   return out;
 }
 
+const float* row_scales(const Tensor& weight) { return stored_rows(weight).scale; }
+
 void weights_product_out(Tensor out, const Tensor& x, const std::vector<Tensor>& weights,
                          const std::vector<Tensor>& biases) {
   const at::NoGradGuard no_grad;
-  const bool in_rows = x.stride(1) == 1 && out.stride(1) == 1;
-  const bool few = in_rows && x.size(0) <= few_rows(weights[0]) && same_types(weights);
+  const bool in_rows = x.stride(1) == 1 && out.stride(1) == 1, rounded = !all_float({x, out});
+  const bool few = in_rows && !rounded && is_few_rows(x.size(0), weights[0]) && same_types(weights);
   if (few || (in_rows && all_round(weights))) {
     std::vector<WeightRows> stored = stored_rows(weights);
     for (size_t i = 0; i < weights.size(); ++i)
       if (biases[i].defined()) stored[i].bias = biases[i].const_data_ptr<float>();
-    return (few ? multiply_rows : multiply_bfloat16)(row_product(out, x, stored));
+    if (few) return multiply_rows(row_product(out, x, stored));
+    return multiply_bfloat16(bfloat16_product(out, x, stored));
   }
+  check_unrounded(rounded);
   if (all_float(weights)) return wide_product(out, x, weights, biases);
   int64_t column = 0;
   for (size_t i = 0; i < weights.size(); ++i) {
@@ -201,13 +233,14 @@ Tensor weight_product(const Tensor& x, const Tensor& weight) {
 
 void transposed_product_out(Tensor out, const Tensor& g, const std::vector<Tensor>& weights) {
   const at::NoGradGuard no_grad;
+  if (all_round(weights) && g.stride(1) == 1 && out.stride(1) == 1)
+    return multiply_transposed_bfloat16(bfloat16_product(out, g, stored_rows(weights)));
+  check_unrounded(!all_float({g, out}));
   if (all_float(weights)) {
     const Tensor joined = adjacent(weights);
     at::mm_out(out, g, joined.defined() ? joined : at::cat(weights, 0));
     return;
   }
-  if (all_round(weights) && g.stride(1) == 1 && out.stride(1) == 1)
-    return multiply_transposed_bfloat16(row_product(out, g, stored_rows(weights)));
   int64_t column = 0;
   for (const Tensor& weight : weights) {
     for_each_block(weight, [&](int64_t row, int64_t count, const Tensor& block) {
@@ -216,6 +249,36 @@ void transposed_product_out(Tensor out, const Tensor& g, const std::vector<Tenso
     });
     column += weight.size(0);
   }
+}
+
+Tensor rounded_rows(const Tensor& x) {
+  const Tensor in_rows = x.stride(1) == 1 ? x : x.contiguous();
+  const int64_t rows = x.size(0), columns = x.size(1), width = (columns + 1) / 2 * 2;
+  const Tensor out = at::empty({rows, width}, at::kBFloat16);
+  const float* from = in_rows.const_data_ptr<float>();
+  auto* to = static_cast<uint16_t*>(out.data_ptr());
+  const int64_t stride = in_rows.stride(0);
+  at::parallel_for(0, rows, kRowGrain, [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
+      round_to_bfloat16(from + row * stride, columns, to + row * width);
+      if (columns < width) to[row * width + columns] = 0;
+    }
+  });
+  return out.narrow(1, 0, columns);
+}
+
+void add_weight_product(Tensor out, const Tensor& x, const Tensor& weight) {
+  const WeightRows stored = stored_rows(weight);
+  BFloat16Product product = bfloat16_product(out, x, {&stored, 1});
+  product.accumulate = true;
+  multiply_bfloat16(product);
+}
+
+void add_transposed_product(Tensor out, const Tensor& g, const Tensor& weight) {
+  const WeightRows stored = stored_rows(weight);
+  BFloat16Product product = bfloat16_product(out, g, {&stored, 1});
+  product.accumulate = true;
+  multiply_transposed_bfloat16(product);
 }
 
 }  // namespace etrlrec

@@ -77,6 +77,13 @@ struct Sequence {
   std::vector<int64_t> places;  // of each token in the forest
 };
 
+size_t common_prefix(const std::vector<int64_t>& a, const std::vector<int64_t>& b) {
+  const size_t most = std::min(a.size(), b.size());
+  return static_cast<size_t>(
+      std::mismatch(a.begin(), a.begin() + static_cast<int64_t>(most), b.begin()).first -
+      a.begin());
+}
+
 // Sequences as a radix tree: what they begin with in common is one segment, where that saves enough
 // tokens to be worth a segment.
 class SequenceForest {
@@ -104,12 +111,6 @@ class SequenceForest {
   }
 
  private:
-  static size_t common_prefix(const std::vector<int64_t>& a, const std::vector<int64_t>& b) {
-    const size_t most = std::min(a.size(), b.size());
-    return static_cast<size_t>(
-        std::mismatch(a.begin(), a.begin() + static_cast<int64_t>(most), b.begin()).first -
-        a.begin());
-  }
   int64_t add_segment(std::span<Sequence* const> rows, size_t begin, size_t end, int64_t parent) {
     const int64_t first = forest_.num_tokens();
     for (Sequence* row : rows)
@@ -132,8 +133,8 @@ std::vector<Sequence> sequences_of(std::span<const SftRow* const> rows) {
   return sequences;
 }
 
-// Sorted sequences, cut where a part would have more than `most` tokens (0: no limit) if nothing
-// were shared.
+// Sorted sequences, cut where a part would have more than `most` tokens (0: no limit), those that
+// neighbours share counted once.
 std::vector<std::span<Sequence* const>> parts_of(const std::vector<Sequence*>& sorted,
                                                  int64_t most) {
   std::vector<std::span<Sequence* const>> parts;
@@ -141,12 +142,16 @@ std::vector<std::span<Sequence* const>> parts_of(const std::vector<Sequence*>& s
   int64_t tokens = 0;
   for (size_t i = 0; i < sorted.size(); ++i) {
     const auto size = static_cast<int64_t>(sorted[i]->tokens.size());
-    if (most > 0 && i > begin && tokens + size > most) {
-      parts.push_back(std::span(sorted).subspan(begin, i - begin));
-      begin = i;
-      tokens = 0;
+    const auto shared = [&] {
+      return static_cast<int64_t>(common_prefix(sorted[i - 1]->tokens, sorted[i]->tokens));
+    };
+    if (i > begin && (most <= 0 || tokens + size - shared() <= most)) {
+      tokens += size - shared();
+      continue;
     }
-    tokens += size;
+    if (i > begin) parts.push_back(std::span(sorted).subspan(begin, i - begin));
+    begin = i;
+    tokens = size;
   }
   parts.push_back(std::span(sorted).subspan(begin));
   return parts;

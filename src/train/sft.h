@@ -30,8 +30,9 @@ struct SftOptions {
   double answer_weight = 1;           // lambda_a
   double prompt_weight = 0;  // weight of the mean over prompt tokens (segment), of each one (token)
   double neftune_noise_alpha = 0;  // noise on the input embeddings (nn/noise.h); 0: none
-  // Tokens of one forward and backward pass at most, a single row excepted; 0: all rows of a
-  // micro-batch at once. More tokens share more and need more memory; the gradient is the same.
+  // Tokens of one forward and backward pass, beginnings that rows share counted once, a single row
+  // excepted; 0: all rows of a micro-batch at once. More tokens share more and need more memory;
+  // the gradient is the same.
   int64_t tokens_per_pass = 4096;
   int64_t accuracy_steps = 10;  // token accuracy is measured at every such step; 0: never
   std::vector<std::string> field_names;
