@@ -70,6 +70,27 @@ struct Panel {
   bool accumulate, finish;
 };
 
+// The stored weights of the next panel, asked for line by line while this one is multiplied.
+struct Ahead {
+  static constexpr int64_t kLine = 64;
+  const char* row = nullptr;
+  int64_t rows = 0, row_bytes = 0, stride = 0;
+  int64_t lines_per_call = 0, offset = 0;
+  void spread_over(int64_t calls) {
+    lines_per_call = (rows * ((row_bytes + kLine - 1) / kLine) + calls - 1) / calls;
+  }
+  void fetch() {
+    for (int64_t i = 0; i < lines_per_call && rows > 0; ++i) {
+      __builtin_prefetch(row + offset, 0, 2);
+      offset += kLine;
+      if (offset < row_bytes) continue;
+      offset = 0;
+      row += stride;
+      --rows;
+    }
+  }
+};
+
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wuninitialized"  // g++ 12's own intrinsics (GCC PR 105593)
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
@@ -77,7 +98,8 @@ struct Panel {
 #pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16,fma,prefer-vector-width=512")
 
 template <int Rows, int Vecs>
-void multiply_block(const Panel& p, const uint16_t* x, int64_t x_stride, const Sums& y) {
+void multiply_block(const Panel& p, const uint16_t* x, int64_t x_stride, const Sums& y,
+                    Ahead& ahead) {
   __m512 sums[Rows][Vecs];
   const auto mask = [&](int v) { return v + 1 == Vecs ? p.last_mask : uint16_t{0xffff}; };
   for (int r = 0; r < Rows; ++r)
@@ -86,9 +108,11 @@ void multiply_block(const Panel& p, const uint16_t* x, int64_t x_stride, const S
                                 : _mm512_setzero_ps();
   const uint32_t* words = p.words;
   for (int64_t k = 0; k < p.pairs; ++k, words += Vecs * 16) {
-    if (k % kLinePairs == 0)
+    if (k % kLinePairs == 0) {
       for (int r = 0; r < Rows; ++r)  // the rows after these
-        _mm_prefetch(reinterpret_cast<const char*>(x + (r + Rows) * x_stride + 2 * k), _MM_HINT_T1);
+        __builtin_prefetch(x + (r + Rows) * x_stride + 2 * k, 0, 2);
+      ahead.fetch();
+    }
     __m512bh right[Vecs];
     for (int v = 0; v < Vecs; ++v)
       right[v] = reinterpret_cast<__m512bh>(_mm512_loadu_si512(words + v * 16));
@@ -121,12 +145,13 @@ void multiply_block(const Panel& p, const uint16_t* x, int64_t x_stride, const S
 // All rows of x, their values from `x` on.
 template <int Vecs>
 void multiply_panel(const Panel& p, const uint16_t* x, int64_t x_stride, int64_t rows,
-                    const Sums& y) {
+                    const Sums& y, Ahead& ahead) {
+  ahead.spread_over((rows + kTile - 1) / kTile * ((p.pairs + kLinePairs - 1) / kLinePairs));
   int64_t r = 0;
   for (; r + kTile <= rows; r += kTile)
-    multiply_block<kTile, Vecs>(p, x + r * x_stride, x_stride, y.at(r));
+    multiply_block<kTile, Vecs>(p, x + r * x_stride, x_stride, y.at(r), ahead);
   const auto rest = [&]<int Rows>() {
-    multiply_block<Rows, Vecs>(p, x + r * x_stride, x_stride, y.at(r));
+    multiply_block<Rows, Vecs>(p, x + r * x_stride, x_stride, y.at(r), ahead);
   };
   switch (rows - r) {
     case 1:
@@ -255,6 +280,26 @@ Sums sums_of(const Problem& p, int64_t first_output, int64_t begin, int64_t end,
   return {scratch.sums.get(), kPanel, p.rounded_y + offset, p.y_stride};
 }
 
+// What comes behind `depth` values of the panel's outputs: its further depths, else the next panel.
+Ahead ahead_of(const Problem& p, int64_t first_output, int64_t first, int64_t depth) {
+  if (first + depth < p.depth()) {
+    first += depth;
+  } else {
+    first_output += kPanel;
+    first = 0;
+  }
+  if (first_output >= p.width()) return {};
+  const WeightRows& w = *p.weight;
+  const int64_t value = w.row_bytes() / w.in;
+  const int64_t outputs = std::min(kPanel, p.width() - first_output);
+  const int64_t summed = std::min(kDepth, p.depth() - first);
+  const int64_t row = p.transposed ? first : first_output;
+  const int64_t column = p.transposed ? first_output : first;
+  return {static_cast<const char*>(w.data) + row * w.row_bytes() + column * value,
+          p.transposed ? summed : outputs, (p.transposed ? outputs : summed) * value,
+          w.row_bytes()};
+}
+
 // Rows [begin, end) of x below panel `panel`.
 void multiply_task(const Problem& p, int64_t panel, int64_t begin, int64_t end, Scratch& scratch) {
   const int64_t first_output = panel * kPanel;
@@ -278,8 +323,9 @@ void multiply_task(const Problem& p, int64_t panel, int64_t begin, int64_t end, 
     }
     constexpr std::array kMultiply{multiply_panel<1>, multiply_panel<2>, multiply_panel<3>,
                                    multiply_panel<4>};
+    Ahead ahead = ahead_of(p, first_output, first, here);
     kMultiply[static_cast<size_t>((count - 1) / 16)](work, p.x.values + begin * p.x.stride + first,
-                                                     p.x.stride, end - begin, y);
+                                                     p.x.stride, end - begin, y, ahead);
   }
 }
 

@@ -5,6 +5,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
+#include <array>
 
 #include "nn/bfloat16_product.h"
 #include "nn/row_kernels.h"
@@ -21,19 +22,37 @@ constexpr int64_t kRowGrain = 32;
 
 uint16_t* rounded_data(const Tensor& t) { return static_cast<uint16_t*>(t.data_ptr()); }
 
-// gate_up [T, 2 I] -> silu(gate) * up [T, I], both bfloat16; each row is widened, computed and
-// rounded in the caches of a core.
+// Columns of a row that are widened, computed and rounded in the first-level cache.
+constexpr int64_t kColumns = 512;
+
+// work(first column, columns) for every block of a row.
+template <typename F>
+void for_each_block(int64_t columns, const F& work) {
+  for (int64_t first = 0; first < columns; first += kColumns)
+    work(first, std::min(kColumns, columns - first));
+}
+
+// A block of gate and up beside each other as fp32.
+void widen_block(const uint16_t* row, int64_t columns, int64_t first, int64_t count, float* wide) {
+  widen_bfloat16(row + first, count, wide);
+  widen_bfloat16(row + columns + first, count, wide + count);
+}
+
+// gate_up [T, 2 I] -> silu(gate) * up [T, I], both bfloat16.
 Tensor rounded_swiglu(const Tensor& gate_up) {
   const int64_t width = gate_up.size(1), columns = width / 2;
   const Tensor out = at::empty({gate_up.size(0), columns}, at::kBFloat16);
   const uint16_t* from = rounded_data(gate_up);
   uint16_t* to = rounded_data(out);
   at::parallel_for(0, gate_up.size(0), kRowGrain, [&](int64_t begin, int64_t end) {
-    std::vector<float> wide(static_cast<size_t>(width)), row_out(static_cast<size_t>(columns));
+    std::array<float, 2 * kColumns> wide;
+    std::array<float, kColumns> result;
     for (int64_t row = begin; row < end; ++row) {
-      widen_bfloat16(from + row * width, width, wide.data());
-      swiglu_rows(wide.data(), row_out.data(), columns, 0, 1);
-      round_to_bfloat16(row_out.data(), columns, to + row * columns);
+      for_each_block(columns, [&](int64_t first, int64_t count) {
+        widen_block(from + row * width, columns, first, count, wide.data());
+        swiglu_rows(wide.data(), result.data(), count, 0, 1);
+        round_to_bfloat16(result.data(), count, to + row * columns + first);
+      });
     }
   });
   return out;
@@ -46,16 +65,23 @@ Tensor rounded_swiglu_backward(const Tensor& gate_up, const Tensor& gradient, co
   const Tensor out = at::empty(gate_up.sizes(), at::kBFloat16);
   const uint16_t *from = rounded_data(gate_up), *g = rounded_data(gradient);
   const float *gate_scales = row_scales(gate), *up_scales = row_scales(up);
+  const auto at_column = [](const float* scales, int64_t column) {
+    return scales == nullptr ? nullptr : scales + column;
+  };
   uint16_t* to = rounded_data(out);
   at::parallel_for(0, gate_up.size(0), kRowGrain, [&](int64_t begin, int64_t end) {
-    std::vector<float> wide(static_cast<size_t>(width)), row_g(static_cast<size_t>(columns)),
-        row_out(static_cast<size_t>(width));
+    std::array<float, 2 * kColumns> wide, result;
+    std::array<float, kColumns> wide_g;
     for (int64_t row = begin; row < end; ++row) {
-      widen_bfloat16(from + row * width, width, wide.data());
-      widen_bfloat16(g + row * columns, columns, row_g.data());
-      swiglu_backward_rows(wide.data(), row_g.data(), row_out.data(), columns, 0, 1);
-      round_to_bfloat16(row_out.data(), columns, to + row * width, gate_scales);
-      round_to_bfloat16(row_out.data() + columns, columns, to + row * width + columns, up_scales);
+      for_each_block(columns, [&](int64_t first, int64_t count) {
+        widen_block(from + row * width, columns, first, count, wide.data());
+        widen_bfloat16(g + row * columns + first, count, wide_g.data());
+        swiglu_backward_rows(wide.data(), wide_g.data(), result.data(), count, 0, 1);
+        uint16_t* const gate_to = to + row * width + first;
+        round_to_bfloat16(result.data(), count, gate_to, at_column(gate_scales, first));
+        round_to_bfloat16(result.data() + count, count, gate_to + columns,
+                          at_column(up_scales, first));
+      });
     }
   });
   return out;
