@@ -174,6 +174,18 @@ TEST_F(RoundedLayers, products_take_and_give_bfloat16) {
   }
 }
 
+TEST_F(RoundedLayers, no_rows_are_no_work) {
+  const at::Tensor weight = frozen({70, 36}, Storage::kBFloat16);
+  at::Tensor back = at::empty({0, 36}), out = at::empty({0, 70}, at::kBFloat16);
+  transposed_product_out(back, at::empty({0, 70}), {weight});
+  weights_product_out(out, rounded_rows(at::empty({0, 36})), {weight}, {at::Tensor()});
+  const at::Tensor x = at::empty({0, 36}, at::kFloat).requires_grad_(true);
+  linear(x, {{weight, {}, leaf(at::randn({4, 36})), leaf(at::randn({70, 4})), 1.0, {}}})
+      .sum()
+      .backward();
+  EXPECT_EQ(x.grad().size(0), 0);
+}
+
 TEST_F(RoundedLayers, bfloat16_beside_weights_that_do_not_round_is_refused) {
   at::Tensor out = at::empty({4, 6});
   const at::Tensor weight = at::randn({6, 8});

@@ -355,6 +355,7 @@ class RoundedCopy {
 
 void solve(const Problem& p) {
   const int64_t panels = (p.width() + kPanel - 1) / kPanel, rows = p.x.rows;
+  if (rows == 0) return;
   const int64_t wanted = 4 * at::get_num_threads();
   const int64_t chunks =
       std::clamp<int64_t>((wanted + panels - 1) / panels, 1, std::max<int64_t>(rows / kMinRows, 1));

@@ -396,6 +396,7 @@ int64_t WeightRows::row_bytes() const {
 }
 
 void multiply_rows(const RowProduct& p) {
+  if (p.rows == 0) return;
   const PreparedRows x = prepare(p);
   int64_t chunks = 0;
   for (const WeightRows& w : p.weights) chunks += num_chunks(w);
