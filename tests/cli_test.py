@@ -495,6 +495,33 @@ class DryRun(unittest.TestCase):
             code=5)
 
 
+class Demo(unittest.TestCase):
+    def test_the_quick_demo_ends_with_a_table_and_a_report(self):
+        text = run("demo", "--quick", "--no-progress", "--threads", 1)
+        self.assertIn("next: build/etrlrec recommend --data runs/demo-quick/data", text)
+        with open(ROOT + "/runs/demo-quick/summary.json", encoding="utf-8") as file:
+            summary = json.load(file)
+        rows = {row["model"]: row for row in summary["rows"]}
+        for row in rows.values():
+            self.assertLessEqual({"model", "stage", "protocol", "n", "hit@1", "hit@1_low", "hit@1_high", "ndcg@10", "mrr",
+                                  "valid_ratio"}, set(row))
+        for worse, better in (("LM label-only SFT", "LM reasoning SFT"), ("LM reasoning SFT", "ETRLRec (RL)"),
+                              ("SASRec", "ETRLRec (RL)"), ("ETRLRec (RL)", "Bayes-optimal")):
+            self.assertLess(rows[worse]["hit@1"], rows[better]["hit@1"])
+        self.assertEqual(rows["ETRLRec (RL)"]["n"], 400)
+        self.assertLessEqual({"fit", "distill", "reinforce"}, set(summary["seconds"]))
+        self.assertGreater(summary["peak_rss_mb"], 100)
+        with open(ROOT + "/runs/demo-quick/report.html", encoding="utf-8") as file:
+            page = file.read()
+        self.assertIn("ETRLRec (RL)", page)
+        self.assertNotRegex(page, r"(src|href)=.https?:")
+        # A folder goes on with the same options only.
+        message = run("demo", "--out", "runs/demo-quick", "--seed", 43, code=2)
+        self.assertIn('seed: expected "43", found "42"', message)
+        self.assertIn('command: expected "demo", found "demo --quick"', message)
+        self.assertIn("hint: ", message)
+
+
 class Using(unittest.TestCase):
     def test_recommend_explains(self):
         text = run("recommend", "-d", "data", "-m", "student", "--recommender", "recommenders/sasrec", "--user", "u7",

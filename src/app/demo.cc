@@ -1,5 +1,6 @@
 // etrlrec demo and etrlrec movielens: the whole method in one command, as two sets of pipeline
 // options. The recipes were chosen on validation rows; docs/experiments.md has what was tried.
+#include <filesystem>
 #include <memory>
 
 #include "app/command.h"
@@ -92,27 +93,37 @@ PipelineOptions movielens_recipe(uint64_t seed) {
 }
 
 struct DemoOptions {
-  std::string out = "runs/demo", input, informative = "all";
+  std::string out, input, informative = "all";
   bool quick = false;
 };
 
+void set_out(PipelineOptions& options, const std::string& out, const std::string& user) {
+  options.out = out;
+  options.next_command = fmt::format(
+      "build/etrlrec recommend --data {0}/data --model {0}/policy --recommender "
+      "{0}/recommenders/sasrec --user {1} -k 5 --explain",
+      out, user);
+}
+
 void run_demo(const DemoOptions& demo, const CommonOptions& common) {
   PipelineOptions options = demo_recipe(demo.quick, common.seed);
-  options.out = demo.out;
+  const char* usual = demo.quick ? "runs/demo-quick" : "runs/demo";
+  set_out(options, demo.out.empty() ? usual : demo.out, "u17");
   options.world.informative = demo.informative;
-  options.next_command = "build/etrlrec recommend --data " + demo.out + "/data --model " +
-                         demo.out + "/policy --recommender " + demo.out +
-                         "/recommenders/sasrec --user u17 -k 5 --explain";
+  options.recipe = {{"command", demo.quick ? "demo --quick" : "demo"},
+                    {"informative", demo.informative},
+                    {"seed", std::to_string(common.seed)}};
   run_pipeline(std::move(options));
 }
 
 void run_movielens(const DemoOptions& movielens, const CommonOptions& common) {
   PipelineOptions options = movielens_recipe(common.seed);
-  options.out = movielens.out;
+  set_out(options, movielens.out.empty() ? "runs/movielens" : movielens.out, "42");
   options.input = movielens.input;
-  options.next_command = "build/etrlrec recommend --data " + movielens.out + "/data --model " +
-                         movielens.out + "/policy --recommender " + movielens.out +
-                         "/recommenders/sasrec --user 42 -k 5 --explain";
+  options.recipe = {
+      {"command", "movielens"},
+      {"path", std::filesystem::absolute(movielens.input).lexically_normal().string()},
+      {"seed", std::to_string(common.seed)}};
   run_pipeline(std::move(options));
 }
 
@@ -123,7 +134,8 @@ void add_demo(CommandLine& app, CommonOptions& common) {
       "demo", "the whole method on the embedded synthetic world, ends with a report");
   auto options = std::make_shared<DemoOptions>();
   command.add_option("-o,--out", options->out,
-                     "folder of the run; an interrupted one is continued");
+                     "folder of the run, by default runs/demo or runs/demo-quick; an interrupted "
+                     "one is continued");
   command.add_flag("--quick", options->quick, "smaller numbers, under 90 seconds");
   command
       .add_option("--informative", options->informative, "which rules of the world say something")
@@ -134,14 +146,14 @@ void add_demo(CommandLine& app, CommonOptions& common) {
 void add_movielens(CommandLine& app, CommonOptions& common) {
   Command command = app.add_command("movielens", "the whole method on a MovieLens folder");
   auto options = std::make_shared<DemoOptions>();
-  options->out = "runs/movielens";
   command
       .add_option("path", options->input,
                   "folder with u.data and u.item, or another MovieLens layout")
       .required()
       .existing_folder();
   command.add_option("-o,--out", options->out,
-                     "folder of the run; an interrupted one is continued");
+                     "folder of the run, by default runs/movielens; an interrupted one is "
+                     "continued");
   command.on_run([options, &common] { run_movielens(*options, common); });
 }
 

@@ -31,6 +31,7 @@ class Pipeline {
 
  private:
   void timed(const std::string& stage, const std::function<void()>& work);
+  void claim_folder();
   void prepare();
   void fit();
   void learn();
@@ -80,6 +81,27 @@ void Pipeline::timed(const std::string& stage, const std::function<void()>& work
   work();
   report_.stage_seconds.emplace_back(stage, watch.seconds());
   log_info("   {} took {}", stage, format_duration(watch.seconds()));
+}
+
+// Finished stages are taken as they are, so the folder must hold a run of the same recipe.
+void Pipeline::claim_folder() {
+  const fs::path file = out_ / "recipe.json";
+  fs::create_directories(out_);
+  if (!fs::exists(out_ / "data")) {
+    write_json_atomic(file, OrderedJson(options_.recipe));
+    return;
+  }
+  const OrderedJson found = fs::exists(file) ? OrderedJson(read_json(file)) : OrderedJson::object();
+  std::string differences;
+  for (const auto& [option, value] : options_.recipe) {
+    const std::string there = found.contains(option) ? found[option].dump() : "unknown";
+    const std::string here = OrderedJson(value).dump();
+    if (there != here)
+      differences += fmt::format("\n  {}: expected {}, found {}", option, here, there);
+  }
+  CHECK(differences.empty(), kUsage,
+        "{}: holds a run with other options:{}\nhint: --out another folder, or remove this one",
+        out_.string(), differences);
 }
 
 void Pipeline::prepare() {
@@ -328,7 +350,7 @@ fs::path Pipeline::write() {
 }
 
 fs::path Pipeline::run() {
-  fs::create_directories(out_);
+  claim_folder();
   timed("prepare", [this] { prepare(); });
   timed("fit", [this] { fit(); });
   judge_recommenders();

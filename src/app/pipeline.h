@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -43,10 +44,13 @@ struct PipelineOptions {
   bool other_protocols = true;  // first-answer and elimination for the final model
   int64_t other_protocol_rows = 500;
   uint64_t seed = 42;
+  // What decides the result, by option; kept in `out`, which a run of other options may not go on.
+  std::map<std::string, std::string> recipe;
   std::string next_command;  // what the last line recommends
 };
 
-// Prints the table's rows as they become known and returns the path of the report.
+// Prints the table's rows as they become known and returns the path of the report. Error (kUsage)
+// when `out` holds a run of another recipe.
 std::filesystem::path run_pipeline(PipelineOptions options);
 
 }  // namespace etrlrec
