@@ -77,6 +77,11 @@ LlmConfig speed_shape(const std::string& name) {
   return c;
 }
 
+at::Tensor random_weight(const std::string& name, at::IntArrayRef sizes) {
+  const at::Tensor weight = at::empty(sizes);
+  return name.ends_with("norm.weight") ? weight.fill_(1) : weight.normal_(0, 0.02);
+}
+
 std::vector<int64_t> random_ids(Rng& rng, int64_t count, int64_t vocab) {
   std::vector<int64_t> ids;
   for (int64_t i = 0; i < count; ++i)
@@ -108,12 +113,9 @@ std::unique_ptr<Llm> model_of(const std::string& name, Storage storage) {
   const at::NoGradGuard no_grad;
   at::manual_seed(1);
   for (auto& [key, tensor] : model->parameters()) {
-    if (tensor.dim() < 2) {
-      tensor.fill_(key.ends_with("norm.weight") ? 1 : 0).requires_grad_(false);
-      continue;
-    }
-    const at::Tensor values = at::empty(tensor.sizes()).normal_(0, 0.02);
-    tensor = storage == Storage::kInt8 ? quantized(values) : values.to(at::kBFloat16);
+    tensor = random_weight(key, tensor.sizes());
+    if (tensor.dim() < 2) continue;
+    tensor = storage == Storage::kInt8 ? quantized(tensor) : tensor.to(at::kBFloat16);
   }
   return model;
 }

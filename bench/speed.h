@@ -16,6 +16,8 @@ double seconds_of(const std::function<void()>& work);
 double median(std::vector<double> samples);
 // XS, S (bench/RESULTS.md) and 3B (hidden 3072, 28 layers, 24 / 8 heads, vocabulary 128,256, tied).
 LlmConfig speed_shape(const std::string& name);
+// fp32: 1 for a norm, N(0, 0.02) for others.
+at::Tensor random_weight(const std::string& name, at::IntArrayRef sizes);
 std::vector<int64_t> random_ids(Rng& rng, int64_t count, int64_t vocab);
 LoraConfig attention_lora();
 // `figures`: members of the JSON object, e.g. "\"step_s\": 1.5".

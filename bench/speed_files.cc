@@ -47,8 +47,7 @@ void write_shards(const std::vector<ParameterMap>& plan, Storage storage, const 
   for (size_t i = 0; i < plan.size(); ++i) {
     ParameterMap shard;
     for (const auto& [name, like] : plan[i]) {
-      at::Tensor tensor = at::empty(like.sizes());
-      name.ends_with("norm.weight") ? tensor.fill_(1) : tensor.normal_(0, 0.02);
+      const at::Tensor tensor = random_weight(name, like.sizes());
       shard[name] = storage == Storage::kBFloat16 ? tensor.to(at::kBFloat16) : tensor;
       map[name] = file_of(i);
     }

@@ -69,13 +69,12 @@ bool has_adapter(const std::vector<LinearPart>& parts) {
                      [](const LinearPart& part) { return part.lora_A.defined(); });
 }
 
-at::ScalarType product_type(int64_t rows, const std::vector<LinearPart>& parts) {
-  // Bfloat16 rows are read pair by pair.
-  const bool rounded = std::all_of(parts.begin(), parts.end(), [&](const LinearPart& part) {
-    const Tensor& w = part.weight;
-    return rounds(w) && w.is_contiguous() && w.size(0) % 2 == 0 && w.size(1) % 2 == 0;
+bool adapters_round(int64_t rows, const std::vector<LinearPart>& parts) {
+  if (is_few_rows(rows, parts[0].weight)) return false;
+  return std::all_of(parts.begin(), parts.end(), [](const LinearPart& part) {
+    const Tensor& w = part.weight;  // bfloat16 rows are read pair by pair
+    return rounds(w) && w.size(0) % 2 == 0 && w.size(1) % 2 == 0;
   });
-  return rounded && !is_few_rows(rows, parts[0].weight) ? at::kBFloat16 : at::kFloat;
 }
 
 void add_adapters(Tensor out, const Tensor& x, const std::vector<LinearPart>& parts) {

@@ -11,18 +11,18 @@
 namespace etrlrec {
 
 bool has_adapter(const std::vector<LinearPart>& parts);
-// The type of x, and with it the arithmetic below: bfloat16 (operands rounded, sums fp32) for many
+// The arithmetic below, and with it the type of x: bfloat16 (operands rounded, sums fp32) for many
 // rows beside weights that round (nn/weight.h), fp32 otherwise.
-at::ScalarType product_type(int64_t rows, const std::vector<LinearPart>& parts);
+bool adapters_round(int64_t rows, const std::vector<LinearPart>& parts);
 
-// out [T, sum of out] += lora_scale * lora_B lora_A x of every part in its columns. x: [T, in] of
-// product_type(). No gradient.
+// out [T, sum of out] += lora_scale * lora_B lora_A x of every part in its columns. x: [T, in],
+// fp32 or bfloat16 where adapters_round(). No gradient.
 void add_adapters(at::Tensor out, const at::Tensor& x, const std::vector<LinearPart>& parts);
 
 struct AdapterGradient {
   at::Tensor lora_A, lora_B;  // undefined for a part without adapter
 };
-// From g, the gradient of out in product_type(), and x, undefined where only the gradient of x is
+// From g, the gradient of out in the type of x, and x, undefined where only the gradient of x is
 // wanted: adds to x_gradient [T, in] unless that is undefined.
 std::vector<AdapterGradient> adapter_gradients(const at::Tensor& x, const at::Tensor& g,
                                                const std::vector<LinearPart>& parts,

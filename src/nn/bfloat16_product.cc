@@ -1,8 +1,7 @@
 // Weights are packed panel by panel: 64 outputs, words of two neighbours along the summed
 // dimension. A panel stays in the second-level cache while all rows of x pass by, six at a time, so
 // the inner loop is four loads of weights and six broadcasts for 24 instructions of 32 products.
-// Few rows are not worth the packing: tiles of 4 outputs and 4 rows run along the summed dimension
-// as stored.
+// Few rows are not worth the packing: nn/narrow_rows.
 #include "nn/bfloat16_product.h"
 
 #include <ATen/Parallel.h>
@@ -26,6 +25,7 @@ constexpr int64_t kDepth = 2048;    // summed at a time, even
 constexpr int64_t kTile = 6;        // rows of x at a time
 constexpr int64_t kMinRows = 192;   // worth packing a panel again for another thread
 constexpr int64_t kGroup = 32;      // values of a register
+constexpr int64_t kRowGrain = 64;   // rows rounded by a thread at least
 constexpr int64_t kLinePairs = 16;  // of a cache line
 
 // Rows of x as bfloat16, each padded with 0 to whole words.
@@ -336,15 +336,10 @@ void multiply_task(const Problem& p, int64_t panel, int64_t begin, int64_t end, 
 class RoundedCopy {
  public:
   RoundedCopy(const float* x, int64_t rows, int64_t stride, int64_t columns, const float* scale)
-      : rows_(rows), stride_((columns + 1) / 2 * 2) {
-    values_.reset(new uint16_t[static_cast<size_t>(rows * stride_)]);
-    at::parallel_for(0, rows, 64, [&](int64_t begin, int64_t end) {
-      for (int64_t r = begin; r < end; ++r) {
-        uint16_t* to = values_.get() + r * stride_;
-        round_row(x + r * stride, scale, columns, to);
-        if (stride_ > columns) to[columns] = 0;
-      }
-    });
+      : values_(new uint16_t[static_cast<size_t>(rows * padded_columns(columns))]),
+        rows_(rows),
+        stride_(padded_columns(columns)) {
+    round_rows(x, rows, stride, columns, values_.get(), scale);
   }
   RoundedRows rows() const { return {values_.get(), rows_, stride_}; }
 
@@ -422,6 +417,19 @@ void round_to_bfloat16(const float* x, int64_t count, uint16_t* out, const float
 void widen_bfloat16(const uint16_t* x, int64_t count, float* out) {
   check_support();
   widen_row(x, count, out);
+}
+
+void round_rows(const float* x, int64_t rows, int64_t x_stride, int64_t columns, uint16_t* out,
+                const float* scale) {
+  check_support();
+  const int64_t stride = padded_columns(columns);
+  at::parallel_for(0, rows, kRowGrain, [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
+      uint16_t* const to = out + row * stride;
+      round_row(x + row * x_stride, scale, columns, to);
+      if (columns < stride) to[columns] = 0;
+    }
+  });
 }
 
 void multiply_bfloat16(const BFloat16Product& product) {

@@ -46,4 +46,11 @@ void multiply_transposed_bfloat16(const BFloat16Product& product);
 // without AVX512_BF16, both.
 void round_to_bfloat16(const float* x, int64_t count, uint16_t* out, const float* scale = nullptr);
 void widen_bfloat16(const uint16_t* x, int64_t count, float* out);
+// Values between rows of `columns` values as products take them: a pair is never cut.
+constexpr int64_t padded_columns(int64_t columns) { return (columns + 1) / 2 * 2; }
+// round_to_bfloat16() of every row, x_stride values apart, to rows padded_columns() apart, an odd
+// row followed by a 0.
+void round_rows(const float* x, int64_t rows, int64_t x_stride, int64_t columns, uint16_t* out,
+                const float* scale = nullptr);
+
 }  // namespace etrlrec

@@ -115,8 +115,7 @@ class RoundedMlp : public torch::autograd::Function<RoundedMlp> {
 };
 
 bool is_plain(const LinearPart& part) {
-  return rounds(part.weight) && part.weight.is_contiguous() && !part.bias.defined() &&
-         !part.lora_A.defined();
+  return rounds(part.weight) && !part.bias.defined() && !part.lora_A.defined();
 }
 
 }  // namespace

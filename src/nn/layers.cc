@@ -69,9 +69,9 @@ std::vector<LinearPart> unflatten(const std::vector<Tensor>& tensors,
   return parts;
 }
 
-// Rows as the products take them: rounded once for weights and adapters, see product_type().
+// Rows as the products take them: rounded once for weights and adapters.
 Tensor product_rows(const Tensor& rows, const std::vector<LinearPart>& parts) {
-  const bool rounded = has_adapter(parts) && product_type(rows.size(0), parts) == at::kBFloat16;
+  const bool rounded = has_adapter(parts) && adapters_round(rows.size(0), parts);
   return rounded ? rounded_rows(rows) : rows;
 }
 

@@ -1,7 +1,6 @@
 #include "nn/weight.h"
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 
 #include <algorithm>
 
@@ -15,7 +14,6 @@ namespace {
 using at::Tensor;
 
 constexpr int64_t kBlockValues = int64_t{1} << 22;  // widened at a time
-constexpr int64_t kRowGrain = 64;
 
 WeightRows stored_rows(const Tensor& weight) {
   WeightRows rows;
@@ -100,8 +98,7 @@ bool all_float(const std::vector<Tensor>& weights) {
 }
 
 bool all_round(const std::vector<Tensor>& weights) {
-  return std::all_of(weights.begin(), weights.end(),
-                     [](const Tensor& w) { return rounds(w) && w.is_contiguous(); });
+  return std::all_of(weights.begin(), weights.end(), rounds);
 }
 
 bool same_types(const std::vector<Tensor>& weights) {
@@ -160,7 +157,8 @@ Storage storage_of(const Tensor& weight) {
 bool is_frozen_type(const Tensor& weight) { return weight.scalar_type() != at::kFloat; }
 
 bool rounds(const Tensor& weight) {
-  return is_frozen_type(weight) && frozen_arithmetic() == Arithmetic::kBFloat16;
+  return is_frozen_type(weight) && weight.is_contiguous() &&
+         frozen_arithmetic() == Arithmetic::kBFloat16;
 }
 
 bool is_few_rows(int64_t rows, const Tensor& weight) {
@@ -253,17 +251,10 @@ void transposed_product_out(Tensor out, const Tensor& g, const std::vector<Tenso
 
 Tensor rounded_rows(const Tensor& x) {
   const Tensor in_rows = x.stride(1) == 1 ? x : x.contiguous();
-  const int64_t rows = x.size(0), columns = x.size(1), width = (columns + 1) / 2 * 2;
-  const Tensor out = at::empty({rows, width}, at::kBFloat16);
-  const float* from = in_rows.const_data_ptr<float>();
-  auto* to = static_cast<uint16_t*>(out.data_ptr());
-  const int64_t stride = in_rows.stride(0);
-  at::parallel_for(0, rows, kRowGrain, [&](int64_t begin, int64_t end) {
-    for (int64_t row = begin; row < end; ++row) {
-      round_to_bfloat16(from + row * stride, columns, to + row * width);
-      if (columns < width) to[row * width + columns] = 0;
-    }
-  });
+  const int64_t rows = x.size(0), columns = x.size(1);
+  const Tensor out = at::empty({rows, padded_columns(columns)}, at::kBFloat16);
+  round_rows(in_rows.const_data_ptr<float>(), rows, in_rows.stride(0), columns,
+             static_cast<uint16_t*>(out.data_ptr()));
   return out.narrow(1, 0, columns);
 }
 

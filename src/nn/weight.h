@@ -18,7 +18,7 @@ Storage parse_storage(const std::string& name);
 Storage storage_of(const at::Tensor& weight);
 bool is_frozen_type(const at::Tensor& weight);  // bfloat16 or int8
 bool is_int8(const at::Tensor& weight);
-bool rounds(const at::Tensor& weight);              // its products are in bfloat16 arithmetic
+bool rounds(const at::Tensor& weight);              // products of many rows are in bfloat16
 const float* row_scales(const at::Tensor& weight);  // [out] of an int8 weight, null for others
 // w = scale * q with scale = max |w| / 127 of each row; w fp32 or bfloat16 [out, in].
 at::Tensor quantized(const at::Tensor& weight);
