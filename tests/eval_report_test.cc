@@ -132,6 +132,26 @@ TEST(Report, numbers_of_table_tests_and_tiles_arrive) {
       << "protocols differ";
 }
 
+TEST(Report, table_names_shared_candidates_once_and_marks_models_only) {
+  ReportData data = full_report("plain");
+  data.rows[0].protocol = "score[uniform20,seed=42]";
+  data.rows[1].protocol = "likelihood[uniform20,seed=42]";
+  data.rows.push_back(data.rows[0]);
+  data.rows[2].stage = "bound";
+  data.rows[2].hit1 = {0.9, 0.8, 1};
+  const std::string page = render_report(data);
+  EXPECT_NE(page.find("Candidates: uniform20,seed=42."), std::string::npos);
+  EXPECT_EQ(count(page, "[uniform20"), 0u);
+  EXPECT_NE(page.find("<td class=\"words\">likelihood</td>"), std::string::npos);
+  EXPECT_NE(page.find("<td><b>0.400</b></td>"), std::string::npos);
+  EXPECT_NE(page.find("<td>0.900</td>"), std::string::npos) << "a bound is no model";
+
+  data.rows[1].protocol = "likelihood[uniform50,seed=42]";
+  const std::string apart = render_report(data);
+  EXPECT_EQ(count(apart, "Candidates: "), 0u);
+  EXPECT_NE(apart.find("likelihood[uniform50,seed=42]"), std::string::npos);
+}
+
 TEST(Report, empty_data_gives_a_valid_page_without_sections) {
   const std::string page = render_report({});
   EXPECT_TRUE(is_balanced(page));

@@ -56,19 +56,25 @@ std::string render_tiles(const ReportData& data) {
   return out + "</dl>";
 }
 
-// A metric cell; the best of its column is bold.
-std::string cell(double value, double best) {
-  return value >= best ? fmt::format("<td><b>{:.3f}</b></td>", value)
-                       : fmt::format("<td>{:.3f}</td>", value);
-}
-
 struct TableLayout {
   bool protocols = false, counts = false;  // columns only when the rows differ
+  std::string candidates;                  // "[...]" where all protocols end with it
   double top = 1;                          // of the whisker scale
 };
 
+std::string shared_candidates(const std::vector<MetricRow>& rows) {
+  const std::string& first = rows.front().protocol;
+  const size_t begin = std::min(first.find('['), first.size());
+  const std::string candidates = first.substr(begin);
+  const bool shared = std::all_of(rows.begin(), rows.end(), [&](const MetricRow& row) {
+    return row.protocol.ends_with(candidates);
+  });
+  return shared ? candidates : "";
+}
+
 TableLayout layout_of(const ReportData& data) {
   TableLayout layout;
+  layout.candidates = shared_candidates(data.rows);
   layout.top = std::max(data.bayes.hit1, random_level(data.num_candidates).hit1);
   for (const MetricRow& row : data.rows) {
     layout.protocols |= row.protocol != data.rows.front().protocol;
@@ -95,23 +101,26 @@ std::string ground_row(const ReportData& data, const TableLayout& layout, const 
 }
 
 std::string metric_row(const ReportData& data, const TableLayout& layout, const MetricRow& row) {
-  const auto best = [&](auto value) {
-    double result = 0;
-    for (const MetricRow& other : data.rows)
-      if (is_model(other)) result = std::max(result, value(other));
-    return result;
+  // The best model of a column is bold.
+  const auto cell = [&](auto value) {
+    bool best = is_model(row);
+    for (const MetricRow& other : data.rows) best &= !is_model(other) || value(row) >= value(other);
+    return best ? fmt::format("<td><b>{:.3f}</b></td>", value(row))
+                : fmt::format("<td>{:.3f}</td>", value(row));
   };
   std::string out = fmt::format(R"(<tr><td class="words">{}</td>)", name_of(row));
-  if (layout.protocols) append(out, R"(<td class="words">{}</td>)", escape_html(row.protocol));
+  if (layout.protocols)
+    append(out, R"(<td class="words">{}</td>)",
+           escape_html(row.protocol.substr(0, row.protocol.size() - layout.candidates.size())));
   if (layout.counts) append(out, "<td>{}</td>", row.n);
-  out += cell(row.hit1.mean, best([](const MetricRow& r) { return r.hit1.mean; }));
+  out += cell([](const MetricRow& r) { return r.hit1.mean; });
   append(out, R"(<td title="95 % interval {:.3f} to {:.3f}">{}</td>)", row.hit1.low, row.hit1.high,
          whisker(row.hit1.mean, row.hit1.low, row.hit1.high, layout.top,
                  random_level(data.num_candidates).hit1, data.bayes.known ? data.bayes.hit1 : -1));
-  out += cell(row.hit5, best([](const MetricRow& r) { return r.hit5; }));
-  out += cell(row.hit10, best([](const MetricRow& r) { return r.hit10; }));
-  out += cell(row.ndcg10, best([](const MetricRow& r) { return r.ndcg10; }));
-  out += cell(row.mrr, best([](const MetricRow& r) { return r.mrr; }));
+  out += cell([](const MetricRow& r) { return r.hit5; });
+  out += cell([](const MetricRow& r) { return r.hit10; });
+  out += cell([](const MetricRow& r) { return r.ndcg10; });
+  out += cell([](const MetricRow& r) { return r.mrr; });
   append(out, "<td>{}</td>", percent(row.valid_ratio));
   if (data.bayes.known) append(out, "<td>{}</td>", percent(row.hit1.mean / data.bayes.hit1));
   return out + "</tr>";
@@ -125,7 +134,12 @@ std::string render_results(const ReportData& data) {
   append(out, "{} candidates.", data.num_candidates);
   if (!layout.counts)
     append(out, " Every model answered the same {} requests.", data.rows.front().n);
-  if (!layout.protocols) append(out, " Protocol: {}.", escape_html(data.rows.front().protocol));
+  if (!layout.protocols) {
+    append(out, " Protocol: {}.", escape_html(data.rows.front().protocol));
+  } else if (!layout.candidates.empty()) {
+    append(out, " Candidates: {}.",
+           escape_html(layout.candidates.substr(1, layout.candidates.size() - 2)));
+  }
   out +=
       R"(</p><div class="scroll"><table class="numbers"><thead><tr><th class="words">model</th>)";
   if (layout.protocols) out += R"(<th class="words">protocol</th>)";

@@ -17,7 +17,7 @@ constexpr std::string_view kColors = R"(
 constexpr std::string_view kText = R"(
 *{box-sizing:border-box}
 body{margin:0;background:var(--paper);color:var(--ink);font:16px/1.55 Charter,"Bitstream Charter","Iowan Old Style",Georgia,serif}
-main{max-width:1120px;margin:0 auto;padding:56px 32px 72px}
+main{max-width:1200px;margin:0 auto;padding:56px 32px 72px}
 h1{font-size:40px;line-height:1.15;font-weight:600;letter-spacing:-.01em;margin:6px 0 14px;max-width:26em}
 h2{font-size:23px;font-weight:600;margin:60px 0 4px;padding-top:18px;border-top:1px solid var(--line)}
 h3{font-size:18px;font-weight:600;margin:0}
@@ -39,16 +39,16 @@ constexpr std::string_view kTables = R"(
 .scroll{overflow-x:auto}
 table{border-collapse:collapse;width:100%}
 .numbers{font-size:14px;font-variant-numeric:tabular-nums lining-nums;background:var(--card);border:1px solid var(--line)}
-.numbers th{font-size:12px;font-weight:600;color:var(--soft);text-align:right;padding:10px 12px 8px;border-bottom:1px solid var(--line);white-space:nowrap}
-.numbers td{padding:8px 12px;text-align:right;border-top:1px solid var(--line);white-space:nowrap}
+.numbers th{font-size:12px;font-weight:600;color:var(--soft);text-align:right;padding:10px 9px 8px;border-bottom:1px solid var(--line);white-space:nowrap}
+.numbers td{padding:8px 9px;text-align:right;border-top:1px solid var(--line);white-space:nowrap}
 .numbers tbody tr:first-child td{border-top:0}
 .numbers .words{text-align:left}
 .numbers .words small{color:var(--faint);margin-left:7px;font-size:13px}
 .numbers b{font-weight:700;color:var(--accent)}
-.numbers .range{color:var(--faint);font-size:12px}
+.numbers .range{display:block;color:var(--faint);font-size:12px}
 .numbers tr.ground td{color:var(--soft);font-style:italic;background:color-mix(in srgb,var(--paper) 60%,var(--card))}
-.whisker{display:block;width:200px;height:20px;overflow:visible}
-.numbers .tight .whisker{width:160px}
+.whisker{display:block;width:170px;height:20px;overflow:visible}
+.numbers .tight .whisker{width:140px}
 .facts{display:grid;grid-template-columns:repeat(auto-fill,minmax(230px,1fr));gap:10px 28px;font-size:13.5px;margin:18px 0 0}
 .facts div{border-top:1px solid var(--line);padding-top:7px}
 .facts dt{color:var(--faint);font-size:12px}
