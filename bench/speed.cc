@@ -77,9 +77,8 @@ LlmConfig speed_shape(const std::string& name) {
   return c;
 }
 
-at::Tensor random_weight(const std::string& name, at::IntArrayRef sizes) {
-  const at::Tensor weight = at::empty(sizes);
-  return name.ends_with("norm.weight") ? weight.fill_(1) : weight.normal_(0, 0.02);
+void fill_random(const std::string& name, at::Tensor weight) {
+  name.ends_with("norm.weight") ? weight.fill_(1) : weight.normal_(0, 0.02);
 }
 
 std::vector<int64_t> random_ids(Rng& rng, int64_t count, int64_t vocab) {
@@ -103,9 +102,21 @@ void print_job(const std::string& job, const std::string& figures) {
   std::fflush(stdout);
 }
 
+double train_step(Objective& objective, Optimizer& optimizer, std::span<const int64_t> rows,
+                  int64_t step) {
+  Rng rng(3, "step", static_cast<uint64_t>(step));
+  return seconds_of([&] {
+    optimizer.zero_grad();
+    const auto backward = [](const at::Tensor& part) { part.backward(); };
+    backward(objective.loss_in_parts(rows, step, rng, backward).loss);
+    clip_grad_norm(optimizer.parameters(), 1.0);
+    optimizer.step(1e-4);
+  });
+}
+
 namespace {
 
-// Frozen matrices are converted one by one, so that the model never stands in memory as fp32.
+// Frozen matrices are made one by one, so that the model never stands in memory as fp32.
 std::unique_ptr<Llm> model_of(const std::string& name, Storage storage) {
   if (storage == Storage::kFloat) return new_llm(speed_shape(name), 1);
   keep_freed_memory();
@@ -113,9 +124,10 @@ std::unique_ptr<Llm> model_of(const std::string& name, Storage storage) {
   const at::NoGradGuard no_grad;
   at::manual_seed(1);
   for (auto& [key, tensor] : model->parameters()) {
-    tensor = random_weight(key, tensor.sizes());
-    if (tensor.dim() < 2) continue;
-    tensor = storage == Storage::kInt8 ? quantized(tensor) : tensor.to(at::kBFloat16);
+    const bool matrix = tensor.dim() == 2;
+    const at::Tensor values = at::empty(tensor.sizes(), matrix ? at::kBFloat16 : at::kFloat);
+    fill_random(key, values);
+    tensor = matrix && storage == Storage::kInt8 ? quantized(values) : values;
   }
   return model;
 }
@@ -162,18 +174,6 @@ void rank(const Llm& model) {
   for (int i = 0; i < 4; ++i)
     samples.push_back(seconds_of([&] { answer_logprobs(model, prompts, titles, 1024); }));
   print_job("rank", fmt::format("\"prompts_per_s\": {:.2f}", kPrompts / median(samples)));
-}
-
-// One optimiser step on `rows`, seconds.
-double train_step(Objective& objective, Optimizer& optimizer, std::span<const int64_t> rows,
-                  int64_t step) {
-  Rng rng(3, "step", static_cast<uint64_t>(step));
-  return seconds_of([&] {
-    optimizer.zero_grad();
-    objective.loss(rows, step, rng).loss.backward();
-    clip_grad_norm(optimizer.parameters(), 1.0);
-    optimizer.step(1e-4);
-  });
 }
 
 // 64 rows; row i has 250 + 137 i mod 351 tokens (bench/peer_sft.py has the same formula), the first

@@ -4,11 +4,14 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "base/rng.h"
 #include "models/llm.h"
+#include "nn/optim.h"
+#include "train/trainer.h"
 
 namespace etrlrec {
 
@@ -16,10 +19,13 @@ double seconds_of(const std::function<void()>& work);
 double median(std::vector<double> samples);
 // XS, S (bench/RESULTS.md) and 3B (hidden 3072, 28 layers, 24 / 8 heads, vocabulary 128,256, tied).
 LlmConfig speed_shape(const std::string& name);
-// fp32: 1 for a norm, N(0, 0.02) for others.
-at::Tensor random_weight(const std::string& name, at::IntArrayRef sizes);
+// New fp32 or bfloat16 values in place: 1 for a norm, N(0, 0.02) for others.
+void fill_random(const std::string& name, at::Tensor weight);
 std::vector<int64_t> random_ids(Rng& rng, int64_t count, int64_t vocab);
 LoraConfig attention_lora();
+// One optimiser step on `rows` as the trainer takes it, part by part; seconds.
+double train_step(Objective& objective, Optimizer& optimizer, std::span<const int64_t> rows,
+                  int64_t step);
 // `figures`: members of the JSON object, e.g. "\"step_s\": 1.5".
 void print_job(const std::string& job, const std::string& figures);
 

@@ -47,8 +47,8 @@ void write_shards(const std::vector<ParameterMap>& plan, Storage storage, const 
   for (size_t i = 0; i < plan.size(); ++i) {
     ParameterMap shard;
     for (const auto& [name, like] : plan[i]) {
-      const at::Tensor tensor = random_weight(name, like.sizes());
-      shard[name] = storage == Storage::kBFloat16 ? tensor.to(at::kBFloat16) : tensor;
+      const auto type = storage == Storage::kBFloat16 ? at::kBFloat16 : at::kFloat;
+      fill_random(name, shard[name] = at::empty(like.sizes(), type));
       map[name] = file_of(i);
     }
     save_safetensors(shard, folder / file_of(i));
@@ -120,14 +120,7 @@ void adapter_memory(const std::string& folder, Storage storage, int64_t rows, in
   std::vector<int64_t> all(data.size());
   std::iota(all.begin(), all.end(), 0);
   double seconds = 0;
-  for (int step = 0; step < 2; ++step) {
-    Rng noise(3, "step", static_cast<uint64_t>(step));
-    seconds = seconds_of([&] {
-      optimizer.zero_grad();
-      objective.loss(all, step, noise).loss.backward();
-      optimizer.step(1e-4);
-    });
-  }
+  for (int step = 0; step < 2; ++step) seconds = train_step(objective, optimizer, all, step);
   const auto [own_end, file_end] = resident_mb();
   print_job("adapters",
             fmt::format("\"step_s\": {:.2f}, \"loaded_own_mb\": {}, \"loaded_file_mb\": {}, "
