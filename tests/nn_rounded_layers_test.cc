@@ -125,7 +125,7 @@ TEST_F(RoundedLayers, adapters_equal_their_formulas) {
 TEST_F(RoundedLayers, a_frozen_head_passes_on_the_gradient_of_its_formula) {
   const int64_t rows = 150;
   for (Storage storage : {Storage::kBFloat16, Storage::kInt8}) {
-    for (int64_t vocab : {301, 5002}) {  // rows of the logits in whole words or not
+    for (int64_t vocab : {301, 11002}) {  // rows of the logits in whole words or not
       const at::Tensor weight = frozen({vocab, 24}, storage), hidden = at::randn({rows, 24}) * 3;
       const at::Tensor targets = at::randint(vocab, {rows}, at::kLong), factor = at::rand({rows});
       const at::Tensor a = leaf(hidden), b = wide_leaf(hidden);
@@ -145,7 +145,7 @@ TEST_F(RoundedLayers, a_frozen_head_passes_on_the_gradient_of_its_formula) {
 // Operands and results that are bfloat16 already: the fp32 ones, rounded.
 TEST_F(RoundedLayers, products_take_and_give_bfloat16) {
   for (Storage storage : {Storage::kBFloat16, Storage::kInt8}) {
-    for (int64_t in : {33, 70, 4500}) {
+    for (int64_t in : {33, 70, 5300}) {
       const at::Tensor weight = frozen({86, in}, storage), x = at::randn({205, in});
       const std::vector<at::Tensor> none{at::Tensor()};
       at::Tensor sums = at::empty({205, 86}), rounded = at::empty({205, 86}, at::kBFloat16);
@@ -172,6 +172,26 @@ TEST_F(RoundedLayers, products_take_and_give_bfloat16) {
       EXPECT_LT(largest_difference(back_added, back + 1), 1e-4) << in;
     }
   }
+}
+
+// Below each other, whatever their types, and pairs of rows from two of them.
+TEST_F(RoundedLayers, transposed_products_sum_over_all_weights) {
+  const std::vector<at::Tensor> weights{frozen({33, 70}, Storage::kBFloat16),
+                                        frozen({40, 70}, Storage::kInt8),
+                                        frozen({5105, 70}, Storage::kBFloat16)};
+  const at::Tensor g = at::randn({130, 33 + 40 + 5105});
+  at::Tensor back = at::empty({130, 70}), rounded = at::empty({130, 70}, at::kBFloat16);
+  transposed_product_out(back, g, weights);
+  transposed_product_out(rounded, g, weights);
+  EXPECT_TRUE(at::equal(back.to(at::kBFloat16), rounded));
+  at::Tensor sum = at::zeros({130, 70}), part = at::empty({130, 70});
+  int64_t column = 0;
+  for (const at::Tensor& weight : weights) {
+    transposed_product_out(part, g.narrow(1, column, weight.size(0)), {weight});
+    sum += part;
+    column += weight.size(0);
+  }
+  EXPECT_LT(largest_difference(back, sum), 1e-3);
 }
 
 TEST_F(RoundedLayers, no_rows_are_no_work) {

@@ -43,28 +43,45 @@ TilePairs& thread_pairs(int64_t head_dim) {
 #pragma GCC push_options
 #pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16,fma,prefer-vector-width=512")
 
+// Unrolled: rolled loops over the sums keep them in memory.
 template <int Rows, int Vecs>
 void multiply_block(const PairProduct& p, int64_t row, int64_t vec) {
   __m512 sums[Rows][Vecs];
-  float* c = p.c + row * p.c_row + vec * kLanes;
-  for (int r = 0; r < Rows; ++r)
-    for (int v = 0; v < Vecs; ++v)
-      sums[r][v] =
-          p.accumulate ? _mm512_loadu_ps(c + r * p.c_row + v * kLanes) : _mm512_setzero_ps();
-  const uint32_t* a = p.a + row * p.a_row;
-  const uint32_t* b = p.b + vec * p.b_vec;
+  const int64_t c_row = p.c_row, a_row = p.a_row, b_vec = p.b_vec;
+  float* const c = p.c + row * c_row + vec * kLanes;
+  if (p.accumulate) {
+#pragma GCC unroll 8
+    for (int r = 0; r < Rows; ++r) {
+#pragma GCC unroll 2
+      for (int v = 0; v < Vecs; ++v) sums[r][v] = _mm512_loadu_ps(c + r * c_row + v * kLanes);
+    }
+  } else {
+#pragma GCC unroll 8
+    for (int r = 0; r < Rows; ++r) {
+#pragma GCC unroll 2
+      for (int v = 0; v < Vecs; ++v) sums[r][v] = _mm512_setzero_ps();
+    }
+  }
+  const uint32_t* a = p.a + row * a_row;
+  const uint32_t* b = p.b + vec * b_vec;
   for (int64_t k = 0; k < p.depth; ++k, a += p.a_col, b += p.b_row) {
     __m512bh right[Vecs];
+#pragma GCC unroll 2
     for (int v = 0; v < Vecs; ++v)
-      right[v] = reinterpret_cast<__m512bh>(_mm512_loadu_si512(b + v * p.b_vec));
+      right[v] = reinterpret_cast<__m512bh>(_mm512_loadu_si512(b + v * b_vec));
+#pragma GCC unroll 8
     for (int r = 0; r < Rows; ++r) {
       const auto left =
-          reinterpret_cast<__m512bh>(_mm512_set1_epi32(static_cast<int>(a[r * p.a_row])));
+          reinterpret_cast<__m512bh>(_mm512_set1_epi32(static_cast<int>(a[r * a_row])));
+#pragma GCC unroll 2
       for (int v = 0; v < Vecs; ++v) sums[r][v] = _mm512_dpbf16_ps(sums[r][v], left, right[v]);
     }
   }
-  for (int r = 0; r < Rows; ++r)
-    for (int v = 0; v < Vecs; ++v) _mm512_storeu_ps(c + r * p.c_row + v * kLanes, sums[r][v]);
+#pragma GCC unroll 8
+  for (int r = 0; r < Rows; ++r) {
+#pragma GCC unroll 2
+    for (int v = 0; v < Vecs; ++v) _mm512_storeu_ps(c + r * c_row + v * kLanes, sums[r][v]);
+  }
 }
 
 template <int Rows, int Vecs>

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <initializer_list>
 
 #include "base/check.h"
 #include "nn/attention_bfloat16.h"
@@ -203,6 +204,30 @@ class WindowStart {
   int64_t starts_[kTileRows] = {};
 };
 
+// Asks for a head's rows of a tile, which lie far apart: to be called a tile before they are read.
+void fetch_rows(const Rows& rows, const ForestPlan::Tile& tile, int64_t head) {
+  constexpr int64_t kLineFloats = 16;
+  for (int64_t t = tile.begin; t < tile.end; ++t)
+    for (int64_t d = 0; d < rows.head_dim; d += kLineFloats)
+      __builtin_prefetch(rows.at(t, head) + d, 0, 2);
+}
+
+// Calls work(tile, head) for every query head of the key/value head; `read`: what it reads.
+template <typename F>
+void for_each_tile(const AttentionProblem& p, const ForestPlan::Tree& tree, int64_t kv_head,
+                   std::initializer_list<Rows> read, const F& work) {
+  const int64_t first = kv_head * p.group(), end = first + p.group();
+  const size_t tiles = tree.tiles.size();
+  for (int64_t head = first; head < end; ++head) {
+    for (size_t i = 0; i < tiles; ++i) {
+      const int64_t next_head = i + 1 < tiles ? head : head + 1;
+      if (next_head < end)
+        for (const Rows& rows : read) fetch_rows(rows, tree.tiles[(i + 1) % tiles], next_head);
+      work(tree.tiles[i], head);
+    }
+  }
+}
+
 int64_t packed_floats(const AttentionProblem& p, const ForestPlan::Tree& tree) {
   return tree.packed * (p.width() + p.shape.head_dim) + 2 * p.width() + 64;
 }
@@ -247,11 +272,9 @@ void forward_tree(const AttentionProblem& p, int64_t index, int64_t kv_head, con
   scratch.reserve(packed_floats(p, tree) + work_floats);
   const PackedTree packed = pack(p, tree, kv_head, false, scratch);
   float* work = scratch.take_zeros(work_floats);
-  for (int64_t head = kv_head * p.group(); head < (kv_head + 1) * p.group(); ++head) {
-    for (const ForestPlan::Tile& tile : tree.tiles) {
-      forward_tile(p, tile, packed, front, head, out, logsumexp, work);
-    }
-  }
+  for_each_tile(p, tree, kv_head, {p.query}, [&](const ForestPlan::Tile& tile, int64_t head) {
+    forward_tile(p, tile, packed, front, head, out, logsumexp, work);
+  });
 }
 
 // Gradients of a tree's keys and values while its tiles are walked, in packed order.
@@ -307,11 +330,10 @@ void backward_tree(const AttentionProblem& p, const ForestPlan::Tree& tree, int6
   const KeyGradient sums{scratch.take_zeros(tree.packed * width),
                          scratch.take_zeros(tree.packed * width)};
   float* work = scratch.take_zeros(work_floats);
-  for (int64_t head = kv_head * p.group(); head < (kv_head + 1) * p.group(); ++head) {
-    for (const ForestPlan::Tile& tile : tree.tiles) {
-      backward_tile(p, tile, packed, head, g, sums, work);
-    }
-  }
+  for_each_tile(p, tree, kv_head, {p.query, g.out_gradient, g.out},
+                [&](const ForestPlan::Tile& tile, int64_t head) {
+                  backward_tile(p, tile, packed, head, g, sums, work);
+                });
   for_each_token(p, tree, [&](int64_t j, int64_t t) {
     const float* value = sums.value_rows + j * width;
     rotate(sums.key_rows + j * width, g.key.at(t, kv_head), p.shape.head_dim, p.rotation(t), 1.0f,

@@ -13,18 +13,17 @@
 #include <cstring>
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "base/check.h"
-#include "nn/word_transpose.h"
+#include "nn/bfloat16_panels.h"
 
 namespace etrlrec {
 namespace {
 
-constexpr int64_t kPanel = 64;      // outputs of a panel
-constexpr int64_t kDepth = 2048;    // summed at a time, even
+constexpr int64_t kDepth = 5120;    // summed at a time, even: 640 KiB of words
 constexpr int64_t kTile = 6;        // rows of x at a time
 constexpr int64_t kMinRows = 192;   // worth packing a panel again for another thread
-constexpr int64_t kGroup = 32;      // values of a register
 constexpr int64_t kRowGrain = 64;   // rows rounded by a thread at least
 constexpr int64_t kLinePairs = 16;  // of a cache line
 
@@ -46,18 +45,19 @@ struct Sums {
   }
 };
 
-// One weight, and where its panels come from. Forward: panels of rows, summed along columns;
-// transposed: panels of columns, summed along rows.
+// Weights, and where their panels come from. Forward: panels of rows of one weight, summed along
+// columns; transposed: panels of columns, summed along the rows of all of them.
 struct Problem {
-  const WeightRows* weight;
+  StackedRows stack;
   bool transposed;
   RoundedRows x;
   float* y;
   uint16_t* rounded_y;  // instead of y, unless null
   int64_t y_stride;
   bool accumulate;
-  int64_t width() const { return transposed ? weight->in : weight->out; }
-  int64_t depth() const { return transposed ? weight->out : weight->in; }
+  const WeightRows& weight() const { return stack.weights[0]; }
+  int64_t width() const { return transposed ? weight().in : weight().out; }
+  int64_t depth() const { return transposed ? stack.size() : weight().in; }
 };
 
 // A panel of `vecs` vectors of 16 outputs, the last one with `last` of them.
@@ -68,6 +68,7 @@ struct Panel {
   const float* scale;  // [outputs] or null: multiplies the finished sums
   const float* bias;   // [outputs] or null
   bool accumulate, finish;
+  uint16_t mask(int vec, int vecs) const { return vec + 1 == vecs ? last_mask : uint16_t{0xffff}; }
 };
 
 // The stored weights of the next panel, asked for line by line while this one is multiplied.
@@ -97,15 +98,64 @@ struct Ahead {
 #pragma GCC push_options
 #pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16,fma,prefer-vector-width=512")
 
+// Loops over the sums of a block are unrolled, or the compiler keeps them in memory.
+template <int Rows, int Vecs>
+struct Block {
+  __m512 sums[Rows][Vecs];
+
+  void load(const Panel& p, const Sums& y) {
+#pragma GCC unroll 16
+    for (int r = 0; r < Rows; ++r) {
+#pragma GCC unroll 4
+      for (int v = 0; v < Vecs; ++v)
+        sums[r][v] = _mm512_maskz_loadu_ps(p.mask(v, Vecs), y.values + r * y.stride + v * 16);
+    }
+  }
+  void clear() {
+#pragma GCC unroll 16
+    for (int r = 0; r < Rows; ++r) {
+#pragma GCC unroll 4
+      for (int v = 0; v < Vecs; ++v) sums[r][v] = _mm512_setzero_ps();
+    }
+  }
+  // sums = sums * scale + bias, each unless null
+  void finish(const Panel& p) {
+#pragma GCC unroll 4
+    for (int v = 0; v < Vecs; ++v) {
+      const __m512 scale = p.scale == nullptr
+                               ? _mm512_set1_ps(1)
+                               : _mm512_maskz_loadu_ps(p.mask(v, Vecs), p.scale + v * 16);
+      const __m512 bias = p.bias == nullptr
+                              ? _mm512_setzero_ps()
+                              : _mm512_maskz_loadu_ps(p.mask(v, Vecs), p.bias + v * 16);
+#pragma GCC unroll 16
+      for (int r = 0; r < Rows; ++r) sums[r][v] = _mm512_fmadd_ps(sums[r][v], scale, bias);
+    }
+  }
+  void store(const Panel& p, const Sums& y) const {
+#pragma GCC unroll 16
+    for (int r = 0; r < Rows; ++r) {
+#pragma GCC unroll 4
+      for (int v = 0; v < Vecs; ++v)
+        _mm512_mask_storeu_ps(y.values + r * y.stride + v * 16, p.mask(v, Vecs), sums[r][v]);
+    }
+  }
+  void store_rounded(const Panel& p, const Sums& y) const {
+#pragma GCC unroll 16
+    for (int r = 0; r < Rows; ++r) {
+#pragma GCC unroll 4
+      for (int v = 0; v < Vecs; ++v)
+        _mm256_mask_storeu_epi16(y.rounded + r * y.rounded_stride + v * 16, p.mask(v, Vecs),
+                                 reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(sums[r][v])));
+    }
+  }
+};
+
 template <int Rows, int Vecs>
 void multiply_block(const Panel& p, const uint16_t* x, int64_t x_stride, const Sums& y,
                     Ahead& ahead) {
-  __m512 sums[Rows][Vecs];
-  const auto mask = [&](int v) { return v + 1 == Vecs ? p.last_mask : uint16_t{0xffff}; };
-  for (int r = 0; r < Rows; ++r)
-    for (int v = 0; v < Vecs; ++v)
-      sums[r][v] = p.accumulate ? _mm512_maskz_loadu_ps(mask(v), y.values + r * y.stride + v * 16)
-                                : _mm512_setzero_ps();
+  Block<Rows, Vecs> block;
+  p.accumulate ? block.load(p, y) : block.clear();
   const uint32_t* words = p.words;
   for (int64_t k = 0; k < p.pairs; ++k, words += Vecs * 16) {
     if (k % kLinePairs == 0) {
@@ -120,26 +170,13 @@ void multiply_block(const Panel& p, const uint16_t* x, int64_t x_stride, const S
       int32_t pair;
       std::memcpy(&pair, x + r * x_stride + 2 * k, sizeof pair);
       const auto left = reinterpret_cast<__m512bh>(_mm512_set1_epi32(pair));
-      for (int v = 0; v < Vecs; ++v) sums[r][v] = _mm512_dpbf16_ps(sums[r][v], left, right[v]);
+      for (int v = 0; v < Vecs; ++v)
+        block.sums[r][v] = _mm512_dpbf16_ps(block.sums[r][v], left, right[v]);
     }
   }
-  for (int v = 0; v < Vecs; ++v) {
-    const __m512 scale = p.finish && p.scale != nullptr
-                             ? _mm512_maskz_loadu_ps(mask(v), p.scale + v * 16)
-                             : _mm512_set1_ps(1);
-    const __m512 bias = p.finish && p.bias != nullptr
-                            ? _mm512_maskz_loadu_ps(mask(v), p.bias + v * 16)
-                            : _mm512_setzero_ps();
-    for (int r = 0; r < Rows; ++r) {
-      const __m512 sum = _mm512_fmadd_ps(sums[r][v], scale, bias);
-      if (p.finish && y.rounded != nullptr) {
-        _mm256_mask_storeu_epi16(y.rounded + r * y.rounded_stride + v * 16, mask(v),
-                                 reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(sum)));
-      } else {
-        _mm512_mask_storeu_ps(y.values + r * y.stride + v * 16, mask(v), sum);
-      }
-    }
-  }
+  if (p.finish && (p.scale != nullptr || p.bias != nullptr)) block.finish(p);
+  const bool rounded = p.finish && y.rounded != nullptr;
+  rounded ? block.store_rounded(p, y) : block.store(p, y);
 }
 
 // All rows of x, their values from `x` on.
@@ -167,86 +204,6 @@ void multiply_panel(const Panel& p, const uint16_t* x, int64_t x_stride, int64_t
   }
 }
 
-__m512 widened(__m128i bytes) { return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes)); }
-
-// 32 neighbours of a row as bfloat16, those beyond `count` as 0.
-__m512i load_neighbours(const WeightRows& w, int64_t row, int64_t column, int64_t count) {
-  const auto mask = static_cast<uint32_t>(count >= 32 ? ~uint64_t{0} : (uint64_t{1} << count) - 1);
-  const int64_t i = row * w.in + column;
-  if (w.type == WeightType::kBFloat16)
-    return _mm512_maskz_loadu_epi16(mask, static_cast<const uint16_t*>(w.data) + i);
-  const __m256i bytes = _mm256_maskz_loadu_epi8(mask, static_cast<const int8_t*>(w.data) + i);
-  return reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(widened(_mm256_extracti128_si256(bytes, 1)),
-                                                       widened(_mm256_castsi256_si128(bytes))));
-}
-
-// 16 neighbours as floats.
-__m512i load_floats(const WeightRows& w, int64_t row, int64_t column, uint16_t mask) {
-  const int64_t i = row * w.in + column;
-  if (w.type == WeightType::kBFloat16)
-    return _mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(
-                                 mask, static_cast<const uint16_t*>(w.data) + i)),
-                             16);
-  const __m128i bytes = _mm_maskz_loadu_epi8(mask, static_cast<const int8_t*>(w.data) + i);
-  return _mm512_castps_si512(widened(bytes));
-}
-
-// Outputs [begin, begin + count) of a forward problem, columns [first, first + depth).
-void pack_rows(const WeightRows& w, int64_t begin, int64_t count, int64_t first, int64_t depth,
-               uint32_t* words) {
-  const int64_t vecs = (count + 15) / 16, pairs = (depth + 1) / 2;
-  for (int64_t v = 0; v < vecs; ++v) {
-    for (int64_t k = 0; k < pairs; k += 16) {
-      __m512i r[16];
-      for (int64_t lane = 0; lane < 16; ++lane)
-        r[lane] = v * 16 + lane < count
-                      ? load_neighbours(w, begin + v * 16 + lane, first + 2 * k, depth - 2 * k)
-                      : _mm512_setzero_si512();
-      transpose_words(r);
-      const int64_t last = std::min<int64_t>(pairs - k, 16);
-      for (int64_t i = 0; i < last; ++i)
-        _mm512_storeu_si512(words + ((k + i) * vecs + v) * 16, r[i]);
-    }
-  }
-}
-
-// A whole panel of columns of two bfloat16 rows, one word for each column.
-void interleave_rows(const uint16_t* a, const uint16_t* b, uint32_t* words) {
-  const __m512i first = _mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11);
-  const __m512i second = _mm512_setr_epi64(4, 5, 12, 13, 6, 7, 14, 15);
-  for (int64_t i = 0; i < kPanel; i += kGroup) {
-    const __m512i above = _mm512_loadu_si512(a + i), below = _mm512_loadu_si512(b + i);
-    const __m512i low = _mm512_unpacklo_epi16(above, below);
-    const __m512i high = _mm512_unpackhi_epi16(above, below);
-    _mm512_storeu_si512(words + i, _mm512_permutex2var_epi64(low, first, high));
-    _mm512_storeu_si512(words + i + 16, _mm512_permutex2var_epi64(low, second, high));
-  }
-}
-
-// Columns [begin, begin + count) of a transposed problem, rows [first, first + depth).
-void pack_columns(const WeightRows& w, int64_t begin, int64_t count, int64_t first, int64_t depth,
-                  uint32_t* words) {
-  const int64_t vecs = (count + 15) / 16, pairs = (depth + 1) / 2;
-  const __m512i high = _mm512_set1_epi32(static_cast<int32_t>(0xffff0000u));
-  const bool whole = w.type == WeightType::kBFloat16 && count == kPanel;
-  for (int64_t k = 0; k < pairs; ++k) {
-    if (whole && 2 * k + 1 < depth) {
-      const auto* a = static_cast<const uint16_t*>(w.data) + (first + 2 * k) * w.in + begin;
-      interleave_rows(a, a + w.in, words + k * kPanel);
-      continue;
-    }
-    for (int64_t v = 0; v < vecs; ++v) {
-      const int64_t lanes = std::min<int64_t>(count - v * 16, 16);
-      const auto mask = static_cast<uint16_t>((1u << lanes) - 1);
-      const __m512i a = load_floats(w, first + 2 * k, begin + v * 16, mask);
-      const __m512i b = 2 * k + 1 < depth ? load_floats(w, first + 2 * k + 1, begin + v * 16, mask)
-                                          : _mm512_setzero_si512();
-      _mm512_storeu_si512(words + (k * vecs + v) * 16,
-                          _mm512_or_si512(_mm512_srli_epi32(a, 16), _mm512_and_si512(b, high)));
-    }
-  }
-}
-
 // out[i] = bfloat16 of x[i] * scale[i] (scale may be null)
 void round_row(const float* x, const float* scale, int64_t count, uint16_t* out) {
   for (int64_t i = 0; i < count; i += 16) {
@@ -268,7 +225,9 @@ void widen_row(const uint16_t* x, int64_t count, float* out) {
 // Memory of a task: the words of a panel; sums of outputs that are rounded at the end, when what is
 // summed takes several panels.
 struct Scratch {
-  std::unique_ptr<uint32_t[]> words{new uint32_t[kPanel * kDepth / 2]};
+  explicit Scratch(int64_t depth)
+      : words(new uint32_t[static_cast<size_t>(kPanel * ((std::min(depth, kDepth) + 1) / 2))]) {}
+  std::unique_ptr<uint32_t[]> words;
   std::unique_ptr<float[]> sums;
 };
 
@@ -280,7 +239,8 @@ Sums sums_of(const Problem& p, int64_t first_output, int64_t begin, int64_t end,
   return {scratch.sums.get(), kPanel, p.rounded_y + offset, p.y_stride};
 }
 
-// What comes behind `depth` values of the panel's outputs: its further depths, else the next panel.
+// What comes behind `depth` values of the panel's outputs: its further depths, else the next panel;
+// of stacked weights, those of the one it begins in.
 Ahead ahead_of(const Problem& p, int64_t first_output, int64_t first, int64_t depth) {
   if (first + depth < p.depth()) {
     first += depth;
@@ -289,14 +249,14 @@ Ahead ahead_of(const Problem& p, int64_t first_output, int64_t first, int64_t de
     first = 0;
   }
   if (first_output >= p.width()) return {};
-  const WeightRows& w = *p.weight;
+  const StackedRows::Row row = p.stack.at(p.transposed ? first : first_output);
+  const WeightRows& w = *row.weight;
   const int64_t value = w.row_bytes() / w.in;
   const int64_t outputs = std::min(kPanel, p.width() - first_output);
-  const int64_t summed = std::min(kDepth, p.depth() - first);
-  const int64_t row = p.transposed ? first : first_output;
-  const int64_t column = p.transposed ? first_output : first;
-  return {static_cast<const char*>(w.data) + row * w.row_bytes() + column * value,
-          p.transposed ? summed : outputs, (p.transposed ? outputs : summed) * value,
+  if (!p.transposed)
+    return {row.data() + first * value, outputs, std::min(kDepth, w.in - first) * value,
+            w.row_bytes()};
+  return {row.data() + first_output * value, std::min(kDepth, w.out - row.index), outputs * value,
           w.row_bytes()};
 }
 
@@ -309,7 +269,8 @@ void multiply_task(const Problem& p, int64_t panel, int64_t begin, int64_t end, 
   uint32_t* const words = scratch.words.get();
   for (int64_t first = 0; first < depth; first += kDepth) {
     const int64_t here = std::min(kDepth, depth - first);
-    (p.transposed ? pack_columns : pack_rows)(*p.weight, first_output, count, first, here, words);
+    p.transposed ? pack_columns(p.stack, first_output, count, first, here, words)
+                 : pack_rows(p.weight(), first_output, count, first, here, words);
     Panel work{words,
                (here + 1) / 2,
                static_cast<uint16_t>((1u << last_lanes) - 1),
@@ -317,10 +278,8 @@ void multiply_task(const Problem& p, int64_t panel, int64_t begin, int64_t end, 
                nullptr,
                p.accumulate || first > 0,
                first + here == depth};
-    if (!p.transposed) {
-      if (p.weight->type == WeightType::kInt8) work.scale = p.weight->scale + first_output;
-      if (p.weight->bias != nullptr) work.bias = p.weight->bias + first_output;
-    }
+    if (!p.transposed && p.weight().scale != nullptr) work.scale = p.weight().scale + first_output;
+    if (!p.transposed && p.weight().bias != nullptr) work.bias = p.weight().bias + first_output;
     constexpr std::array kMultiply{multiply_panel<1>, multiply_panel<2>, multiply_panel<3>,
                                    multiply_panel<4>};
     Ahead ahead = ahead_of(p, first_output, first, here);
@@ -355,12 +314,27 @@ void solve(const Problem& p) {
   const int64_t chunks =
       std::clamp<int64_t>((wanted + panels - 1) / panels, 1, std::max<int64_t>(rows / kMinRows, 1));
   at::parallel_for(0, panels * chunks, 1, [&](int64_t begin, int64_t end) {
-    Scratch scratch;
+    Scratch scratch(p.depth());
     for (int64_t task = begin; task < end; ++task) {
       const int64_t chunk = task % chunks;
       multiply_task(p, task / chunks, rows * chunk / chunks, rows * (chunk + 1) / chunks, scratch);
     }
   });
+}
+
+// One for each row, 1 where a weight has none; empty where none has any.
+std::vector<float> scales_of(const StackedRows& stack) {
+  std::vector<float> scales;
+  if (std::none_of(stack.weights.begin(), stack.weights.end(),
+                   [](const WeightRows& w) { return w.scale != nullptr; }))
+    return scales;
+  for (const WeightRows& weight : stack.weights) {
+    if (weight.scale == nullptr)
+      scales.insert(scales.end(), static_cast<size_t>(weight.out), 1.0f);
+    else
+      scales.insert(scales.end(), weight.scale, weight.scale + weight.out);
+  }
+  return scales;
 }
 
 void check_support() {
@@ -447,27 +421,25 @@ void multiply_bfloat16(const BFloat16Product& product) {
   for (const WeightRows& weight : product.weights) {
     float* const y = product.y == nullptr ? nullptr : product.y + column;
     uint16_t* const rounded_y = product.rounded_y == nullptr ? nullptr : product.rounded_y + column;
-    solve({&weight, false, x, y, rounded_y, product.y_stride, product.accumulate});
+    solve({{{&weight, 1}}, false, x, y, rounded_y, product.y_stride, product.accumulate});
     column += weight.out;
   }
 }
 
 void multiply_transposed_bfloat16(const BFloat16Product& product) {
   check_support();
-  CHECK(product.rounded_y == nullptr || (product.weights.size() == 1 && !product.accumulate),
-        kUsage, "product in bfloat16 arithmetic: expected fp32 for what is added up");
-  int64_t column = 0;
-  for (const WeightRows& weight : product.weights) {
-    std::optional<RoundedCopy> copy;
-    if (product.rounded_x == nullptr)
-      copy.emplace(product.x + column, product.rows, product.x_stride, weight.out, weight.scale);
-    const RoundedRows x =
-        copy ? copy->rows()
-             : RoundedRows{product.rounded_x + column, product.rows, product.x_stride};
-    solve({&weight, true, x, product.y, product.rounded_y, product.y_stride,
-           product.accumulate || column > 0});
-    column += weight.out;
+  CHECK(product.rounded_y == nullptr || !product.accumulate, kUsage,
+        "product in bfloat16 arithmetic: expected fp32 for what is added up");
+  const StackedRows stack{product.weights};
+  std::optional<RoundedCopy> copy;
+  if (product.rounded_x == nullptr) {
+    const std::vector<float> scales = scales_of(stack);
+    copy.emplace(product.x, product.rows, product.x_stride, stack.size(),
+                 scales.empty() ? nullptr : scales.data());
   }
+  const RoundedRows x =
+      copy ? copy->rows() : RoundedRows{product.rounded_x, product.rows, product.x_stride};
+  solve({stack, true, x, product.y, product.rounded_y, product.y_stride, product.accumulate});
 }
 
 }  // namespace etrlrec

@@ -38,8 +38,8 @@ struct BFloat16Product {
 // Error (kUsage) without AVX512_BF16.
 void multiply_bfloat16(const BFloat16Product& product);
 // y[r, k] = sum over weights and o of x[r, o] w[o, k]: x has the outputs of all weights side by
-// side, y [rows, in]; biases are ignored. rounded_x: each weight has an even number of outputs, and
-// x beside int8 weights carries their scales already. rounded_y: one weight.
+// side, y [rows, in]; biases are ignored. rounded_x beside int8 weights carries their scales
+// already.
 void multiply_transposed_bfloat16(const BFloat16Product& product);
 
 // out = bfloat16 of x, or of x times scale. `out` may lie at the same address as x. Error (kUsage)

@@ -27,13 +27,18 @@ struct Chunking {
 
 Chunking chunking_of(int64_t rows, int64_t columns, int64_t vocab) {
   constexpr int64_t kCacheFloats = 1 << 18, kLargeFloats = 1 << 24, kPartialFloats = 1 << 24;
+  constexpr int64_t kPackedRows = 192;  // worth packing a panel of the weight
   const int64_t threads = at::get_num_threads();
   Chunking c;
   c.rows = rows;
   c.own_chunks = vocab * columns * threads <= kPartialFloats && !at::in_parallel_region();
   c.chunk = c.own_chunks ? std::clamp<int64_t>(kCacheFloats / vocab, 32, 512)
-                         : std::clamp<int64_t>(kLargeFloats / vocab, 64, 1024);
+                         : std::clamp<int64_t>(kLargeFloats / vocab, kPackedRows, 1024);
   c.chunk = std::max<int64_t>(std::min(c.chunk, rows), 1);
+  if (!c.own_chunks) {  // of equal size
+    const int64_t chunks = std::max<int64_t>((rows + c.chunk - 1) / c.chunk, 1);
+    c.chunk = std::max<int64_t>((rows + chunks - 1) / chunks, 1);
+  }
   if (c.own_chunks) c.workers = std::clamp<int64_t>(rows / c.chunk, 1, threads);
   return c;
 }

@@ -40,8 +40,7 @@ void weights_product_out(at::Tensor out, const at::Tensor& x,
 at::Tensor weight_product(const at::Tensor& x, const at::Tensor& weight);
 // out [T, in] = sum over the weights of their columns of g [T, sum of rows] times the weight. No
 // gradient. Where every weight rounds(), g may be bfloat16 and has row_scales() of int8 weights in
-// it already (odd rows as above, several weights have an even number of rows each), and out of one
-// weight may be bfloat16.
+// it already (odd rows as above), and out may be bfloat16.
 void transposed_product_out(at::Tensor out, const at::Tensor& g,
                             const std::vector<at::Tensor>& weights);
 
