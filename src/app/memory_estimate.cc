@@ -14,6 +14,7 @@
 #include "models/decoder.h"
 #include "models/t5_layers.h"
 #include "nn/bfloat16_product.h"
+#include "nn/logprob.h"
 #include "temporal/prompts.h"
 
 namespace etrlrec {
@@ -21,7 +22,6 @@ namespace {
 
 constexpr int64_t kFloat = sizeof(float);
 constexpr int64_t kProgramBytes = int64_t{256} << 20;  // libraries and their threads
-constexpr int64_t kLogitsBytes = int64_t{64} << 20;    // largest buffer of logits at once
 
 // Values of one token that live between the layers of a block: residual sums and norms, queries,
 // keys and values, the attention's output, gate, up and their product.
@@ -39,7 +39,7 @@ int64_t kept_values(const LlmConfig& c, Storage storage) {
 }
 
 int64_t logits_bytes(int64_t vocab_size, int64_t rows) {
-  return std::min(std::max(kLogitsBytes, vocab_size * kFloat), rows * vocab_size * kFloat);
+  return logits_rows(rows, vocab_size) * vocab_size * kFloat;
 }
 
 // Two floating-point operations for each weight that a token meets.

@@ -26,15 +26,14 @@ struct Chunking {
 };
 
 Chunking chunking_of(int64_t rows, int64_t columns, int64_t vocab) {
-  constexpr int64_t kCacheFloats = 1 << 18, kLargeFloats = 1 << 24, kPartialFloats = 1 << 24;
-  constexpr int64_t kPackedRows = 192;  // worth packing a panel of the weight
+  constexpr int64_t kCacheFloats = 1 << 18, kPartialFloats = 1 << 24;
   const int64_t threads = at::get_num_threads();
   Chunking c;
   c.rows = rows;
   c.own_chunks = vocab * columns * threads <= kPartialFloats && !at::in_parallel_region();
-  c.chunk = c.own_chunks ? std::clamp<int64_t>(kCacheFloats / vocab, 32, 512)
-                         : std::clamp<int64_t>(kLargeFloats / vocab, kPackedRows, 1024);
-  c.chunk = std::max<int64_t>(std::min(c.chunk, rows), 1);
+  c.chunk = c.own_chunks ? std::min(std::clamp<int64_t>(kCacheFloats / vocab, 32, 512), rows)
+                         : logits_rows(rows, vocab);
+  c.chunk = std::max<int64_t>(c.chunk, 1);
   if (!c.own_chunks) {  // of equal size
     const int64_t chunks = std::max<int64_t>((rows + c.chunk - 1) / c.chunk, 1);
     c.chunk = std::max<int64_t>((rows + chunks - 1) / chunks, 1);
@@ -222,6 +221,12 @@ class LinearNll : public torch::autograd::Function<LinearNll> {
 };
 
 }  // namespace
+
+int64_t logits_rows(int64_t rows, int64_t vocab_size) {
+  constexpr int64_t kFloats = 1 << 24;
+  constexpr int64_t kPackedRows = 192;  // worth packing a panel of the weight
+  return std::min(std::clamp<int64_t>(kFloats / vocab_size, kPackedRows, 1024), rows);
+}
 
 LogprobOutput linear_logprob(const Tensor& hidden, const Tensor& weight, const Tensor& targets,
                              bool with_entropy) {

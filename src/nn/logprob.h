@@ -14,6 +14,9 @@ struct LogprobOutput {
 LogprobOutput linear_logprob(const at::Tensor& hidden, const at::Tensor& weight,
                              const at::Tensor& targets, bool with_entropy = false);
 
+// Rows of logits that stand in memory at once, at most.
+int64_t logits_rows(int64_t rows, int64_t vocab_size);
+
 // sum_n row_weights[n] * -log p(targets[n]); the same value as through linear_logprob, with the
 // gradients computed in the forward pass (three matrix products instead of four). row_weights [N]
 // without gradient.
