@@ -199,7 +199,7 @@ def bpe_rows(options):
 
 
 def memory_rows(options):
-    for shape, rows, bar in (("S", 2, 1536), ("3B", 1, 6144)):
+    for shape, rows, bar in (("S", 1, 1536), ("S", 2, 1536), ("3B", 1, 6144)):
         mine = ours("adapters", checkpoint(options, shape), "int8", rows, 400)
         row(f"LoRA on an int8 {shape}, {rows} x 400 tokens, peak MB (bar {bar})", mine["peak_rss_mb"])
         print("  " + json.dumps({key: value for key, value in mine.items() if key.endswith("mb") or key == "step_s"}))
