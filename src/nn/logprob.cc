@@ -31,14 +31,15 @@ Chunking chunking_of(int64_t rows, int64_t columns, int64_t vocab) {
   Chunking c;
   c.rows = rows;
   c.own_chunks = vocab * columns * threads <= kPartialFloats && !at::in_parallel_region();
-  c.chunk = c.own_chunks ? std::min(std::clamp<int64_t>(kCacheFloats / vocab, 32, 512), rows)
-                         : logits_rows(rows, vocab);
-  c.chunk = std::max<int64_t>(c.chunk, 1);
-  if (!c.own_chunks) {  // of equal size
-    const int64_t chunks = std::max<int64_t>((rows + c.chunk - 1) / c.chunk, 1);
+  if (c.own_chunks) {
+    c.chunk = std::clamp<int64_t>(kCacheFloats / vocab, 32, 512);
+    c.chunk = std::max<int64_t>(std::min(c.chunk, rows), 1);
+    c.workers = std::clamp<int64_t>(rows / c.chunk, 1, threads);
+  } else {  // of equal size
+    const int64_t most = std::max<int64_t>(logits_rows(rows, vocab), 1);
+    const int64_t chunks = std::max<int64_t>((rows + most - 1) / most, 1);
     c.chunk = std::max<int64_t>((rows + chunks - 1) / chunks, 1);
   }
-  if (c.own_chunks) c.workers = std::clamp<int64_t>(rows / c.chunk, 1, threads);
   return c;
 }
 
