@@ -202,9 +202,12 @@ void Decoder::decode_rows(DecoderCache& cache, int64_t begin, int64_t end) const
   norm.columns = config_.hidden_size;
   norm.eps = static_cast<float>(config_.rms_norm_eps);
   const float* residual = b.delta.data_ptr<float>();
+  constexpr int64_t kGrain = 1 << 13;  // values worth a thread
+  const auto grain = [](int64_t columns) { return (kGrain + columns - 1) / columns; };
   const auto normalise = [&](const Tensor& weight) {
     norm.weight = weight.const_data_ptr<float>();
-    rms_norm_rows(norm, begin, end);
+    at::parallel_for(begin, end, grain(norm.columns),
+                     [&](int64_t first, int64_t last) { rms_norm_rows(norm, first, last); });
     norm.delta = residual;  // every later norm adds the block's output first
   };
   const DecoderWeights& weights = cache.weights();
@@ -216,8 +219,11 @@ void Decoder::decode_rows(DecoderCache& cache, int64_t begin, int64_t end) const
     linear_out(delta, attended, layer.o_proj);
     normalise(layer.post_attention_layernorm);
     linear_out(gate_up, normed, layer.gate_up);
-    swiglu_rows(b.gate_up.const_data_ptr<float>(), b.activated.data_ptr<float>(),
-                config_.intermediate_size, begin, end);
+    at::parallel_for(begin, end, grain(config_.intermediate_size),
+                     [&](int64_t first, int64_t last) {
+                       swiglu_rows(b.gate_up.const_data_ptr<float>(), b.activated.data_ptr<float>(),
+                                   config_.intermediate_size, first, last);
+                     });
     linear_out(delta, activated, layer.down_proj);
   }
   normalise(weights.norm);

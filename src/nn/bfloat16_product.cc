@@ -17,6 +17,7 @@
 
 #include "base/check.h"
 #include "nn/bfloat16_panels.h"
+#include "nn/parallel.h"
 
 namespace etrlrec {
 namespace {
@@ -313,7 +314,7 @@ void solve(const Problem& p) {
   const int64_t wanted = 4 * at::get_num_threads();
   const int64_t chunks =
       std::clamp<int64_t>((wanted + panels - 1) / panels, 1, std::max<int64_t>(rows / kMinRows, 1));
-  at::parallel_for(0, panels * chunks, 1, [&](int64_t begin, int64_t end) {
+  parallel_pieces(panels * chunks, 1, panels * chunks, [&](int64_t begin, int64_t end) {
     Scratch scratch(p.depth());
     for (int64_t task = begin; task < end; ++task) {
       const int64_t chunk = task % chunks;

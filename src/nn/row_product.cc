@@ -14,6 +14,7 @@
 #include "nn/bfloat16_product.h"
 #include "nn/lane_product.h"
 #include "nn/narrow_rows.h"
+#include "nn/parallel.h"
 #include "nn/simd.h"
 
 namespace etrlrec {
@@ -327,6 +328,10 @@ void add_rest(const RowProduct& p, const WeightRows& w, bool rounds, float* y, i
   if (whole == w.in && w.bias == nullptr) return;
   for (int64_t r = 0; r < p.rows; ++r) {
     const float* x = p.x + r * p.x_stride;
+    if (whole == w.in) {
+      for (int64_t o = begin; o < end; ++o) y[r * p.y_stride + o] += w.bias[o];
+      continue;
+    }
     for (int64_t o = begin; o < end; ++o) {
       float sum = w.bias == nullptr ? 0.0f : w.bias[o];
       for (int64_t k = whole; k < w.in; ++k)
@@ -354,16 +359,14 @@ PreparedRows prepare(const RowProduct& p) {
   const int64_t whole = whole_groups(w);
   PreparedRows out;
   out.rounds = rounds_rows(w);
-  if (out.rounds) {
+  if (out.rounds && w.type == WeightType::kBFloat16 && fills_lanes(p.rows)) {
+    transpose_rows(p.x, p.rows, p.x_stride, whole, lanes);
+    out.lanes = &lanes;
+  } else if (out.rounds) {
     round_groups(p, rounded);
     out.rounded = rounded.values.data();
+    out.scale = w.type == WeightType::kInt8 ? rounded.scale.data() : nullptr;
     out.stride = whole;
-    if (w.type == WeightType::kInt8) {
-      out.scale = rounded.scale.data();
-    } else if (fills_lanes(p.rows)) {
-      transpose_rows(out.rounded, p.rows, whole, whole, lanes);
-      out.lanes = &lanes;
-    }
   } else if (w.type != WeightType::kFloat) {
     out.x = split_groups(p, split);
     out.stride = whole;
@@ -401,8 +404,11 @@ void multiply_rows(const RowProduct& p) {
   int64_t chunks = 0;
   for (const WeightRows& w : p.weights) chunks += num_chunks(w);
   constexpr int64_t kWork = 1 << 16;  // multiplications worth a thread
+  constexpr int64_t kPieces = 32;     // of a thread at most
   const int64_t grain = std::max<int64_t>(kWork / (kChunk * p.weights[0].in * p.rows), 1);
-  at::parallel_for(0, chunks, grain, [&](int64_t begin, int64_t end) {
+  const int64_t most = kPieces * at::get_num_threads();
+  const int64_t piece = std::max(grain, (chunks + most - 1) / most);
+  parallel_pieces(chunks, piece, (chunks + grain - 1) / grain, [&](int64_t begin, int64_t end) {
     int64_t first = 0;  // chunk of the weight
     float* y = p.y;
     for (const WeightRows& w : p.weights) {
