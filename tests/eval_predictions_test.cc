@@ -118,6 +118,16 @@ TEST(Predictions, summary_counts_never_named_targets_as_zero) {
   EXPECT_GE(row.hit1.high, row.hit1.mean);
 }
 
+TEST(Predictions, a_share_of_all_rows_is_exactly_one) {
+  Predictions p = sample();
+  const Prediction first = p.rows[0];
+  p.rows.assign(10, first);  // ten times a tenth would be less
+  for (size_t i = 0; i < p.rows.size(); ++i) p.rows[i].row = static_cast<int64_t>(i);
+  const MetricRow row = summarize(p);
+  EXPECT_EQ(row.valid_ratio, 1.0);
+  EXPECT_EQ(row.mrr, 1.0);
+}
+
 TEST(Predictions, accuracy_by_slot_is_nan_where_no_target_stood) {
   const std::vector<double> slots = summarize(sample()).hit1_by_slot;
   EXPECT_DOUBLE_EQ(slots[0], 0.5);

@@ -88,7 +88,6 @@ MetricRow summarize(const Predictions& predictions, uint64_t seed) {
   result.stage = predictions.stage;
   result.protocol = predictions.protocol;
   result.n = static_cast<int64_t>(predictions.rows.size());
-  const auto n = static_cast<double>(result.n);
   std::vector<double> hits, slot_rows(predictions.num_candidates, 0);
   std::vector<int64_t> users;
   result.hit1_by_slot.assign(predictions.num_candidates, 0);
@@ -98,15 +97,18 @@ MetricRow summarize(const Predictions& predictions, uint64_t seed) {
         row.rank <= predictions.num_candidates ? row.rank : std::numeric_limits<double>::infinity();
     hits.push_back(hit_at(rank, 1));
     users.push_back(row.user);
-    result.hit5 += hit_at(rank, 5) / n;
-    result.hit10 += hit_at(rank, 10) / n;
-    result.ndcg5 += ndcg_at(rank, 5) / n;
-    result.ndcg10 += ndcg_at(rank, 10) / n;
-    result.mrr += reciprocal_rank(rank) / n;
-    result.valid_ratio += row.valid / n;
+    result.hit5 += hit_at(rank, 5);
+    result.hit10 += hit_at(rank, 10);
+    result.ndcg5 += ndcg_at(rank, 5);
+    result.ndcg10 += ndcg_at(rank, 10);
+    result.mrr += reciprocal_rank(rank);
+    result.valid_ratio += row.valid;
     result.hit1_by_slot[row.target_slot] += hits.back();
     slot_rows[row.target_slot] += 1;
   }
+  for (double* mean : {&result.hit5, &result.hit10, &result.ndcg5, &result.ndcg10, &result.mrr,
+                       &result.valid_ratio})
+    *mean /= static_cast<double>(result.n);
   result.hit1 = bootstrap_mean(hits, users, kIntervalDraws, seed);
   for (size_t s = 0; s < slot_rows.size(); ++s)
     result.hit1_by_slot[s] /= slot_rows[s];  // 0 / 0 is NaN
