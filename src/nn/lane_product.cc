@@ -60,7 +60,7 @@ template <int Vecs>
 void multiply_tile(const Tile& t, int64_t lane) {
   constexpr int kOuts = outputs_of(Vecs);
   constexpr int kNear = kOuts % 3 == 0 ? 3 : 2;        // addresses: base, + stride, + 2 stride
-  constexpr int kLines = (kOuts + kStep - 1) / kStep;  // of those ahead, to be fetched at once
+  constexpr int kLines = (kOuts + kStep - 1) / kStep;  // asked for beside each pair of a step
   __m512 sums[Vecs][kOuts];
 #pragma GCC unroll 4
   for (int v = 0; v < Vecs; ++v) {
@@ -73,7 +73,7 @@ void multiply_tile(const Tile& t, int64_t lane) {
 #pragma GCC unroll 8
   for (int i = 0; i < kOuts / kNear; ++i) base[i] = t.weight + i * kNear * stride;
   for (int64_t step = 0; step < t.x->depth; step += kStep) {
-    const char* line = base[0] + t.ahead;
+    const char* line = base[0] + t.ahead;  // of each row of the next tile
     for (int64_t k = 0; k < kStep; ++k, x += lanes) {
 #pragma GCC unroll 2
       for (int i = 0; i < kLines; ++i, line += stride) __builtin_prefetch(line, 0, 2);
