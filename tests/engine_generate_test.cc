@@ -1,6 +1,5 @@
 // Rollouts: the same completions however they are batched, recorded log-probabilities that a fresh
 // pass confirms, forced closes at the budget, and answers chosen among those allowed.
-#include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -11,6 +10,7 @@
 #include "base/check.h"
 #include "engine/engine.h"
 #include "engine_fake_llm.h"
+#include "threads_scope.h"
 
 namespace etrlrec {
 namespace {
@@ -134,13 +134,11 @@ TEST(Generate, records_what_the_decoder_gives_in_one_pass) {
 
 TEST(Generate, gives_the_same_completions_with_one_and_two_threads) {
   const FakeLlm model(5000);
-  const int before = at::get_num_threads();
   const auto requests = some_requests(8, kSingle);
-  at::set_num_threads(1);
+  const ThreadsScope single(1);
   const auto one = generate(model, requests, reasoning_options());
-  at::set_num_threads(2);
+  const ThreadsScope both(2);
   const auto two = generate(model, requests, reasoning_options());
-  at::set_num_threads(before);
   expect_same(one, two);
 }
 

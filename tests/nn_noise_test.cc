@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "nn/noise.h"
 #include "nn/safetensors.h"
+#include "threads_scope.h"
 
 namespace etrlrec {
 namespace {
@@ -27,12 +28,10 @@ TEST(Dropout, keeps_the_mean_and_repeats_its_mask_in_the_backward_pass) {
 
 TEST(Dropout, does_not_depend_on_the_number_of_threads) {
   const at::Tensor x = at::ones({500, 101});
-  const int threads = at::get_num_threads();
-  at::set_num_threads(1);
+  const ThreadsScope single(1);
   const at::Tensor one = masked_dropout(x, {0.5, 7});
-  at::set_num_threads(3);
+  const ThreadsScope several(3);
   const at::Tensor three = masked_dropout(x, {0.5, 7});
-  at::set_num_threads(threads);
   EXPECT_TRUE(at::equal(one, three));
 }
 

@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "base/json.h"
 #include "nn/optim.h"
+#include "threads_scope.h"
 
 namespace etrlrec {
 namespace {
@@ -138,12 +139,10 @@ TEST(ClipGradNorm, equals_the_golden_values_of_torch) {
 TEST(ClipGradNorm, is_the_same_for_any_number_of_threads) {
   at::Tensor parameter = at::zeros({300, 401}).requires_grad_();
   parameter.mutable_grad() = at::sin(at::arange(300 * 401, at::kFloat)).view({300, 401});
-  const int threads = at::get_num_threads();
-  at::set_num_threads(1);
+  const ThreadsScope single(1);
   const double one = clip_grad_norm({{"p", parameter}}, 0);
-  at::set_num_threads(3);
+  const ThreadsScope several(3);
   const double three = clip_grad_norm({{"p", parameter}}, 0);
-  at::set_num_threads(threads);
   EXPECT_EQ(one, three);
 }
 

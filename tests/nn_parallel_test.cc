@@ -5,23 +5,10 @@
 #include <thread>
 
 #include "nn/parallel.h"
+#include "threads_scope.h"
 
 namespace etrlrec {
 namespace {
-
-// Threads for one test.
-class ThreadsScope {
- public:
-  explicit ThreadsScope(int threads) : before_(at::get_num_threads()) {
-    at::set_num_threads(threads);
-  }
-  ~ThreadsScope() { at::set_num_threads(before_); }
-  ThreadsScope(const ThreadsScope&) = delete;
-  ThreadsScope& operator=(const ThreadsScope&) = delete;
-
- private:
-  int before_;
-};
 
 TEST(Parallel, pieces_cover_a_range_once) {
   const ThreadsScope scope(4);

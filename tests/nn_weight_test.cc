@@ -1,7 +1,6 @@
 // Products with stored weights against LibTorch on the widened weights: all types, shapes that fill
 // no tile, every instruction set of this machine, both arithmetics of frozen weights.
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 
 #include "arithmetic_scope.h"
@@ -9,6 +8,7 @@
 #include "nn/simd.h"
 #include "nn/weight.h"
 #include "tensor_difference.h"
+#include "threads_scope.h"
 
 namespace etrlrec {
 namespace {
@@ -141,14 +141,14 @@ TEST(Weight, bfloat16_arithmetic_without_the_instructions_is_refused) {
 }
 
 TEST(Weight, the_result_does_not_depend_on_the_threads) {
-  const at::Tensor x = at::randn({5, 300});
-  for (const at::Tensor& weight : stored(at::randn({700, 300}))) {
-    const int threads = at::get_num_threads();
-    at::set_num_threads(1);
-    const at::Tensor one = weight_product(x, weight);
-    at::set_num_threads(2);
-    EXPECT_TRUE(at::equal(one, weight_product(x, weight)));
-    at::set_num_threads(threads);
+  for (int64_t rows : {5, 32}) {  // 32: lanes
+    const at::Tensor x = at::randn({rows, 300});
+    for (const at::Tensor& weight : stored(at::randn({700, 300}))) {
+      const ThreadsScope single(1);
+      const at::Tensor one = weight_product(x, weight);
+      const ThreadsScope both(2);
+      EXPECT_TRUE(at::equal(one, weight_product(x, weight)));
+    }
   }
 }
 

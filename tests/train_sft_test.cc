@@ -1,12 +1,12 @@
 // The fine-tuning objective against sums written out with a dense softmax, and shared
 // beginnings against single rows.
-#include <ATen/Parallel.h>
 #include <gtest/gtest.h>
 
 #include <numeric>
 
 #include "base/check.h"
 #include "nn/forest.h"
+#include "threads_scope.h"
 #include "train/sft.h"
 
 namespace etrlrec {
@@ -145,13 +145,11 @@ void expect_sum_of_single_rows(const std::vector<SftRow>& rows) {
 }
 
 TEST(Sft, shared_beginnings_give_the_loss_and_gradient_of_single_rows) {
-  const int threads = at::get_num_threads();
   for (int count : {1, 2, 8}) {  // eight ask for four trees
-    at::set_num_threads(count);
+    const ThreadsScope threads(count);
     expect_sum_of_single_rows(three_rows());
     expect_sum_of_single_rows(rows_with_an_instruction());
   }
-  at::set_num_threads(threads);
 }
 
 TEST(Sft, parts_have_the_value_and_gradient_of_the_whole) {
@@ -189,8 +187,7 @@ TEST(Sft, parts_have_the_value_and_gradient_of_the_whole) {
 }
 
 TEST(Sft, shared_beginnings_are_computed_once) {
-  const int threads = at::get_num_threads();
-  at::set_num_threads(1);
+  const ThreadsScope single(1);
   auto model = tiny_model();
   SftObjective objective(*model, rows_with_an_instruction(), {});
   Rng rng(1, "unused");
@@ -204,7 +201,6 @@ TEST(Sft, shared_beginnings_are_computed_once) {
   EXPECT_EQ(tokens({0, 5}), (23 + 2) + (2 + 1));
   SftObjective short_ones(*model, three_rows(), {});  // 3 common tokens are not worth a segment
   EXPECT_EQ(short_ones.loss(std::vector<int64_t>{0, 2}, 1, rng).tokens, (3 + 3) + (3 + 4));
-  at::set_num_threads(threads);
 }
 
 TEST(Sft, repeated_rows_of_one_token_completions_work) {
