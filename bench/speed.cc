@@ -25,10 +25,10 @@
 #include "engine/scoring.h"
 #include "models/decoder.h"
 #include "nn/layers.h"
-#include "nn/optim.h"
 #include "nn/weight.h"
 #include "train/grpo.h"
 #include "train/sft.h"
+#include "tuning/optim.h"
 
 namespace etrlrec {
 

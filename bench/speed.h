@@ -10,8 +10,8 @@
 
 #include "base/rng.h"
 #include "models/llm.h"
-#include "nn/optim.h"
 #include "train/trainer.h"
+#include "tuning/optim.h"
 
 namespace etrlrec {
 

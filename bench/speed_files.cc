@@ -14,11 +14,11 @@
 #include "base/log.h"
 #include "engine/engine.h"
 #include "models/decoder.h"
-#include "nn/optim.h"
 #include "nn/safetensors.h"
 #include "speed.h"
 #include "text/tokenizer.h"
 #include "train/sft.h"
+#include "tuning/optim.h"
 
 namespace etrlrec {
 namespace {

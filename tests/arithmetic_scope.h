@@ -1,7 +1,7 @@
 // Arithmetic of frozen weights while it lives.
 #pragma once
 
-#include "nn/bfloat16_product.h"
+#include "kernels/bfloat16_product.h"
 
 namespace etrlrec {
 

@@ -6,10 +6,10 @@
 #include "base/json.h"
 #include "models/llm_adapters.h"
 #include "models_t5_fixture.h"
-#include "nn/adalora.h"
-#include "nn/optim.h"
-#include "nn/prompt_tuning.h"
 #include "nn/safetensors.h"
+#include "tuning/adalora.h"
+#include "tuning/optim.h"
+#include "tuning/prompt_tuning.h"
 
 namespace etrlrec {
 namespace {

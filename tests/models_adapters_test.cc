@@ -12,12 +12,12 @@
 #include "golden_batch.h"
 #include "models/llm.h"
 #include "models_fixture.h"
-#include "nn/adalora.h"
 #include "nn/embedding.h"
 #include "nn/layers.h"
-#include "nn/optim.h"
-#include "nn/prompt_tuning.h"
 #include "nn/safetensors.h"
+#include "tuning/adalora.h"
+#include "tuning/optim.h"
+#include "tuning/prompt_tuning.h"
 
 namespace etrlrec {
 namespace {

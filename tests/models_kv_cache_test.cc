@@ -2,11 +2,11 @@
 #include <gtest/gtest.h>
 
 #include "base/check.h"
+#include "kernels/bfloat16_product.h"
 #include "models/llm.h"
 #include "models_fixture.h"
-#include "nn/bfloat16_product.h"
-#include "nn/optim.h"
 #include "nn/weight.h"
+#include "tuning/optim.h"
 
 namespace etrlrec {
 namespace {

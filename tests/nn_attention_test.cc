@@ -8,10 +8,10 @@
 
 #include "base/check.h"
 #include "base/rng.h"
+#include "kernels/attention_bfloat16.h"
+#include "kernels/simd.h"
 #include "nn/attention.h"
-#include "nn/attention_bfloat16.h"
 #include "nn/forest.h"
-#include "nn/simd.h"
 #include "tensor_difference.h"
 
 namespace etrlrec {

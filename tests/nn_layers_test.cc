@@ -4,9 +4,9 @@
 
 #include "base/check.h"
 #include "base/rng.h"
-#include "nn/bfloat16_product.h"
+#include "kernels/bfloat16_product.h"
+#include "kernels/simd.h"
 #include "nn/layers.h"
-#include "nn/simd.h"
 
 namespace etrlrec {
 namespace {

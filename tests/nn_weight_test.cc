@@ -5,7 +5,7 @@
 
 #include "arithmetic_scope.h"
 #include "base/check.h"
-#include "nn/simd.h"
+#include "kernels/simd.h"
 #include "nn/weight.h"
 #include "tensor_difference.h"
 #include "threads_scope.h"

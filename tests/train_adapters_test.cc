@@ -9,10 +9,10 @@
 #include "base/io.h"
 #include "models/llm_adapters.h"
 #include "models_fixture.h"
-#include "nn/adalora.h"
 #include "nn/safetensors.h"
 #include "train/checkpoint.h"
 #include "train/sft.h"
+#include "tuning/adalora.h"
 
 namespace etrlrec {
 namespace {

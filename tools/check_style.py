@@ -10,14 +10,17 @@ ROOT = Path(__file__).resolve().parent.parent
 SRC = ROOT / "src"
 MAY_USE = {
     "base": set(),
-    "data": {"base"},
     "text": {"base"},
+    "data": {"base", "text"},
     "temporal": {"base", "data", "text"},
-    "nn": {"base"},
-    "models": {"base", "nn"},
-    "engine": {"base", "text", "nn", "models"},
-    "train": {"base", "text", "nn", "models", "temporal", "engine"},
-    "eval": {"base", "data", "text", "nn", "models", "temporal", "engine"},
+    "kernels": {"base"},
+    "nn": {"base", "kernels"},
+    "tuning": {"base", "kernels", "nn"},
+    "models": {"base", "kernels", "nn", "tuning"},
+    "engine": {"base", "text", "kernels", "nn", "tuning", "models"},
+    "train": {"base", "text", "nn", "tuning", "models", "engine"},
+    "eval": {"base", "data", "text", "temporal", "nn", "tuning", "models", "engine"},
+    "method": {"base", "data", "text", "temporal", "kernels", "nn", "tuning", "models", "engine", "train", "eval"},
 }
 MAY_USE["app"] = set(MAY_USE)
 TORCH_FREE = {"base", "data", "text", "temporal"}

@@ -9,11 +9,11 @@
 
 #include "app/command.h"
 #include "app/command_line.h"
-#include "app/workspace.h"
 #include "base/check.h"
 #include "base/io.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "method/study.h"
 #include "temporal/prompts.h"
 
 namespace etrlrec {

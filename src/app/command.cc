@@ -8,7 +8,7 @@
 #include "base/io.h"
 #include "base/json.h"
 #include "base/log.h"
-#include "nn/bfloat16_product.h"
+#include "kernels/bfloat16_product.h"
 
 namespace etrlrec {
 namespace {

@@ -10,12 +10,12 @@
 
 #include "app/command.h"
 #include "app/command_line.h"
-#include "app/stages.h"
-#include "app/workspace.h"
 #include "base/check.h"
 #include "base/io.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "method/stages.h"
+#include "method/study.h"
 #include "temporal/prompts.h"
 #include "temporal/teacher.h"
 

@@ -6,8 +6,8 @@
 #include "app/command.h"
 #include "app/command_line.h"
 #include "app/fit.h"
-#include "app/pipeline.h"
 #include "base/check.h"
+#include "method/pipeline.h"
 
 namespace etrlrec {
 namespace {

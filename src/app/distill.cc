@@ -7,14 +7,14 @@
 
 #include "app/command.h"
 #include "app/command_line.h"
-#include "app/model_folder.h"
-#include "app/stages.h"
 #include "app/training_options.h"
-#include "app/workspace.h"
 #include "base/check.h"
 #include "base/io.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "method/model_folder.h"
+#include "method/stages.h"
+#include "method/study.h"
 #include "models/llm_adapters.h"
 
 namespace etrlrec {

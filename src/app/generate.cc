@@ -9,8 +9,6 @@
 
 #include "app/command.h"
 #include "app/command_line.h"
-#include "app/memory_estimate.h"
-#include "app/text_model.h"
 #include "app/training_options.h"
 #include "base/check.h"
 #include "base/json.h"
@@ -19,6 +17,8 @@
 #include "engine/engine.h"
 #include "engine/prefix_cache.h"
 #include "engine/text_stream.h"
+#include "method/memory_estimate.h"
+#include "method/text_model.h"
 #include "text/chat.h"
 
 namespace etrlrec {

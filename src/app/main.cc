@@ -8,7 +8,7 @@
 #include "app/command_line.h"
 #include "base/check.h"
 #include "base/log.h"
-#include "nn/bfloat16_product.h"
+#include "kernels/bfloat16_product.h"
 
 namespace etrlrec {
 namespace {

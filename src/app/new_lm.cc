@@ -6,10 +6,10 @@
 
 #include "app/command.h"
 #include "app/command_line.h"
-#include "app/workspace.h"
 #include "base/check.h"
 #include "base/io.h"
 #include "base/log.h"
+#include "method/study.h"
 #include "models/lookup_init.h"
 #include "temporal/names.h"
 #include "temporal/prompts.h"

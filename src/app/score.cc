@@ -8,11 +8,11 @@
 
 #include "app/command.h"
 #include "app/command_line.h"
-#include "app/model_folder.h"
 #include "base/check.h"
 #include "base/io.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "method/model_folder.h"
 #include "models/llm_adapters.h"
 #include "nn/logprob.h"
 #include "nn/safetensors.h"

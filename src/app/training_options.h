@@ -6,10 +6,10 @@
 #include <string>
 
 #include "app/command.h"
-#include "app/memory_estimate.h"
-#include "app/prompt_adapter.h"
-#include "nn/adapters.h"
+#include "method/memory_estimate.h"
+#include "method/prompt_adapter.h"
 #include "train/trainer.h"
+#include "tuning/adapters.h"
 
 namespace etrlrec {
 

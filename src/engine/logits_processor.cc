@@ -8,7 +8,7 @@ namespace {
 
 constexpr float kForbidden = -std::numeric_limits<float>::infinity();
 
-// Virtual tokens (nn/prompt_tuning.h) stand in prompts only and have no logit.
+// Virtual tokens (tuning/prompt_tuning.h) stand in prompts only and have no logit.
 bool is_virtual(int64_t id, const SamplingScratch& scratch) {
   return id >= static_cast<int64_t>(scratch.logits.size());
 }

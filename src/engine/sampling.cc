@@ -7,7 +7,7 @@
 #include <numeric>
 
 #include "base/check.h"
-#include "nn/vectorize.h"
+#include "kernels/vectorize.h"
 
 namespace etrlrec {
 namespace {

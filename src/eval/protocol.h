@@ -41,7 +41,7 @@ struct ProtocolOptions {
 };
 
 // What a model is asked with: the model, its tokenizer, the catalogue its prompts are rendered from
-// and the virtual tokens that stand in front of every prompt (nn/prompt_tuning.h; mostly none).
+// and the virtual tokens that stand in front of every prompt (tuning/prompt_tuning.h; mostly none).
 struct LanguageModel {
   const Llm& llm;
   const Tokenizer& tokenizer;

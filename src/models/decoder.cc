@@ -10,11 +10,11 @@
 #include <cmath>
 
 #include "base/check.h"
+#include "kernels/attention_kernel.h"
+#include "kernels/row_kernels.h"
 #include "models/kv_cache.h"
-#include "nn/attention_kernel.h"
 #include "nn/embedding.h"
 #include "nn/gated_mlp.h"
-#include "nn/row_kernels.h"
 #include "nn/weight.h"
 
 namespace etrlrec {

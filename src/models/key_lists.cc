@@ -6,8 +6,8 @@
 #include <cstring>
 #include <vector>
 
-#include "nn/bfloat16_product.h"
-#include "nn/simd.h"
+#include "kernels/bfloat16_product.h"
+#include "kernels/simd.h"
 
 namespace etrlrec {
 namespace {

@@ -1,13 +1,13 @@
 // Internal to models/: lists of keys and values that grow token by token, each of one head of a
-// prompt or a row, in the layout that attention reads (nn/attention_kernel): floats, or pairs of
-// bfloat16 (nn/attention_bfloat16), which take half the memory.
+// prompt or a row, in the layout that attention reads (kernels/attention_kernel): floats, or pairs
+// of bfloat16 (kernels/attention_bfloat16), which take half the memory.
 #pragma once
 
 #include <torch/types.h>
 
 #include <cstdint>
 
-#include "nn/attention_kernel.h"
+#include "kernels/attention_kernel.h"
 
 namespace etrlrec {
 

@@ -7,8 +7,8 @@
 #include <numeric>
 
 #include "base/check.h"
-#include "nn/parallel.h"
-#include "nn/simd.h"
+#include "kernels/parallel.h"
+#include "kernels/simd.h"
 #include "nn/weight.h"
 
 namespace etrlrec {

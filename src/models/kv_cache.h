@@ -12,9 +12,9 @@
 #include <span>
 #include <vector>
 
+#include "kernels/attention_kernel.h"
 #include "models/decoder.h"
 #include "models/key_lists.h"
-#include "nn/attention_kernel.h"
 
 namespace etrlrec {
 

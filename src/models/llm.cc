@@ -6,10 +6,10 @@
 
 #include "base/check.h"
 #include "base/rng.h"
+#include "kernels/attention_bfloat16.h"
+#include "kernels/bfloat16_product.h"
 #include "models/decoder.h"
 #include "models/weights.h"
-#include "nn/attention_bfloat16.h"
-#include "nn/bfloat16_product.h"
 #include "nn/safetensors.h"
 
 namespace etrlrec {

@@ -1,7 +1,7 @@
 // The language model: a decoder (pre-norm, RMSNorm, RoPE, grouped-query attention, SwiGLU) of type
 // llama, mistral, qwen2 or qwen3 over the token forest. Configuration keys and parameter names are
 // Hugging Face's, so load and save are identity maps. It handles token ids only, those of virtual
-// tokens (nn/prompt_tuning.h) included; it knows nothing about items, prompts or rewards.
+// tokens (tuning/prompt_tuning.h) included; it knows nothing about items, prompts or rewards.
 #pragma once
 
 #include <torch/types.h>
@@ -14,12 +14,12 @@
 #include <vector>
 
 #include "models/step_model.h"
-#include "nn/adapter_set.h"
 #include "nn/attention.h"
 #include "nn/forest.h"
 #include "nn/parameters.h"
-#include "nn/prompt_tuning.h"
 #include "nn/weight.h"
+#include "tuning/adapter_set.h"
+#include "tuning/prompt_tuning.h"
 
 namespace etrlrec {
 
@@ -69,7 +69,7 @@ class Llm : public StepModel {
   // then computes its linear parts for these tokens alone.
   virtual at::Tensor hidden_states_at(const TokenForest& forest,
                                       std::span<const int64_t> rows) const;
-  // Named adapters (nn/adapter_set.h); after attaching or loading one only its tensors are
+  // Named adapters (tuning/adapter_set.h); after attaching or loading one only its tensors are
   // trainable. Error (kUsage) for a model that takes none; such a model has lora().r == 0.
   virtual AdapterSet& adapters();
   virtual const LoraConfig& lora() const;  // of the selected adapter

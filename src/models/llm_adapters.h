@@ -9,7 +9,7 @@
 
 #include "models/llm.h"
 #include "models/t5.h"
-#include "nn/prompt_tuning.h"
+#include "tuning/prompt_tuning.h"
 
 namespace etrlrec {
 
@@ -24,7 +24,7 @@ struct LoadedAdapter {
 LoadedAdapter load_adapter(Llm& model, const std::filesystem::path& folder);
 LoadedAdapter load_adapter(T5& model, const std::filesystem::path& folder);
 
-// A trainable prompt in front of frozen weights (nn/prompt_tuning.h).
+// A trainable prompt in front of frozen weights (tuning/prompt_tuning.h).
 void attach_prompt(Llm& model, const PromptTuningConfig& config, uint64_t seed);
 
 // Merges the selected adapter and compares the logits of a few rows of random tokens before and

@@ -6,9 +6,9 @@
 
 #include "base/check.h"
 #include "base/json.h"
+#include "kernels/attention_kernel.h"
 #include "models/config_fields.h"
 #include "models/llm.h"
-#include "nn/attention_kernel.h"
 
 namespace etrlrec {
 namespace {

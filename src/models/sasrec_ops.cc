@@ -5,7 +5,7 @@
 
 #include <algorithm>
 
-#include "nn/vectorize.h"
+#include "kernels/vectorize.h"
 
 namespace etrlrec {
 namespace {

@@ -13,9 +13,9 @@
 #include <string>
 #include <vector>
 
-#include "nn/adapter_set.h"
 #include "nn/forest.h"
 #include "nn/parameters.h"
+#include "tuning/adapter_set.h"
 
 namespace etrlrec {
 
@@ -76,7 +76,7 @@ class T5 {
   ParameterMap& parameters() { return parameters_; }
   const ParameterMap& parameters() const { return parameters_; }
 
-  // Virtual tokens (nn/prompt_tuning.h) included.
+  // Virtual tokens (tuning/prompt_tuning.h) included.
   StateRows embed(const TokenForest& rows, const TrainingNoise& noise = {}) const;
   // Final-norm states of the encoder from input embeddings, or from token ids.
   StateRows encode(const StateRows& inputs_embeds) const;

@@ -11,7 +11,7 @@
 
 #include "models/step_model.h"
 #include "models/t5.h"
-#include "nn/prompt_tuning.h"
+#include "tuning/prompt_tuning.h"
 
 namespace etrlrec {
 

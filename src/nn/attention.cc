@@ -10,7 +10,7 @@
 #include <optional>
 
 #include "base/check.h"
-#include "nn/attention_bfloat16.h"
+#include "kernels/attention_bfloat16.h"
 #include "nn/attention_tree.h"
 
 namespace etrlrec {

@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "nn/attention_kernel.h"
+#include "kernels/attention_kernel.h"
 #include "nn/forest.h"
 
 namespace etrlrec {
@@ -44,8 +44,8 @@ RotaryTable rotary_table(int64_t positions, int64_t head_dim, const RopeConfig& 
 struct HeadShape {
   int64_t num_heads = 1, num_key_value_heads = 1, head_dim = 1;
   int64_t window = 0;  // a token sees its last `window` positions, itself included; 0: all
-  // bfloat16 arithmetic, where can_round_attention() (nn/attention_bfloat16.h): both sides of every
-  // product are rounded.
+  // bfloat16 arithmetic, where can_round_attention() (kernels/attention_bfloat16.h): both sides of
+  // every product are rounded.
   bool rounds = false;
   int64_t packed_width() const { return (num_heads + 2 * num_key_value_heads) * head_dim; }
 };

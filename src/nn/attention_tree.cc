@@ -7,9 +7,9 @@
 #include <initializer_list>
 
 #include "base/check.h"
-#include "nn/attention_bfloat16.h"
-#include "nn/bfloat16_product.h"
-#include "nn/parallel.h"
+#include "kernels/attention_bfloat16.h"
+#include "kernels/bfloat16_product.h"
+#include "kernels/parallel.h"
 
 namespace etrlrec {
 

@@ -5,10 +5,10 @@
 #include <cstdint>
 #include <vector>
 
+#include "kernels/attention_kernel.h"
+#include "kernels/simd.h"
 #include "nn/attention.h"
-#include "nn/attention_kernel.h"
 #include "nn/forest.h"
-#include "nn/simd.h"
 
 namespace etrlrec {
 

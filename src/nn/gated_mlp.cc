@@ -7,8 +7,8 @@
 #include <algorithm>
 #include <array>
 
-#include "nn/bfloat16_product.h"
-#include "nn/row_kernels.h"
+#include "kernels/bfloat16_product.h"
+#include "kernels/row_kernels.h"
 #include "nn/weight.h"
 
 namespace etrlrec {

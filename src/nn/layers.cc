@@ -13,9 +13,9 @@
 
 #include "base/check.h"
 #include "base/rng.h"
+#include "kernels/bfloat16_product.h"
+#include "kernels/row_kernels.h"
 #include "nn/adapter_products.h"
-#include "nn/bfloat16_product.h"
-#include "nn/row_kernels.h"
 #include "nn/weight.h"
 
 namespace etrlrec {

@@ -9,8 +9,8 @@
 #include <utility>
 #include <vector>
 
-#include "nn/adapters.h"
 #include "nn/parameters.h"
+#include "tuning/adapters.h"
 
 namespace etrlrec {
 
@@ -28,8 +28,8 @@ struct LinearPart {
   double lora_scale = 0;
   DropoutMask lora_dropout = {};
 };
-// Looks up "<module>.weight", ".bias" and the adapter (nn/adapters.h). Dropout of the adapter comes
-// with the noise of the pass, every module with a mask of its own.
+// Looks up "<module>.weight", ".bias" and the adapter (tuning/adapters.h). Dropout of the adapter
+// comes with the noise of the pass, every module with a mask of its own.
 LinearPart linear_part(const ParameterMap& parameters, const std::string& module,
                        const AdapterPass& pass);
 // The same with one scale for all modules; 0 ignores the adapter.
@@ -52,7 +52,7 @@ std::pair<at::Tensor, at::Tensor> add_rms_norm(const at::Tensor& x, const at::Te
                                                const at::Tensor& weight, double eps);
 // gate_up [T, 2 I] -> silu(gate) * up [T, I]. With `compact` the backward pass keeps gate_up as
 // bfloat16: half the memory of the widest activation, gradients rounded as in bfloat16 arithmetic;
-// error (kUsage) where the machine has none (nn/bfloat16_product).
+// error (kUsage) where the machine has none (kernels/bfloat16_product).
 at::Tensor swiglu(const at::Tensor& gate_up, bool compact = false);
 
 }  // namespace etrlrec

@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "base/check.h"
-#include "nn/bfloat16_product.h"
-#include "nn/row_kernels.h"
+#include "kernels/bfloat16_product.h"
+#include "kernels/row_kernels.h"
 #include "nn/weight.h"
 
 namespace etrlrec {

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "base/check.h"
-#include "nn/vectorize.h"
+#include "kernels/vectorize.h"
 
 namespace etrlrec {
 namespace {

@@ -5,8 +5,8 @@
 #include <algorithm>
 
 #include "base/check.h"
-#include "nn/bfloat16_product.h"
-#include "nn/row_product.h"
+#include "kernels/bfloat16_product.h"
+#include "kernels/row_product.h"
 
 namespace etrlrec {
 namespace {

@@ -8,8 +8,8 @@
 #include "base/check.h"
 #include "base/io.h"
 #include "base/json.h"
-#include "nn/optim.h"
 #include "nn/safetensors.h"
+#include "tuning/optim.h"
 
 namespace etrlrec {
 namespace {

@@ -11,10 +11,10 @@
 #include "base/io.h"
 #include "base/json.h"
 #include "base/log.h"
-#include "nn/optim.h"
 #include "nn/safetensors.h"
 #include "train/checkpoint.h"
 #include "train/weight_average.h"
+#include "tuning/optim.h"
 
 namespace etrlrec {
 namespace {

@@ -4,7 +4,7 @@
 
 #include <cmath>
 
-#include "nn/optim.h"
+#include "tuning/optim.h"
 
 namespace etrlrec {
 

@@ -1,0 +1,462 @@
+// A tile of Outs x Rows sums runs along the shared dimension, one vector of partial sums each. A
+// step takes 16 values of every weight row of the tile and of every x row. Words of 32 bits hold
+// two bfloat16 values (a mask or a shift makes each a float) or four int8 values (shifts
+// sign-extend each), so step s of a group takes the values at place s of every word, and x is split
+// in the same way beforehand.
+#include "kernels/row_product.h"
+
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "kernels/bfloat16_product.h"
+#include "kernels/lane_product.h"
+#include "kernels/narrow_rows.h"
+#include "kernels/parallel.h"
+#include "kernels/simd.h"
+
+namespace etrlrec {
+namespace {
+
+using simd::kLanes;
+using simd::Vec;
+
+template <WeightType Type>
+constexpr int kSteps = Type == WeightType::kFloat      ? 1
+                       : Type == WeightType::kBFloat16 ? 2
+                                                       : 4;
+template <WeightType Type>
+constexpr int64_t kGroup = kSteps<Type>* kLanes;  // elements of a group of steps
+
+template <int B>
+struct Words;
+template <>
+struct Words<16> {
+  using U = uint32_t __attribute__((vector_size(16)));
+};
+template <>
+struct Words<32> {
+  using U = uint32_t __attribute__((vector_size(32)));
+};
+template <>
+struct Words<64> {
+  using U = uint32_t __attribute__((vector_size(64)));
+};
+
+// Step `step` of the group at `group`: 16 weights as floats.
+template <int B, WeightType Type>
+[[gnu::always_inline]] inline void load_step(Vec<B>& r, const char* group, int step) {
+  using V = Vec<B>;
+  using F = typename V::F;
+  using I = typename V::I;
+  for (int i = 0; i < V::kParts; ++i) {
+    if constexpr (Type == WeightType::kFloat) {
+      std::memcpy(&r.part[i], group + i * B, B);
+      continue;
+    }
+    typename Words<B>::U words;
+    std::memcpy(&words, group + i * B, B);
+    if constexpr (Type == WeightType::kBFloat16) {
+      words = step == 0 ? words << 16 : words & 0xffff0000u;
+      r.part[i] = reinterpret_cast<F>(words);
+    } else {
+      r.part[i] = __builtin_convertvector(reinterpret_cast<I>(words << (24 - 8 * step)) >> 24, F);
+    }
+  }
+}
+
+// Where element e of a group stands in x, so that a step is 16 floats behind each other.
+template <int B>
+int64_t split_place(int64_t e, int64_t steps) {
+  const int64_t width = steps * Vec<B>::kWidth;  // elements of a register of words
+  const int64_t part = e / width, within = e % width;
+  return (within % steps) * kLanes + part * Vec<B>::kWidth + within / steps;
+}
+
+// The sums of four vectors.
+template <int B>
+[[gnu::always_inline]] inline void sum_four(const Vec<B>& a, const Vec<B>& b, const Vec<B>& c,
+                                            const Vec<B>& d, float* out) {
+  if constexpr (B == 64) {
+    using F = typename Vec<B>::F;
+    using I = typename Vec<B>::I;
+    const I low = {0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23};
+    const I quarters = {0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27};
+    const F ab = __builtin_shuffle(a.part[0], b.part[0], low) +
+                 __builtin_shuffle(a.part[0], b.part[0], low + 8);
+    const F cd = __builtin_shuffle(c.part[0], d.part[0], low) +
+                 __builtin_shuffle(c.part[0], d.part[0], low + 8);
+    F x = __builtin_shuffle(ab, cd, quarters) + __builtin_shuffle(ab, cd, quarters + 4);
+    x += __builtin_shuffle(x, I{2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13});
+    x += __builtin_shuffle(x, I{1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14});
+    for (int i = 0; i < 4; ++i) out[i] = x[4 * i];
+  } else {
+    out[0] = sum(a), out[1] = sum(b), out[2] = sum(c), out[3] = sum(d);
+  }
+}
+
+struct Tile {
+  const float* x;  // split, whole groups
+  int64_t x_stride, groups;
+  const char* weight;
+  int64_t row_bytes;
+  const float* scale;
+  float* y;
+  int64_t y_stride;
+};
+
+template <WeightType Type>
+[[gnu::always_inline]] inline float scale_of(const Tile& t, int64_t output) {
+  return Type == WeightType::kInt8 ? t.scale[output] : 1.0f;
+}
+
+template <int B, WeightType Type, int Outs, int Rows>
+[[gnu::always_inline]] inline void tile(const Tile& t) {
+  Vec<B> sums[Outs][Rows];
+  for (int o = 0; o < Outs; ++o) {
+    for (int r = 0; r < Rows; ++r) fill(sums[o][r], 0.0f);
+  }
+  constexpr int64_t kGroupBytes = 64;
+  for (int64_t group = 0; group < t.groups; ++group) {
+#pragma GCC unroll 4
+    for (int step = 0; step < kSteps<Type>; ++step) {
+      Vec<B> x[Rows];
+      for (int r = 0; r < Rows; ++r)
+        load(x[r], t.x + r * t.x_stride + group * kGroup<Type> + step * kLanes);
+      for (int o = 0; o < Outs; ++o) {
+        Vec<B> w;
+        load_step<B, Type>(w, t.weight + o * t.row_bytes + group * kGroupBytes, step);
+        for (int r = 0; r < Rows; ++r) add_product(sums[o][r], w, x[r]);
+      }
+    }
+  }
+  Vec<B> none;
+  fill(none, 0.0f);
+#pragma GCC unroll 4
+  for (int r = 0; r < Rows; ++r) {
+#pragma GCC unroll 2
+    for (int o = 0; o < Outs; o += 4) {
+      float four[4];
+      sum_four(sums[o][r], o + 1 < Outs ? sums[o + 1][r] : none,
+               o + 2 < Outs ? sums[o + 2][r] : none, o + 3 < Outs ? sums[o + 3][r] : none, four);
+      for (int i = o; i < std::min(o + 4, Outs); ++i)
+        t.y[r * t.y_stride + i] = four[i - o] * scale_of<Type>(t, i);
+    }
+  }
+}
+
+// One output of one or two rows: the weights pass by in the order of memory.
+template <int B, WeightType Type, int Rows>
+[[gnu::always_inline]] inline void stream(const Tile& t) {
+  constexpr int kUnroll = 4 / kSteps<Type>;  // groups of an iteration: 64 elements, four sums
+  constexpr int64_t kGroupBytes = 64;
+  Vec<B> sums[Rows][4];
+  for (int r = 0; r < Rows; ++r) {
+    for (int i = 0; i < 4; ++i) fill(sums[r][i], 0.0f);
+  }
+  const auto add_group = [&](int64_t group, int first) __attribute__((always_inline)) {
+    for (int step = 0; step < kSteps<Type>; ++step) {
+      Vec<B> w, x;
+      load_step<B, Type>(w, t.weight + group * kGroupBytes, step);
+      for (int r = 0; r < Rows; ++r) {
+        load(x, t.x + r * t.x_stride + group * kGroup<Type> + step * kLanes);
+        add_product(sums[r][first + step], w, x);
+      }
+    }
+  };
+  int64_t group = 0;
+  for (; group + kUnroll <= t.groups; group += kUnroll) {
+    for (int u = 0; u < kUnroll; ++u) add_group(group + u, u * kSteps<Type>);
+  }
+  for (; group < t.groups; ++group) add_group(group, 0);
+  for (int r = 0; r < Rows; ++r) {
+    float four[4];
+    sum_four(sums[r][0], sums[r][1], sums[r][2], sums[r][3], four);
+    t.y[r * t.y_stride] = (four[0] + four[1] + four[2] + four[3]) * scale_of<Type>(t, 0);
+  }
+}
+
+template <int B, WeightType Type, int Rows>
+[[gnu::always_inline]] inline void outputs(Tile t, int64_t count) {
+  constexpr int kOuts = B == 64 ? 6 : 2;
+  const auto skip = [&](int64_t n) {
+    t.weight += n * t.row_bytes;
+    t.y += n;
+    if (Type == WeightType::kInt8) t.scale += n;
+  };
+  if constexpr (Rows <= 2) {
+    for (; count > 0; --count, skip(1)) stream<B, Type, Rows>(t);
+  } else {
+    for (; count >= kOuts; count -= kOuts, skip(kOuts)) tile<B, Type, kOuts, Rows>(t);
+    for (; count > 0; --count, skip(1)) tile<B, Type, 1, Rows>(t);
+  }
+}
+
+inline void fetch(const char* begin, const char* end) {
+  for (; begin < end; begin += 64) __builtin_prefetch(begin, 0, 2);
+}
+
+// One weight below the prepared rows of x.
+struct Operands {
+  const float* x;
+  int64_t rows, x_stride;
+  const WeightRows* weight;
+  float* y;
+  int64_t y_stride;
+};
+
+// Outputs [begin, end) of all rows. Weights of a block stay in cache while the rows pass by.
+template <int B, WeightType Type>
+[[gnu::always_inline]] inline void product(const Operands& p, int64_t begin, int64_t end) {
+  const WeightRows& w = *p.weight;
+  const int64_t row_bytes = w.row_bytes();
+  const int64_t block = std::max<int64_t>((int64_t{1} << 15) / row_bytes / 6, 1) * 6;
+  for (int64_t o = begin; o < end; o += block) {
+    const int64_t count = std::min(block, end - o);
+    // The next block comes from memory while this one is multiplied.
+    const char* next = static_cast<const char*>(w.data) + (o + count) * row_bytes;
+    const int64_t next_bytes = p.rows > 2 ? std::min(block, end - o - count) * row_bytes : 0;
+    for (int64_t r = 0; r < p.rows;) {
+      const Tile t{p.x + r * p.x_stride,
+                   p.x_stride,
+                   w.in / kGroup<Type>,
+                   static_cast<const char*>(w.data) + o * row_bytes,
+                   row_bytes,
+                   w.scale + (Type == WeightType::kInt8 ? o : 0),
+                   p.y + r * p.y_stride + o,
+                   p.y_stride};
+      const int64_t left = std::min<int64_t>(p.rows - r, 4);
+      fetch(next + next_bytes * r / p.rows, next + next_bytes * (r + left) / p.rows);
+      if (left == 4) {
+        outputs<B, Type, 4>(t, count);
+      } else if (left == 3) {
+        outputs<B, Type, 3>(t, count);
+      } else if (left == 2) {
+        outputs<B, Type, 2>(t, count);
+      } else {
+        outputs<B, Type, 1>(t, count);
+      }
+      r += left;
+    }
+  }
+}
+
+template <int B>
+[[gnu::always_inline]] inline void product_with(const Operands& p, int64_t begin, int64_t end) {
+  if (p.weight->type == WeightType::kFloat) {
+    product<B, WeightType::kFloat>(p, begin, end);
+  } else if (p.weight->type == WeightType::kBFloat16) {
+    product<B, WeightType::kBFloat16>(p, begin, end);
+  } else {
+    product<B, WeightType::kInt8>(p, begin, end);
+  }
+}
+
+ETRLREC_SIMD_INSTANCES(product, (const Operands& p, int64_t begin, int64_t end), (p, begin, end))
+
+int64_t steps_of(WeightType type) {
+  return type == WeightType::kFloat ? 1 : type == WeightType::kBFloat16 ? 2 : 4;
+}
+
+// Elements of a row that fill whole groups; the others are added one by one.
+int64_t whole_groups(const WeightRows& weight) {
+  const int64_t group = steps_of(weight.type) * kLanes;
+  return weight.in / group * group;
+}
+
+// x with every group split into its steps.
+const float* split_groups(const RowProduct& p, std::vector<float>& memory) {
+  const int64_t steps = steps_of(p.weights[0].type), group = steps * kLanes;
+  int64_t place[4 * kLanes];
+  for (int64_t e = 0; e < group; ++e) {
+    place[e] = simd::cpu_isa() == simd::Isa::kAvx512 ? split_place<64>(e, steps)
+               : simd::cpu_isa() == simd::Isa::kAvx2 ? split_place<32>(e, steps)
+                                                     : split_place<16>(e, steps);
+  }
+  const int64_t whole = whole_groups(p.weights[0]);
+  memory.resize(static_cast<size_t>(p.rows * whole));
+  for (int64_t r = 0; r < p.rows; ++r) {
+    const float* from = p.x + r * p.x_stride;
+    float* to = memory.data() + r * whole;
+    for (int64_t k = 0; k < whole; k += group) {
+      for (int64_t e = 0; e < group; ++e) to[k + place[e]] = from[k + e];
+    }
+  }
+  return memory.data();
+}
+
+// Whole groups of x in two bytes.
+struct RoundedRows {
+  std::vector<uint16_t> values;
+  std::vector<float> scale;  // beside int8 weights
+};
+
+bool rounds_rows(const WeightRows& w) {
+  return w.type != WeightType::kFloat && frozen_arithmetic() == Arithmetic::kBFloat16 &&
+         (w.type == WeightType::kBFloat16 || w.in <= kMostIntegers);
+}
+
+void round_groups(const RowProduct& p, RoundedRows& rounded) {
+  const int64_t whole = whole_groups(p.weights[0]);
+  const bool integers = p.weights[0].type == WeightType::kInt8;
+  rounded.values.resize(static_cast<size_t>(p.rows * whole));
+  rounded.scale.resize(integers ? static_cast<size_t>(p.rows) : 0);
+  for (int64_t r = 0; r < p.rows; ++r) {
+    uint16_t* to = rounded.values.data() + r * whole;
+    const float* x = p.x + r * p.x_stride;
+    if (integers)
+      rounded.scale[static_cast<size_t>(r)] =
+          round_to_integers(x, whole, reinterpret_cast<int16_t*>(to));
+    else
+      round_to_bfloat16(x, whole, to);
+  }
+}
+
+float widen(const WeightRows& w, int64_t row, int64_t k) {
+  const int64_t i = row * w.in + k;
+  if (w.type == WeightType::kFloat) return static_cast<const float*>(w.data)[i];
+  if (w.type == WeightType::kInt8) return w.scale[row] * static_cast<const int8_t*>(w.data)[i];
+  return widened_bfloat16(static_cast<const uint16_t*>(w.data)[i]);
+}
+
+// What does not fill a group, and the bias; `x` as the caller gave it.
+void add_rest(const RowProduct& p, const WeightRows& w, bool rounds, float* y, int64_t begin,
+              int64_t end) {
+  const int64_t whole = whole_groups(w);
+  if (whole == w.in && w.bias == nullptr) return;
+  for (int64_t r = 0; r < p.rows; ++r) {
+    const float* x = p.x + r * p.x_stride;
+    if (whole == w.in) {
+      for (int64_t o = begin; o < end; ++o) y[r * p.y_stride + o] += w.bias[o];
+      continue;
+    }
+    for (int64_t o = begin; o < end; ++o) {
+      float sum = w.bias == nullptr ? 0.0f : w.bias[o];
+      for (int64_t k = whole; k < w.in; ++k)
+        sum += (rounds ? widened_bfloat16(bfloat16_of(x[k])) : x[k]) * widen(w, o, k);
+      y[r * p.y_stride + o] += sum;
+    }
+  }
+}
+
+// x as one of the kernels takes it, in memory of the calling thread.
+struct PreparedRows {
+  bool rounds = false;
+  const float* x = nullptr;
+  const uint16_t* rounded = nullptr;  // instead of x where it rounds
+  const float* scale = nullptr;       // [rows] of integers
+  int64_t stride = 0;                 // values
+  const LaneRows* lanes = nullptr;    // instead of all of them
+};
+
+PreparedRows prepare(const RowProduct& p) {
+  thread_local std::vector<float> split;
+  thread_local RoundedRows rounded;
+  thread_local LaneRows lanes;
+  const WeightRows& w = p.weights[0];
+  const int64_t whole = whole_groups(w);
+  PreparedRows out;
+  out.rounds = rounds_rows(w);
+  if (out.rounds && w.type == WeightType::kBFloat16 && fills_lanes(p.rows)) {
+    transpose_rows(p.x, p.rows, p.x_stride, whole, lanes);
+    out.lanes = &lanes;
+  } else if (out.rounds) {
+    round_groups(p, rounded);
+    out.rounded = rounded.values.data();
+    out.scale = w.type == WeightType::kInt8 ? rounded.scale.data() : nullptr;
+    out.stride = whole;
+  } else if (w.type != WeightType::kFloat) {
+    out.x = split_groups(p, split);
+    out.stride = whole;
+  } else {
+    out.x = p.x;
+    out.stride = p.x_stride;
+  }
+  return out;
+}
+
+// Outputs [begin, end) of a weight, without what add_rest() adds.
+void multiply_outputs(const RowProduct& p, const PreparedRows& x, const WeightRows& w, float* y,
+                      int64_t begin, int64_t end) {
+  if (x.lanes != nullptr)
+    dot_lanes(*x.lanes, w, y, p.y_stride, begin, end);
+  else if (x.rounds)
+    dot_narrow({x.rounded, x.scale, p.rows, x.stride, &w, y, p.y_stride}, begin, end);
+  else
+    product_best({x.x, p.rows, x.stride, &w, y, p.y_stride}, begin, end);
+}
+
+constexpr int64_t kChunk = 24;  // outputs, a multiple of every tile
+
+int64_t num_chunks(const WeightRows& w) { return (w.out + kChunk - 1) / kChunk; }
+
+}  // namespace
+
+int64_t WeightRows::row_bytes() const {
+  return in * (type == WeightType::kFloat ? 4 : type == WeightType::kBFloat16 ? 2 : 1);
+}
+
+void multiply_rows(const RowProduct& p) {
+  if (p.rows == 0) return;
+  const PreparedRows x = prepare(p);
+  int64_t chunks = 0;
+  for (const WeightRows& w : p.weights) chunks += num_chunks(w);
+  constexpr int64_t kWork = 1 << 16;  // multiplications worth a thread
+  constexpr int64_t kPieces = 32;     // of a thread at most
+  const int64_t grain = std::max<int64_t>(kWork / (kChunk * p.weights[0].in * p.rows), 1);
+  const int64_t most = kPieces * at::get_num_threads();
+  const int64_t piece = std::max(grain, (chunks + most - 1) / most);
+  parallel_pieces(chunks, piece, (chunks + grain - 1) / grain, [&](int64_t begin, int64_t end) {
+    int64_t first = 0;  // chunk of the weight
+    float* y = p.y;
+    for (const WeightRows& w : p.weights) {
+      const int64_t from = std::max(begin - first, int64_t{0}) * kChunk;
+      const int64_t to = std::min(std::min(end - first, num_chunks(w)) * kChunk, w.out);
+      if (from < to) {
+        multiply_outputs(p, x, w, y, from, to);
+        add_rest(p, w, x.rounds && w.type == WeightType::kBFloat16, y, from, to);
+      }
+      first += num_chunks(w);
+      y += w.out;
+    }
+  });
+}
+
+void widen_rows(const WeightRows& weight, int64_t begin, int64_t end, float* out) {
+  at::parallel_for(begin, end, 16, [&](int64_t first, int64_t last) {
+    for (int64_t row = first; row < last; ++row) {
+      float* to = out + (row - begin) * weight.in;
+      if (weight.type == WeightType::kFloat) {
+        const auto* from = static_cast<const float*>(weight.data) + row * weight.in;
+        std::copy(from, from + weight.in, to);
+      } else if (weight.type == WeightType::kBFloat16) {
+        const auto* from = static_cast<const uint16_t*>(weight.data) + row * weight.in;
+        auto* bits = reinterpret_cast<uint32_t*>(to);
+        for (int64_t k = 0; k < weight.in; ++k) bits[k] = uint32_t{from[k]} << 16;
+      } else {
+        const auto* from = static_cast<const int8_t*>(weight.data) + row * weight.in;
+        const auto scale = weight.scale[row];
+        for (int64_t k = 0; k < weight.in; ++k) to[k] = scale * from[k];
+      }
+    }
+  });
+}
+
+void quantize_rows(const float* weight, int64_t rows, int64_t columns, int8_t* out, float* scale) {
+  at::parallel_for(0, rows, 16, [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
+      const float* from = weight + row * columns;
+      int8_t* to = out + row * columns;
+      float top = 0;
+      for (int64_t k = 0; k < columns; ++k) top = std::max(top, std::fabs(from[k]));
+      scale[row] = top / 127;
+      const float inverse = top > 0 ? 127 / top : 0;
+      for (int64_t k = 0; k < columns; ++k)
+        to[k] = static_cast<int8_t>(std::lrintf(from[k] * inverse));
+    }
+  });
+}
+
+}  // namespace etrlrec

@@ -1,0 +1,177 @@
+#include "method/recommendation_reward.h"
+
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+
+#include "base/check.h"
+#include "eval/metrics.h"
+#include "eval/protocol.h"
+
+namespace etrlrec {
+namespace {
+
+constexpr int32_t kRecommenderHistory = 200;
+
+// Cosine of the attribute sets of two items, 0 where one has none.
+float attribute_similarity(const Catalogue& catalogue, int32_t a, int32_t b) {
+  const auto of_a = catalogue.attributes_of(a), of_b = catalogue.attributes_of(b);
+  if (of_a.empty() || of_b.empty()) return 0;
+  const auto shared = std::count_if(of_a.begin(), of_a.end(), [&](int32_t attribute) {
+    return std::find(of_b.begin(), of_b.end(), attribute) != of_b.end();
+  });
+  return static_cast<float>(shared) /
+         std::sqrt(static_cast<float>(of_a.size()) * static_cast<float>(of_b.size()));
+}
+
+}  // namespace
+
+struct RecommendationReward::RowContext {
+  Request request;
+  FactSheet facts;
+  std::vector<float> crm_scores, similarities;  // [n]; the first empty without a recommender
+};
+
+double calibrate_recommender(const Recommender& recommender, const Workspace& workspace,
+                             int64_t num_rows) {
+  const CandidateSet set = workspace_candidates(workspace, "valid");
+  const auto rows = spread_rows(static_cast<int64_t>(set.rows.size()), num_rows);
+  const auto requests = make_requests(workspace, set, rows, kRecommenderHistory);
+  std::vector<float> flat;
+  std::vector<int32_t> targets;
+  for (const auto& scores : candidate_scores(recommender, requests))
+    flat.insert(flat.end(), scores.begin(), scores.end());
+  for (const Request& request : requests) targets.push_back(request.target_slot);
+  return calibrate_temperature(flat, set.options.count, targets);
+}
+
+RecommendationReward::RecommendationReward(RewardSetup setup, const Workspace& workspace,
+                                           const CandidateSet& set, const Recommender* recommender,
+                                           ClaimWeights claim_weights, const Tokenizer& tokenizer)
+    : setup_(std::move(setup)),
+      workspace_(workspace),
+      set_(set),
+      recommender_(recommender),
+      claim_weights_(std::move(claim_weights)),
+      tokenizer_(tokenizer) {
+  CHECK(setup_.fixed_weights.empty() || setup_.fixed_weights.size() == 3, kUsage,
+        "reward weights: expected three (reasoning, recommender, label), found {}",
+        setup_.fixed_weights.size());
+}
+
+RewardWeights RecommendationReward::weights(int64_t step, double hit_rate) const {
+  RewardWeights weights = setup_.fixed_weights.empty()
+                              ? curriculum_weights(setup_.curriculum, step, hit_rate)
+                              : RewardWeights{setup_.fixed_weights[0], setup_.fixed_weights[1],
+                                              setup_.fixed_weights[2]};
+  if (recommender_ == nullptr) weights.beta = 0;
+  if (!setup_.prompt.reasoning) weights.alpha = 0;
+  return weights;
+}
+
+std::vector<RecommendationReward::RowContext> RecommendationReward::prepare(
+    std::span<const Rollout> rollouts, std::vector<size_t>& row_of_rollout) const {
+  std::map<int64_t, size_t> known;
+  std::vector<int64_t> rows;
+  for (const Rollout& rollout : rollouts) {
+    const auto [entry, is_new] = known.try_emplace(rollout.id, rows.size());
+    if (is_new) rows.push_back(rollout.id);
+    row_of_rollout.push_back(entry->second);
+  }
+  std::vector<RowContext> contexts(rows.size());
+  const Catalogue& catalogue = workspace_.dataset.catalogue;
+  at::parallel_for(0, static_cast<int64_t>(rows.size()), 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      RowContext& context = contexts[i];
+      context.request = make_request(workspace_.dataset, set_, rows[i], setup_.prompt.max_history);
+      if (setup_.prompt.reasoning)
+        context.facts = compute_facts(catalogue, workspace_.statistics, context.request);
+      const auto& candidates = context.request.candidates;
+      for (const int32_t item : candidates)
+        context.similarities.push_back(
+            attribute_similarity(catalogue, item, candidates[context.request.target_slot]));
+    }
+  });
+  if (recommender_ != nullptr) {
+    auto scores =
+        candidate_scores(*recommender_, make_requests(workspace_, set_, rows, kRecommenderHistory));
+    for (size_t i = 0; i < rows.size(); ++i) contexts[i].crm_scores = std::move(scores[i]);
+  }
+  return contexts;
+}
+
+ScoredCompletion RecommendationReward::score(const Rollout& rollout, const RowContext& row,
+                                             const RewardWeights& weights) const {
+  const Completion& output = *rollout.output;
+  const auto n = static_cast<int32_t>(row.request.candidates.size());
+  const int32_t target = row.request.target_slot + 1;
+  std::vector<int64_t> ids = output.ids;
+  while (!ids.empty() && ids.back() == tokenizer_.eos_id()) ids.pop_back();
+  const std::string text = tokenizer_.decode(ids);
+  const ParsedCompletion parsed = parse_completion(text, n, setup_.prompt.reasoning);
+
+  RewardInput input;
+  input.num_candidates = n;
+  input.target = target;
+  input.has_reasoning = parsed.code != AnswerCode::kNoReasoning;
+  input.format_ok = parsed.code == AnswerCode::kValid;
+  input.crm_scores = row.crm_scores;
+  input.completion_tokens = static_cast<int64_t>(output.ids.size());
+  input.repetition =
+      repeated_share(std::span(output.ids).first(static_cast<size_t>(output.reasoning_tokens)));
+  if (setup_.rank_credit) {
+    const std::vector<double> p(output.answer_logprobs.begin(), output.answer_logprobs.end());
+    input.rank = rank_reward(mean_rank(p, target - 1));
+    input.has_rank = true;
+  }
+  const ClaimContext context{workspace_.dataset.catalogue, row.request, row.facts};
+  std::vector<JudgedClaim> claims;
+  if (setup_.prompt.reasoning) claims = judge_claims(parsed.reasoning, context, claim_weights_);
+
+  ScoredCompletion scored;
+  for (int32_t k = 1; k <= n; ++k) {
+    input.answer = k;
+    input.semantic = semantic_reward(row.similarities, k, target);
+    ReasoningScore reasoning;
+    if (setup_.prompt.reasoning) reasoning = score_reasoning(claims, k, context);
+    input.reasoning = reasoning.r_ver;
+    const RewardParts parts = compute_reward(input, weights, setup_.reward);
+    scored.reward_by_answer.push_back(parts.total);
+    if (k != output.answer + 1) continue;
+    scored.parts = {{"label", parts.label},
+                    {"crm", parts.crm},
+                    {"reasoning", parts.reasoning},
+                    {"outcome", parts.outcome},
+                    {"length_penalty", parts.length_penalty},
+                    {"repetition_penalty", parts.repetition_penalty},
+                    {"precision", reasoning.precision},
+                    {"coverage", reasoning.coverage},
+                    {"link", reasoning.r_link}};
+  }
+  if (!input.format_ok)
+    scored.invalid = answer_code_name(parsed.code);
+  else if (output.forced_close && setup_.prompt.reasoning)
+    scored.invalid = "truncated";
+  return scored;
+}
+
+std::vector<ScoredCompletion> RecommendationReward::operator()(std::span<const Rollout> rollouts,
+                                                               int64_t step) const {
+  std::vector<size_t> row_of_rollout;
+  const std::vector<RowContext> rows = prepare(rollouts, row_of_rollout);
+  double hits = 0;
+  for (size_t i = 0; i < rollouts.size(); ++i)
+    hits += rollouts[i].output->answer == rows[row_of_rollout[i]].request.target_slot;
+  const RewardWeights now =
+      weights(step, rollouts.empty() ? 0 : hits / static_cast<double>(rollouts.size()));
+  std::vector<ScoredCompletion> scored(rollouts.size());
+  at::parallel_for(0, static_cast<int64_t>(rollouts.size()), 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i)
+      scored[i] = score(rollouts[i], rows[row_of_rollout[i]], now);
+  });
+  return scored;
+}
+
+}  // namespace etrlrec

@@ -1,0 +1,148 @@
+// Model folders: the chat template and its hash travel with a checkpoint and are checked.
+#include <gtest/gtest.h>
+
+#include <functional>
+
+#include "base/check.h"
+#include "base/io.h"
+#include "base/json.h"
+#include "method/model_folder.h"
+#include "method/prompt_adapter.h"
+#include "models/llm_adapters.h"
+#include "models_fixture.h"
+#include "text/chat.h"
+
+namespace etrlrec {
+namespace {
+
+constexpr const char* kChatml =
+    "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + "
+    "'<|im_end|>' + '\n'}}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' "
+    "}}{% endif %}";
+
+class ModelFolder : public testing::Test {
+ protected:
+  void SetUp() override {
+    fs::remove_all(root_);
+    fs::create_directories(root_ / "base");
+    train_bpe(std::vector<std::string>{"a text of some words"}, {.vocab_size = 270},
+              root_ / "base");
+    LlmConfig config = small_config();
+    config.vocab_size = 300;
+    model_ = new_llm(config, 1);
+  }
+  void save() { save_model_folder(*model_, root_ / "base", {}, root_ / "saved", true); }
+  Json card() const { return read_json(root_ / "saved/etrlrec.json"); }
+  std::string refusal(const std::function<void()>& change) {
+    save();
+    change();
+    try {
+      load_model_folder(root_ / "saved", "");
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ExitCode::kModel);
+      return error.what();
+    }
+    return "accepted";
+  }
+
+  const fs::path root_ = fs::path(testing::TempDir()) / "model-folder";
+  std::unique_ptr<Llm> model_;
+};
+
+TEST_F(ModelFolder, keeps_the_chat_template_with_its_hash) {
+  write_file_atomic(root_ / "base/chat_template.jinja", kChatml);
+  save();
+  EXPECT_EQ(card()["chat_template"], "chatml");
+  EXPECT_EQ(card()["chat_template_hash"], chat_template_hash(chat_template_by_name("chatml")));
+  EXPECT_EQ(load_model_folder(root_ / "saved", "").card.chat_template, "chatml");
+}
+
+TEST_F(ModelFolder, has_no_template_where_the_tokenizer_has_none_or_another_one) {
+  save();
+  EXPECT_FALSE(card().contains("chat_template"));
+  EXPECT_EQ(load_model_folder(root_ / "saved", "").card.chat_template, "");
+  write_file_atomic(root_ / "base/chat_template.jinja", "{{ messages }}");
+  save();
+  EXPECT_FALSE(card().contains("chat_template"));
+}
+
+TEST_F(ModelFolder, refuses_a_template_that_has_changed_since) {
+  write_file_atomic(root_ / "base/chat_template.jinja", kChatml);
+  const fs::path path = root_ / "saved/etrlrec.json";
+  const auto change = [&](const char* key, const char* value) {
+    Json json = card();
+    json[key] = value;
+    write_file_atomic(path, json.dump());
+  };
+  EXPECT_EQ(refusal([] {}), "accepted");
+  EXPECT_NE(refusal([&] { change("chat_template_hash", "0"); }).find("in another way"),
+            std::string::npos);
+  EXPECT_NE(refusal([&] { change("chat_template", "llama3"); }).find("trained with"),
+            std::string::npos);
+  EXPECT_NE(refusal([&] { change("chat_template", "none"); }).find("known:"), std::string::npos);
+  EXPECT_NE(refusal([&] {
+              write_file_atomic(root_ / "saved/chat_template.jinja", "{{ messages }}");
+            }).find("another one"),
+            std::string::npos);
+}
+
+TEST_F(ModelFolder, with_a_prompt_keeps_the_weights_of_its_parent) {
+  save_llm(*model_, root_ / "base");
+  attach_prompt(*model_, {3}, 1);
+  ModelCard made;
+  made.num_virtual_tokens = 3;
+  save_model_folder(*model_, root_ / "base", made, root_ / "saved", true);
+  save_prompt(model_->parameters(), {3}, "base", root_ / "saved/adapter");
+  for (const char* name : {"model.safetensors", "config.json", "tokenizer.json"})
+    EXPECT_EQ(read_file(root_ / "base" / name), read_file(root_ / "saved" / name)) << name;
+  EXPECT_EQ(prompt_folder(root_ / "saved"), root_ / "saved/adapter");
+  EXPECT_EQ(prompt_folder(root_ / "base"), "");
+  const LoadedModel loaded = load_model_folder(root_ / "saved", "");
+  EXPECT_EQ(loaded.virtual_tokens, (std::vector<int64_t>{300, 301, 302}));
+  EXPECT_TRUE(at::equal(loaded.llm->parameters().at("prompt_embeddings"),
+                        model_->parameters().at("prompt_embeddings")));
+  std::vector<int64_t> ids{300, 301, 302};
+  for (const int64_t id : loaded.tokenizer->encode("a text")) ids.push_back(id);
+  EXPECT_EQ(loaded.encode("a text"), ids);
+  Json other = card();
+  other["num_virtual_tokens"] = 4;
+  write_file_atomic(root_ / "saved/etrlrec.json", other.dump());
+  EXPECT_THROW(load_model_folder(root_ / "saved", ""), Error);
+}
+
+TEST_F(ModelFolder, plans_a_prompt_for_training) {
+  save();
+  LoadedModel model = open_model_folder(root_ / "saved", "");
+  EXPECT_EQ(plan_prompt(root_ / "saved", std::nullopt, model).num_virtual_tokens, 0);
+  EXPECT_TRUE(model.virtual_tokens.empty());
+  const PromptTuningConfig text =
+      plan_prompt(root_ / "saved", PromptTuningOptions{5, "text", "a text"}, model);
+  EXPECT_EQ(text.prompt_tuning_init, "TEXT");
+  EXPECT_EQ(text.init_ids, model.tokenizer->encode("a text"));
+  EXPECT_EQ(model.virtual_tokens.size(), 5u);
+  for (const PromptTuningOptions& wrong :
+       {PromptTuningOptions{}, PromptTuningOptions{-1, "random", ""},
+        PromptTuningOptions{5, "text", ""}, PromptTuningOptions{5, "random", "a text"}})
+    EXPECT_THROW(plan_prompt(root_ / "saved", wrong, model), Error);
+  // One that is there is trained further, alone and as it is.
+  model.card.num_virtual_tokens = 5;
+  EXPECT_EQ(
+      plan_prompt(root_ / "saved", PromptTuningOptions{5, "random", ""}, model).num_virtual_tokens,
+      0);
+  EXPECT_EQ(plan_prompt(root_ / "saved", PromptTuningOptions{}, model).num_virtual_tokens, 0);
+  EXPECT_THROW(plan_prompt(root_ / "saved", std::nullopt, model), Error);
+  EXPECT_THROW(plan_prompt(root_ / "saved", PromptTuningOptions{6, "random", ""}, model), Error);
+  EXPECT_THROW(plan_prompt(root_ / "saved", PromptTuningOptions{0, "text", "a text"}, model),
+               Error);
+}
+
+TEST_F(ModelFolder, opens_without_weights) {
+  save();
+  const LoadedModel opened = open_model_folder(root_ / "saved", "");
+  EXPECT_EQ(opened.llm, nullptr);
+  EXPECT_EQ(opened.config.vocab_size, 300);
+  EXPECT_THROW(open_model_folder(root_ / "none", ""), Error);
+}
+
+}  // namespace
+}  // namespace etrlrec

@@ -1,0 +1,274 @@
+// The three stages on a very small world: what they leave behind, what they refuse, and that
+// stopping changes nothing.
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <set>
+
+#include "app/fit.h"
+#include "base/io.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "data/split.h"
+#include "data/synthetic.h"
+#include "method/recommendation_reward.h"
+#include "method/stages.h"
+#include "method/study.h"
+#include "temporal/encoding.h"
+#include "temporal/teacher.h"
+
+namespace etrlrec {
+namespace {
+
+class Stages : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    set_log_options({.quiet = true, .progress = false});
+    root_ = fs::temp_directory_path() / fmt::format("etrlrec_stages_{}", ::getpid());
+    fs::create_directories(root_ / "data");
+    WorldOptions options;
+    options.users = 120, options.items = 80, options.mean_events = 12;
+    const Dataset dataset = make_world(options).dataset;
+    Split split = split_dataset(dataset, {});
+    split.train.resize(150);
+    split.valid.resize(20);
+    save_dataset(dataset, split, root_ / "data");
+    for (const auto& [part, rows] : {std::pair{"train", &split.train}, {"valid", &split.valid}})
+      save_candidates(draw_candidates(dataset, split, *rows, {.count = 6}), dataset,
+                      root_ / "data" / fmt::format("candidates-{}.jsonl", part));
+    ConstructOptions construct_options = construct_into("reasoning");
+    summary_ = construct(construct_options);
+    make_base_model();
+  }
+  static void TearDownTestSuite() { fs::remove_all(root_); }
+
+  static ConstructOptions construct_into(const std::string& name) {
+    ConstructOptions options;
+    options.data = root_ / "data";
+    options.out = root_ / name;
+    return options;
+  }
+
+  static void make_base_model() {
+    std::vector<std::string> documents;
+    for_each_json_line(root_ / "reasoning/reasoning.jsonl", [&](const Json& line, int64_t) {
+      documents.push_back(line["prompt"].get<std::string>() +
+                          line["completion"].get<std::string>());
+    });
+    fs::create_directories(root_ / "base");
+    train_bpe(documents, {.vocab_size = 400}, root_ / "base");
+    LlmConfig config;
+    config.vocab_size = load_tokenizer(root_ / "base")->vocab_size();
+    config.hidden_size = 16;
+    config.num_hidden_layers = 1;
+    config.num_attention_heads = config.num_key_value_heads = 2;
+    config.head_dim = 8;
+    config.intermediate_size = 24;
+    save_llm(*new_llm(config, 3), root_ / "base");
+  }
+
+  static DistillOptions distill_into(const std::string& name) {
+    DistillOptions options;
+    options.data = root_ / "data";
+    options.reasoning = root_ / "reasoning";
+    options.model = root_ / "base";
+    options.out = root_ / name;
+    options.max_reasoning_tokens = 200;
+    options.eval_rows = 4;
+    options.trainer.max_steps = 3;
+    options.trainer.train_batch_size = 4;
+    options.trainer.logging_steps = 1;
+    return options;
+  }
+
+  static ReinforceOptions reinforce_into(const std::string& model, const std::string& name) {
+    ReinforceOptions options;
+    options.data = root_ / "data";
+    options.model = root_ / model;
+    options.reasoning = root_ / "reasoning";
+    options.out = root_ / name;
+    options.eval_rows = 4;
+    options.grpo.num_generations = 2;
+    options.trainer.max_steps = 2;
+    options.trainer.train_batch_size = 2;
+    options.trainer.logging_steps = 1;
+    return options;
+  }
+
+  static fs::path root_;
+  static ConstructSummary summary_;
+};
+fs::path Stages::root_;
+ConstructSummary Stages::summary_;
+
+TEST_F(Stages, a_share_of_the_training_log_is_its_earliest_part) {
+  const Dataset dataset = load_dataset(root_ / "data");
+  const Split split = load_split(root_ / "data");
+  const InteractionLog all = training_log(dataset, split), half = training_log(dataset, split, 0.5);
+  const int64_t last = *std::max_element(half.times.begin(), half.times.end());
+  EXPECT_EQ(std::count_if(all.times.begin(), all.times.end(), [&](int64_t t) { return t <= last; }),
+            static_cast<int64_t>(half.times.size()));
+  EXPECT_NEAR(static_cast<double>(half.times.size()), 0.5 * static_cast<double>(all.times.size()),
+              3);
+  EXPECT_EQ(half.user_offsets.size(), all.user_offsets.size());
+  EXPECT_EQ(half.user_offsets.back(), static_cast<int64_t>(half.items.size()));
+  EXPECT_THROW(training_log(dataset, split, 0), Error);
+}
+
+TEST_F(Stages, construct_keeps_only_true_reasonings_that_name_the_target) {
+  EXPECT_EQ(summary_.rows, 150);
+  EXPECT_GT(summary_.rows_kept, 50);
+  EXPECT_GT(summary_.rejected["wrong_answer"], 0);
+  int64_t lines = 0;
+  for_each_json_line(root_ / "reasoning/reasoning.jsonl", [&](const Json& line, int64_t) {
+    EXPECT_EQ(line["meta"]["answer"], line["meta"]["target"]);
+    EXPECT_GE(line["meta"]["precision"].get<double>(), 0.9);
+    EXPECT_EQ(parse_completion(line["completion"].get<std::string>(), 6).code, AnswerCode::kValid);
+    ++lines;
+  });
+  EXPECT_EQ(lines, summary_.kept);
+}
+
+TEST_F(Stages, construct_continues_an_interrupted_run_to_the_same_file) {
+  ConstructOptions options = construct_into("again");
+  fs::create_directories(options.out);
+  const std::string part = read_file(root_ / "reasoning/reasoning.part.jsonl");
+  fs::copy_file(root_ / "reasoning/construct.part.json",
+                fs::path(options.out) / "construct.part.json");
+  write_file_atomic(fs::path(options.out) / "reasoning.part.jsonl",
+                    part.substr(0, part.size() / 2));
+  construct(options);
+  EXPECT_EQ(read_file(root_ / "again/reasoning.jsonl"),
+            read_file(root_ / "reasoning/reasoning.jsonl"));
+}
+
+TEST_F(Stages, construct_refuses_to_continue_with_other_options) {
+  ConstructOptions options = construct_into("reasoning");
+  options.temperature = 0.5;
+  EXPECT_THROW(construct(options), Error);
+  options = construct_into("unknown");
+  options.teacher = "oracle";
+  EXPECT_THROW(construct(options), Error);
+}
+
+TEST_F(Stages, without_hints_and_filters_every_row_keeps_a_draw) {
+  ConstructOptions options = construct_into("all");
+  options.hint_policy = "never";
+  options.filter_answer = false;
+  options.limit = 40;
+  const ConstructSummary summary = construct(options);
+  EXPECT_EQ(summary.rows, 40);
+  EXPECT_EQ(summary.rows_kept, 40);
+  EXPECT_EQ(summary.hinted, 0);
+}
+
+TEST_F(Stages, rows_belong_to_distillation_or_to_reinforcement) {
+  int64_t distillation = 0;
+  for (int64_t row = 0; row < 5000; ++row) distillation += is_distillation_row(42, row, 0.4);
+  EXPECT_NEAR(distillation / 5000.0, 0.4, 0.03);
+  EXPECT_EQ(spread_rows(10, 5), (std::vector<int64_t>{0, 2, 4, 6, 8}));
+  EXPECT_EQ(spread_rows(3, 9).size(), 3u);
+}
+
+TEST_F(Stages, fields_of_a_row_follow_its_claims) {
+  const auto tokenizer = load_tokenizer(root_ / "base");
+  std::vector<std::string> names;
+  const SftRow row =
+      make_sft_row(*tokenizer, "p", " gap( 8 now week) pick( crime 3)", 3, 6, true, names);
+  ASSERT_EQ(row.fields.size(), row.completion.size());
+  const std::set<std::string> found(names.begin(), names.end());
+  for (const char* name :
+       {"gap", "gap/1", "gap/2", "gap/3", "pick/1", "pick/2", "format", "answer"})
+    EXPECT_TRUE(found.contains(name)) << name;
+  std::map<std::string, std::string> texts;
+  for (size_t t = 0; t < row.fields.size(); ++t)
+    texts[names[row.fields[t]]] += tokenizer->decode(std::span(&row.completion[t], 1));
+  EXPECT_EQ(texts["gap/3"], " week");
+  EXPECT_EQ(texts["pick/2"], " 3");
+  EXPECT_EQ(texts["answer"], answer_text(3));
+}
+
+TEST_F(Stages, distill_and_reinforce_leave_complete_model_folders) {
+  const TrainingResult distilled = distill(distill_into("student"));
+  EXPECT_EQ(distilled.steps, 3);
+  const std::string hash = open_workspace(root_ / "data").hash;
+  EXPECT_EQ(load_model_folder(root_ / "student", hash).card.stage, "distill");
+  ReinforceOptions options = reinforce_into("student", "policy");
+  options.grpo.policy.beta = 0.01;
+  options.lora.r = 2;
+  EXPECT_EQ(reinforce(options).steps, 2);
+  const LoadedModel policy = load_model_folder(root_ / "policy", hash);
+  EXPECT_EQ(policy.card.stage, "reinforce");
+  EXPECT_EQ(policy.card.max_reasoning_tokens, 200);
+  EXPECT_TRUE(fs::exists(root_ / "policy/adapter/adapter_config.json"));
+  EXPECT_TRUE(fs::exists(root_ / "policy/samples/step-0.jsonl"));
+}
+
+TEST_F(Stages, a_repeated_distill_returns_the_finished_model) {
+  distill(distill_into("twice"));
+  const std::string before = sha256_file(root_ / "twice/model.safetensors");
+  distill(distill_into("twice"));
+  EXPECT_EQ(sha256_file(root_ / "twice/model.safetensors"), before);
+}
+
+TEST_F(Stages, label_only_trains_and_reinforces_without_reasoning) {
+  DistillOptions options = distill_into("label");
+  options.label_only = true;
+  options.reasoning.clear();
+  distill(options);
+  EXPECT_FALSE(load_model_folder(root_ / "label", "").card.prompt.reasoning);
+  EXPECT_EQ(reinforce(reinforce_into("label", "label-policy")).steps, 2);
+}
+
+TEST_F(Stages, distill_refuses_reasoning_written_for_other_prompts) {
+  DistillOptions options = distill_into("refused");
+  options.max_history = 5;
+  EXPECT_THROW(distill(options), Error);
+  options = distill_into("refused");
+  options.sft.field_weights = {{"no such field", 2}};
+  EXPECT_THROW(distill(options), Error);
+  options = distill_into("refused");
+  options.reasoning.clear();
+  EXPECT_THROW(distill(options), Error);
+}
+
+TEST_F(Stages, reinforce_refuses_a_model_that_was_not_distilled) {
+  EXPECT_THROW(reinforce(reinforce_into("base", "refused")), Error);
+}
+
+TEST_F(Stages, reward_of_the_teachers_own_completion_is_higher_with_the_right_answer) {
+  const Workspace workspace = open_workspace(root_ / "data");
+  const CandidateSet set = workspace_candidates(workspace, "train");
+  const auto tokenizer = load_tokenizer(root_ / "base");
+  RewardSetup setup;
+  setup.reward.max_length = 400, setup.reward.length_buffer = 100;
+  const RecommendationReward reward(setup, workspace, set, nullptr,
+                                    read_claim_weights(root_ / "reasoning/claim_weights.json"),
+                                    *tokenizer);
+  Json line;
+  for_each_json_line(root_ / "reasoning/reasoning.jsonl", [&](const Json& value, int64_t number) {
+    if (number == 1) line = value;
+  });
+  const auto target = line["meta"]["target"].get<int32_t>();
+  const std::string text = line["completion"];
+  const ParsedCompletion parsed = parse_completion(text, 6);
+  const AnswerEncoding encoding = encode_answers(*tokenizer, 6, true);
+  Completion output;
+  output.ids = encode_completion(*tokenizer, encoding, parsed.reasoning, target);
+  output.reasoning_tokens = static_cast<int64_t>(tokenizer->encode(parsed.reasoning).size());
+  output.answer = target - 1;
+  output.answer_logprobs.assign(6, std::log(1.f / 6));
+  const Rollout rollout{line["meta"]["row"].get<int64_t>(), 0, &output};
+  const ScoredCompletion scored = reward(std::span(&rollout, 1), 0)[0];
+  EXPECT_TRUE(scored.invalid.empty()) << scored.invalid;
+  EXPECT_EQ(scored.parts.at("label"), 1);
+  EXPECT_GE(scored.parts.at("precision"), 0.9);
+  for (int32_t k = 1; k <= 6; ++k)
+    if (k != target) {
+      EXPECT_GT(scored.reward_by_answer[target - 1], scored.reward_by_answer[k - 1]);
+    }
+}
+
+}  // namespace
+}  // namespace etrlrec
