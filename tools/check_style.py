@@ -1,10 +1,14 @@
 #!/usr/bin/env python3
-"""Checks the house rules that a compiler cannot: which room includes which, that headers form no cycle inside a room,
-file and function sizes, the torch rule, that the README maps every source file, and that no absolute path slipped in.
-Run from anywhere; exits 1 and prints one line per violation."""
+"""Checks the house rules that a compiler cannot: which room includes which, that units (a header and its .cc together)
+form no cycle, that a body is where its header says, file and function sizes, the torch rule, that the README maps every
+source file, and that no absolute path slipped in. Run from anywhere; exits 1 and prints one line per violation, which
+says what to do about it. --root DIR checks another tree."""
+import argparse
 import re
 import sys
 from pathlib import Path
+
+import units as source_units
 
 ROOT = Path(__file__).resolve().parent.parent
 SRC = ROOT / "src"
@@ -35,6 +39,11 @@ MAX_FILE, MAX_FUNCTION = 500, 80
 errors = []
 
 
+def set_root(root):
+    global ROOT, SRC
+    ROOT, SRC = root, root / "src"
+
+
 def report(path, line, message):
     errors.append(f"{path.relative_to(ROOT)}:{line}: {message}")
 
@@ -47,7 +56,7 @@ def check_includes(path, room, text):
         name = match.group(1)
         target = name.split("/")[0]
         if target in MAY_USE and target != room and target not in MAY_USE[room]:
-            report(path, number, f"room {room} may not include {name}")
+            report(path, number, room_hint(room, name))
         if room in TORCH_FREE and re.match(r"torch/|ATen/|c10/", name):
             report(path, number, f"room {room} must not include torch")
         for pattern, place in ONLY_IN.items():
@@ -85,61 +94,103 @@ def function_lengths(text):
             head += char
 
 
-def check_cycles(graph):
-    state = {}
+def check_units(units):
+    """Cycles between units, .cc files without a header, bodies that are not in the .cc of their header."""
+    for part in source_units.components(units):
+        trail = source_units.shortest_cycle(units, part)
+        path, line = units[trail[0]].includes[trail[1]]
+        edges = "; ".join(f"{units[a].includes[b][0].relative_to(SRC)}:{units[a].includes[b][1]} includes {b}.h"
+                          for a, b in zip(trail, trail[1:]))
+        report(path, line, f"units include each other in a circle: {edges}. Move what both need into a unit below them, "
+               f"or pass it in" + (f" (all units of the circle: {', '.join(part)})" if len(part) > len(trail) - 1 else ""))
+    home_of_function, home_of_class = {}, {}
+    for unit in units.values():
+        for key in unit.declared:
+            home_of_function.setdefault(key, set()).add(unit.name)
+        for name in unit.classes:
+            home_of_class.setdefault(name, set()).add(unit.name)
+    for unit in units.values():
+        if ".cc" not in unit.files:
+            continue
+        path, misplaced = unit.files[".cc"], {}
+        for class_name, function, parameters, line in unit.defined:
+            homes = home_of_class.get(class_name, ()) if class_name else home_of_function.get((function, parameters), ())
+            # Only a header that this file includes can have declared what is defined here.
+            homes = [home for home in homes if home in unit.includes]
+            if unit.name in home_of_class.get(class_name, ()) or (function, parameters) in unit.declared:
+                continue
+            if len(homes) == 1:
+                misplaced.setdefault(homes[0], []).append((line, f"{class_name}::{function}" if class_name else function))
+        for home, bodies in misplaced.items():
+            names = ", ".join(f"{name}()" for _, name in bodies)
+            report(path, bodies[0][0], f"declared in {home}.h: {names}. Move the "
+                   f"{'body' if len(bodies) == 1 else 'bodies'} to {home}.cc or the declarations to {unit.name}.h")
+        if ".h" not in unit.files and path.name != "main.cc" and not misplaced:
+            report(path, 1, f"{unit.name}.h is missing: give this file a header with its declarations, or move its content "
+                   "to the unit that declares it")
 
-    def visit(node, trail):
-        if state.get(node) == "done":
-            return
-        if node in trail:
-            cycle = trail[trail.index(node):] + [node]
-            report(SRC / node, 1, "include cycle: " + " -> ".join(cycle))
-            return
-        for target in graph.get(node, ()):
-            visit(target, trail + [node])
-        state[node] = "done"
 
-    for node in graph:
-        visit(node, [])
+def room_hint(room, target):
+    below = ", ".join(sorted(MAY_USE[room])) or "nothing"
+    return (f"room {room} may not include {target}: pass the value in, or move what is needed down to a room that {room} "
+            f"may use ({below})")
 
 
-def main():
-    graph = {}
-    sources = sorted(p for p in SRC.rglob("*") if p.suffix in (".h", ".cc"))
-    others = sorted(list((ROOT / "tests").glob("*.cc")) + list((ROOT / "bench").glob("*.cc")))
+def check_table():
+    """The table of rooms itself must have an order: a room may use no room that may use it."""
+    for room, targets in MAY_USE.items():
+        for target in sorted(targets):
+            if room in MAY_USE[target]:
+                errors.append(f"tools/check_style.py: rooms {room} and {target} may use each other: take one out of MAY_USE")
+
+
+def check_files(sources, others):
     for path in sources + others:
         text = path.read_text()
         lines = text.count("\n")
         if lines > MAX_FILE:
-            report(path, lines, f"{lines} lines, at most {MAX_FILE}")
+            report(path, lines, f"{lines} lines, at most {MAX_FILE}: split the unit by what its parts are about")
         if re.search(r'"/(home|root|work|tmp|usr|opt)/', text):
-            report(path, 1, "absolute path in a string")
-        if path in others:
+            report(path, 1, "absolute path in a string: take it from an option or the environment")
+        if path in others or path.parent == SRC:
             continue
         room = path.relative_to(SRC).parts[0]
-        if room in ("pch.h", "pch_plain.h"):
-            continue
         if room not in MAY_USE:
-            report(path, 1, f"unknown room {room}")
+            report(path, 1, f"unknown room {room}: add it to MAY_USE and to docs/architecture.md")
             continue
         check_includes(path, room, text)
-        if path.suffix == ".h":
-            graph[str(path.relative_to(SRC))] = [
-                m for m in re.findall(r'#include "([^"]+)"', text) if m.split("/")[0] == room]
         for line, length in function_lengths(text):
             if length > MAX_FUNCTION:
-                report(path, line, f"function of {length} lines, at most {MAX_FUNCTION}")
-    check_cycles(graph)
+                report(path, line, f"function of {length} lines, at most {MAX_FUNCTION}: give its steps names")
+
+
+def check_readme(sources):
     readme = (ROOT / "README.md").read_text()
     for path in sources:
         stem = str(path.relative_to(SRC).with_suffix(""))
-        if stem not in ("pch", "pch_plain") and f"`{stem}`" not in readme:
+        if path.parent != SRC and f"`{stem}`" not in readme:
             report(path, 1, f"README.md has no line for `{stem}`")
     for stem in re.findall(r"^\| `([a-z]+/[a-z0-9_]+)` \|", readme, re.M):
         if not any((SRC / (stem + suffix)).exists() for suffix in (".h", ".cc")):
             errors.append(f"README.md: `{stem}` names no file of src/")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--root", type=Path, default=ROOT)
+    parser.add_argument("--units", action="store_true", help="only the rules about units")
+    options = parser.parse_args()
+    set_root(options.root.resolve())
+    sources = sorted(p for p in SRC.rglob("*") if p.suffix in (".h", ".cc"))
+    others = sorted(list((ROOT / "tests").glob("*.cc")) + list((ROOT / "bench").glob("*.cc")))
+    if options.units:
+        check_units(source_units.read_units(SRC))
+    else:
+        check_table()
+        check_files(sources, others)
+        check_readme(sources)
     print("\n".join(errors) if errors else f"style: {len(sources)} files, no violation")
-    return 1 if errors else 0
+    return 1 if errors and not options.units else 0
 
 
 if __name__ == "__main__":
