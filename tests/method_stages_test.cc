@@ -6,7 +6,7 @@
 #include <cmath>
 #include <set>
 
-#include "app/fit.h"
+#include "method/fit.h"
 #include "base/io.h"
 #include "base/json.h"
 #include "base/log.h"

@@ -9,11 +9,11 @@
 
 #include "app/command.h"
 #include "app/command_line.h"
-#include "app/fit.h"
 #include "base/check.h"
 #include "base/io.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "method/fit.h"
 
 namespace etrlrec {
 namespace {

@@ -1,63 +1,15 @@
 #include "app/command.h"
 
-#include <ATen/Parallel.h>
-
-#include <fstream>
-
 #include "app/command_line.h"
 #include "base/io.h"
-#include "base/json.h"
-#include "base/log.h"
-#include "kernels/bfloat16_product.h"
 
 namespace etrlrec {
-namespace {
-
-std::string content_hash(const fs::path& path) {
-  if (fs::is_regular_file(path)) return sha256_file(path);
-  if (fs::is_regular_file(path / "run.json")) return sha256_file(path / "run.json");
-  return "";
-}
-
-}  // namespace
-
-std::string cpu_description() {
-  std::ifstream file("/proc/cpuinfo");
-  std::string name = "unknown", flags;
-  for (std::string line; std::getline(file, line);) {
-    const size_t colon = line.find(':');
-    if (colon == std::string::npos) continue;
-    if (line.starts_with("model name") && name == "unknown") name = line.substr(colon + 2);
-    if (line.starts_with("flags") && flags.empty()) flags = line.substr(colon + 1) + " ";
-  }
-  for (const char* flag : {"avx2", "avx512f", "avx512_bf16", "amx_bf16"}) {
-    if (flags.find(std::string(" ") + flag + " ") != std::string::npos)
-      name += std::string(" ") + flag;
-  }
-  return name;
-}
 
 void write_run_record(const fs::path& folder, const Command& command, const CommonOptions& common,
                       const std::map<std::string, fs::path>& inputs, double seconds) {
-  OrderedJson record = {{"schema_version", 1},
-                        {"command", command.name()},
-                        {"version", kVersion},
-                        {"seed", common.seed},
-                        {"threads", at::get_num_threads()},
-                        {"arithmetic", frozen_arithmetic_name()},
-                        {"cpu", cpu_description()},
-                        {"seconds", seconds},
-                        {"peak_rss_mb", peak_rss_bytes() / 1048576}};
-  OrderedJson options = OrderedJson::object();
-  for (const auto& [name, values] : command.given())
-    options[name] = values.size() == 1 ? OrderedJson(values[0]) : OrderedJson(values);
-  record["options"] = options;
-  OrderedJson hashes = OrderedJson::object();
-  for (const auto& [name, path] : inputs) {
-    hashes[name] = {{"path", path.string()}, {"sha256", content_hash(path)}};
-  }
-  record["inputs"] = hashes;
-  write_json_atomic(folder / "run.json", record);
+  RunRequest request{command.name(), common.seed, {}};
+  for (const auto& [name, values] : command.given()) request.options.emplace_back(name, values);
+  write_run_record(folder, request, inputs, seconds);
   write_file_atomic(folder / "options.toml", command.to_toml());
 }
 

@@ -2,18 +2,17 @@
 // result.
 #pragma once
 
-#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <map>
 #include <string>
 
+#include "method/run_record.h"
+
 namespace etrlrec {
 
 class Command;
 class CommandLine;
-
-inline constexpr const char* kVersion = "0.1.0";
 
 struct CommonOptions {
   uint64_t seed = 42;
@@ -45,26 +44,10 @@ void add_movielens(CommandLine& app, CommonOptions& common);
 void add_export(CommandLine& app, CommonOptions& common);
 void add_doctor(CommandLine& app, CommonOptions& common);
 
-class Stopwatch {
- public:
-  double seconds() const {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count();
-  }
-
- private:
-  std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
-};
-
-// Writes run.json (command, effective options, seed, version, threads, arithmetic of frozen
-// weights, CPU, input hashes, seconds,
-// peak memory) and options.toml (can be given back as --config) into a result folder. `inputs` maps
-// a name to a file or folder whose identity is recorded: a file by its SHA-256, a folder by that of
-// its run.json when it has one.
+// Writes run.json (method/run_record.h) and options.toml, which can be given back as --config, into
+// a result folder.
 void write_run_record(const std::filesystem::path& folder, const Command& command,
                       const CommonOptions& common,
                       const std::map<std::string, std::filesystem::path>& inputs, double seconds);
-
-// Name of the CPU and the vector extensions that matter here.
-std::string cpu_description();
 
 }  // namespace etrlrec

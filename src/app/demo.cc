@@ -5,8 +5,8 @@
 
 #include "app/command.h"
 #include "app/command_line.h"
-#include "app/fit.h"
 #include "base/check.h"
+#include "method/fit.h"
 #include "method/pipeline.h"
 
 namespace etrlrec {

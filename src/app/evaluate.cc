@@ -6,7 +6,6 @@
 
 #include "app/command.h"
 #include "app/command_line.h"
-#include "app/fit.h"
 #include "app/training_options.h"
 #include "base/check.h"
 #include "base/io.h"
@@ -17,6 +16,7 @@
 #include "eval/ablation.h"
 #include "eval/protocol.h"
 #include "eval/report.h"
+#include "method/fit.h"
 #include "method/memory_estimate.h"
 #include "method/model_folder.h"
 #include "models/recommender.h"

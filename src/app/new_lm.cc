@@ -1,117 +1,12 @@
-#include "app/new_lm.h"
+// etrlrec new-lm: a small language model for a data set.
+#include "method/new_lm.h"
 
-#include <algorithm>
 #include <memory>
-#include <unordered_set>
 
 #include "app/command.h"
 #include "app/command_line.h"
-#include "base/check.h"
-#include "base/io.h"
-#include "base/log.h"
-#include "method/study.h"
-#include "models/lookup_init.h"
-#include "temporal/names.h"
-#include "temporal/prompts.h"
-#include "temporal/teacher.h"
-#include "text/tokenizer.h"
 
 namespace etrlrec {
-namespace {
-
-constexpr int64_t kMaxRequiredAttributes = 256;
-
-// Prompts and completions as the student will see them, plus every title once.
-std::vector<std::string> tokenizer_documents(const Workspace& workspace, const CandidateSet& train,
-                                             const NewLmOptions& options) {
-  const Catalogue& catalogue = workspace.dataset.catalogue;
-  const auto max_history = static_cast<int32_t>(options.max_history);
-  const std::vector<int64_t> rows =
-      spread_rows(static_cast<int64_t>(train.rows.size()), options.sample_rows);
-  const std::vector<Request> requests = make_requests(workspace, train, rows, max_history);
-  const auto teacher = programmatic_teacher(catalogue, workspace.statistics, {});
-  std::vector<std::string> documents;
-  for (size_t r = 0; r < requests.size(); ++r) {
-    const FactSheet facts = compute_facts(catalogue, workspace.statistics, requests[r]);
-    Rng rng(options.seed, "tokenizer-sample", r);
-    const TeacherReply reply = teacher->reply({catalogue, requests[r], facts}, false, rng);
-    documents.push_back(student_prompt(catalogue, requests[r], {.max_history = max_history}));
-    documents.push_back(completion_text(reply.reasoning, reply.answer));
-  }
-  for (const std::string& title : catalogue.titles) documents.push_back(" " + escape_title(title));
-  for (const std::string& path : options.documents) documents.push_back(read_file(path));
-  return documents;
-}
-
-// Words whose pieces have to be tokens: what is copied or looked up must not be spelled out.
-std::vector<std::string> required_words(const Catalogue& catalogue, int64_t numbers) {
-  BpeTrainingOptions options{.required_words = {" 1"}};  // selects numbers with their leading space
-  std::vector<std::string> words, texts;
-  for (int64_t n = 1; n <= numbers; ++n) texts.push_back(fmt::format(" {}", n));
-  for (GapBucket gap :
-       {GapBucket::kTie, GapBucket::kSitting, GapBucket::kDay, GapBucket::kWeek, GapBucket::kMonth,
-        GapBucket::kQuarter, GapBucket::kYear, GapBucket::kLonger})
-    texts.push_back(fmt::format(" {}", gap_word(gap)));
-  for (int32_t season = 0; season < 4; ++season)
-    texts.push_back(fmt::format(" {}", season_word(season)));
-  const auto attributes =
-      std::min<int64_t>(static_cast<int64_t>(catalogue.attributes.size()), kMaxRequiredAttributes);
-  for (int32_t a = 0; a < attributes; ++a) {
-    texts.push_back(" " + attribute_word(catalogue, a));
-    texts.push_back(" " + key_word(catalogue, a));
-  }
-  std::unordered_set<std::string> seen;
-  for (const std::string& text : texts)
-    for (std::string& piece : training_pieces(text, options))
-      if (piece.size() > 1 && seen.insert(piece).second) words.push_back(std::move(piece));
-  return words;
-}
-
-LlmConfig model_config(const NewLmOptions& options, const Tokenizer& tokenizer) {
-  CHECK(options.num_attention_heads > 0 &&
-            options.hidden_size % (2 * options.num_attention_heads) == 0,
-        kUsage, "--hidden-size: expected a multiple of twice the number of heads ({}), found {}",
-        2 * options.num_attention_heads, options.hidden_size);
-  CHECK(options.num_hidden_layers > 0, kUsage,
-        "--num-hidden-layers: expected a positive number, found {}", options.num_hidden_layers);
-  LlmConfig config;
-  config.vocab_size = tokenizer.vocab_size();
-  config.hidden_size = options.hidden_size;
-  config.num_hidden_layers = options.num_hidden_layers;
-  config.num_attention_heads = config.num_key_value_heads = options.num_attention_heads;
-  config.head_dim = options.hidden_size / options.num_attention_heads;
-  config.intermediate_size =
-      options.intermediate_size > 0 ? options.intermediate_size : 3 * options.hidden_size;
-  config.max_position_embeddings = options.max_position_embeddings;
-  config.rope.theta = 1e6;
-  config.eos_token_ids = {tokenizer.eos_id()};
-  return config;
-}
-
-int64_t count_parameters(const Llm& model) {
-  int64_t count = 0;
-  for (const auto& [name, tensor] : model.parameters()) count += tensor.numel();
-  return count;
-}
-
-}  // namespace
-
-void make_new_lm(const NewLmOptions& options) {
-  const Workspace workspace = open_workspace(options.data);
-  const CandidateSet train = workspace_candidates(workspace, "train");
-  FolderWriter writer(options.out);
-  BpeTrainingOptions bpe{.vocab_size = options.vocab_size};
-  bpe.required_words = required_words(workspace.dataset.catalogue,
-                                      std::max<int64_t>(train.options.count, options.max_history));
-  train_bpe(tokenizer_documents(workspace, train, options), bpe, writer.path());
-  const auto tokenizer = load_tokenizer(writer.path());
-  const auto model = new_llm(model_config(options, *tokenizer), options.seed);
-  log_info("new language model: {} parameters, {} tokens",
-           format_count(static_cast<double>(count_parameters(*model))), tokenizer->vocab_size());
-  if (options.init == "lookup") initialize_lookup(*model, {}, options.seed);
-  save_llm(*model, writer.path());
-  writer.commit();
-}
 
 void add_new_lm(CommandLine& app, CommonOptions& common) {
   auto options = std::make_shared<NewLmOptions>();

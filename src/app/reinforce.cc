@@ -5,12 +5,12 @@
 
 #include "app/command.h"
 #include "app/command_line.h"
-#include "app/fit.h"
 #include "app/training_options.h"
 #include "base/check.h"
 #include "base/io.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "method/fit.h"
 #include "method/model_folder.h"
 #include "method/recommendation_reward.h"
 #include "method/stages.h"

@@ -8,6 +8,7 @@
 
 #include "app/command.h"
 #include "app/command_line.h"
+#include "app/training_options.h"
 #include "base/check.h"
 #include "base/io.h"
 #include "base/json.h"

@@ -120,6 +120,13 @@ void add_adapter_options(Command& command, AdapterOptions& options) {
       "prompt: the text, repeated or cut to the number of tokens");
 }
 
+void add_dtype(Command& command, std::string& dtype) {
+  command
+      .add_option("--dtype", dtype,
+                  "weights in memory; bfloat16 and int8 are frozen: to train, add an adapter")
+      .one_of({"float32", "bfloat16", "int8"});
+}
+
 void add_dry_run(Command& command, bool& dry_run) {
   command.add_flag("--dry-run", dry_run, "only print what memory and work it would take");
 }

@@ -27,6 +27,8 @@ struct AdapterOptions {
 // Error (kUsage) where --dtype freezes the base and no adapter is trained.
 void check_trainable(const std::string& dtype, const AdapterOptions& adapter);
 void add_adapter_options(Command& command, AdapterOptions& options);
+// --dtype: how a command keeps the weights in memory.
+void add_dtype(Command& command, std::string& dtype);
 void add_dry_run(Command& command, bool& dry_run);
 // Prints the estimate of a training command; error (kMemory) when the machine has less.
 void report_estimate(const MemoryEstimate& estimate, const std::string& command,

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 
-#include "app/command_line.h"
 #include "base/check.h"
 #include "base/io.h"
 #include "base/json.h"
@@ -83,13 +82,6 @@ OrderedJson to_json(const ModelCard& card) {
 }
 
 }  // namespace
-
-void add_dtype(Command& command, std::string& dtype) {
-  command
-      .add_option("--dtype", dtype,
-                  "weights in memory; bfloat16 and int8 are frozen: to train, add an adapter")
-      .one_of({"float32", "bfloat16", "int8"});
-}
 
 LoadedModel open_model_folder(const fs::path& folder, const std::string& catalogue_hash,
                               const std::string& dtype) {

@@ -8,7 +8,6 @@
 #include <memory>
 #include <string>
 
-#include "app/command.h"
 #include "eval/protocol.h"
 #include "models/llm.h"
 #include "temporal/prompts.h"
@@ -63,8 +62,6 @@ LoadedModel open_model_folder(const std::filesystem::path& folder,
 void load_weights_of(const std::filesystem::path& folder, LoadedModel& loaded);
 // The folder of a model folder's trained prompt; empty when it has none.
 std::filesystem::path prompt_folder(const std::filesystem::path& folder);
-// --dtype: how a command keeps the weights in memory.
-void add_dtype(Command& command, std::string& dtype);
 // Copies the tokenizer files of `parent`, and where the model has a prompt its configuration and
 // weights, too: they are not changed by training. Atomic; replaces an existing folder only with
 // `replace`.

@@ -7,15 +7,15 @@
 #include <functional>
 #include <tuple>
 
-#include "app/command.h"
-#include "app/fit.h"
 #include "base/check.h"
 #include "base/io.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "data/readers.h"
 #include "eval/protocol.h"
+#include "method/fit.h"
 #include "method/report_data.h"
+#include "method/run_record.h"
 #include "models/recommender.h"
 #include "temporal/teacher.h"
 

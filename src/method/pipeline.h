@@ -11,10 +11,10 @@
 #include <string>
 #include <vector>
 
-#include "app/new_lm.h"
 #include "data/candidates.h"
 #include "data/split.h"
 #include "data/synthetic.h"
+#include "method/new_lm.h"
 #include "method/stages.h"
 #include "models/sasrec.h"
 

@@ -1,5 +1,4 @@
 // Conventional recommenders of a data set: training, choice by validation, full-ranking metrics.
-// Used by the command and by the recipes.
 #pragma once
 
 #include <cstdint>
@@ -17,6 +16,11 @@
 #include "train/trainer.h"
 
 namespace etrlrec {
+
+struct RecommenderKind {
+  std::string name, description;
+};
+const std::vector<RecommenderKind>& known_recommenders();
 
 // The interactions a model may learn from, [user_offsets[u], train_end[u]) of every user; with a
 // share below 1 only the earliest ones, up to and including that quantile of their times.

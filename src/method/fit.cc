@@ -1,0 +1,282 @@
+#include "method/fit.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "base/check.h"
+#include "base/io.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "data/candidates.h"
+#include "eval/metrics.h"
+#include "eval/protocol.h"
+#include "method/run_record.h"
+#include "train/sasrec_objective.h"
+
+namespace etrlrec {
+namespace {
+
+bool is_known(const std::string& model) {
+  const auto& known = known_recommenders();
+  return std::any_of(known.begin(), known.end(),
+                     [&](const RecommenderKind& kind) { return kind.name == model; });
+}
+
+// Everything that decides a fitted model.
+OrderedJson inputs_of(const FitOptions& options, const std::string& model, const Dataset& dataset,
+                      const Split& split, const InteractionLog& log) {
+  const auto bytes = [](const auto& values) {
+    return std::string_view(reinterpret_cast<const char*>(values.data()),
+                            values.size() * sizeof(values[0]));
+  };
+  const std::string hash = sha256_hex(sha256_hex(bytes(log.items)) + sha256_hex(bytes(log.times)) +
+                                      sha256_hex(bytes(log.user_offsets)));
+  OrderedJson inputs{{"model", model},
+                     {"catalogue_hash", catalogue_hash(dataset.catalogue)},
+                     {"protocol", split.protocol},
+                     {"training_log", hash},
+                     {"trained_until", *std::max_element(log.times.begin(), log.times.end())}};
+  if (model == "recency") inputs["half_life_days"] = options.counting.half_life_days;
+  if (model == "markov") inputs["smoothing"] = options.counting.smoothing;
+  if (model != "sasrec") return inputs;
+  const SasrecConfig& c = options.sasrec;
+  const TrainerOptions& t = options.trainer;
+  inputs["config"] = {c.hidden_size,       c.num_hidden_layers, c.num_attention_heads,
+                      c.intermediate_size, c.max_length,        c.dropout,
+                      c.hidden_act,        c.norm_first,        c.final_norm,
+                      c.embedding_norm,    c.scale_embeddings,  c.position_alignment,
+                      c.layer_norm_eps,    c.initializer_range};
+  inputs["trainer"] = {
+      t.learning_rate,           t.lr_scheduler_type, t.warmup_ratio, t.weight_decay,
+      t.train_batch_size,        t.num_train_epochs,  t.max_steps,    t.seed,
+      t.early_stopping_patience, t.eval_steps,        t.max_grad_norm};
+  if (t.ema_decay > 0) inputs["ema_decay"] = t.ema_decay;
+  inputs["mask_seen"] = options.mask_seen;
+  inputs["eval_rows"] = options.eval_rows;
+  return inputs;
+}
+
+// Says whether `folder` already holds the finished model of these inputs.
+bool prepare_folder(const fs::path& folder, const OrderedJson& inputs, bool replace) {
+  const fs::path record = folder / "inputs.json";
+  if (fs::exists(record) && Json(inputs) == read_json(record))
+    return fs::exists(folder / "metrics.json");
+  if (fs::exists(folder) && !fs::is_empty(folder)) {
+    CHECK(replace, kUsage,
+          "{}: holds another model or other inputs\nhint: --replace, or another --out",
+          folder.string());
+    CHECK(fs::exists(record), kUsage, "{}: not written by fit; remove it by hand", folder.string());
+    fs::remove_all(folder);
+  }
+  fs::create_directories(folder);
+  write_json_atomic(record, inputs);
+  return false;
+}
+
+void add_metrics(std::map<std::string, double>& all, const std::string& prefix,
+                 const std::map<std::string, double>& values) {
+  for (const auto& [name, value] : values) all[prefix + name] = value;
+}
+
+std::map<std::string, double> candidate_metrics(const Recommender& model, const Dataset& dataset,
+                                                const fs::path& data, uint64_t seed) {
+  const CandidateSet set = load_candidates(data / "candidates-test.jsonl", dataset);
+  std::vector<Request> requests;
+  for (int64_t row = 0; row < static_cast<int64_t>(set.rows.size()); ++row)
+    requests.push_back(make_request(dataset, set, row, 200));
+  Predictions predictions = rank_by_recommender(model, requests);
+  predictions.candidates_hash = set.hash;
+  predictions.num_candidates = set.options.count;
+  const MetricRow row = summarize(predictions, seed);
+  return {{"hit@1", row.hit1.mean}, {"hit@5", row.hit5},     {"hit@10", row.hit10},
+          {"ndcg@5", row.ndcg5},    {"ndcg@10", row.ndcg10}, {"mrr", row.mrr}};
+}
+
+struct FitData {
+  Dataset dataset;
+  Split split;
+  InteractionLog log;
+  std::vector<RankingTask> valid, test;
+};
+
+std::map<std::string, double> final_metrics(const Recommender& model, const FitData& data,
+                                            const FitOptions& options) {
+  std::map<std::string, double> metrics;
+  if (!data.valid.empty()) {
+    add_metrics(metrics, "valid/all/", full_ranking_metrics(model, data.valid, false));
+    add_metrics(metrics, "valid/unseen/", full_ranking_metrics(model, data.valid, true));
+  }
+  if (options.evaluate == "full") {
+    CHECK(!data.test.empty(), kInput, "{}: the split has no test rows", options.data);
+    add_metrics(metrics, "test/all/", full_ranking_metrics(model, data.test, false));
+    add_metrics(metrics, "test/unseen/", full_ranking_metrics(model, data.test, true));
+  }
+  if (options.evaluate == "candidates")
+    add_metrics(metrics, "test/candidates/",
+                candidate_metrics(model, data.dataset, options.data, options.trainer.seed));
+  return metrics;
+}
+
+FitSummary fit_one(const FitOptions& options, const FitData& data, const std::string& name) {
+  const Stopwatch watch;
+  FitSummary summary{name, fs::path(options.out) / name, {}, 0};
+  const fs::path& folder = summary.folder;
+  const OrderedJson inputs = inputs_of(options, name, data.dataset, data.split, data.log);
+  std::unique_ptr<Recommender> model;
+  if (prepare_folder(folder, inputs, options.replace)) {
+    log_info("{}: fitted before with the same inputs", folder.string());
+    model = load_recommender(folder);
+  } else if (name == "sasrec") {
+    model =
+        fit_sasrec(data.log, data.valid, options.mask_seen, options.sasrec, options.trainer, folder)
+            .model;
+  } else {
+    model = fit_counting(name, data.log, options.counting);
+    model->save(folder);
+  }
+  summary.metrics = final_metrics(*model, data, options);
+  write_json_atomic(folder / "metrics.json", OrderedJson(summary.metrics));
+  summary.seconds = watch.seconds();
+  return summary;
+}
+
+}  // namespace
+
+const std::vector<RecommenderKind>& known_recommenders() {
+  static const std::vector<RecommenderKind> kinds = {
+      {"popularity", "interactions of each item"},
+      {"recency", "popularity that loses half its weight every --half-life-days"},
+      {"markov", "what followed the last item, smoothed by popularity"},
+      {"sasrec", "self-attention over the history (Kang and McAuley 2018), full cross-entropy"}};
+  return kinds;
+}
+
+InteractionLog training_log(const Dataset& dataset, const Split& split, double share) {
+  CHECK(share > 0 && share <= 1, kUsage, "training share: expected a number in (0, 1], found {}",
+        share);
+  std::vector<int64_t> times;
+  for (int64_t user = 0; user < dataset.num_users(); ++user)
+    times.insert(times.end(), dataset.times.begin() + dataset.user_offsets[user],
+                 dataset.times.begin() + split.train_end[user]);
+  const auto wanted = static_cast<size_t>(share * static_cast<double>(times.size()));
+  int64_t last = std::numeric_limits<int64_t>::max();
+  if (wanted < times.size()) {
+    const auto cut = times.begin() + static_cast<int64_t>(std::max<size_t>(wanted, 1)) - 1;
+    std::nth_element(times.begin(), cut, times.end());
+    last = *cut;
+  }
+  InteractionLog log;
+  log.num_items = dataset.catalogue.num_items();
+  for (int64_t user = 0; user < dataset.num_users(); ++user) {
+    const int64_t begin = dataset.user_offsets[user];
+    const auto first_time = dataset.times.begin() + begin;
+    const int64_t end =
+        begin + (std::upper_bound(first_time, dataset.times.begin() + split.train_end[user], last) -
+                 first_time);
+    log.items.insert(log.items.end(), dataset.items.begin() + begin, dataset.items.begin() + end);
+    log.times.insert(log.times.end(), dataset.times.begin() + begin, dataset.times.begin() + end);
+    log.user_offsets.push_back(static_cast<int64_t>(log.items.size()));
+  }
+  return log;
+}
+
+int64_t trained_until(const fs::path& folder) {
+  const Json inputs = read_json(folder / "inputs.json");
+  CHECK(inputs.contains("trained_until"), kModel,
+        "{}: does not say until when the model has learned\nhint: fit it again",
+        (folder / "inputs.json").string());
+  return inputs.at("trained_until").get<int64_t>();
+}
+
+std::unique_ptr<Recommender> load_recommender_of(const fs::path& folder,
+                                                 const Catalogue& catalogue) {
+  auto recommender = load_recommender(folder);
+  CHECK(recommender->num_items() == catalogue.num_items(), kModel,
+        "{}: trained on {} items, the data set has {}", folder.string(), recommender->num_items(),
+        catalogue.num_items());
+  return recommender;
+}
+
+std::vector<RankingTask> ranking_tasks(const Dataset& dataset, std::span<const Row> rows,
+                                       int64_t limit) {
+  const auto count = static_cast<int64_t>(rows.size());
+  const int64_t wanted = limit > 0 ? std::min(limit, count) : count;
+  std::vector<RankingTask> tasks;
+  for (int64_t i = 0; i < wanted; ++i) {
+    const Row& row = rows[static_cast<size_t>(i * count / wanted)];
+    const int64_t begin = dataset.user_offsets[row.user];
+    const auto length = static_cast<size_t>(row.position - begin);
+    tasks.push_back({{{dataset.items.data() + begin, length},
+                      {dataset.times.data() + begin, length},
+                      dataset.times[row.position]},
+                     dataset.items[row.position]});
+  }
+  return tasks;
+}
+
+std::map<std::string, double> full_ranking_metrics(const Recommender& model,
+                                                   std::span<const RankingTask> tasks,
+                                                   bool mask_seen) {
+  CHECK(!tasks.empty(), kInput, "full ranking: expected a row, found none");
+  std::map<std::string, double> sums;
+  for (const double rank : full_ranks(model, tasks, mask_seen)) {
+    for (const int64_t k : {1, 5, 10}) sums[fmt::format("hit@{}", k)] += hit_at(rank, k);
+    for (const int64_t k : {5, 10}) sums[fmt::format("ndcg@{}", k)] += ndcg_at(rank, k);
+    sums["mrr"] += reciprocal_rank(rank);
+  }
+  for (auto& [name, value] : sums) value /= static_cast<double>(tasks.size());
+  return sums;
+}
+
+TrainerOptions sasrec_trainer_options() {
+  TrainerOptions options;
+  options.learning_rate = 1e-3;
+  options.lr_scheduler_type = "constant";
+  options.warmup_ratio = 0;
+  options.weight_decay = 0;
+  options.max_grad_norm = 0;
+  options.train_batch_size = 256;
+  options.num_train_epochs = 200;
+  options.early_stopping_patience = 15;
+  options.label = "sasrec";
+  return options;
+}
+
+FittedSasrec fit_sasrec(const InteractionLog& log, std::span<const RankingTask> valid,
+                        bool mask_seen, SasrecConfig config, TrainerOptions options,
+                        const fs::path& folder) {
+  config.num_items = log.num_items;
+  FittedSasrec fitted{std::make_unique<Sasrec>(config, options.seed), {}};
+  SasrecObjective objective(*fitted.model, log, options.seed);
+  const int64_t epoch_steps = steps_per_epoch(objective.num_rows(), options);
+  if (options.eval_steps == 0) options.eval_steps = std::max<int64_t>(epoch_steps, 1);
+  EvaluateFn evaluate;
+  if (!valid.empty())
+    evaluate = [&](int64_t) { return full_ranking_metrics(*fitted.model, valid, mask_seen); };
+  fitted.result = train(objective, options, folder / "training", evaluate);
+  fitted.model->save(folder);
+  return fitted;
+}
+
+std::vector<FitSummary> fit(const FitOptions& options) {
+  for (const std::string& name : options.models)
+    CHECK(is_known(name), kUsage,
+          "unknown recommender \"{}\"; known: popularity, recency, markov, sasrec", name);
+  CHECK(
+      options.evaluate == "none" || options.evaluate == "full" || options.evaluate == "candidates",
+      kUsage, "--evaluate: expected none, full or candidates, found \"{}\"", options.evaluate);
+  FitData data;
+  data.dataset = load_dataset(options.data);
+  data.split = load_split(options.data);
+  data.log = training_log(data.dataset, data.split, options.train_share);
+  CHECK(!data.log.items.empty(), kInput, "{}: no interaction to learn from", options.data);
+  data.valid = ranking_tasks(data.dataset, data.split.valid, options.eval_rows);
+  data.test = ranking_tasks(data.dataset, data.split.test);
+  if (data.valid.size() < data.split.valid.size())
+    log_info("--eval-rows: {} of {} validation rows", data.valid.size(), data.split.valid.size());
+  std::vector<FitSummary> summaries;
+  for (const std::string& name : options.models) summaries.push_back(fit_one(options, data, name));
+  return summaries;
+}
+
+}  // namespace etrlrec
