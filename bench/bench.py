@@ -6,6 +6,7 @@
   ./run bench --peers DIR --peer-python P [--shape XS]     language-model work on random weights, ours and the peers' in turn
                                                            (bench/language_models.py); a peer that does not run is named
        [--rows decode,natural,...] [--tokenizer PATH ...] [--text FILE] [--scratch DIR]
+  ./run bench --against OLD_BUILD [--jobs decode,sft,...] [--turns 3]   this build and an older one in turn (bench/two_builds.py)
 
 The peer is a script that takes `--impl plain --loss ce` and prints one JSON line with "targets_per_s". Rates are read from the
 program's own progress lines; compare ratios of one run, never absolute numbers of two machines."""
@@ -19,13 +20,14 @@ import time
 from pathlib import Path
 
 import language_models
+import two_builds
 
 PROGRAM = Path(__file__).resolve().parent.parent / "build" / "etrlrec"
 
 
-def run(*arguments):
+def run(*arguments, program=PROGRAM):
     begin = time.monotonic()
-    done = subprocess.run([str(PROGRAM), *map(str, arguments)], capture_output=True, text=True)
+    done = subprocess.run([str(program), *map(str, arguments)], capture_output=True, text=True)
     if done.returncode != 0:
         raise SystemExit(f"etrlrec {arguments[0]} failed:\n{done.stderr}")
     return done.stdout + done.stderr, time.monotonic() - begin
@@ -40,17 +42,30 @@ def rate(text):
     return float(number) * {"": 1, "k": 1e3, "M": 1e6}[unit]
 
 
-def small_world(folder):
+def small_world_inputs(program, folder):
+    """What the stages below read: data, reasoning, base model and a student."""
     data, reasoning, base = folder / "data", folder / "reasoning", folder / "base"
-    run("prepare", "--format", "synthetic", "--users", 1500, "--target", "last", "--out", data)
-    run("construct", "--data", data, "--out", reasoning, "--draws", 1, "--hint-policy", "never", "--no-filter-answer")
-    run("new-lm", "--data", data, "--out", base)
-    text, seconds = run("distill", "--data", data, "--reasoning", reasoning, "--model", base, "--out", folder / "student",
-                        "--max-steps", 150, "--eval-rows", 0)
-    print(f"distill      {rate(text):>10.0f} tokens/s   ({seconds:.1f} s in all)")
-    text, seconds = run("reinforce", "--data", data, "--model", folder / "student", "--reasoning", reasoning, "--out",
-                        folder / "policy", "--max-steps", 20, "--eval-rows", 0)
-    print(f"reinforce    {rate(text):>10.0f} tokens/s   ({20 / seconds:.2f} steps/s of 32 prompts x 8)")
+    run("prepare", "--format", "synthetic", "--users", 1500, "--target", "last", "--out", data, program=program)
+    run("construct", "--data", data, "--out", reasoning, "--draws", 1, "--hint-policy", "never", "--no-filter-answer", program=program)
+    run("new-lm", "--data", data, "--out", base, program=program)
+    rate_of_stage(program, folder, "distill", "student")
+
+
+def rate_of_stage(program, folder, stage, out=None):
+    """Tokens (fit: targets) per second of one stage."""
+    data, reasoning = folder / "data", folder / "reasoning"
+    inputs = {"fit": ["--model", "sasrec", "--num-train-epochs", 6],
+              "distill": ["--reasoning", reasoning, "--model", folder / "base", "--max-steps", 150, "--eval-rows", 0],
+              "reinforce": ["--reasoning", reasoning, "--model", folder / "student", "--max-steps", 20, "--eval-rows", 0]}[stage]
+    with tempfile.TemporaryDirectory() as name:
+        target = folder / out if out else Path(name) / "out"
+        return rate(run(stage, "--data", data, *inputs, "--out", target, program=program)[0])
+
+
+def small_world(folder):
+    small_world_inputs(PROGRAM, folder)
+    for stage in ("distill", "reinforce"):
+        print(f"{stage:<12} {rate_of_stage(PROGRAM, folder, stage):>10.0f} tokens/s")
 
 
 def sasrec(folder, options):
@@ -78,7 +93,12 @@ def main():
     parser.add_argument("--peer", type=Path)
     parser.add_argument("--peers", type=Path)
     language_models.add_options(parser)
+    parser.add_argument("--against", type=Path, help="build folder of another commit, measured in turn with build/")
+    parser.add_argument("--jobs", help="with --against: stages, decode, rollouts, rank, sft, grpo (default: all)")
+    parser.add_argument("--turns", type=int, default=3, help="with --against")
     options = parser.parse_args()
+    if options.against:
+        return two_builds.run(options)
     if options.peers:
         return language_models.run(options)
     with tempfile.TemporaryDirectory() as name:
