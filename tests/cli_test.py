@@ -568,7 +568,9 @@ class Using(unittest.TestCase):
     def test_wrong_input_is_told_and_leaves_nothing(self):
         self.assertIn("nowhere", run("prepare", "--input", "nowhere.csv", "-o", "half", code=3))
         self.assertFalse(os.path.exists(ROOT + "/half"))
-        run("frobnicate", code=2)
+        self.assertIn("unknown command \"frobnicate\"", run("frobnicate", code=2))
+        self.assertIn("did you mean \"recommend\"?", run("recomend", "-d", "data", code=2))
+        self.assertIn("did you mean \"--num-candidates\"?", run("prepare", "--num-candidate", 5, code=2))
         run("evaluate", "-d", "data", "-m", "reasoning", code=4)
 
 

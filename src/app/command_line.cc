@@ -4,37 +4,21 @@
 #include <algorithm>
 #include <cstdint>
 #include <filesystem>
-#include <numeric>
 
 #include "app/command.h"
 #include "base/check.h"
+#include "base/nearest_word.h"
 
 namespace etrlrec {
 namespace {
 
-size_t edit_distance(const std::string& a, const std::string& b) {
-  std::vector<size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), size_t{0});
-  for (size_t i = 1; i <= a.size(); ++i) {
-    size_t diagonal = row[0];
-    row[0] = i;
-    for (size_t j = 1; j <= b.size(); ++j) {
-      const size_t above = row[j];
-      row[j] = std::min({row[j] + 1, row[j - 1] + 1, diagonal + (a[i - 1] != b[j - 1])});
-      diagonal = above;
-    }
-  }
-  return row[b.size()];
+std::string nearest(const std::string& word, const std::vector<std::string>& known) {
+  return nearest_word(word, known, std::max<size_t>(2, word.size() / 3) + 1);
 }
 
-std::string nearest(const std::string& word, const std::vector<std::string>& known) {
-  std::string best;
-  size_t best_distance = std::max<size_t>(2, word.size() / 3) + 1;
-  for (const std::string& name : known) {
-    const size_t distance = edit_distance(word, name);
-    if (distance < best_distance) best = name, best_distance = distance;
-  }
-  return best;
+std::string did_you_mean(const std::string& word, const std::vector<std::string>& known) {
+  const std::string near = nearest(word, known);
+  return near.empty() ? "" : fmt::format("; did you mean \"{}\"?", near);
 }
 
 bool is_empty_value(const std::string& text) {
@@ -182,31 +166,48 @@ void CommandLine::before_run(std::function<void()> prepare) {
   for (CLI::App* command : app_->get_subcommands({})) command->parse_complete_callback(prepare);
 }
 
-std::string CommandLine::hint(const std::vector<std::string>& arguments) const {
-  std::vector<std::string> commands;
-  for (const Command& command : this->commands()) commands.push_back(command.name());
-  if (arguments.empty()) return "hint: etrlrec --help";
-  const std::string& first = arguments.front();
-  if (!first.starts_with("-") &&
-      std::find(commands.begin(), commands.end(), first) == commands.end()) {
-    const std::string near = nearest(first, commands);
-    return near.empty() ? "hint: etrlrec --help lists the commands"
-                        : "hint: did you mean \"" + near + "\"?";
+void CommandLine::check_command(const std::vector<std::string>& arguments) const {
+  std::string first;  // the first word that is no option of the program itself
+  for (size_t i = 0; i < arguments.size() && first.empty(); ++i) {
+    if (arguments[i] == "-c" || arguments[i] == "--config") {
+      ++i;
+    } else if (!arguments[i].starts_with("-")) {
+      first = arguments[i];
+    } else if (!arguments[i].starts_with("--config=")) {
+      return;  // --help, --version, or an option that the parser refuses
+    }
   }
+  CHECK(!first.empty(), kUsage, "expected a command\nhint: etrlrec --help lists the commands");
+  std::vector<std::string> known;
+  for (const CLI::App* command : app_->get_subcommands({})) {
+    known.push_back(command->get_name());
+    for (const std::string& alias : command->get_aliases()) known.push_back(alias);
+  }
+  CHECK(std::find(known.begin(), known.end(), first) != known.end(), kUsage,
+        "unknown command \"{}\"{}\nhint: etrlrec --help lists the commands", first,
+        did_you_mean(first, known));
+}
+
+void CommandLine::check_options(const std::vector<std::string>& arguments) const {
   const auto parsed = app_->get_subcommands();
-  if (parsed.empty()) return "hint: etrlrec --help";
-  std::vector<std::string> options;
+  if (parsed.empty()) return;
+  std::vector<std::string> known = {"--config"};
   for (const CLI::Option* option : parsed[0]->get_options()) {
-    for (const std::string& name : option->get_lnames()) options.push_back("--" + name);
+    for (const std::string& name : option->get_lnames()) known.push_back("--" + name);
   }
   for (const std::string& argument : arguments) {
     const std::string name = argument.substr(0, argument.find('='));
-    if (!name.starts_with("--") || std::find(options.begin(), options.end(), name) != options.end())
-      continue;
-    const std::string near = nearest(name, options);
-    if (!near.empty()) return "hint: did you mean \"" + near + "\"?";
+    CHECK(name == "--" || !name.starts_with("--") ||
+              std::find(known.begin(), known.end(), name) != known.end(),
+          kUsage, "unknown option \"{}\" of {}{}\nhint: etrlrec {} --help lists the options", name,
+          parsed[0]->get_name(), did_you_mean(name, known), parsed[0]->get_name());
   }
-  return "hint: etrlrec " + parsed[0]->get_name() + " --help";
+}
+
+std::string CommandLine::hint() const {
+  const auto parsed = app_->get_subcommands();
+  return parsed.empty() ? "hint: etrlrec --help"
+                        : "hint: etrlrec " + parsed[0]->get_name() + " --help";
 }
 
 void CommandLine::run(std::vector<std::string> arguments) {
@@ -215,12 +216,14 @@ void CommandLine::run(std::vector<std::string> arguments) {
     const size_t end = std::min(argument.find('='), argument.size());
     std::replace(argument.begin(), argument.begin() + static_cast<int64_t>(end), '_', '-');
   }
+  check_command(arguments);
   try {
     app_->parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
   } catch (const CLI::Success& success) {
     app_->exit(success);
   } catch (const CLI::ParseError& error) {
-    fail(ExitCode::kUsage, "{}\n{}", error.what(), hint(arguments));
+    check_options(arguments);
+    fail(ExitCode::kUsage, "{}\n{}", error.what(), hint());
   }
 }
 

@@ -76,12 +76,14 @@ class CommandLine {
   // Called after parsing and before the command runs.
   void before_run(std::function<void()> prepare);
   // Parses the words behind the program's name and runs the command; --help and --version print.
-  // --num_generations is accepted for --num-generations. Errors (kUsage) end in a hint: the nearest
-  // known word, or where the help is.
+  // --num_generations is accepted for --num-generations. Errors (kUsage): an unknown command or
+  // option, with the nearest one that exists; every message ends in a hint where the help is.
   void run(std::vector<std::string> arguments);
 
  private:
-  std::string hint(const std::vector<std::string>& arguments) const;
+  void check_command(const std::vector<std::string>& arguments) const;
+  void check_options(const std::vector<std::string>& arguments) const;
+  std::string hint() const;
 
   std::unique_ptr<CLI::App> app_;
 };

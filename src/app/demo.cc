@@ -17,7 +17,10 @@ namespace {
 PipelineOptions common_recipe(uint64_t seed) {
   PipelineOptions options;
   options.seed = seed;
-  options.split.seed = seed;
+  options.prepare.split.seed = seed;
+  options.prepare.candidates.seed = seed;
+  for (PartOptions* part : {&options.prepare.train, &options.prepare.valid, &options.prepare.test})
+    part->min_history = 3;
 
   options.sasrec_trainer = sasrec_trainer_options();
   options.sasrec_trainer.seed = seed;
@@ -60,12 +63,12 @@ PipelineOptions common_recipe(uint64_t seed) {
 
 PipelineOptions demo_recipe(bool quick, uint64_t seed) {
   PipelineOptions options = common_recipe(seed);
-  options.world.seed = seed;
-  options.world.users = quick ? 1500 : 6000;
-  options.split.target = TimeTarget::kLast;
-  options.train_rows = quick ? 12000 : 60000;
-  options.valid_rows = 400;
-  options.test_rows = quick ? 400 : 2400;
+  PrepareOptions& prepare = options.prepare;
+  prepare.world = WorldOptions{.users = quick ? 1500 : 6000, .seed = seed};
+  prepare.split.target = TimeTarget::kLast;
+  prepare.train.rows = quick ? 12000 : 60000;
+  prepare.valid.rows = 400;
+  prepare.test.rows = quick ? 400 : 2400;
   options.sasrec_trainer.num_train_epochs = quick ? 8 : 20;
   options.distill.trainer.max_steps = quick ? 500 : 1200;
   options.distill.eval_rows = quick ? 100 : 400;
@@ -79,10 +82,9 @@ PipelineOptions demo_recipe(bool quick, uint64_t seed) {
 PipelineOptions movielens_recipe(uint64_t seed) {
   PipelineOptions options = common_recipe(seed);
   options.name = "MovieLens-100K";
-  options.split.target = TimeTarget::kAll;
-  options.train_rows = 60000;
-  options.valid_rows = 500;
-  options.test_rows = 2000;
+  options.prepare.train.rows = 60000;
+  options.prepare.valid.rows = 500;
+  options.prepare.test.rows = 2000;
   options.sasrec_trainer.num_train_epochs = 60;
   options.distill.max_reasoning_tokens = 128;
   options.distill.trainer.max_steps = 600;
@@ -109,7 +111,7 @@ void run_demo(const DemoOptions& demo, const CommonOptions& common) {
   PipelineOptions options = demo_recipe(demo.quick, common.seed);
   const char* usual = demo.quick ? "runs/demo-quick" : "runs/demo";
   set_out(options, demo.out.empty() ? usual : demo.out, "u17");
-  options.world.informative = demo.informative;
+  options.prepare.world->informative = demo.informative;
   options.recipe = {{"command", demo.quick ? "demo --quick" : "demo"},
                     {"informative", demo.informative},
                     {"seed", std::to_string(common.seed)}};
@@ -119,7 +121,7 @@ void run_demo(const DemoOptions& demo, const CommonOptions& common) {
 void run_movielens(const DemoOptions& movielens, const CommonOptions& common) {
   PipelineOptions options = movielens_recipe(common.seed);
   set_out(options, movielens.out.empty() ? "runs/movielens" : movielens.out, "42");
-  options.input = movielens.input;
+  options.prepare.input = movielens.input;
   options.recipe = {
       {"command", "movielens"},
       {"path", std::filesystem::absolute(movielens.input).lexically_normal().string()},

@@ -8,6 +8,7 @@
 #include <numeric>
 
 #include "base/check.h"
+#include "base/nearest_word.h"
 
 namespace etrlrec {
 namespace {
@@ -38,19 +39,6 @@ std::string lower(std::string text) {
   return text;
 }
 
-size_t edit_distance(const std::string& a, const std::string& b) {
-  std::vector<size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), size_t{0});
-  for (size_t i = 1; i <= a.size(); ++i) {
-    size_t diagonal = std::exchange(row[0], i);
-    for (size_t j = 1; j <= b.size(); ++j) {
-      const size_t substituted = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-      diagonal = std::exchange(row[j], std::min({row[j] + 1, row[j - 1] + 1, substituted}));
-    }
-  }
-  return row.back();
-}
-
 std::string listed(const Names& columns) { return fmt::format("{}", fmt::join(columns, ", ")); }
 
 int32_t find_column(const Names& columns, const std::string& name) {
@@ -62,15 +50,7 @@ int32_t find_column(const Names& columns, const std::string& name) {
 int32_t named_column(const TableInfo& table, const std::string& name, const std::string& option) {
   const int32_t column = find_column(table.columns, name);
   if (column >= 0) return column;
-  std::string nearest;
-  size_t best = name.size();
-  for (const std::string& known : table.columns) {
-    const size_t distance = edit_distance(lower(name), lower(known));
-    if (distance < best) {
-      best = distance;
-      nearest = known;
-    }
-  }
+  const std::string nearest = nearest_word(name, table.columns, name.size());
   fail(ExitCode::kUsage, "{}: {} has no column \"{}\"; columns: {}{}", option, table.path.string(),
        name, listed(table.columns),
        nearest.empty() ? "" : fmt::format("\nhint: did you mean \"{}\"?", nearest));

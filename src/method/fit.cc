@@ -194,6 +194,13 @@ std::unique_ptr<Recommender> load_recommender_of(const fs::path& folder,
   CHECK(recommender->num_items() == catalogue.num_items(), kModel,
         "{}: trained on {} items, the data set has {}", folder.string(), recommender->num_items(),
         catalogue.num_items());
+  const fs::path record = folder / "inputs.json";
+  CHECK(fs::exists(record), kModel,
+        "{}: does not say which catalogue it was trained on\nhint: fit it again", record.string());
+  const auto hash = get_or<std::string>(read_json(record), "catalogue_hash", "", record.string());
+  CHECK(hash == catalogue_hash(catalogue), kModel,
+        "{}: trained on another catalogue than that of the data set\nhint: fit it on this data set",
+        folder.string());
   return recommender;
 }
 

@@ -29,7 +29,7 @@ InteractionLog training_log(const Dataset& dataset, const Split& split, double s
 // The latest time a fitted model has learned from; its folder must be one of fit (kModel).
 int64_t trained_until(const std::filesystem::path& folder);
 
-// The recommender of a folder; kModel when it was trained on another number of items.
+// The recommender of a folder of fit; error (kModel) when it was trained on another catalogue.
 std::unique_ptr<Recommender> load_recommender_of(const std::filesystem::path& folder,
                                                  const Catalogue& catalogue);
 

@@ -11,7 +11,6 @@
 #include "base/io.h"
 #include "base/json.h"
 #include "base/log.h"
-#include "data/readers.h"
 #include "eval/protocol.h"
 #include "method/fit.h"
 #include "method/report_data.h"
@@ -57,24 +56,6 @@ class Pipeline {
   ReportData report_;
 };
 
-std::vector<Row> long_enough(const Dataset& dataset, std::vector<Row> rows, int32_t min_history) {
-  std::erase_if(rows, [&](const Row& row) {
-    return row.position - dataset.user_offsets[static_cast<size_t>(row.user)] < min_history;
-  });
-  return rows;
-}
-
-std::vector<Row> draw_rows(std::vector<Row> rows, int64_t count, uint64_t seed,
-                           const std::string& part) {
-  if (static_cast<int64_t>(rows.size()) <= count) return rows;
-  Rng rng(seed, "pipeline rows/" + part);
-  rng.shuffle(rows);
-  rows.resize(static_cast<size_t>(count));
-  std::sort(rows.begin(), rows.end(),
-            [](const Row& a, const Row& b) { return a.position < b.position; });
-  return rows;
-}
-
 void Pipeline::timed(const std::string& stage, const std::function<void()>& work) {
   const Stopwatch watch;
   log_info("── {}", stage);
@@ -107,28 +88,14 @@ void Pipeline::claim_folder() {
 void Pipeline::prepare() {
   const fs::path target = folder("data");
   if (!fs::exists(target)) {
+    PrepareOptions prepare = options_.prepare;
+    prepare.out = target;
     FolderWriter writer(target);
-    Dataset dataset;
-    if (options_.input.empty()) {
-      const World world = make_world(options_.world);
-      save_world(world, writer.path());
-      dataset = world.dataset;
-    } else {
-      dataset = read_log(options_.input, {}).dataset;
-    }
-    const Split split = split_dataset(dataset, options_.split);
-    save_dataset(dataset, split, writer.path());
-    const CandidateOptions candidates{CandidateKind::kUniform, options_.num_candidates,
-                                      options_.seed};
-    for (const auto& [part, rows, count] : {std::tuple{"train", &split.train, options_.train_rows},
-                                            std::tuple{"valid", &split.valid, options_.valid_rows},
-                                            std::tuple{"test", &split.test, options_.test_rows}}) {
-      const auto kept =
-          draw_rows(long_enough(dataset, *rows, options_.min_history), count, options_.seed, part);
-      CHECK(!kept.empty(), kInput, "{}: no {} row has {} earlier interactions", options_.input,
-            part, options_.min_history);
-      save_candidates(draw_candidates(dataset, split, kept, candidates), dataset,
-                      writer.path() / fmt::format("candidates-{}.jsonl", part));
+    etrlrec::prepare(prepare, writer.path());
+    for (const char* part : {"train", "valid", "test"}) {
+      CHECK(fs::exists(writer.path() / fmt::format("candidates-{}.jsonl", part)), kInput,
+            "{}: no {} row has {} earlier interactions", prepare.input.string(), part,
+            prepare.train.min_history);
     }
     writer.commit();
   }
@@ -137,11 +104,11 @@ void Pipeline::prepare() {
   std::vector<int64_t> rows(test_.rows.size());
   for (size_t r = 0; r < rows.size(); ++r) rows[r] = static_cast<int64_t>(r);
   requests_ = make_requests(workspace_, test_, rows, 200);
-  report_.num_candidates = options_.num_candidates;
+  report_.num_candidates = options_.prepare.candidates.count;
   const Dataset& dataset = workspace_.dataset;
   log_info("   {} users · {} items · {} interactions · {} test rows of {} candidates",
            dataset.num_users(), dataset.catalogue.num_items(), dataset.num_interactions(),
-           requests_.size(), options_.num_candidates);
+           requests_.size(), options_.prepare.candidates.count);
 }
 
 void Pipeline::fit() {
@@ -255,7 +222,7 @@ void Pipeline::judge_teacher() {
 }
 
 void Pipeline::judge_world() {
-  if (!options_.input.empty()) return;
+  if (!options_.prepare.world) return;
   const World world = load_world(out_ / "data");
   add_row(rank_by_world(world, workspace_.dataset, test_.rows, requests_), "Bayes-optimal",
           "bound");
@@ -309,8 +276,8 @@ std::string Pipeline::summary_sentence() const {
       "On {} test rows of {} candidates the reasoning student reaches hit@1 {:.3f}, reinforcement "
       "learning {:.3f}; SASRec "
       "{:.3f}, the same model trained on labels only {:.3f}.",
-      requests_.size(), options_.num_candidates, hit("LM reasoning SFT"), hit("ETRLRec (RL)"),
-      hit("SASRec"), hit("LM label-only SFT"));
+      requests_.size(), options_.prepare.candidates.count, hit("LM reasoning SFT"),
+      hit("ETRLRec (RL)"), hit("SASRec"), hit("LM label-only SFT"));
   if (report_.bayes.known) {
     text += fmt::format(" That is {:.0f} % of what the exact rule of this world reaches ({:.3f}).",
                         100 * hit("ETRLRec (RL)") / report_.bayes.hit1, report_.bayes.hit1);

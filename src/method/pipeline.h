@@ -11,10 +11,8 @@
 #include <string>
 #include <vector>
 
-#include "data/candidates.h"
-#include "data/split.h"
-#include "data/synthetic.h"
 #include "method/new_lm.h"
+#include "method/prepare.h"
 #include "method/stages.h"
 #include "models/sasrec.h"
 
@@ -22,15 +20,7 @@ namespace etrlrec {
 
 struct PipelineOptions {
   std::string name = "demo", out = "runs/demo";
-  // Data: a log to read, or the synthetic world when `input` is empty.
-  std::string input;
-  WorldOptions world;
-  SplitOptions split;
-  int32_t num_candidates = 20;
-  int64_t train_rows = 60000, valid_rows = 1000,
-          test_rows = 2400;  // with candidates; drawn by seed when there are more
-  int32_t min_history = 3;
-
+  PrepareOptions prepare;
   SasrecConfig sasrec;
   TrainerOptions sasrec_trainer;
   double reward_share = 0.5;  // of the training interactions, earliest first, for the recommender

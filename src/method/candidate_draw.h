@@ -1,0 +1,28 @@
+// Another candidate file for a data set, e.g. hard ones from a recommender's top list (method.md
+// G.7).
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace etrlrec {
+
+struct CandidateDrawOptions {
+  std::string data, out;         // data set folder; the file to write (JSON Lines)
+  std::string kind = "uniform";  // uniform | popular | hard
+  std::string recommender;       // hard: a folder of fit
+  std::string part = "test";     // of the split: train | valid | test
+  int32_t count = 20;            // per row, the target included
+  int64_t limit = 0;             // only the first rows, 0: all
+  uint64_t seed = 42;
+};
+
+struct CandidateDraw {
+  int64_t rows = 0;
+  std::string hash;  // of the candidate set
+};
+
+// Errors (kUsage): a file that is there already, a recommender for another kind than hard.
+CandidateDraw draw_candidate_file(const CandidateDrawOptions& options);
+
+}  // namespace etrlrec

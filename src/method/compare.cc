@@ -1,0 +1,61 @@
+#include "method/compare.h"
+
+#include "base/check.h"
+#include "base/io.h"
+#include "base/json.h"
+#include "eval/report.h"
+
+namespace etrlrec {
+namespace {
+
+OrderedJson difference_json(const PairedResult& result) {
+  return {{"difference", result.difference},
+          {"low", result.low},
+          {"high", result.high},
+          {"p", result.p_value}};
+}
+
+}  // namespace
+
+OrderedJson to_json(const ComparedRuns& compared) {
+  OrderedJson document = {{"schema_version", 1}};
+  document["rows"] = OrderedJson::array();
+  for (const MetricRow& row : compared.rows) document["rows"].push_back(to_json(row));
+  document["pairs"] = OrderedJson::array();
+  for (const Comparison& pair : compared.pairs) {
+    document["pairs"].push_back({{"first", pair.first},
+                                 {"second", pair.second},
+                                 {"n", pair.n},
+                                 {"hit@1", difference_json(pair.hit1)},
+                                 {"hit@1_p_holm", pair.hit1_adjusted},
+                                 {"ndcg@10", difference_json(pair.ndcg10)}});
+  }
+  return document;
+}
+
+ComparedRuns compare_runs(const CompareOptions& options) {
+  std::vector<Predictions> runs;
+  for (const std::string& run : options.runs) {
+    const fs::path path(run);
+    runs.push_back(load_predictions(fs::is_directory(path) ? path / "predictions.jsonl" : path));
+    CHECK(runs.back().candidates_hash == runs[0].candidates_hash &&
+              runs.back().rows.size() == runs[0].rows.size(),
+          kUsage,
+          "{}: other candidate rows than {}\nhint: evaluate both on the same --candidates file",
+          run, options.runs[0]);
+    CHECK(options.force || runs.back().protocol == runs[0].protocol ||
+              runs.back().protocol.starts_with("score") || runs[0].protocol.starts_with("score"),
+          kUsage, "{}: protocol {} is not {}\nhint: --force compares them all the same", run,
+          runs.back().protocol, runs[0].protocol);
+  }
+  ComparedRuns compared;
+  for (const Predictions& run : runs) compared.rows.push_back(summarize(run, options.seed));
+  for (size_t i = 0; i + 1 < runs.size(); ++i) {
+    for (size_t j = i + 1; j < runs.size(); ++j)
+      compared.pairs.push_back(compare_predictions(runs[j], runs[i], options.draws, options.seed));
+  }
+  adjust_comparisons(compared.pairs);
+  return compared;
+}
+
+}  // namespace etrlrec

@@ -1,0 +1,13 @@
+// What is in a data set folder, in numbers and as advice.
+#pragma once
+
+#include <filesystem>
+#include <nlohmann/json_fwd.hpp>
+
+namespace etrlrec {
+
+// The document that `inspect --json` prints (docs/formats.md): sizes, lengths of histories, times,
+// popularity, attributes, the split, candidate files, and "advice", sentences for a person.
+nlohmann::ordered_json inspect(const std::filesystem::path& folder);
+
+}  // namespace etrlrec

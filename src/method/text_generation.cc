@@ -1,0 +1,108 @@
+#include "method/text_generation.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "engine/beam.h"
+#include "engine/engine.h"
+#include "engine/text_stream.h"
+
+namespace etrlrec {
+
+TextGenerator::TextGenerator(TextGenerationOptions options)
+    : options_(std::move(options)),
+      model_(options_.model, options_.dtype, options_.adapter),
+      eos_ids_(model_.eos_ids()) {
+  if (options_.chat) {
+    CHECK(!model_.is_t5(), kUsage,
+          "--chat: {} is an encoder-decoder model (T5), which has no chats\nhint: etrlrec "
+          "generate --model {} --prompt \"what it is to do: text\"",
+          options_.model, options_.model);
+    chat_ = chat_template_by_name(!options_.chat_template.empty() ? options_.chat_template
+                                  : !model_.card().chat_template.empty()
+                                      ? model_.card().chat_template
+                                      : recognise_chat_template(options_.model));
+    if (!chat_.end_token.empty()) add_end_token(model_.tokenizer().special_id(chat_.end_token));
+  }
+  if (!model_.card().catalogue_hash.empty()) add_end_token(model_.tokenizer().eos_id());
+  if (options_.conversation) prefixes_.emplace(options_.prefix_cache_mb << 20);
+}
+
+std::vector<int64_t> TextGenerator::encode(std::span<const ChatMessage> messages) const {
+  return model_.behind_virtual_tokens(
+      encode_chat(model_.tokenizer(), render_chat(chat_, messages, true)));
+}
+
+MemoryEstimate TextGenerator::estimate(int64_t prompt_tokens) const {
+  MemoryEstimate estimate;
+  const int64_t rows = std::max(options_.num_return_sequences, options_.num_beams);
+  model_.add_to({rows, rows, prompt_tokens, options_.max_new_tokens, rows}, estimate);
+  if (prefixes_) estimate.parts.emplace_back("prefix cache", options_.prefix_cache_mb << 20);
+  return estimate;
+}
+
+void TextGenerator::load() { model_.load(); }
+
+std::vector<GeneratedText> TextGenerator::run(
+    const std::vector<int64_t>& prompt, const std::function<void(const std::string&)>& on_text) {
+  return options_.num_beams > 1 ? search(prompt) : sample(prompt, on_text);
+}
+
+void TextGenerator::add_end_token(int64_t id) {
+  if (!is_end(id)) eos_ids_.push_back(id);
+}
+
+bool TextGenerator::is_end(int64_t id) const {
+  return std::find(eos_ids_.begin(), eos_ids_.end(), id) != eos_ids_.end();
+}
+
+GeneratedText TextGenerator::text_of(std::vector<int64_t> ids, std::vector<float> logprobs) const {
+  GeneratedText text;
+  text.text = completion_text(model_.tokenizer(), ids, options_.stop, eos_ids_);
+  const bool stopped =
+      !ids.empty() && (is_end(ids.back()) || stops_at(model_.tokenizer(), options_.stop)(ids));
+  text.finish_reason = stopped ? "stop" : "length";
+  text.ids = std::move(ids);
+  text.logprobs = std::move(logprobs);
+  return text;
+}
+
+std::vector<GeneratedText> TextGenerator::sample(
+    const std::vector<int64_t>& prompt, const std::function<void(const std::string&)>& on_text) {
+  GenerationOptions generation;
+  generation.sampling = options_.sampling;
+  generation.completions_per_prompt = options_.num_return_sequences;
+  generation.max_new_tokens = options_.max_new_tokens;
+  generation.min_new_tokens = options_.min_new_tokens;
+  generation.eos_ids = eos_ids_;
+  generation.max_batch = options_.num_return_sequences;
+  generation.prefix_cache = prefixes_ ? &*prefixes_ : nullptr;
+  if (!options_.stop.empty()) generation.is_complete = stops_at(model_.tokenizer(), options_.stop);
+  const bool streams = on_text && options_.num_return_sequences == 1;
+  TextStream stream(model_.tokenizer(), options_.stop, eos_ids_);
+  if (streams) generation.on_token = [&](int64_t, int64_t id) { on_text(stream.push(id)); };
+  const GenerationRequest request{prompt, {}};
+  std::vector<GeneratedText> texts;
+  for (Completion& completion : generate(model_.steps(), std::span(&request, 1), generation))
+    texts.push_back(text_of(std::move(completion.ids), std::move(completion.logprobs)));
+  if (streams) on_text(stream.finish());
+  return texts;
+}
+
+std::vector<GeneratedText> TextGenerator::search(const std::vector<int64_t>& prompt) {
+  BeamOptions beams;
+  beams.num_beams = options_.num_beams;
+  beams.num_return_sequences = options_.num_return_sequences;
+  beams.max_new_tokens = options_.max_new_tokens;
+  beams.length_penalty = options_.length_penalty;
+  beams.eos_ids = eos_ids_;
+  beams.prefix_cache = prefixes_ ? &*prefixes_ : nullptr;
+  const BeamRequest request{prompt, nullptr};
+  std::vector<GeneratedText> texts;
+  auto found_by_prompt = beam_search(model_.steps(), std::span(&request, 1), beams);
+  for (Hypothesis& found : found_by_prompt[0])
+    texts.push_back(text_of(std::move(found.ids), std::move(found.logprobs)));
+  return texts;
+}
+
+}  // namespace etrlrec
