@@ -12,8 +12,11 @@
 #include "base/log.h"
 #include "data/split.h"
 #include "data/synthetic.h"
-#include "method/recommendation_reward.h"
-#include "method/stages.h"
+#include "method/construct.h"
+#include "method/distill.h"
+#include "method/reinforce.h"
+#include "method/reward.h"
+#include "method/sft_row.h"
 #include "method/study.h"
 #include "temporal/encoding.h"
 #include "temporal/teacher.h"
@@ -192,7 +195,7 @@ TEST_F(Stages, fields_of_a_row_follow_its_claims) {
 TEST_F(Stages, distill_and_reinforce_leave_complete_model_folders) {
   const TrainingResult distilled = distill(distill_into("student"));
   EXPECT_EQ(distilled.steps, 3);
-  const std::string hash = open_workspace(root_ / "data").hash;
+  const std::string hash = open_study(root_ / "data").catalogue_hash;
   EXPECT_EQ(load_model_folder(root_ / "student", hash).card.stage, "distill");
   ReinforceOptions options = reinforce_into("student", "policy");
   options.grpo.policy.beta = 0.01;
@@ -238,12 +241,12 @@ TEST_F(Stages, reinforce_refuses_a_model_that_was_not_distilled) {
 }
 
 TEST_F(Stages, reward_of_the_teachers_own_completion_is_higher_with_the_right_answer) {
-  const Workspace workspace = open_workspace(root_ / "data");
-  const CandidateSet set = workspace_candidates(workspace, "train");
+  const Study study = open_study(root_ / "data");
+  const CandidateSet set = study.candidates("train");
   const auto tokenizer = load_tokenizer(root_ / "base");
   RewardSetup setup;
   setup.reward.max_length = 400, setup.reward.length_buffer = 100;
-  const RecommendationReward reward(setup, workspace, set, nullptr,
+  const RecommendationReward reward(setup, study, set, nullptr,
                                     read_claim_weights(root_ / "reasoning/claim_weights.json"),
                                     *tokenizer);
   Json line;

@@ -20,17 +20,17 @@ namespace {
 constexpr int64_t kMaxRequiredAttributes = 256;
 
 // Prompts and completions as the student will see them, plus every title once.
-std::vector<std::string> tokenizer_documents(const Workspace& workspace, const CandidateSet& train,
+std::vector<std::string> tokenizer_documents(const Study& study, const CandidateSet& train,
                                              const NewLmOptions& options) {
-  const Catalogue& catalogue = workspace.dataset.catalogue;
+  const Catalogue& catalogue = study.dataset.catalogue;
   const auto max_history = static_cast<int32_t>(options.max_history);
   const std::vector<int64_t> rows =
       spread_rows(static_cast<int64_t>(train.rows.size()), options.sample_rows);
-  const std::vector<Request> requests = make_requests(workspace, train, rows, max_history);
-  const auto teacher = programmatic_teacher(catalogue, workspace.statistics, {});
+  const std::vector<Request> requests = make_requests(study, train, rows, max_history);
+  const auto teacher = programmatic_teacher(catalogue, study.statistics, {});
   std::vector<std::string> documents;
   for (size_t r = 0; r < requests.size(); ++r) {
-    const FactSheet facts = compute_facts(catalogue, workspace.statistics, requests[r]);
+    const FactSheet facts = compute_facts(catalogue, study.statistics, requests[r]);
     Rng rng(options.seed, "tokenizer-sample", r);
     const TeacherReply reply = teacher->reply({catalogue, requests[r], facts}, false, rng);
     documents.push_back(student_prompt(catalogue, requests[r], {.max_history = max_history}));
@@ -95,13 +95,13 @@ int64_t count_parameters(const Llm& model) {
 }  // namespace
 
 void make_new_lm(const NewLmOptions& options) {
-  const Workspace workspace = open_workspace(options.data);
-  const CandidateSet train = workspace_candidates(workspace, "train");
+  const Study study = open_study(options.data);
+  const CandidateSet train = study.candidates("train");
   FolderWriter writer(options.out);
   BpeTrainingOptions bpe{.vocab_size = options.vocab_size};
-  bpe.required_words = required_words(workspace.dataset.catalogue,
+  bpe.required_words = required_words(study.dataset.catalogue,
                                       std::max<int64_t>(train.options.count, options.max_history));
-  train_bpe(tokenizer_documents(workspace, train, options), bpe, writer.path());
+  train_bpe(tokenizer_documents(study, train, options), bpe, writer.path());
   const auto tokenizer = load_tokenizer(writer.path());
   const auto model = new_llm(model_config(options, *tokenizer), options.seed);
   log_info("new language model: {} parameters, {} tokens",

@@ -49,7 +49,7 @@ class Pipeline {
 
   PipelineOptions options_;
   fs::path out_;
-  Workspace workspace_;
+  Study study_;
   CandidateSet test_;
   std::vector<Request> requests_;
   std::vector<Predictions> predictions_;
@@ -99,13 +99,13 @@ void Pipeline::prepare() {
     }
     writer.commit();
   }
-  workspace_ = open_workspace(target);
-  test_ = workspace_candidates(workspace_, "test");
+  study_ = open_study(target);
+  test_ = study_.candidates("test");
   std::vector<int64_t> rows(test_.rows.size());
   for (size_t r = 0; r < rows.size(); ++r) rows[r] = static_cast<int64_t>(r);
-  requests_ = make_requests(workspace_, test_, rows, 200);
+  requests_ = make_requests(study_, test_, rows, 200);
   report_.num_candidates = options_.prepare.candidates.count;
-  const Dataset& dataset = workspace_.dataset;
+  const Dataset& dataset = study_.dataset;
   log_info("   {} users · {} items · {} interactions · {} test rows of {} candidates",
            dataset.num_users(), dataset.catalogue.num_items(), dataset.num_interactions(),
            requests_.size(), options_.prepare.candidates.count);
@@ -200,13 +200,13 @@ void Pipeline::judge_recommenders() {
 }
 
 void Pipeline::judge_language_model(const std::string& stage, const std::string& name) {
-  const LoadedModel loaded = load_model_folder(out_ / stage, workspace_.hash);
+  const LoadedModel loaded = load_model_folder(out_ / stage, study_.catalogue_hash);
   ProtocolOptions protocol;
   protocol.prompt = loaded.card.prompt;
   protocol.max_reasoning_tokens = loaded.card.max_reasoning_tokens;
   protocol.seed = options_.seed;
   ProgressBar bar("judge", static_cast<int64_t>(requests_.size()));
-  add_row(ask_language_model(loaded.language_model(workspace_.dataset.catalogue), requests_,
+  add_row(ask_language_model(loaded.language_model(study_.dataset.catalogue), requests_,
                              protocol, [&bar](int64_t done, int64_t) { bar.update(done); }),
           name, loaded.card.stage);
 }
@@ -215,8 +215,8 @@ void Pipeline::judge_teacher() {
   TeacherOptions teacher_options;
   teacher_options.temperature = options_.construct.temperature;
   const auto teacher =
-      programmatic_teacher(workspace_.dataset.catalogue, workspace_.statistics, teacher_options);
-  add_row(answers_of_teacher(*teacher, workspace_.dataset.catalogue, workspace_.statistics,
+      programmatic_teacher(study_.dataset.catalogue, study_.statistics, teacher_options);
+  add_row(answers_of_teacher(*teacher, study_.dataset.catalogue, study_.statistics,
                              requests_, options_.construct.max_history, options_.seed),
           "teacher", "teacher");
 }
@@ -224,7 +224,7 @@ void Pipeline::judge_teacher() {
 void Pipeline::judge_world() {
   if (!options_.prepare.world) return;
   const World world = load_world(out_ / "data");
-  add_row(rank_by_world(world, workspace_.dataset, test_.rows, requests_), "Bayes-optimal",
+  add_row(rank_by_world(world, study_.dataset, test_.rows, requests_), "Bayes-optimal",
           "bound");
   const MetricRow& row = report_.rows.back();
   report_.bayes = {true, row.hit1.mean, row.hit5, row.hit10, row.ndcg5, row.ndcg10, row.mrr};
@@ -232,14 +232,14 @@ void Pipeline::judge_world() {
 
 void Pipeline::judge_other_protocols() {
   if (!options_.other_protocols) return;
-  const LoadedModel loaded = load_model_folder(out_ / "policy", workspace_.hash);
+  const LoadedModel loaded = load_model_folder(out_ / "policy", study_.catalogue_hash);
   const auto count = std::min(requests_.size(), static_cast<size_t>(options_.other_protocol_rows));
   for (const char* name : {"first-answer", "elimination"}) {
     ProtocolOptions protocol;
     protocol.name = name;
     protocol.prompt = loaded.card.prompt;
     protocol.max_reasoning_tokens = loaded.card.max_reasoning_tokens;
-    add_row(ask_language_model(loaded.language_model(workspace_.dataset.catalogue),
+    add_row(ask_language_model(loaded.language_model(study_.dataset.catalogue),
                                std::span(requests_).first(count), protocol),
             fmt::format("ETRLRec (RL), {}", name), loaded.card.stage);
   }
@@ -306,8 +306,8 @@ fs::path Pipeline::write() {
   for (const int64_t row : example_rows(*policy, 5)) {
     const auto index = static_cast<size_t>(row);
     const auto requests =
-        make_requests(workspace_, test_, std::span(&row, 1), options_.distill.max_history);
-    report_.examples.push_back(make_example(workspace_, requests[0], policy->rows[index],
+        make_requests(study_, test_, std::span(&row, 1), options_.distill.max_history);
+    report_.examples.push_back(make_example(study_, requests[0], policy->rows[index],
                                             bayes != nullptr ? &bayes->rows[index] : nullptr,
                                             weights));
   }

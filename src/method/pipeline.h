@@ -11,9 +11,11 @@
 #include <string>
 #include <vector>
 
+#include "method/construct.h"
+#include "method/distill.h"
 #include "method/new_lm.h"
 #include "method/prepare.h"
-#include "method/stages.h"
+#include "method/reinforce.h"
 #include "models/sasrec.h"
 
 namespace etrlrec {

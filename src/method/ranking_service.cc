@@ -40,14 +40,14 @@ std::vector<int32_t> best_unseen(std::span<const float> scores, const Request& r
 
 Ranker::Ranker(const RankerOptions& options)
     : options_(options),
-      workspace_(open_workspace(options.data)),
-      model_(open_model_folder(options.model, workspace_.hash, options.dtype)) {
+      study_(open_study(options.data)),
+      model_(open_model_folder(options.model, study_.catalogue_hash, options.dtype)) {
   if (!options.recommender.empty())
-    recommender_ = load_recommender_of(options.recommender, workspace_.dataset.catalogue);
+    recommender_ = load_recommender_of(options.recommender, study_.dataset.catalogue);
 }
 
 Request Ranker::history_of(const RankingQuery& query) const {
-  const Dataset& dataset = workspace_.dataset;
+  const Dataset& dataset = study_.dataset;
   Request request;
   if (!query.user.empty()) {
     request.user = index_of(dataset.user_ids, query.user, "user");
@@ -136,7 +136,7 @@ Ranking Ranker::ranking_of(const Request& request, const Prediction& prediction,
   ranking.reasoning = prediction.reasoning;
   ranking.valid = prediction.valid;
   const Request shown = with_recent_history(request, model_.card.prompt.max_history);
-  const FactSheet facts = compute_facts(catalogue(), workspace_.statistics, shown);
+  const FactSheet facts = compute_facts(catalogue(), study_.statistics, shown);
   ranking.claims = judge_claims(ranking.reasoning, {catalogue(), shown, facts}, {});
   return ranking;
 }

@@ -53,7 +53,7 @@ class Ranker {
   // another catalogue than the data set's.
   explicit Ranker(const RankerOptions& options);
 
-  const Catalogue& catalogue() const { return workspace_.dataset.catalogue; }
+  const Catalogue& catalogue() const { return study_.dataset.catalogue; }
 
   // The queries with their ids resolved and candidates chosen. The request is made one day after
   // the user's last event, or after the last event of the data set for a history given by hand.
@@ -73,7 +73,7 @@ class Ranker {
   Ranking ranking_of(const Request& request, const Prediction& prediction, int32_t k) const;
 
   RankerOptions options_;
-  Workspace workspace_;
+  Study study_;
   std::unique_ptr<Recommender> recommender_;
   LoadedModel model_;
   mutable std::mutex computing_;

@@ -85,17 +85,17 @@ void add_plot(const std::map<std::string, Series>& metrics,
 
 }  // namespace
 
-ReportExample make_example(const Workspace& workspace, const Request& request,
+ReportExample make_example(const Study& study, const Request& request,
                            const Prediction& prediction, const Prediction* reference,
                            const ClaimWeights& weights) {
-  const Catalogue& catalogue = workspace.dataset.catalogue;
+  const Catalogue& catalogue = study.dataset.catalogue;
   ReportExample example;
   example.heading =
       fmt::format("user {}, test row {}",
-                  workspace.dataset.user_ids[static_cast<size_t>(request.user)], prediction.row);
+                  study.dataset.user_ids[static_cast<size_t>(request.user)], prediction.row);
   add_history(catalogue, request, example);
   add_candidates(catalogue, request, prediction, reference, example);
-  const FactSheet facts = compute_facts(catalogue, workspace.statistics, request);
+  const FactSheet facts = compute_facts(catalogue, study.statistics, request);
   example.reasoning = prediction.reasoning;
   for (const JudgedClaim& claim :
        judge_claims(prediction.reasoning, {catalogue, request, facts}, weights)) {

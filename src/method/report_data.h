@@ -14,7 +14,7 @@ namespace etrlrec {
 
 // One worked example: history on a time line, candidates with probabilities, the reasoning with
 // judged claims. `reference`: the exact rule's predictions of the same rows, or null.
-ReportExample make_example(const Workspace& workspace, const Request& request,
+ReportExample make_example(const Study& study, const Request& request,
                            const Prediction& prediction, const Prediction* reference,
                            const ClaimWeights& weights);
 // `count` rows worth reading: hits and misses in turn, spread over the rows, with a closed

@@ -1,4 +1,4 @@
-#include "method/recommendation_reward.h"
+#include "method/reward.h"
 
 #include <ATen/Parallel.h>
 
@@ -34,11 +34,10 @@ struct RecommendationReward::RowContext {
   std::vector<float> crm_scores, similarities;  // [n]; the first empty without a recommender
 };
 
-double calibrate_recommender(const Recommender& recommender, const Workspace& workspace,
-                             int64_t num_rows) {
-  const CandidateSet set = workspace_candidates(workspace, "valid");
+double calibrate_recommender(const Recommender& recommender, const Study& study, int64_t num_rows) {
+  const CandidateSet set = study.candidates("valid");
   const auto rows = spread_rows(static_cast<int64_t>(set.rows.size()), num_rows);
-  const auto requests = make_requests(workspace, set, rows, kRecommenderHistory);
+  const auto requests = make_requests(study, set, rows, kRecommenderHistory);
   std::vector<float> flat;
   std::vector<int32_t> targets;
   for (const auto& scores : candidate_scores(recommender, requests))
@@ -47,11 +46,11 @@ double calibrate_recommender(const Recommender& recommender, const Workspace& wo
   return calibrate_temperature(flat, set.options.count, targets);
 }
 
-RecommendationReward::RecommendationReward(RewardSetup setup, const Workspace& workspace,
+RecommendationReward::RecommendationReward(RewardSetup setup, const Study& study,
                                            const CandidateSet& set, const Recommender* recommender,
                                            ClaimWeights claim_weights, const Tokenizer& tokenizer)
     : setup_(std::move(setup)),
-      workspace_(workspace),
+      study_(study),
       set_(set),
       recommender_(recommender),
       claim_weights_(std::move(claim_weights)),
@@ -81,13 +80,13 @@ std::vector<RecommendationReward::RowContext> RecommendationReward::prepare(
     row_of_rollout.push_back(entry->second);
   }
   std::vector<RowContext> contexts(rows.size());
-  const Catalogue& catalogue = workspace_.dataset.catalogue;
+  const Catalogue& catalogue = study_.dataset.catalogue;
   at::parallel_for(0, static_cast<int64_t>(rows.size()), 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       RowContext& context = contexts[i];
-      context.request = make_request(workspace_.dataset, set_, rows[i], setup_.prompt.max_history);
+      context.request = make_request(study_.dataset, set_, rows[i], setup_.prompt.max_history);
       if (setup_.prompt.reasoning)
-        context.facts = compute_facts(catalogue, workspace_.statistics, context.request);
+        context.facts = compute_facts(catalogue, study_.statistics, context.request);
       const auto& candidates = context.request.candidates;
       for (const int32_t item : candidates)
         context.similarities.push_back(
@@ -96,7 +95,7 @@ std::vector<RecommendationReward::RowContext> RecommendationReward::prepare(
   });
   if (recommender_ != nullptr) {
     auto scores =
-        candidate_scores(*recommender_, make_requests(workspace_, set_, rows, kRecommenderHistory));
+        candidate_scores(*recommender_, make_requests(study_, set_, rows, kRecommenderHistory));
     for (size_t i = 0; i < rows.size(); ++i) contexts[i].crm_scores = std::move(scores[i]);
   }
   return contexts;
@@ -126,7 +125,7 @@ ScoredCompletion RecommendationReward::score(const Rollout& rollout, const RowCo
     input.rank = rank_reward(mean_rank(p, target - 1));
     input.has_rank = true;
   }
-  const ClaimContext context{workspace_.dataset.catalogue, row.request, row.facts};
+  const ClaimContext context{study_.dataset.catalogue, row.request, row.facts};
   std::vector<JudgedClaim> claims;
   if (setup_.prompt.reasoning) claims = judge_claims(parsed.reasoning, context, claim_weights_);
 

@@ -6,10 +6,12 @@
 #include <memory>
 #include <vector>
 
-#include "method/stages.h"
 #include "method/study.h"
 #include "models/recommender.h"
+#include "temporal/prompts.h"
 #include "text/tokenizer.h"
+#include "train/grpo.h"
+#include "train/reward.h"
 
 namespace etrlrec {
 
@@ -22,15 +24,14 @@ struct RewardSetup {
 };
 
 // Temperature of the calibrated recommender term on validation rows.
-double calibrate_recommender(const Recommender& recommender, const Workspace& workspace,
-                             int64_t num_rows);
+double calibrate_recommender(const Recommender& recommender, const Study& study, int64_t num_rows);
 
 class RecommendationReward {
  public:
-  // `set` and `workspace` outlive the object. Rollout ids are rows of `set`. The hit rate of
+  // `set` and `study` outlive the object. Rollout ids are rows of `set`. The hit rate of
   // curriculum C4 is that of the rollouts at hand, so that nothing has to be remembered between
   // steps.
-  RecommendationReward(RewardSetup setup, const Workspace& workspace, const CandidateSet& set,
+  RecommendationReward(RewardSetup setup, const Study& study, const CandidateSet& set,
                        const Recommender* recommender, ClaimWeights claim_weights,
                        const Tokenizer& tokenizer);
   std::vector<ScoredCompletion> operator()(std::span<const Rollout> rollouts, int64_t step) const;
@@ -44,7 +45,7 @@ class RecommendationReward {
                          const RewardWeights& weights) const;
 
   RewardSetup setup_;
-  const Workspace& workspace_;
+  const Study& study_;
   const CandidateSet& set_;
   const Recommender* recommender_;
   ClaimWeights claim_weights_;

@@ -1,0 +1,170 @@
+#include "method/audit.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <limits>
+#include <unordered_set>
+
+#include "base/io.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "method/study.h"
+#include "temporal/prompts.h"
+
+namespace etrlrec {
+namespace {
+
+std::string row_name(const Study& study, const Row& row) {
+  return fmt::format("user {}, interaction {}",
+                     study.dataset.user_ids[static_cast<size_t>(row.user)], row.position);
+}
+
+void check_candidate_row(const Study& study, const CandidateSet& set, int64_t r,
+                         AuditReport& findings) {
+  const Dataset& dataset = study.dataset;
+  const Row& row = set.rows[static_cast<size_t>(r)];
+  const Request request = make_request(dataset, set, r, std::numeric_limits<int32_t>::max());
+  const std::string name = row_name(study, row);
+  const auto begin = dataset.user_offsets[static_cast<size_t>(row.user)];
+  if (static_cast<int64_t>(request.history.size()) != row.position - begin) {
+    findings.add("history", name + ": is not what stands before the target");
+  }
+  for (const int64_t time : request.times) {
+    if (time > request.now) findings.add("history", name + ": holds an event after the request");
+  }
+  const int32_t target = dataset.items[static_cast<size_t>(row.position)];
+  if (request.candidates[static_cast<size_t>(request.target_slot)] != target) {
+    findings.add("candidates", name + ": the marked slot is not the target");
+  }
+  const std::unordered_set<int32_t> seen(request.history.begin(), request.history.end());
+  std::unordered_set<int32_t> distinct;
+  for (const int32_t item : request.candidates) {
+    if (!distinct.insert(item).second) findings.add("candidates", name + ": an item stands twice");
+    if (item != target && seen.contains(item))
+      findings.add("candidates", name + ": a negative was seen before");
+  }
+  const PromptOptions prompt{8, true, true};
+  Request asked = make_request(dataset, set, r, prompt.max_history);
+  const std::string with_target = student_prompt(dataset.catalogue, asked, prompt);
+  asked.target_slot = -1;
+  if (student_prompt(dataset.catalogue, asked, prompt) != with_target) {
+    findings.add("prompt", name + ": depends on which candidate is the target");
+  }
+}
+
+// Uniform slots: the largest standardised deviation of a slot's count.
+void check_slots(const CandidateSet& set, const std::string& part, AuditReport& findings) {
+  const int32_t n = set.options.count;
+  std::vector<double> counts(static_cast<size_t>(n), 0);
+  for (const int32_t slot : set.slots) ++counts[static_cast<size_t>(slot)];
+  const double rows = static_cast<double>(set.slots.size()), expected = rows / n;
+  const double deviation = std::sqrt(expected * (1 - 1.0 / n));
+  for (int32_t k = 0; k < n; ++k) {
+    const double z = (counts[static_cast<size_t>(k)] - expected) / std::max(deviation, 1e-9);
+    if (rows >= 5.0 * n && std::abs(z) > 5) {
+      findings.add("slots",
+                   fmt::format("{}: the target stands {} times in slot {}, expected about {:.0f}",
+                               part, counts[static_cast<size_t>(k)], k + 1, expected));
+    }
+  }
+}
+
+void check_candidates(const Study& study, const Split& split, const std::string& part,
+                      AuditReport& findings) {
+  if (!fs::exists(study.folder / ("candidates-" + part + ".jsonl"))) return;
+  const CandidateSet set = study.candidates(part);
+  for (int64_t r = 0; r < static_cast<int64_t>(set.rows.size()); ++r) {
+    check_candidate_row(study, set, r, findings);
+    const Row& row = set.rows[static_cast<size_t>(r)];
+    const bool in_training = row.position < split.train_end[static_cast<size_t>(row.user)];
+    if (in_training != (part == "train")) {
+      findings.add("split", fmt::format("{}: {} lies {} the training part", part,
+                                        row_name(study, row), in_training ? "inside" : "outside"));
+    }
+  }
+  check_slots(set, part, findings);
+  findings.passed("candidates-" + part, static_cast<int64_t>(set.rows.size()));
+}
+
+void check_reasoning(const Study& study, const Split& split, const fs::path& folder,
+                     AuditReport& findings) {
+  const CandidateSet train = study.candidates("train");
+  const auto& ids = study.dataset.catalogue.item_ids;
+  int64_t lines = 0, hinted = 0;
+  for_each_json_line(folder / "reasoning.jsonl", [&](const Json& line, int64_t number) {
+    const std::string name = fmt::format("reasoning.jsonl:{}", number);
+    const Json meta = get<Json>(line, "meta", name);
+    const auto r = get<int64_t>(meta, "row", name);
+    ++lines;
+    hinted += get<bool>(meta, "hinted", name);
+    if (r < 0 || r >= static_cast<int64_t>(train.rows.size()))
+      return findings.add("reasoning", name + ": is no training row");
+    const Row& row = train.rows[static_cast<size_t>(r)];
+    if (row.position >= split.train_end[static_cast<size_t>(row.user)]) {
+      findings.add("reasoning", name + ": its target lies outside the training part");
+    }
+    const Request request = make_request(study.dataset, train, r, 8);
+    const std::string target =
+        ids[static_cast<size_t>(request.candidates[static_cast<size_t>(request.target_slot)])];
+    if (get<std::string>(meta, "target_item_id", name) != target)
+      findings.add("reasoning", name + ": names another target");
+    const PromptOptions with_times{8, true, true}, without{8, false, true};
+    const auto text = get<std::string>(line, "prompt", name);
+    if (text != student_prompt(study.dataset.catalogue, request, with_times) &&
+        text != student_prompt(study.dataset.catalogue, request, without)) {
+      findings.add("prompt", name + ": is not what the events before the request give");
+    }
+  });
+  findings.passed("reasoning", lines);
+  log_info("reasoning: {} lines, {} written with a hint", lines, hinted);
+}
+
+void check_statistics(const Study& study, const Split& split, AuditReport& findings) {
+  int64_t latest = std::numeric_limits<int64_t>::min(), events = 0;
+  const Dataset& dataset = study.dataset;
+  for (int64_t u = 0; u < dataset.num_users(); ++u) {
+    const auto begin = dataset.user_offsets[static_cast<size_t>(u)],
+               end = split.train_end[static_cast<size_t>(u)];
+    events += end - begin;
+    for (int64_t i = begin; i < end; ++i)
+      latest = std::max(latest, dataset.times[static_cast<size_t>(i)]);
+  }
+  double counted = 0;
+  for (const double count : study.statistics.item_count) counted += count;
+  if (study.statistics.train_end_time != latest || std::llround(counted) != events) {
+    findings.add("statistics", "were not counted over the training part alone");
+  }
+  findings.passed("statistics", events);
+}
+
+}  // namespace
+
+void AuditReport::add(const std::string& kind, const std::string& detail) {
+  if (++counts[kind] <= kShown) log_warning("{}: {}", kind, detail);
+}
+
+int64_t AuditReport::total() const {
+  int64_t sum = 0;
+  for (const auto& [kind, count] : counts) sum += count;
+  return sum;
+}
+
+AuditReport audit(const AuditOptions& options) {
+  const Study study = open_study(options.data);
+  const Split split = load_split(options.data);
+  AuditReport report;
+  check_statistics(study, split, report);
+  for (const char* part : {"train", "valid", "test"}) check_candidates(study, split, part, report);
+  if (!options.reasoning.empty()) check_reasoning(study, split, options.reasoning, report);
+  return report;
+}
+
+OrderedJson to_json(const AuditReport& report) {
+  OrderedJson document = {{"schema_version", 1}, {"clean", report.total() == 0}};
+  for (const auto& [check, things] : report.checked) document["checked"][check] = things;
+  document["findings"] = report.counts;
+  return document;
+}
+
+}  // namespace etrlrec

@@ -1,0 +1,35 @@
+// The audit re-derives from the artefacts that nothing after a request entered a history, a
+// statistic or a prompt, and that no prompt holds an answer (method.md G.7).
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace etrlrec {
+
+struct AuditOptions {
+  std::string data;
+  std::string reasoning;  // folder of construct; empty: not checked
+};
+
+// Findings by kind, the first few of each are logged, and what was checked.
+struct AuditReport {
+  std::map<std::string, int64_t> counts;
+  std::vector<std::pair<std::string, int64_t>> checked;  // what, how many things
+
+  void add(const std::string& kind, const std::string& detail);
+  void passed(const std::string& check, int64_t things) { checked.emplace_back(check, things); }
+  int64_t total() const;
+
+ private:
+  static constexpr int64_t kShown = 5;
+};
+
+AuditReport audit(const AuditOptions& options);
+nlohmann::ordered_json to_json(const AuditReport& report);
+
+}  // namespace etrlrec

@@ -1,0 +1,118 @@
+#include "method/evaluate.h"
+
+#include "base/check.h"
+#include "base/io.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "data/synthetic.h"
+#include "eval/ablation.h"
+#include "eval/report.h"
+#include "method/fit.h"
+#include "models/recommender.h"
+
+namespace etrlrec {
+namespace {
+
+constexpr const char* kMemoryHint = "a smaller model";
+
+bool is_bound(const std::string& model) { return model == "bayes" || model == "random"; }
+
+// config.json decides: every folder whose model_type is no recommender's holds a language model.
+bool is_language_model(const fs::path& folder) {
+  const fs::path config = folder / "config.json";
+  if (!fs::exists(config)) return false;
+  const auto type = get<std::string>(read_json(config), "model_type", config.string());
+  return type != "popularity" && type != "recency" && type != "markov" && type != "sasrec";
+}
+
+Predictions ask(EvaluateSetup& setup) {
+  check_memory(plan(setup), available_memory(), "evaluate", kMemoryHint);
+  LoadedModel& model = *setup.model;
+  load_weights_of(setup.options.model, model);
+  ProgressBar bar("evaluate", static_cast<int64_t>(setup.requests.size()));
+  Predictions predictions =
+      ask_language_model(model.language_model(setup.dataset.catalogue), setup.requests,
+                         setup.protocol, [&bar](int64_t done, int64_t) { bar.update(done); });
+  predictions.stage = model.card.stage;
+  return predictions;
+}
+
+Predictions rank(const EvaluateSetup& setup) {
+  const EvaluateOptions& options = setup.options;
+  Predictions predictions;
+  if (options.model == "bayes") {
+    predictions =
+        rank_by_world(load_world(options.data), setup.dataset, setup.set.rows, setup.requests);
+  } else if (options.model == "random") {
+    predictions = rank_at_random(setup.requests, options.protocol.seed);
+  } else {
+    const auto recommender = load_recommender_of(options.model, setup.dataset.catalogue);
+    predictions = rank_by_recommender(*recommender, setup.requests);
+  }
+  predictions.stage = is_bound(options.model) ? "bound" : "fit";
+  return predictions;
+}
+
+}  // namespace
+
+EvaluateSetup setup(const EvaluateOptions& options) {
+  EvaluateSetup setup;
+  setup.options = options;
+  setup.protocol = options.protocol;
+  setup.dataset = load_dataset(options.data);
+  setup.candidates = options.candidates.empty() ? fs::path(options.data) / "candidates-test.jsonl"
+                                                : fs::path(options.candidates);
+  setup.set = load_candidates(setup.candidates, setup.dataset);
+  const auto rows = static_cast<int64_t>(setup.set.rows.size());
+  const int64_t count = options.limit > 0 ? std::min(options.limit, rows) : rows;
+  if (count < rows) log_info("--limit: {} of {} rows", count, rows);
+  for (int64_t r = 0; r < count; ++r)
+    setup.requests.push_back(make_request(setup.dataset, setup.set, r, 200));
+  if (is_bound(options.model) || !is_language_model(options.model)) {
+    CHECK(options.ablate == "none", kUsage, "--ablate: only language models, found {}",
+          options.model);
+    return setup;
+  }
+  setup.model =
+      open_model_folder(options.model, catalogue_hash(setup.dataset.catalogue), options.dtype);
+  setup.protocol.prompt = setup.model->card.prompt;
+  setup.protocol.max_reasoning_tokens = setup.model->card.max_reasoning_tokens;
+  std::vector<Request> shown;  // an ablation moves what the model sees, no more
+  for (const Request& request : setup.requests)
+    shown.push_back(with_recent_history(request, setup.protocol.prompt.max_history));
+  setup.requests = ablate_requests(shown, options.ablate, setup.protocol.seed);
+  return setup;
+}
+
+MemoryEstimate plan(const EvaluateSetup& setup) {
+  CHECK(setup.model.has_value(), kUsage, "--dry-run: only language models, found {}",
+        setup.options.model);
+  return estimate_asking(*setup.model, setup.dataset.catalogue, setup.requests, setup.protocol);
+}
+
+Evaluation run(EvaluateSetup setup) {
+  Evaluation evaluation;
+  Predictions& predictions = evaluation.predictions;
+  predictions = setup.model ? ask(setup) : rank(setup);
+  const EvaluateOptions& options = setup.options;
+  predictions.model =
+      !options.name.empty() ? options.name : fs::path(options.model).filename().string();
+  if (options.ablate != "none") predictions.model += "/" + options.ablate;
+  predictions.protocol = protocol_name(predictions.protocol, setup.set.options);
+  predictions.candidates_hash = setup.set.hash;
+  predictions.seed = options.protocol.seed;
+  evaluation.num_candidates = setup.set.options.count;
+  evaluation.row = summarize(predictions, options.protocol.seed);
+  return evaluation;
+}
+
+OrderedJson summary_of(const Evaluation& evaluation) {
+  const RandomLevel level = random_level(evaluation.num_candidates);
+  OrderedJson summary = {{"schema_version", 1}};
+  summary.update(to_json(evaluation.row));
+  summary["hit@1_by_slot"] = evaluation.row.hit1_by_slot;
+  summary["random"] = {{"hit@1", level.hit1}, {"hit@10", level.hit10}, {"ndcg@10", level.ndcg10}};
+  return summary;
+}
+
+}  // namespace etrlrec

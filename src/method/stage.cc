@@ -1,0 +1,92 @@
+#include "method/stage.h"
+
+#include <fmt/format.h>
+
+#include <optional>
+
+#include "base/io.h"
+#include "base/log.h"
+#include "eval/metrics.h"
+#include "eval/protocol.h"
+#include "models/llm_adapters.h"
+
+namespace etrlrec {
+
+EvaluateFn validation(const Study& study, const LoadedModel& model, const ModelCard& card,
+                      int64_t num_rows, uint64_t seed) {
+  if (num_rows <= 0) return {};
+  const CandidateSet set = study.candidates("valid");
+  const auto rows = spread_rows(static_cast<int64_t>(set.rows.size()), num_rows);
+  auto requests = make_requests(study, set, rows, card.prompt.max_history);
+  ProtocolOptions protocol;
+  protocol.prompt = card.prompt;
+  protocol.max_reasoning_tokens = card.max_reasoning_tokens;
+  protocol.seed = seed;
+  return [&study, &model, protocol, requests = std::move(requests)](int64_t step) {
+    const Predictions predictions =
+        ask_language_model(model.language_model(study.dataset.catalogue), requests, protocol);
+    std::map<std::string, double> sums;
+    for (const Prediction& row : predictions.rows) {
+      sums["hit@1"] += hit_at(row.rank, 1);
+      sums["hit@10"] += hit_at(row.rank, 10);
+      sums["ndcg@10"] += ndcg_at(row.rank, 10);
+      sums["mrr"] += reciprocal_rank(row.rank);
+      sums["valid_ratio"] += row.valid;
+    }
+    for (auto& [name, value] : sums) value /= static_cast<double>(predictions.rows.size());
+    log_info("validation at step {}: hit@1 {:.4f}, ndcg@10 {:.4f}, valid {:.3f} ({} rows)", step,
+             sums["hit@1"], sums["ndcg@10"], sums["valid_ratio"], predictions.rows.size());
+    return sums;
+  };
+}
+
+void attach_adapter(Llm& model, LoraConfig config, int64_t num_rows,
+                    const TrainerOptions& trainer) {
+  if (config.r == 0) return;
+  if (config.adalora && config.adalora->total_step == 0)
+    config.adalora->total_step = planned_steps(num_rows, trainer);
+  model.attach_lora(config, trainer.seed);
+}
+
+void finish_model_folder(Llm& model, const fs::path& parent, const ModelCard& card,
+                         const fs::path& out) {
+  if (model.lora().r > 0) {
+    fs::create_directories(out / "adapter");
+    save_lora(model.parameters(), model.lora(), parent.string(), out / "adapter");
+    log_info("adapter: merged, logits differ by at most {:.2g}", merge_adapter(model));
+    if (!card.merged_dtype.empty())
+      log_info(
+          "adapter: the merged weights keep the rounding of --dtype {}; \"export merge\" puts "
+          "adapter/ into exact ones",
+          card.merged_dtype);
+  }
+  if (card.num_virtual_tokens > 0) {
+    const int64_t rows = model.parameters().at("prompt_embeddings").size(0);
+    save_prompt(model.parameters(), {card.num_virtual_tokens, rows / card.num_virtual_tokens},
+                parent.string(), out / "adapter");
+  }
+  const fs::path exported = out / "export";
+  save_model_folder(model, parent, card, exported, true);
+  for (const auto& entry : fs::directory_iterator(exported)) {
+    if (entry.path().filename() != "etrlrec.json")
+      fs::rename(entry.path(), out / entry.path().filename());
+  }
+  fs::rename(exported / "etrlrec.json", out / "etrlrec.json");
+  fs::remove(exported);
+}
+
+TrainingResult train_model(Objective& objective, const Study& study, const LoadedModel& model,
+                           const ModelCard& card, TrainerOptions trainer, int64_t eval_rows,
+                           const fs::path& parent, const fs::path& out) {
+  if (trainer.label == TrainerOptions{}.label) trainer.label = card.stage;
+  std::optional<RankAllocator> ranks;
+  if (model.llm->lora().adalora) ranks.emplace(model.llm->parameters(), model.llm->lora());
+  const TrainingResult result =
+      train(objective, trainer, out, validation(study, model, card, eval_rows, trainer.seed),
+            ranks ? &*ranks : nullptr);
+  if (ranks) model.llm->adapters().set_rank_pattern(ranks->rank_pattern());
+  finish_model_folder(*model.llm, parent, card, out);
+  return result;
+}
+
+}  // namespace etrlrec

@@ -1,0 +1,35 @@
+// What both training stages share: validation by the headline protocol, the adapter that is
+// trained, the one loop, and how a training folder becomes a model folder.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+
+#include "method/model_folder.h"
+#include "method/study.h"
+#include "train/trainer.h"
+#include "tuning/adapters.h"
+
+namespace etrlrec {
+
+// Likelihood protocol on spread validation rows: ndcg@10, hit@1, mrr, valid_ratio. Empty function
+// for 0 rows.
+EvaluateFn validation(const Study& study, const LoadedModel& model, const ModelCard& card,
+                      int64_t num_rows, uint64_t seed);
+
+// Attaches the adapter of a training, none with r = 0. AdaLoRA without a total_step gets the
+// optimiser steps of this training.
+void attach_adapter(Llm& model, LoraConfig config, int64_t num_rows, const TrainerOptions& trainer);
+// Merges the adapter, if there is one (kept as PEFT files in out/adapter), and adds the model's
+// files to the training folder, etrlrec.json last: a folder that has it is complete.
+void finish_model_folder(Llm& model, const std::filesystem::path& parent, const ModelCard& card,
+                         const std::filesystem::path& out);
+
+// The end that both training stages share: the one loop with validation by the headline protocol,
+// labelled by the stage unless told otherwise, then the complete model folder at `out`. `parent` is
+// the model's own folder.
+TrainingResult train_model(Objective& objective, const Study& study, const LoadedModel& model,
+                           const ModelCard& card, TrainerOptions trainer, int64_t eval_rows,
+                           const std::filesystem::path& parent, const std::filesystem::path& out);
+
+}  // namespace etrlrec
