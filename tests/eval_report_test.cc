@@ -56,7 +56,7 @@ ReportExample example(const std::string& title) {
   e.gap_to_now = "day";
   e.candidates = {{1, title, title, 0.75, 0.5}, {2, "Silent Tower", "crime · wild", 0.25, 0.5}};
   e.reasoning = "so up(drama) and need(crime)" + title;
-  e.claims = {{3, 12, ClaimVerdict::kTrue, title}, {17, 28, ClaimVerdict::kFalse, ""}};
+  e.claims = {{3, 12, Verdict::kTrue, title}, {17, 28, Verdict::kFalse, ""}};
   e.answer = 1;
   e.truth = 2;
   return e;
@@ -174,11 +174,11 @@ TEST(Report, claims_are_marked_by_verdict_and_the_rest_stays_text) {
 TEST(Report, claims_that_overlap_or_lie_outside_are_left_unmarked) {
   ReportExample e = example("");
   const size_t far = std::numeric_limits<size_t>::max();
-  e.claims = {{17, 28, ClaimVerdict::kFalse, ""},
-              {20, 29, ClaimVerdict::kTrue, ""},
-              {5, 3, ClaimVerdict::kTrue, ""},
-              {3, far, ClaimVerdict::kTrue, ""},
-              {far, far, ClaimVerdict::kTrue, ""}};
+  e.claims = {{17, 28, Verdict::kFalse, ""},
+              {20, 29, Verdict::kTrue, ""},
+              {5, 3, Verdict::kTrue, ""},
+              {3, far, Verdict::kTrue, ""},
+              {far, far, Verdict::kTrue, ""}};
   const std::string html = render_reasoning(e);
   EXPECT_EQ(count(html, "<span"), 1u);
   EXPECT_NE(html.find("so up(drama) and <span class=\"claim false\""), std::string::npos);

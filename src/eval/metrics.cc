@@ -7,19 +7,6 @@
 
 namespace etrlrec {
 
-double mean_rank(std::span<const double> scores, int64_t target) {
-  CHECK(target >= 0 && target < static_cast<int64_t>(scores.size()), kInput,
-        "rank: expected a target in 0..{}, found {}", static_cast<int64_t>(scores.size()) - 1,
-        target);
-  int64_t better = 0, equal = 0;
-  for (const double score : scores) {
-    CHECK(!std::isnan(score), kNumbers, "rank: expected numbers as scores, found NaN");
-    better += score > scores[target];
-    equal += score == scores[target];
-  }
-  return 1.0 + static_cast<double>(better) + 0.5 * static_cast<double>(equal - 1);
-}
-
 double hit_at(double rank, int64_t k) { return rank <= static_cast<double>(k) ? 1 : 0; }
 
 double ndcg_at(double rank, int64_t k) {

@@ -1,5 +1,4 @@
-// Ranking metrics as pure functions on ranks, significance tests, intervals. Ties count by their
-// mean rank.
+// Ranking metrics as pure functions on ranks (base/ranks.h), significance tests, intervals.
 #pragma once
 
 #include <cstdint>
@@ -8,11 +7,10 @@
 #include <utility>
 #include <vector>
 
+#include "base/ranks.h"
+
 namespace etrlrec {
 
-// Rank of `target` among scores: 1 + #{better} + half the number of other equals. Errors: kNumbers
-// for a NaN among the scores, kInput for a target outside of them.
-double mean_rank(std::span<const double> scores, int64_t target);
 double hit_at(double rank, int64_t k);   // 1 when rank <= k
 double ndcg_at(double rank, int64_t k);  // 1 / log2(1 + rank) when rank <= k
 double reciprocal_rank(double rank);

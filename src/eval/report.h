@@ -15,6 +15,7 @@
 #include "eval/metrics.h"
 #include "eval/plots.h"
 #include "eval/predictions.h"
+#include "temporal/claims.h"
 
 namespace etrlrec {
 
@@ -24,26 +25,20 @@ struct BayesBound {
   double hit1 = 0, hit5 = 0, hit10 = 0, ndcg5 = 0, ndcg10 = 0, mrr = 0;
 };
 
-struct ReportEvent {
-  std::string title, attributes;  // "Hollow River 2", "drama · dark"
-  std::string gap;                // word for the gap before it; empty for the first
-  int64_t time = 0;
-};
 struct ReportCandidate {
   int32_t number = 0;  // 1-based, as in the prompt
   std::string title, attributes;
   double probability = 0;  // of the model, after its reasoning
   double reference = -1;   // of the world's exact rule among the candidates; < 0: unknown
 };
-enum class ClaimVerdict : int8_t { kTrue, kFalse, kUnverifiable };
 struct ExampleClaim {
   size_t begin = 0, end = 0;  // bytes of the reasoning
-  ClaimVerdict verdict = ClaimVerdict::kUnverifiable;
+  Verdict verdict = Verdict::kUnverifiable;
   std::string note;  // e.g. "user evolving thought, 2.1 bits"; shown on hover
 };
 struct ReportExample {
-  std::string heading;               // e.g. "user u17, row 204"
-  std::vector<ReportEvent> history;  // oldest first
+  std::string heading;                 // e.g. "user u17, row 204"
+  std::vector<TimeLineEvent> history;  // oldest first
   int64_t now = 0;
   std::string gap_to_now;
   std::vector<ReportCandidate> candidates;

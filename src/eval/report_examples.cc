@@ -14,25 +14,10 @@ namespace {
 
 constexpr size_t kColumns = 9;  // history entries drawn on one time line
 
-const char* verdict_class(ClaimVerdict verdict) {
-  switch (verdict) {
-    case ClaimVerdict::kTrue:
-      return "true";
-    case ClaimVerdict::kFalse:
-      return "false";
-    case ClaimVerdict::kUnverifiable:
-      return "unverifiable";
-  }
-  return "unverifiable";
-}
-
 std::string render_history(const ReportExample& example) {
   const size_t left_out = example.history.size() > kColumns ? example.history.size() - kColumns : 0;
-  std::vector<TimeLineEvent> events;
-  for (size_t i = left_out; i < example.history.size(); ++i) {
-    const ReportEvent& e = example.history[i];
-    events.push_back({e.title, e.attributes, e.gap, e.time});
-  }
+  std::vector<TimeLineEvent> events(example.history.begin() + static_cast<int64_t>(left_out),
+                                    example.history.end());
   events.push_back({"now", "?", example.gap_to_now, example.now});
   std::string out;
   if (left_out > 0)
@@ -104,8 +89,8 @@ std::string render_reasoning(const ReportExample& example) {
   for (const ExampleClaim& claim : claims) {
     if (claim.begin < done || claim.end <= claim.begin || claim.end > text.size()) continue;
     out += escape_html(text.substr(done, claim.begin - done));
-    append(out, R"(<span class="claim {}" title="{}">{}</span>)", verdict_class(claim.verdict),
-           escape_html(claim.note.empty() ? verdict_class(claim.verdict) : claim.note),
+    append(out, R"(<span class="claim {}" title="{}">{}</span>)", verdict_name(claim.verdict),
+           escape_html(claim.note.empty() ? verdict_name(claim.verdict) : claim.note),
            escape_html(text.substr(claim.begin, claim.end - claim.begin)));
     done = claim.end;
   }

@@ -16,12 +16,6 @@ std::string attribute_text(const Catalogue& catalogue, int32_t item) {
   return text;
 }
 
-ClaimVerdict report_verdict(Verdict verdict) {
-  return verdict == Verdict::kTrue    ? ClaimVerdict::kTrue
-         : verdict == Verdict::kFalse ? ClaimVerdict::kFalse
-                                      : ClaimVerdict::kUnverifiable;
-}
-
 const char* dimension_title(Dimension dimension) {
   switch (dimension) {
     case Dimension::kIS:
@@ -38,9 +32,9 @@ const char* dimension_title(Dimension dimension) {
 void add_history(const Catalogue& catalogue, const Request& request, ReportExample& example) {
   for (size_t j = 0; j < request.history.size(); ++j) {
     const int32_t item = request.history[j];
-    ReportEvent event;
+    TimeLineEvent event;
     event.title = catalogue.titles[static_cast<size_t>(item)];
-    event.attributes = attribute_text(catalogue, item);
+    event.detail = attribute_text(catalogue, item);
     event.time = request.times[j];
     if (j > 0) event.gap = gap_word(gap_bucket(request.times[j] - request.times[j - 1]));
     example.history.push_back(std::move(event));
@@ -100,7 +94,7 @@ ReportExample make_example(const Study& study, const Request& request,
   for (const JudgedClaim& claim :
        judge_claims(prediction.reasoning, {catalogue, request, facts}, weights)) {
     example.claims.push_back(
-        {claim.claim.begin, claim.claim.end, report_verdict(claim.verdict),
+        {claim.claim.begin, claim.claim.end, claim.verdict,
          fmt::format("{}, {:.1f} bits", dimension_title(claim.dimension), claim.weight)});
   }
   example.answer = prediction.answer;

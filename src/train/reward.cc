@@ -8,6 +8,7 @@
 #include <set>
 
 #include "base/check.h"
+#include "base/ranks.h"
 
 namespace etrlrec {
 namespace {
@@ -50,16 +51,6 @@ void check_input(const RewardInput& input, const RewardWeights& weights) {
 double invalid_crm(const RewardInput& input) {
   if (input.answer == 0) return -1;
   return input.answer < 1 || input.answer > input.num_candidates ? -0.5 : 0;
-}
-
-// Mean of the equal ranks, 1 = best.
-double rank_of(std::span<const float> scores, size_t index) {
-  double better = 0, equal = 0;
-  for (size_t c = 0; c < scores.size(); ++c) {
-    better += scores[c] > scores[index];
-    equal += c != index && scores[c] == scores[index];
-  }
-  return 1 + better + equal / 2;
 }
 
 // Mean negative log-likelihood of the targets at inverse temperature b; convex in b.
@@ -177,7 +168,7 @@ double crm_reward(std::span<const float> scores, int32_t answer, CrmReward kind,
   if (kind == CrmReward::kPercentile) {
     if (scores.size() == 1) return 1;
     double n = static_cast<double>(scores.size());
-    return (n - rank_of(scores, k)) / (n - 1);
+    return (n - mean_rank(scores, static_cast<int64_t>(k))) / (n - 1);
   }
   double top = *std::max_element(scores.begin(), scores.end());
   double own = std::exp((scores[k] - top) / temperature);
