@@ -1,97 +1,87 @@
-// etrlrec demo and etrlrec movielens: the whole method in one command, as two sets of pipeline
-// options. The recipes were chosen on validation rows; docs/experiments.md has what was tried.
+// etrlrec demo and etrlrec movielens: the whole method on the embedded world or on a MovieLens
+// folder. Each is a recipe: the options of every stage. They were chosen on validation rows;
+// docs/experiments.md has what was tried.
 #include <filesystem>
 #include <memory>
 
 #include "app/command.h"
 #include "app/command_line.h"
-#include "base/check.h"
-#include "method/fit.h"
-#include "method/pipeline.h"
+#include "method/recipe.h"
 
 namespace etrlrec {
 namespace {
 
 // What both recipes share: a small decoder with the lookup start, plain imitation of the teacher,
 // then GRPO with exact answer expectation.
-PipelineOptions common_recipe(uint64_t seed) {
-  PipelineOptions options;
-  options.seed = seed;
-  options.prepare.split.seed = seed;
-  options.prepare.candidates.seed = seed;
-  for (PartOptions* part : {&options.prepare.train, &options.prepare.valid, &options.prepare.test})
+Recipe common_recipe(uint64_t seed) {
+  Recipe recipe;
+  recipe.seed = seed;
+  recipe.prepare.train.rows = 60000;
+  for (PartOptions* part : {&recipe.prepare.train, &recipe.prepare.valid, &recipe.prepare.test})
     part->min_history = 3;
 
-  options.sasrec_trainer = sasrec_trainer_options();
-  options.sasrec_trainer.seed = seed;
-
-  options.construct.seed = seed;
-  options.construct.draws = 1;
-  options.construct.hint_policy = "never";
-  options.construct.filter_answer =
+  recipe.construct.draws = 1;
+  recipe.construct.hint_policy = "never";
+  recipe.construct.filter_answer =
       false;  // imitation: what the teacher got wrong is left to reinforcement
 
-  options.new_lm.seed = seed;
-  options.new_lm.hidden_size = 64;
-  options.new_lm.num_attention_heads = 2;
+  recipe.new_lm.hidden_size = 64;
+  recipe.new_lm.num_attention_heads = 2;
 
-  TrainerOptions& sft = options.distill.trainer;
-  sft.seed = seed;
+  TrainerOptions& sft = recipe.distill.trainer;
   sft.learning_rate = 2e-3;
   sft.train_batch_size = 16;
   sft.adam_beta2 = 0.98;
-  options.label_only_factor = 1.25;  // its rows are shorter: at least as many tokens
-  options.distill.max_reasoning_tokens = 96;
-  options.distill.sft_share = 0.5;
-  options.distill.sft.loss_type = "token";
-  options.distill.sft.tokens_per_pass = 0;
+  recipe.label_only_steps = 1.25;  // its rows are shorter: at least as many tokens
+  recipe.distill.max_reasoning_tokens = 96;
+  recipe.distill.sft_share = 0.5;
+  recipe.distill.sft.loss_type = "token";
+  recipe.distill.sft.tokens_per_pass = 0;
 
-  TrainerOptions& rl = options.reinforce.trainer;
-  rl.seed = seed;
+  TrainerOptions& rl = recipe.reinforce.trainer;
   rl.learning_rate = 5e-4;
   rl.lr_scheduler_type = "constant";
   rl.train_batch_size = 32;
-  options.reinforce.curriculum.name = "C1";  // constant weights, the label leads
-  options.reinforce.sft_share = options.distill.sft_share;
-  options.reinforce.grpo.num_generations = 8;
-  options.reinforce.grpo.rb = true;
+  recipe.reinforce.curriculum.name = "C1";  // constant weights, the label leads
+  recipe.reinforce.sft_share = recipe.distill.sft_share;
+  recipe.reinforce.grpo.num_generations = 8;
+  recipe.reinforce.grpo.rb = true;
   // Holds the entropy up until the policy has found what decides; without it one hypothesis wins
   // everywhere within 30 steps.
-  options.reinforce.grpo.policy.beta = 0.05;
-  return options;
+  recipe.reinforce.grpo.policy.beta = 0.05;
+  return recipe;
 }
 
-PipelineOptions demo_recipe(bool quick, uint64_t seed) {
-  PipelineOptions options = common_recipe(seed);
-  PrepareOptions& prepare = options.prepare;
-  prepare.world = WorldOptions{.users = quick ? 1500 : 6000, .seed = seed};
-  prepare.split.target = TimeTarget::kLast;
-  prepare.train.rows = quick ? 12000 : 60000;
-  prepare.valid.rows = 400;
-  prepare.test.rows = quick ? 400 : 2400;
-  options.sasrec_trainer.num_train_epochs = quick ? 8 : 20;
-  options.distill.trainer.max_steps = quick ? 500 : 1200;
-  options.distill.eval_rows = quick ? 100 : 400;
-  options.reinforce.trainer.max_steps = quick ? 60 : 350;
-  options.reinforce.eval_rows = quick ? 100 : 400;
-  options.reinforce.trainer.eval_steps = quick ? 20 : 50;
-  options.other_protocol_rows = quick ? 100 : 500;
-  return options;
+Recipe demo_recipe(bool quick, uint64_t seed) {
+  Recipe recipe = common_recipe(seed);
+  recipe.title = "ETRLRec on the synthetic world";
+  recipe.prepare.world = WorldOptions{.users = quick ? 1500 : 6000};
+  recipe.prepare.split.target = TimeTarget::kLast;
+  if (quick) recipe.prepare.train.rows = 12000;
+  recipe.prepare.valid.rows = 400;
+  recipe.prepare.test.rows = quick ? 400 : 2400;
+  recipe.fit.trainer.num_train_epochs = quick ? 8 : 20;
+  recipe.distill.trainer.max_steps = quick ? 500 : 1200;
+  recipe.distill.eval_rows = quick ? 100 : 400;
+  recipe.reinforce.trainer.max_steps = quick ? 60 : 350;
+  recipe.reinforce.eval_rows = quick ? 100 : 400;
+  recipe.reinforce.trainer.eval_steps = quick ? 20 : 50;
+  recipe.other_protocol_rows = quick ? 100 : 500;
+  return recipe;
 }
 
-PipelineOptions movielens_recipe(uint64_t seed) {
-  PipelineOptions options = common_recipe(seed);
-  options.name = "MovieLens-100K";
-  options.prepare.train.rows = 60000;
-  options.prepare.valid.rows = 500;
-  options.prepare.test.rows = 2000;
-  options.sasrec_trainer.num_train_epochs = 60;
-  options.distill.max_reasoning_tokens = 128;
-  options.distill.trainer.max_steps = 600;
-  options.distill.eval_rows = 300;
-  options.reinforce.trainer.max_steps = 250;
-  options.reinforce.eval_rows = 300;
-  return options;
+Recipe movielens_recipe(uint64_t seed) {
+  Recipe recipe = common_recipe(seed);
+  recipe.title = "ETRLRec on MovieLens-100K";
+  recipe.prepare.valid.rows = 500;
+  recipe.prepare.test.rows = 2000;
+  recipe.fit.trainer.num_train_epochs = 60;
+  recipe.distill.max_reasoning_tokens = 128;
+  recipe.distill.trainer.max_steps = 600;
+  recipe.distill.eval_rows = 300;
+  recipe.reinforce.trainer.max_steps = 250;
+  recipe.reinforce.eval_rows = 300;
+  return recipe;
 }
 
 struct DemoOptions {
@@ -99,34 +89,34 @@ struct DemoOptions {
   bool quick = false;
 };
 
-void set_out(PipelineOptions& options, const std::string& out, const std::string& user) {
-  options.out = out;
-  options.next_command = fmt::format(
+void set_out(Recipe& recipe, const std::string& out, const std::string& user) {
+  recipe.out = out;
+  recipe.next_command = fmt::format(
       "build/etrlrec recommend --data {0}/data --model {0}/policy --recommender "
       "{0}/recommenders/sasrec --user {1} -k 5 --explain",
       out, user);
 }
 
 void run_demo(const DemoOptions& demo, const CommonOptions& common) {
-  PipelineOptions options = demo_recipe(demo.quick, common.seed);
+  Recipe recipe = demo_recipe(demo.quick, common.seed);
   const char* usual = demo.quick ? "runs/demo-quick" : "runs/demo";
-  set_out(options, demo.out.empty() ? usual : demo.out, "u17");
-  options.prepare.world->informative = demo.informative;
-  options.recipe = {{"command", demo.quick ? "demo --quick" : "demo"},
+  set_out(recipe, demo.out.empty() ? usual : demo.out, "u17");
+  recipe.prepare.world->informative = demo.informative;
+  recipe.options = {{"command", demo.quick ? "demo --quick" : "demo"},
                     {"informative", demo.informative},
                     {"seed", std::to_string(common.seed)}};
-  run_pipeline(std::move(options));
+  run_recipe(std::move(recipe));
 }
 
 void run_movielens(const DemoOptions& movielens, const CommonOptions& common) {
-  PipelineOptions options = movielens_recipe(common.seed);
-  set_out(options, movielens.out.empty() ? "runs/movielens" : movielens.out, "42");
-  options.prepare.input = movielens.input;
-  options.recipe = {
+  Recipe recipe = movielens_recipe(common.seed);
+  set_out(recipe, movielens.out.empty() ? "runs/movielens" : movielens.out, "42");
+  recipe.prepare.input = movielens.input;
+  recipe.options = {
       {"command", "movielens"},
       {"path", std::filesystem::absolute(movielens.input).lexically_normal().string()},
       {"seed", std::to_string(common.seed)}};
-  run_pipeline(std::move(options));
+  run_recipe(std::move(recipe));
 }
 
 }  // namespace

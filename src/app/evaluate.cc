@@ -72,7 +72,7 @@ void add_evaluate(CommandLine& app, CommonOptions& common) {
   command.add_option("-d,--data", options->data, "data set folder").required().existing_folder();
   command
       .add_option("-m,--model", options->model,
-                  "model folder (language model or recommender), or: random, bayes")
+                  "model folder (language model or recommender), or: random, teacher, bayes")
       .required();
   add_dtype(command, options->dtype);
   command.add_option("--candidates", options->candidates,

@@ -9,6 +9,7 @@
 #include "eval/report.h"
 #include "method/fit.h"
 #include "models/recommender.h"
+#include "temporal/teacher.h"
 
 namespace etrlrec {
 namespace {
@@ -16,6 +17,8 @@ namespace {
 constexpr const char* kMemoryHint = "a smaller model";
 
 bool is_bound(const std::string& model) { return model == "bayes" || model == "random"; }
+// Models that have no folder.
+bool is_named(const std::string& model) { return is_bound(model) || model == "teacher"; }
 
 // config.json decides: every folder whose model_type is no recommender's holds a language model.
 bool is_language_model(const fs::path& folder) {
@@ -37,6 +40,15 @@ Predictions ask(EvaluateSetup& setup) {
   return predictions;
 }
 
+Predictions ask_teacher(const EvaluateSetup& setup) {
+  const Catalogue& catalogue = setup.dataset.catalogue;
+  const TemporalStatistics statistics =
+      count_statistics(setup.dataset, load_split(setup.options.data));
+  const auto teacher = programmatic_teacher(catalogue, statistics, {});
+  return answers_of_teacher(*teacher, catalogue, statistics, setup.requests,
+                            setup.protocol.prompt.max_history, setup.options.protocol.seed);
+}
+
 Predictions rank(const EvaluateSetup& setup) {
   const EvaluateOptions& options = setup.options;
   Predictions predictions;
@@ -45,11 +57,15 @@ Predictions rank(const EvaluateSetup& setup) {
         rank_by_world(load_world(options.data), setup.dataset, setup.set.rows, setup.requests);
   } else if (options.model == "random") {
     predictions = rank_at_random(setup.requests, options.protocol.seed);
+  } else if (options.model == "teacher") {
+    predictions = ask_teacher(setup);
   } else {
     const auto recommender = load_recommender_of(options.model, setup.dataset.catalogue);
     predictions = rank_by_recommender(*recommender, setup.requests);
   }
-  predictions.stage = is_bound(options.model) ? "bound" : "fit";
+  predictions.stage = is_bound(options.model)      ? "bound"
+                      : options.model == "teacher" ? "teacher"
+                                                   : "fit";
   return predictions;
 }
 
@@ -68,7 +84,7 @@ EvaluateSetup setup(const EvaluateOptions& options) {
   if (count < rows) log_info("--limit: {} of {} rows", count, rows);
   for (int64_t r = 0; r < count; ++r)
     setup.requests.push_back(make_request(setup.dataset, setup.set, r, 200));
-  if (is_bound(options.model) || !is_language_model(options.model)) {
+  if (is_named(options.model) || !is_language_model(options.model)) {
     CHECK(options.ablate == "none", kUsage, "--ablate: only language models, found {}",
           options.model);
     return setup;
@@ -100,6 +116,7 @@ Evaluation run(EvaluateSetup setup) {
   if (options.ablate != "none") predictions.model += "/" + options.ablate;
   predictions.protocol = protocol_name(predictions.protocol, setup.set.options);
   predictions.candidates_hash = setup.set.hash;
+  predictions.num_candidates = setup.set.options.count;
   predictions.seed = options.protocol.seed;
   evaluation.num_candidates = setup.set.options.count;
   evaluation.row = summarize(predictions, options.protocol.seed);

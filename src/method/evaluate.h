@@ -1,5 +1,6 @@
 // Judging (method.md G.7): any model on the rows of one candidate file under a named protocol. The
-// model is a language model, a recommender, the exact rule of a synthetic world or chance.
+// model is a language model, a recommender, the program that teaches, the exact rule of a synthetic
+// world or chance.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +21,7 @@ namespace etrlrec {
 
 struct EvaluateOptions {
   std::string data;
-  std::string model;            // a folder, or: random, bayes
+  std::string model;            // a folder, or: random, teacher, bayes
   std::string candidates;       // a candidate file; empty: DATA/candidates-test.jsonl
   std::string name;             // of the row in tables; empty: the folder's name
   std::string ablate = "none";  // what is taken from a language model's input (eval/ablation.h)
