@@ -95,6 +95,19 @@ TEST_F(Prepare, training_candidates_can_be_limited_or_left_out) {
   EXPECT_FALSE(fs::exists(out() / "candidates-train.jsonl"));
 }
 
+TEST_F(Prepare, validation_and_test_candidates_can_be_limited_too) {
+  prepare(log_arguments({"--num-candidates", "5", "--valid-candidates", "0", "--test-candidates",
+                         "6", "--min-test-history", "9"}));
+  EXPECT_FALSE(fs::exists(out() / "candidates-valid.jsonl"));
+  const Dataset dataset = load_dataset(out());
+  const auto set = load_candidates(out() / "candidates-test.jsonl", dataset);
+  EXPECT_EQ(set.rows.size(), 6u);
+  for (size_t r = 0; r < set.rows.size(); ++r) {
+    EXPECT_GE(set.rows[r].position - dataset.user_offsets[set.rows[r].user], 9);
+    if (r > 0) EXPECT_LT(set.rows[r - 1].position, set.rows[r].position);
+  }
+}
+
 TEST_F(Prepare, builds_the_synthetic_world_with_its_rules) {
   prepare({"--format", "synthetic", "--users", "60", "--num-items", "120"});
   EXPECT_EQ(load_dataset(out()).num_users(), 60);

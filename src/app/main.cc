@@ -2,8 +2,6 @@
 #include <ATen/Parallel.h>
 #include <unistd.h>
 
-#include <array>
-
 #include "app/command.h"
 #include "app/command_line.h"
 #include "base/check.h"
@@ -13,7 +11,7 @@
 namespace etrlrec {
 namespace {
 
-constexpr std::array<AddCommand, 18> kCommands = {
+constexpr AddCommand kCommands[] = {
     add_demo,      add_movielens, add_prepare,   add_inspect,  add_fit,        add_new_lm,
     add_construct, add_distill,   add_reinforce, add_evaluate, add_compare,    add_audit,
     add_recommend, add_generate,  add_export,    add_doctor,   add_candidates, add_score};
