@@ -27,13 +27,23 @@ else()
   target_link_libraries(etrlrec_arrow_sdk INTERFACE Parquet::parquet_shared Arrow::arrow_shared)
 endif()
 
+# The one OpenMP runtime of the program: LibTorch's own, or the compiler's where LibTorch is not linked. clang calls a
+# library of its own (libomp), which also answers for libgomp and therefore goes first.
+add_library(etrlrec_openmp INTERFACE)
+if(CMAKE_CXX_COMPILER_ID MATCHES "Clang" OR NOT ETRLREC_TORCH)
+  target_link_options(etrlrec_openmp INTERFACE -fopenmp)
+else()
+  file(GLOB torch_gomp ${ETRLREC_SDK}/torch/lib/libgomp*.so*)
+  target_link_libraries(etrlrec_openmp INTERFACE ${torch_gomp})
+  target_link_options(etrlrec_openmp INTERFACE -Wl,-rpath,${ETRLREC_SDK}/torch/lib)
+endif()
+
 if(ETRLREC_TORCH)
   if(NOT EXISTS ${ETRLREC_SDK}/torch/lib/libtorch_cpu.so)
     message(FATAL_ERROR "LibTorch not found: expected torch/lib/libtorch_cpu.so under ETRLREC_SDK=\"${ETRLREC_SDK}\"\n"
                         "hint: ./run build installs it")
   endif()
   set(torch_lib ${ETRLREC_SDK}/torch/lib)
-  file(GLOB torch_gomp ${torch_lib}/libgomp*.so*)   # its own OpenMP runtime, so that only one is loaded
   # The wheel carries headers of another fmt than the library that is linked: the system's headers go first. Then come
   # light ones of our own for ATen/ATen.h and torch/types.h, which halve what every unit costs.
   find_path(fmt_include fmt/format.h REQUIRED)
@@ -44,6 +54,6 @@ if(ETRLREC_TORCH)
     ${CMAKE_BINARY_DIR}/system_headers ${CMAKE_SOURCE_DIR}/cmake/torch_headers ${ETRLREC_SDK}/torch/include ${ETRLREC_SDK}/torch/include/torch/csrc/api/include)
   target_compile_options(etrlrec_torch_sdk INTERFACE -fopenmp)
   target_link_libraries(etrlrec_torch_sdk INTERFACE
-    ${torch_lib}/libtorch_cpu.so ${torch_lib}/libc10.so ${torch_gomp})
+    ${torch_lib}/libtorch_cpu.so ${torch_lib}/libc10.so etrlrec_openmp)
   target_link_options(etrlrec_torch_sdk INTERFACE -Wl,-rpath,${torch_lib})
 endif()

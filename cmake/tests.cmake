@@ -11,7 +11,7 @@ endfunction()
 
 file(GLOB all_tests CONFIGURE_DEPENDS tests/*_test.cc)
 set(plain_tests ${all_tests})
-list(FILTER plain_tests INCLUDE REGEX "/(base|data|text|temporal)_[a-z0-9_]+_test\\.cc$")
+list(FILTER plain_tests INCLUDE REGEX "/(base|data|text|temporal|kernels)_[a-z0-9_]+_test\\.cc$")
 set(torch_tests ${all_tests})
 if(plain_tests)
   list(REMOVE_ITEM torch_tests ${plain_tests})

@@ -1,7 +1,7 @@
 // Arithmetic of frozen weights while it lives.
 #pragma once
 
-#include "kernels/bfloat16_product.h"
+#include "nn/frozen_arithmetic.h"
 
 namespace etrlrec {
 

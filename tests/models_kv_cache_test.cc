@@ -2,7 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "base/check.h"
-#include "kernels/bfloat16_product.h"
+#include "nn/frozen_arithmetic.h"
 #include "models/llm.h"
 #include "models_fixture.h"
 #include "nn/weight.h"

@@ -5,6 +5,7 @@
 
 #include "arithmetic_scope.h"
 #include "base/check.h"
+#include "kernels/bfloat16.h"
 #include "kernels/simd.h"
 #include "nn/weight.h"
 #include "tensor_difference.h"
@@ -24,7 +25,8 @@ at::Tensor operand(const at::Tensor& x, bool rounds) {
 // What a product with `weight` sees of x [rows, in]. Few rows beside int8 weights: whole groups of
 // 64 as integers of 14 bits, what is left in fp32.
 at::Tensor seen_by(const at::Tensor& weight, const at::Tensor& x) {
-  if (!rounds(weight) || !is_int8(weight) || x.size(0) > 96) return operand(x, rounds(weight));
+  const bool rounds = uses_bfloat16_math(weight);
+  if (!rounds || !is_int8(weight) || x.size(0) > 96) return operand(x, rounds);
   const int64_t whole = x.size(1) / 64 * 64;
   if (whole == 0) return x.to(at::kDouble);
   const at::Tensor groups = x.narrow(1, 0, whole);

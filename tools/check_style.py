@@ -27,7 +27,7 @@ MAY_USE = {
     "method": {"base", "data", "text", "temporal", "kernels", "nn", "tuning", "models", "engine", "train", "eval"},
 }
 MAY_USE["app"] = set(MAY_USE)
-TORCH_FREE = {"base", "data", "text", "temporal"}
+TORCH_FREE = {"base", "data", "text", "temporal", "kernels"}
 ONLY_IN = {  # heavy headers and the places that may include them
     r"arrow/|parquet/": "data/",
     r"CLI/": "app/",

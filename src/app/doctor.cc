@@ -9,7 +9,7 @@
 #include "app/command.h"
 #include "app/command_line.h"
 #include "base/json.h"
-#include "kernels/bfloat16_product.h"
+#include "nn/frozen_arithmetic.h"
 #include "nn/weight.h"
 
 namespace etrlrec {

@@ -6,7 +6,7 @@
 #include "app/command_line.h"
 #include "base/check.h"
 #include "base/log.h"
-#include "kernels/bfloat16_product.h"
+#include "nn/frozen_arithmetic.h"
 
 namespace etrlrec {
 namespace {

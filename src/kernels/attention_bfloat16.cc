@@ -2,17 +2,20 @@
 // queries, along queries for gradients of keys and values.
 #include "kernels/attention_bfloat16.h"
 
-#include <immintrin.h>
-
 #include <algorithm>
 #include <cstring>
 #include <vector>
 
+#include "kernels/arithmetic.h"
 #include "kernels/attention_rows.h"
-#include "kernels/bfloat16_product.h"
+#include "kernels/target.h"
 #include "kernels/word_transpose.h"
 
 namespace etrlrec {
+
+bool can_round_attention(int64_t head_dim) { return supports_bfloat16() && head_dim % 32 == 0; }
+
+#if ETRLREC_X86
 namespace {
 
 using simd::kLanes;
@@ -37,11 +40,7 @@ TilePairs& thread_pairs(int64_t head_dim) {
   return pairs;
 }
 
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wuninitialized"  // g++ 12's own intrinsics (GCC PR 105593)
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#pragma GCC push_options
-#pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16,fma,prefer-vector-width=512")
+ETRLREC_BFLOAT16_BEGIN
 
 // Unrolled: rolled loops over the sums keep them in memory.
 template <int Rows, int Vecs>
@@ -50,15 +49,15 @@ void multiply_block(const PairProduct& p, int64_t row, int64_t vec) {
   const int64_t c_row = p.c_row, a_row = p.a_row, b_vec = p.b_vec;
   float* const c = p.c + row * c_row + vec * kLanes;
   if (p.accumulate) {
-#pragma GCC unroll 8
+    ETRLREC_UNROLL(8)
     for (int r = 0; r < Rows; ++r) {
-#pragma GCC unroll 2
+      ETRLREC_UNROLL(2)
       for (int v = 0; v < Vecs; ++v) sums[r][v] = _mm512_loadu_ps(c + r * c_row + v * kLanes);
     }
   } else {
-#pragma GCC unroll 8
+    ETRLREC_UNROLL(8)
     for (int r = 0; r < Rows; ++r) {
-#pragma GCC unroll 2
+      ETRLREC_UNROLL(2)
       for (int v = 0; v < Vecs; ++v) sums[r][v] = _mm512_setzero_ps();
     }
   }
@@ -66,20 +65,20 @@ void multiply_block(const PairProduct& p, int64_t row, int64_t vec) {
   const uint32_t* b = p.b + vec * b_vec;
   for (int64_t k = 0; k < p.depth; ++k, a += p.a_col, b += p.b_row) {
     __m512bh right[Vecs];
-#pragma GCC unroll 2
+    ETRLREC_UNROLL(2)
     for (int v = 0; v < Vecs; ++v)
       right[v] = reinterpret_cast<__m512bh>(_mm512_loadu_si512(b + v * b_vec));
-#pragma GCC unroll 8
+    ETRLREC_UNROLL(8)
     for (int r = 0; r < Rows; ++r) {
       const auto left =
           reinterpret_cast<__m512bh>(_mm512_set1_epi32(static_cast<int>(a[r * a_row])));
-#pragma GCC unroll 2
+      ETRLREC_UNROLL(2)
       for (int v = 0; v < Vecs; ++v) sums[r][v] = _mm512_dpbf16_ps(sums[r][v], left, right[v]);
     }
   }
-#pragma GCC unroll 8
+  ETRLREC_UNROLL(8)
   for (int r = 0; r < Rows; ++r) {
-#pragma GCC unroll 2
+    ETRLREC_UNROLL(2)
     for (int v = 0; v < Vecs; ++v) _mm512_storeu_ps(c + r * c_row + v * kLanes, sums[r][v]);
   }
 }
@@ -178,9 +177,9 @@ void attend_pairs(const QueryTile& tile, const KeySpan& span, int64_t first_visi
     const int64_t vecs = simd::padded(pass.count) / kLanes;
     for (int64_t i = 0; i < tile.rows; ++i) {
       float* row = scores + i * kKeyBlock;
-      if (pass.visible(i) > pass.hidden(i))
-        softmax_row<64>(row, pass.hidden(i), pass.visible(i), vecs, state.maximum[i], state.sum[i],
-                        state.output + i * dim, dim);
+      if (pass.end_key(i) > pass.first_key(i))
+        softmax_row<64>(row, pass.first_key(i), pass.end_key(i), vecs, state.maximum[i],
+                        state.sum[i], state.output + i * dim, dim);
       else
         std::fill(row, row + vecs * kLanes, 0.0f);
       round_row(row, vecs * kLanes, weights + i * kBlockPairs);
@@ -210,7 +209,7 @@ void attend_backward_pairs(const QueryTile& tile, const KeySpan& span, int64_t f
     const int64_t keys = simd::padded(pass.count);
     for (int64_t i = 0; i < tile.rows; ++i) {
       float* row = products + i * kKeyBlock;
-      score_gradient_row<64>(scores + i * kKeyBlock, row, pass.hidden(i), pass.visible(i),
+      score_gradient_row<64>(scores + i * kKeyBlock, row, pass.first_key(i), pass.end_key(i),
                              keys / kLanes, gradient.logsumexp[i], gradient.delta[i]);
       round_row(row, keys, along_keys + i * kBlockPairs);
     }
@@ -225,12 +224,9 @@ void attend_backward_pairs(const QueryTile& tile, const KeySpan& span, int64_t f
   }
 }
 
-#pragma GCC pop_options
-#pragma GCC diagnostic pop
+ETRLREC_BFLOAT16_END
 
 }  // namespace
-
-bool can_round_attention(int64_t head_dim) { return supports_bfloat16() && head_dim % 32 == 0; }
 
 void pack_block_pairs(const uint16_t* rows, int64_t count, int64_t head_dim, uint32_t* blocks) {
   put_block_pairs(rows, count, head_dim, blocks);
@@ -249,5 +245,18 @@ void attend_backward_bfloat16(const QueryTile& tile, const KeySpan& span, int64_
                               const TileGradient& gradient, float* scores) {
   attend_backward_pairs(tile, span, first_visible, gradient, scores);
 }
+
+#else
+// Refused: machines other than x86-64 have no such kernel.
+void pack_block_pairs(const uint16_t*, int64_t, int64_t, uint32_t*) { check_bfloat16(); }
+void pack_row_pairs(const uint16_t*, int64_t, int64_t, uint32_t*) { check_bfloat16(); }
+void attend_bfloat16(const QueryTile&, const KeySpan&, int64_t, const TileState&, float*) {
+  check_bfloat16();
+}
+void attend_backward_bfloat16(const QueryTile&, const KeySpan&, int64_t, const TileGradient&,
+                              float*) {
+  check_bfloat16();
+}
+#endif
 
 }  // namespace etrlrec

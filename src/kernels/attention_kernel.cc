@@ -36,11 +36,11 @@ template <int B>
     const int64_t vecs = (pass.count + kLanes - 1) / kLanes;
     for (int64_t i = 0; i < tile.rows; ++i) {
       float* row = scores + i * kKeyBlock;
-      if (pass.visible(i) <= pass.hidden(i)) {
+      if (pass.end_key(i) <= pass.first_key(i)) {
         std::fill(row, row + vecs * kLanes, 0.0f);
         continue;
       }
-      softmax_row<B>(row, pass.hidden(i), pass.visible(i), vecs, state.maximum[i], state.sum[i],
+      softmax_row<B>(row, pass.first_key(i), pass.end_key(i), vecs, state.maximum[i], state.sum[i],
                      state.output + i * dim, dim);
     }
     simd::gemm<B>({tile.rows, dim / kLanes, pass.count, scores, kKeyBlock, 1,
@@ -62,8 +62,8 @@ template <int B>
     scores_of<B>(tile, gradient.output_gradient, span.value_blocks, pass, products);
     const int64_t vecs = (pass.count + kLanes - 1) / kLanes;
     for (int64_t i = 0; i < tile.rows; ++i) {
-      score_gradient_row<B>(scores + i * kKeyBlock, products + i * kKeyBlock, pass.hidden(i),
-                            pass.visible(i), vecs, gradient.logsumexp[i], gradient.delta[i]);
+      score_gradient_row<B>(scores + i * kKeyBlock, products + i * kKeyBlock, pass.first_key(i),
+                            pass.end_key(i), vecs, gradient.logsumexp[i], gradient.delta[i]);
     }
     simd::gemm<B>({tile.rows, vecs_dim, pass.count, products, kKeyBlock, 1,
                    span.key_rows + begin * dim, kLanes, dim, gradient.query, dim, true});

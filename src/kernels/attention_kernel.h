@@ -1,17 +1,12 @@
 // Attention of a tile of queries against one span of keys, forward with a running softmax (Dao et
-// al. 2022) and backward by recomputation, on raw pointers. Keys are packed in blocks of 16 so that
-// 16 scores are one vector; the packing applies the rotary embedding. Used by training, prefill and
-// cached decoding; knows nothing about forests or tensors.
+// al. 2022) and backward by recomputation, on raw pointers. Used by training, prefill and cached
+// decoding. Spans that hold pairs of bfloat16 values go to kernels/attention_bfloat16, others to
+// one kernel per register width.
 #pragma once
 
-#include <cstdint>
+#include "kernels/attention_tile.h"
 
 namespace etrlrec {
-
-inline constexpr int64_t kTileRows = 32;  // queries of a tile at most
-inline constexpr int64_t kKeyBlock =
-    128;  // keys per pass; a score block stays in the first-level cache
-inline constexpr int64_t kAllKeys = int64_t{1} << 40;
 
 // One rotation row: cos and sin of D / 2 angles; null pointers: no rotation.
 struct Rotation {
@@ -23,56 +18,13 @@ struct Rotation {
 void rotate(const float* x, float* out, int64_t head_dim, Rotation rotation, float factor,
             bool inverse);
 
-// Stores x [D] as key `index` of a blocked span: blocks [n / 16][D][16].
-inline void put_blocked(float* blocks, int64_t index, const float* x, int64_t head_dim) {
-  float* out = blocks + index / 16 * 16 * head_dim + index % 16;
-  for (int64_t d = 0; d < head_dim; ++d) out[d * 16] = x[d];
-}
-
-// Keys and values of one head. Row-wise buffers have a row stride of padded(D) and zeros behind D.
-// Blocked buffers hold whole blocks; keys beyond `count` may have any finite value.
-struct KeySpan {
-  int64_t count = 0;
-  const float* key_blocks = nullptr;    // [ceil(count / 16)][D][16]
-  const float* value_rows = nullptr;    // [count][padded(D)]
-  const float* key_rows = nullptr;      // backward only
-  const float* value_blocks = nullptr;  // backward only
-  // Instead of all of them, for bfloat16 arithmetic; see kernels/attention_bfloat16.h.
-  const uint32_t* key_block_pairs = nullptr;
-  const uint32_t* value_pairs = nullptr;
-  const uint32_t* key_pairs = nullptr;          // backward only
-  const uint32_t* value_block_pairs = nullptr;  // backward only
-};
-
-// Queries of one head, already rotated and scaled. Row i sees the keys j <= first_visible + i of
-// the span.
-struct QueryTile {
-  int64_t rows = 0;
-  int64_t head_dim = 0;
-  const float* query = nullptr;  // [rows][padded(D)]
-  // Sliding window: row i does not see the keys j < first_seen[i]; null: it sees all before it.
-  const int64_t* first_seen = nullptr;
-};
-
-// Running state of a tile: maximum, sum and unnormalised output; begin with -1e30, 0 and 0.
-struct TileState {
-  float* maximum = nullptr;  // [rows]
-  float* sum = nullptr;      // [rows]
-  float* output = nullptr;   // [rows][padded(D)]
-};
-// `scores` holds kTileRows * kKeyBlock floats.
+// Adds the keys of a span to the running state of the tile: row i sees the keys
+// j <= first_visible + i, and not those before first_seen[i]. `scores`: kTileRows * kKeyBlock
+// floats.
 void attend(const QueryTile& tile, const KeySpan& span, int64_t first_visible,
             const TileState& state, float* scores);
-
-struct TileGradient {
-  const float* output_gradient = nullptr;  // [rows][padded(D)]
-  const float* logsumexp = nullptr;        // [rows] of the whole softmax
-  const float* delta = nullptr;            // [rows] sum of output * output gradient
-  float* query = nullptr;                  // [rows][padded(D)], added to
-  float* key_rows = nullptr;               // [count][padded(D)], added to
-  float* value_rows = nullptr;             // [count][padded(D)], added to
-};
-// `scores` holds 2 * kTileRows * kKeyBlock floats.
+// Adds the gradients of the span's keys and values and of the queries. `scores`: 2 * kTileRows *
+// kKeyBlock floats.
 void attend_backward(const QueryTile& tile, const KeySpan& span, int64_t first_visible,
                      const TileGradient& gradient, float* scores);
 

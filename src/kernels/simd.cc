@@ -1,6 +1,7 @@
 // Choice of the instruction set and the small matrix product, one instance per register width.
 #include "kernels/simd.h"
 
+#include <array>
 #include <atomic>
 
 #include "base/check.h"
@@ -8,13 +9,16 @@
 namespace etrlrec::simd {
 namespace {
 
-Isa detect() {
-  if (is_supported(Isa::kAvx512)) return Isa::kAvx512;
-  return is_supported(Isa::kAvx2) ? Isa::kAvx2 : Isa::kBase;
-}
+struct NamedIsa {
+  Isa isa;
+  const char* name;
+};
+constexpr std::array kNames{NamedIsa{Isa::kBase, "base"}, NamedIsa{Isa::kAvx2, "avx2"},
+                            NamedIsa{Isa::kAvx512, "avx512"},
+                            NamedIsa{Isa::kAvx512BFloat16, "avx512_bf16"}};
 
 std::atomic<Isa>& chosen() {
-  static std::atomic<Isa> isa{detect()};
+  static std::atomic<Isa> isa{best_isa()};
   return isa;
 }
 
@@ -65,16 +69,49 @@ template <int B, int Rows, int Vecs>
 }  // namespace
 
 bool is_supported(Isa isa) {
+  if (isa == Isa::kBase) return true;
+#if ETRLREC_X86
   __builtin_cpu_init();
-  if (isa == Isa::kAvx512) return __builtin_cpu_supports("x86-64-v4");
-  return isa == Isa::kBase || __builtin_cpu_supports("x86-64-v3");
+#if defined(__clang__)  // knows no levels
+  const bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+                  __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
+  const bool v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                  __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+                  __builtin_cpu_supports("avx512vl");
+#else
+  const bool v3 = __builtin_cpu_supports("x86-64-v3");
+  const bool v4 = __builtin_cpu_supports("x86-64-v4");
+#endif
+  if (isa == Isa::kAvx2) return v3;
+  if (isa == Isa::kAvx512) return v4;
+  return v4 && __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vnni");
+#else
+  return false;
+#endif
+}
+
+Isa best_isa() {
+  Isa best = Isa::kBase;
+  for (const NamedIsa& row : kNames)
+    if (is_supported(row.isa)) best = row.isa;
+  return best;
 }
 
 Isa cpu_isa() { return chosen().load(std::memory_order_relaxed); }
 
 void set_isa(Isa isa) {
-  CHECK(is_supported(isa), kUsage, "instruction set: expected one of this machine");
+  CHECK(is_supported(isa), kUsage, "instruction set: expected one of this machine, found {}",
+        name_of(isa));
   chosen() = isa;
+}
+
+const char* name_of(Isa isa) { return kNames[static_cast<size_t>(isa)].name; }
+
+Isa parse_isa(const std::string& name) {
+  for (const NamedIsa& row : kNames)
+    if (name == row.name) return row.isa;
+  fail(ExitCode::kUsage, "instruction set: expected base, avx2, avx512 or avx512_bf16, found {}",
+       name);
 }
 
 template <>
@@ -82,13 +119,14 @@ void gemm<16>(const Gemm& g) {
   for (int64_t vec = 0; vec < g.vecs; ++vec) panel<16, 3, 1>(g, vec);
 }
 
+#if ETRLREC_X86
 template <>
-[[gnu::target("arch=x86-64-v3")]] void gemm<32>(const Gemm& g) {
+ETRLREC_TARGET_AVX2 void gemm<32>(const Gemm& g) {
   for (int64_t vec = 0; vec < g.vecs; ++vec) panel<32, 6, 1>(g, vec);
 }
 
 template <>
-[[gnu::target("arch=x86-64-v4,prefer-vector-width=512")]] void gemm<64>(const Gemm& g) {
+ETRLREC_TARGET_AVX512 void gemm<64>(const Gemm& g) {
   int64_t vec = 0;
   if (g.rows == 1) {  // one row: more columns at once hide the latency
     for (; vec + 8 <= g.vecs; vec += 8) block<64, 1, 8>(g, 0, vec);
@@ -96,5 +134,6 @@ template <>
   for (; vec + 2 <= g.vecs; vec += 2) panel<64, 8, 2>(g, vec);
   if (vec < g.vecs) panel<64, 12, 1>(g, vec);
 }
+#endif
 
 }  // namespace etrlrec::simd

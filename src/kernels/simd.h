@@ -1,18 +1,32 @@
-// Portable vectors of 16 floats for the hot loops, as GCC vector types: one zmm register, two ymm
-// or four xmm. Kernels are written once as always-inlined templates over the register width and
-// instantiated in functions with a target attribute; cpu_isa() picks one at run time, so a generic
-// build is fast on every machine. Knows nothing about tensors.
+// Portable vectors of 16 floats for the hot loops, as vector types of g++ and clang: one register
+// of 64 bytes, two of 32 or four of 16 (SSE2, NEON). A kernel is written once, as an always-inlined
+// template over the register width, and instantiated in functions with a target attribute.
+// cpu_isa() picks one of them when the program runs, so a generic build is fast on every machine.
 #pragma once
 
 #include <cstdint>
 #include <cstring>
+#include <string>
+
+#include "kernels/target.h"
 
 namespace etrlrec::simd {
 
-enum class Isa { kBase, kAvx2, kAvx512 };
-Isa cpu_isa();          // best one of this machine, unless set_isa was called
-void set_isa(Isa isa);  // for tests; must be supported by the machine
+// In order: a machine that has one has all before it.
+enum class Isa {
+  kBase,            // what every machine of its kind has: SSE2 on x86-64, NEON on aarch64
+  kAvx2,            // x86-64-v3
+  kAvx512,          // x86-64-v4
+  kAvx512BFloat16,  // and AVX512_BF16, AVX512_VNNI
+};
 bool is_supported(Isa isa);
+Isa best_isa();  // of this machine
+// The instruction set that all kernels use: best_isa() unless set.
+Isa cpu_isa();
+// Limits all kernels, for tests. Error (kUsage) when the machine has it not.
+void set_isa(Isa isa);
+const char* name_of(Isa isa);            // "base", "avx2", "avx512", "avx512_bf16"
+Isa parse_isa(const std::string& name);  // error (kUsage) for other names
 
 inline constexpr int64_t kLanes = 16;
 inline constexpr int64_t padded(int64_t n) { return (n + kLanes - 1) / kLanes * kLanes; }
@@ -171,23 +185,28 @@ template <int Bytes>
 void gemm(const Gemm& g);
 template <>
 void gemm<16>(const Gemm& g);
+#if ETRLREC_X86
 template <>
 void gemm<32>(const Gemm& g);
 template <>
 void gemm<64>(const Gemm& g);
+#endif
 
 // Defines NAME_best(PARAMETERS): the instance of the always-inlined template NAME_with<register
-// bytes> for this machine.
-#define ETRLREC_SIMD_INSTANCES(NAME, PARAMETERS, ARGUMENTS)                                    \
-  void NAME##_base PARAMETERS { NAME##_with<16> ARGUMENTS; }                                   \
-  [[gnu::target("arch=x86-64-v3")]] void NAME##_avx2 PARAMETERS { NAME##_with<32> ARGUMENTS; } \
-  [[gnu::target("arch=x86-64-v4,prefer-vector-width=512")]] void NAME##_avx512 PARAMETERS {    \
-    NAME##_with<64> ARGUMENTS;                                                                 \
-  }                                                                                            \
-  void NAME##_best PARAMETERS {                                                                \
-    if (simd::cpu_isa() == simd::Isa::kAvx512) return NAME##_avx512 ARGUMENTS;                 \
-    if (simd::cpu_isa() == simd::Isa::kAvx2) return NAME##_avx2 ARGUMENTS;                     \
-    NAME##_base ARGUMENTS;                                                                     \
+// bytes> for cpu_isa().
+#if ETRLREC_X86
+#define ETRLREC_SIMD_INSTANCES(NAME, PARAMETERS, ARGUMENTS)                          \
+  void NAME##_base PARAMETERS { NAME##_with<16> ARGUMENTS; }                         \
+  ETRLREC_TARGET_AVX2 void NAME##_avx2 PARAMETERS { NAME##_with<32> ARGUMENTS; }     \
+  ETRLREC_TARGET_AVX512 void NAME##_avx512 PARAMETERS { NAME##_with<64> ARGUMENTS; } \
+  void NAME##_best PARAMETERS {                                                      \
+    if (simd::cpu_isa() >= simd::Isa::kAvx512) return NAME##_avx512 ARGUMENTS;       \
+    if (simd::cpu_isa() == simd::Isa::kAvx2) return NAME##_avx2 ARGUMENTS;           \
+    NAME##_base ARGUMENTS;                                                           \
   }
+#else
+#define ETRLREC_SIMD_INSTANCES(NAME, PARAMETERS, ARGUMENTS) \
+  void NAME##_best PARAMETERS { NAME##_with<16> ARGUMENTS; }
+#endif
 
 }  // namespace etrlrec::simd

@@ -1,13 +1,13 @@
-// 16 x 16 words of 32 bits in AVX-512 registers. Internal to nn/: to be included by units whose
-// kernels are compiled for AVX-512.
+// Transposes 16 x 16 words of 32 bits in AVX-512 registers. For units of kernels/ with functions
+// between ETRLREC_BFLOAT16_BEGIN and ETRLREC_BFLOAT16_END; empty on other machines than x86-64.
 #pragma once
 
-#include <immintrin.h>
+#include "kernels/target.h"
 
+#if ETRLREC_X86
 namespace etrlrec {
 
-#pragma GCC push_options
-#pragma GCC target("avx512f,prefer-vector-width=512")
+ETRLREC_BFLOAT16_BEGIN
 
 // r[i] word j becomes r[j] word i.
 inline void transpose_words(__m512i (&r)[16]) {
@@ -35,6 +35,7 @@ inline void transpose_words(__m512i (&r)[16]) {
   }
 }
 
-#pragma GCC pop_options
+ETRLREC_BFLOAT16_END
 
 }  // namespace etrlrec
+#endif

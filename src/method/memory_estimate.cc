@@ -11,7 +11,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "engine/engine.h"
-#include "kernels/bfloat16_product.h"
+#include "nn/frozen_arithmetic.h"
 #include "models/decoder.h"
 #include "models/t5_layers.h"
 #include "nn/logprob.h"

@@ -7,7 +7,7 @@
 #include "base/io.h"
 #include "base/json.h"
 #include "base/log.h"
-#include "kernels/bfloat16_product.h"
+#include "nn/frozen_arithmetic.h"
 
 namespace etrlrec {
 namespace {

@@ -6,7 +6,7 @@
 #include <cstring>
 #include <vector>
 
-#include "kernels/bfloat16_product.h"
+#include "kernels/bfloat16.h"
 #include "kernels/simd.h"
 
 namespace etrlrec {

@@ -7,7 +7,7 @@
 #include "base/check.h"
 #include "base/rng.h"
 #include "kernels/attention_bfloat16.h"
-#include "kernels/bfloat16_product.h"
+#include "nn/frozen_arithmetic.h"
 #include "models/decoder.h"
 #include "models/weights.h"
 #include "nn/safetensors.h"

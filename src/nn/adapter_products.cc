@@ -70,10 +70,9 @@ bool has_adapter(const std::vector<LinearPart>& parts) {
 }
 
 bool adapters_round(int64_t rows, const std::vector<LinearPart>& parts) {
-  if (is_few_rows(rows, parts[0].weight)) return false;
-  return std::all_of(parts.begin(), parts.end(), [](const LinearPart& part) {
+  return std::all_of(parts.begin(), parts.end(), [rows](const LinearPart& part) {
     const Tensor& w = part.weight;  // bfloat16 rows are read pair by pair
-    return rounds(w) && w.size(0) % 2 == 0 && w.size(1) % 2 == 0;
+    return uses_bfloat16_math(rows, w) && w.size(0) % 2 == 0 && w.size(1) % 2 == 0;
   });
 }
 

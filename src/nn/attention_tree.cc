@@ -8,7 +8,7 @@
 
 #include "base/check.h"
 #include "kernels/attention_bfloat16.h"
-#include "kernels/bfloat16_product.h"
+#include "kernels/bfloat16.h"
 #include "kernels/parallel.h"
 
 namespace etrlrec {

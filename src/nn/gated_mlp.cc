@@ -7,7 +7,7 @@
 #include <algorithm>
 #include <array>
 
-#include "kernels/bfloat16_product.h"
+#include "kernels/bfloat16.h"
 #include "kernels/row_kernels.h"
 #include "nn/weight.h"
 
@@ -115,7 +115,7 @@ class RoundedMlp : public torch::autograd::Function<RoundedMlp> {
 };
 
 bool is_plain(const LinearPart& part) {
-  return rounds(part.weight) && !part.bias.defined() && !part.lora_A.defined();
+  return uses_bfloat16_math(part.weight) && !part.bias.defined() && !part.lora_A.defined();
 }
 
 }  // namespace
@@ -124,9 +124,9 @@ Tensor gated_mlp(const Tensor& x, const std::vector<LinearPart>& gate_up,
                  const std::vector<LinearPart>& down_proj) {
   const LinearPart& down = down_proj[0];
   const bool plain = std::all_of(gate_up.begin(), gate_up.end(), is_plain) && is_plain(down);
-  if (plain && !is_few_rows(x.size(0), down.weight) && down.weight.size(1) % 2 == 0)
+  if (plain && uses_bfloat16_math(x.size(0), down.weight) && down.weight.size(1) % 2 == 0)
     return RoundedMlp::apply(x.contiguous(), gate_up[0].weight, gate_up[1].weight, down.weight);
-  return linear(swiglu(linear(x, gate_up), rounds(down.weight)), down_proj);
+  return linear(swiglu(linear(x, gate_up), uses_bfloat16_math(down.weight)), down_proj);
 }
 
 }  // namespace etrlrec

@@ -13,7 +13,7 @@
 
 #include "base/check.h"
 #include "base/rng.h"
-#include "kernels/bfloat16_product.h"
+#include "kernels/bfloat16.h"
 #include "kernels/row_kernels.h"
 #include "nn/adapter_products.h"
 #include "nn/weight.h"

@@ -51,8 +51,7 @@ at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps);
 std::pair<at::Tensor, at::Tensor> add_rms_norm(const at::Tensor& x, const at::Tensor& delta,
                                                const at::Tensor& weight, double eps);
 // gate_up [T, 2 I] -> silu(gate) * up [T, I]. With `compact` the backward pass keeps gate_up as
-// bfloat16: half the memory of the widest activation, gradients rounded as in bfloat16 arithmetic;
-// error (kUsage) where the machine has none (kernels/bfloat16_product).
+// bfloat16: half the memory of the widest activation, gradients rounded as in bfloat16 arithmetic.
 at::Tensor swiglu(const at::Tensor& gate_up, bool compact = false);
 
 }  // namespace etrlrec

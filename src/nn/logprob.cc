@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "base/check.h"
-#include "kernels/bfloat16_product.h"
+#include "kernels/bfloat16.h"
 #include "kernels/row_kernels.h"
 #include "nn/weight.h"
 
@@ -74,7 +74,7 @@ void softmax_chunk(const Tensor& logits, float* logsumexp, float* entropy, const
 // The gradient of the logits as the product with the weight takes it: bfloat16 in the first half of
 // each row where the weight rounds, times the scales of int8 rows.
 Tensor for_transposed_product(const Tensor& gradient, const Tensor& weight) {
-  if (!rounds(weight)) return gradient;
+  if (!uses_bfloat16_math(weight)) return gradient;
   const int64_t rows = gradient.size(0), columns = gradient.size(1);
   float* values = gradient.data_ptr<float>();
   auto* rounded = reinterpret_cast<uint16_t*>(values);

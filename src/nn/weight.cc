@@ -5,8 +5,10 @@
 #include <algorithm>
 
 #include "base/check.h"
-#include "kernels/bfloat16_product.h"
-#include "kernels/row_product.h"
+#include "kernels/bfloat16.h"
+#include "kernels/product.h"
+#include "kernels/weight_rows.h"
+#include "nn/frozen_arithmetic.h"
 
 namespace etrlrec {
 namespace {
@@ -37,14 +39,8 @@ std::vector<WeightRows> stored_rows(const std::vector<Tensor>& weights) {
   return stored;
 }
 
-RowProduct row_product(const Tensor& out, const Tensor& x, std::span<const WeightRows> weights) {
-  return {x.const_data_ptr<float>(), x.size(0),    x.stride(0), weights,
-          out.data_ptr<float>(),     out.stride(0)};
-}
-
-BFloat16Product bfloat16_product(const Tensor& out, const Tensor& x,
-                                 std::span<const WeightRows> weights) {
-  BFloat16Product p;
+ProductOperands operands(const Tensor& out, const Tensor& x, std::span<const WeightRows> weights) {
+  ProductOperands p;
   p.rows = x.size(0);
   p.x_stride = x.stride(0);
   p.weights = weights;
@@ -97,18 +93,35 @@ bool all_float(const std::vector<Tensor>& weights) {
   return std::none_of(weights.begin(), weights.end(), is_frozen_type);
 }
 
-bool all_round(const std::vector<Tensor>& weights) {
-  return std::all_of(weights.begin(), weights.end(), rounds);
+WeightType type_of(const Tensor& weight) {
+  if (is_int8(weight)) return WeightType::kInt8;
+  return is_frozen_type(weight) ? WeightType::kBFloat16 : WeightType::kFloat;
 }
 
-bool same_types(const std::vector<Tensor>& weights) {
-  return std::all_of(weights.begin(), weights.end(), [&](const Tensor& w) {
-    return w.scalar_type() == weights[0].scalar_type() && w.is_contiguous();
-  });
+ProductCase case_of(int64_t rows, const Tensor& weight, Direction direction) {
+  return {rows, type_of(weight), frozen_arithmetic(), direction, weight.size(1), false};
 }
 
-void check_unrounded(bool rounded) {
-  CHECK(!rounded, kUsage, "product: expected fp32 beside weights that do not round to bfloat16");
+// Kernels read memory row by row.
+bool in_rows(const Tensor& x) { return x.stride(1) == 1; }
+
+// The kernel of a product of x with the weights. Weights of unlike types have one kernel in common
+// at most, that of many rows.
+ProductKernel kernel_of(const Tensor& out, const Tensor& x, const std::vector<Tensor>& weights,
+                        Direction direction) {
+  const auto all = [&](auto holds) { return std::all_of(weights.begin(), weights.end(), holds); };
+  const bool alike = all([&](const Tensor& w) { return type_of(w) == type_of(weights[0]); });
+  const bool stored_in_rows = all([](const Tensor& w) { return w.is_contiguous(); });
+  ProductCase c = case_of(x.size(0), weights[0], direction);
+  c.is_rounded = !all_float({x, out});
+  ProductKernel kernel = ProductKernel::kLibrary;
+  if (in_rows(x) && in_rows(out) && stored_in_rows) {
+    if (alike) return choose_product(c).kernel;
+    if (all([](const Tensor& w) { return uses_bfloat16_math(w); })) kernel = ProductKernel::kPacked;
+  }
+  CHECK(!c.is_rounded || kernel == ProductKernel::kPacked, kUsage,
+        "product: expected bfloat16 operands and weights in rows, found others");
+  return kernel;
 }
 
 // Many rows of x, fp32 weights. Weights that lie behind each other are one product.
@@ -156,13 +169,12 @@ Storage storage_of(const Tensor& weight) {
 
 bool is_frozen_type(const Tensor& weight) { return weight.scalar_type() != at::kFloat; }
 
-bool rounds(const Tensor& weight) {
-  return is_frozen_type(weight) && weight.is_contiguous() &&
-         frozen_arithmetic() == Arithmetic::kBFloat16;
+bool uses_bfloat16_math(const Tensor& weight) {
+  return weight.is_contiguous() && uses_packed_product(case_of(1, weight, Direction::kTransposed));
 }
 
-bool is_few_rows(int64_t rows, const Tensor& weight) {
-  return rows <= (is_frozen_type(weight) ? 96 : 48);
+bool uses_bfloat16_math(int64_t rows, const Tensor& weight) {
+  return weight.is_contiguous() && uses_packed_product(case_of(rows, weight, Direction::kForward));
 }
 
 bool is_int8(const Tensor& weight) { return weight.scalar_type() == at::kChar; }
@@ -205,16 +217,13 @@ const float* row_scales(const Tensor& weight) { return stored_rows(weight).scale
 void weights_product_out(Tensor out, const Tensor& x, const std::vector<Tensor>& weights,
                          const std::vector<Tensor>& biases) {
   const at::NoGradGuard no_grad;
-  const bool in_rows = x.stride(1) == 1 && out.stride(1) == 1, rounded = !all_float({x, out});
-  const bool few = in_rows && !rounded && is_few_rows(x.size(0), weights[0]) && same_types(weights);
-  if (few || (in_rows && all_round(weights))) {
+  const ProductKernel kernel = kernel_of(out, x, weights, Direction::kForward);
+  if (kernel != ProductKernel::kLibrary) {
     std::vector<WeightRows> stored = stored_rows(weights);
     for (size_t i = 0; i < weights.size(); ++i)
       if (biases[i].defined()) stored[i].bias = biases[i].const_data_ptr<float>();
-    if (few) return multiply_rows(row_product(out, x, stored));
-    return multiply_bfloat16(bfloat16_product(out, x, stored));
+    return multiply(kernel, Direction::kForward, operands(out, x, stored));
   }
-  check_unrounded(rounded);
   if (all_float(weights)) return wide_product(out, x, weights, biases);
   int64_t column = 0;
   for (size_t i = 0; i < weights.size(); ++i) {
@@ -231,9 +240,9 @@ Tensor weight_product(const Tensor& x, const Tensor& weight) {
 
 void transposed_product_out(Tensor out, const Tensor& g, const std::vector<Tensor>& weights) {
   const at::NoGradGuard no_grad;
-  if (all_round(weights) && g.stride(1) == 1 && out.stride(1) == 1)
-    return multiply_transposed_bfloat16(bfloat16_product(out, g, stored_rows(weights)));
-  check_unrounded(!all_float({g, out}));
+  const ProductKernel kernel = kernel_of(out, g, weights, Direction::kTransposed);
+  if (kernel != ProductKernel::kLibrary)
+    return multiply(kernel, Direction::kTransposed, operands(out, g, stored_rows(weights)));
   if (all_float(weights)) {
     const Tensor joined = adjacent(weights);
     at::mm_out(out, g, joined.defined() ? joined : at::cat(weights, 0));
@@ -260,16 +269,16 @@ Tensor rounded_rows(const Tensor& x) {
 
 void add_weight_product(Tensor out, const Tensor& x, const Tensor& weight) {
   const WeightRows stored = stored_rows(weight);
-  BFloat16Product product = bfloat16_product(out, x, {&stored, 1});
+  ProductOperands product = operands(out, x, {&stored, 1});
   product.accumulate = true;
-  multiply_bfloat16(product);
+  multiply(ProductKernel::kPacked, Direction::kForward, product);
 }
 
 void add_transposed_product(Tensor out, const Tensor& g, const Tensor& weight) {
   const WeightRows stored = stored_rows(weight);
-  BFloat16Product product = bfloat16_product(out, g, {&stored, 1});
+  ProductOperands product = operands(out, g, {&stored, 1});
   product.accumulate = true;
-  multiply_transposed_bfloat16(product);
+  multiply(ProductKernel::kPacked, Direction::kTransposed, product);
 }
 
 }  // namespace etrlrec

@@ -1,31 +1,29 @@
-// Weights are packed panel by panel: 64 outputs, words of two neighbours along the summed
-// dimension. A panel stays in the second-level cache while all rows of x pass by, six at a time, so
-// the inner loop is four loads of weights and six broadcasts for 24 instructions of 32 products.
-// Few rows are not worth the packing: nn/narrow_rows.
-#include "kernels/bfloat16_product.h"
-
-#include <ATen/Parallel.h>
-#include <immintrin.h>
+// Weights are packed panel by panel (kernels/product_panels). A panel stays in the second-level
+// cache while all rows of x pass by, six at a time, so the inner loop is four loads of weights and
+// six broadcasts for 24 instructions of 32 products.
+#include "kernels/product_packed.h"
 
 #include <algorithm>
 #include <array>
-#include <atomic>
 #include <cstring>
 #include <memory>
 #include <optional>
 #include <vector>
 
 #include "base/check.h"
-#include "kernels/bfloat16_panels.h"
+#include "kernels/arithmetic.h"
+#include "kernels/bfloat16.h"
 #include "kernels/parallel.h"
+#include "kernels/product_panels.h"
+#include "kernels/target.h"
 
+#if ETRLREC_X86
 namespace etrlrec {
 namespace {
 
 constexpr int64_t kDepth = 5120;    // summed at a time, even: 640 KiB of words
 constexpr int64_t kTile = 6;        // rows of x at a time
 constexpr int64_t kMinRows = 192;   // worth packing a panel again for another thread
-constexpr int64_t kRowGrain = 64;   // rows rounded by a thread at least
 constexpr int64_t kLinePairs = 16;  // of a cache line
 
 // Rows of x as bfloat16, each padded with 0 to whole words.
@@ -93,11 +91,7 @@ struct Ahead {
   }
 };
 
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wuninitialized"  // g++ 12's own intrinsics (GCC PR 105593)
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#pragma GCC push_options
-#pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16,fma,prefer-vector-width=512")
+ETRLREC_BFLOAT16_BEGIN
 
 // Loops over the sums of a block are unrolled, or the compiler keeps them in memory.
 template <int Rows, int Vecs>
@@ -105,23 +99,23 @@ struct Block {
   __m512 sums[Rows][Vecs];
 
   void load(const Panel& p, const Sums& y) {
-#pragma GCC unroll 16
+    ETRLREC_UNROLL(16)
     for (int r = 0; r < Rows; ++r) {
-#pragma GCC unroll 4
+      ETRLREC_UNROLL(4)
       for (int v = 0; v < Vecs; ++v)
         sums[r][v] = _mm512_maskz_loadu_ps(p.mask(v, Vecs), y.values + r * y.stride + v * 16);
     }
   }
   void clear() {
-#pragma GCC unroll 16
+    ETRLREC_UNROLL(16)
     for (int r = 0; r < Rows; ++r) {
-#pragma GCC unroll 4
+      ETRLREC_UNROLL(4)
       for (int v = 0; v < Vecs; ++v) sums[r][v] = _mm512_setzero_ps();
     }
   }
   // sums = sums * scale + bias, each unless null
   void finish(const Panel& p) {
-#pragma GCC unroll 4
+    ETRLREC_UNROLL(4)
     for (int v = 0; v < Vecs; ++v) {
       const __m512 scale = p.scale == nullptr
                                ? _mm512_set1_ps(1)
@@ -129,22 +123,22 @@ struct Block {
       const __m512 bias = p.bias == nullptr
                               ? _mm512_setzero_ps()
                               : _mm512_maskz_loadu_ps(p.mask(v, Vecs), p.bias + v * 16);
-#pragma GCC unroll 16
+      ETRLREC_UNROLL(16)
       for (int r = 0; r < Rows; ++r) sums[r][v] = _mm512_fmadd_ps(sums[r][v], scale, bias);
     }
   }
   void store(const Panel& p, const Sums& y) const {
-#pragma GCC unroll 16
+    ETRLREC_UNROLL(16)
     for (int r = 0; r < Rows; ++r) {
-#pragma GCC unroll 4
+      ETRLREC_UNROLL(4)
       for (int v = 0; v < Vecs; ++v)
         _mm512_mask_storeu_ps(y.values + r * y.stride + v * 16, p.mask(v, Vecs), sums[r][v]);
     }
   }
   void store_rounded(const Panel& p, const Sums& y) const {
-#pragma GCC unroll 16
+    ETRLREC_UNROLL(16)
     for (int r = 0; r < Rows; ++r) {
-#pragma GCC unroll 4
+      ETRLREC_UNROLL(4)
       for (int v = 0; v < Vecs; ++v)
         _mm256_mask_storeu_epi16(y.rounded + r * y.rounded_stride + v * 16, p.mask(v, Vecs),
                                  reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(sums[r][v])));
@@ -202,24 +196,6 @@ void multiply_panel(const Panel& p, const uint16_t* x, int64_t x_stride, int64_t
       return rest.template operator()<4>();
     case 5:
       return rest.template operator()<5>();
-  }
-}
-
-// out[i] = bfloat16 of x[i] * scale[i] (scale may be null)
-void round_row(const float* x, const float* scale, int64_t count, uint16_t* out) {
-  for (int64_t i = 0; i < count; i += 16) {
-    const auto mask = static_cast<uint16_t>(count - i >= 16 ? 0xffff : (1u << (count - i)) - 1);
-    __m512 values = _mm512_maskz_loadu_ps(mask, x + i);
-    if (scale != nullptr) values = _mm512_mul_ps(values, _mm512_maskz_loadu_ps(mask, scale + i));
-    _mm256_mask_storeu_epi16(out + i, mask, reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(values)));
-  }
-}
-
-void widen_row(const uint16_t* x, int64_t count, float* out) {
-  for (int64_t i = 0; i < count; i += 16) {
-    const auto mask = static_cast<uint16_t>(count - i >= 16 ? 0xffff : (1u << (count - i)) - 1);
-    const __m512i words = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(mask, x + i));
-    _mm512_mask_storeu_epi32(out + i, mask, _mm512_slli_epi32(words, 16));
   }
 }
 
@@ -289,8 +265,7 @@ void multiply_task(const Problem& p, int64_t panel, int64_t begin, int64_t end, 
   }
 }
 
-#pragma GCC pop_options
-#pragma GCC diagnostic pop
+ETRLREC_BFLOAT16_END
 
 // x as bfloat16 in memory of its own.
 class RoundedCopy {
@@ -311,7 +286,7 @@ class RoundedCopy {
 void solve(const Problem& p) {
   const int64_t panels = (p.width() + kPanel - 1) / kPanel, rows = p.x.rows;
   if (rows == 0) return;
-  const int64_t wanted = 4 * at::get_num_threads();
+  const int64_t wanted = 4 * num_threads();
   const int64_t chunks =
       std::clamp<int64_t>((wanted + panels - 1) / panels, 1, std::max<int64_t>(rows / kMinRows, 1));
   parallel_pieces(panels * chunks, 1, panels * chunks, [&](int64_t begin, int64_t end) {
@@ -338,77 +313,10 @@ std::vector<float> scales_of(const StackedRows& stack) {
   return scales;
 }
 
-void check_support() {
-  CHECK(supports_bfloat16(), kUsage,
-        "bfloat16 arithmetic: expected a machine with AVX512_BF16 and AVX512_VNNI\n"
-        "hint: --arithmetic float32, or auto");
-}
-
-std::atomic<Arithmetic>& chosen() {
-  static std::atomic<Arithmetic> arithmetic{supports_bfloat16() ? Arithmetic::kBFloat16
-                                                                : Arithmetic::kFloat};
-  return arithmetic;
-}
-
 }  // namespace
 
-bool supports_bfloat16() {
-  static const bool supported =
-      __builtin_cpu_supports("avx512bf16") != 0 && __builtin_cpu_supports("avx512bw") != 0 &&
-      __builtin_cpu_supports("avx512vl") != 0 && __builtin_cpu_supports("avx512dq") != 0;
-  return supported;
-}
-
-Arithmetic frozen_arithmetic() { return chosen(); }
-
-const char* frozen_arithmetic_name() {
-  return frozen_arithmetic() == Arithmetic::kBFloat16 ? "bfloat16" : "float32";
-}
-
-void set_frozen_arithmetic(Arithmetic arithmetic) {
-  if (arithmetic == Arithmetic::kBFloat16) check_support();
-  chosen() = arithmetic;
-}
-
-uint16_t bfloat16_of(float x) {
-  uint32_t bits;
-  std::memcpy(&bits, &x, sizeof bits);
-  if ((bits & 0x7fffffffu) > 0x7f800000u) return static_cast<uint16_t>(bits >> 16 | 0x40);
-  return static_cast<uint16_t>((bits + 0x7fffu + (bits >> 16 & 1)) >> 16);
-}
-
-float widened_bfloat16(uint16_t x) {
-  const uint32_t bits = uint32_t{x} << 16;
-  float value;
-  std::memcpy(&value, &bits, sizeof value);
-  return value;
-}
-
-void round_to_bfloat16(const float* x, int64_t count, uint16_t* out, const float* scale) {
-  check_support();
-  round_row(x, scale, count, out);
-}
-
-void widen_bfloat16(const uint16_t* x, int64_t count, float* out) {
-  check_support();
-  widen_row(x, count, out);
-}
-
-void round_rows(const float* x, int64_t rows, int64_t x_stride, int64_t columns, uint16_t* out,
-                const float* scale) {
-  check_support();
-  const int64_t stride = padded_columns(columns);
-  at::parallel_for(0, rows, kRowGrain, [&](int64_t begin, int64_t end) {
-    for (int64_t row = begin; row < end; ++row) {
-      uint16_t* const to = out + row * stride;
-      round_row(x + row * x_stride, scale, columns, to);
-      if (columns < stride) to[columns] = 0;
-    }
-  });
-}
-
-void multiply_bfloat16(const BFloat16Product& product) {
-  check_support();
+void multiply_packed(const ProductOperands& product) {
+  check_bfloat16();
   const bool scaled = std::any_of(product.weights.begin(), product.weights.end(),
                                   [](const WeightRows& w) { return w.scale != nullptr; });
   CHECK(!product.accumulate || (product.rounded_y == nullptr && !scaled), kUsage,
@@ -427,8 +335,8 @@ void multiply_bfloat16(const BFloat16Product& product) {
   }
 }
 
-void multiply_transposed_bfloat16(const BFloat16Product& product) {
-  check_support();
+void multiply_transposed_packed(const ProductOperands& product) {
+  check_bfloat16();
   CHECK(product.rounded_y == nullptr || !product.accumulate, kUsage,
         "product in bfloat16 arithmetic: expected fp32 for what is added up");
   const StackedRows stack{product.weights};
@@ -444,3 +352,12 @@ void multiply_transposed_bfloat16(const BFloat16Product& product) {
 }
 
 }  // namespace etrlrec
+#else
+namespace etrlrec {
+
+// Refused: machines other than x86-64 have no such kernel.
+void multiply_packed(const ProductOperands&) { check_bfloat16(); }
+void multiply_transposed_packed(const ProductOperands&) { check_bfloat16(); }
+
+}  // namespace etrlrec
+#endif

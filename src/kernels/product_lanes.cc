@@ -1,15 +1,16 @@
 // A tile of 12 outputs and 32 rows takes two loads of x and 12 broadcasts of weights for 24
 // instructions, and the weights of the next tile come from memory meanwhile.
-#include "kernels/lane_product.h"
-
-#include <ATen/Parallel.h>
-#include <immintrin.h>
+#include "kernels/product_lanes.h"
 
 #include <algorithm>
 #include <cstring>
 
+#include "kernels/arithmetic.h"
+#include "kernels/parallel.h"
+#include "kernels/target.h"
 #include "kernels/word_transpose.h"
 
+#if ETRLREC_X86
 namespace etrlrec {
 namespace {
 
@@ -32,21 +33,17 @@ struct Tile {
   int64_t y_stride;
 };
 
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wuninitialized"  // g++ 12's own intrinsics (GCC PR 105593)
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#pragma GCC push_options
-#pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16,prefer-vector-width=512")
+ETRLREC_BFLOAT16_BEGIN
 
 // Writes sums, one row of y for each lane.
 template <int Outs>
 void put_sums(const Tile& t, int64_t lane, const __m512 (&sums)[Outs]) {
   const int64_t rows = std::min(t.x->rows - lane, kWidth);
-#pragma GCC unroll 2
+  ETRLREC_UNROLL(2)
   for (int first = 0; first < Outs; first += kWidth) {
     const int64_t count = std::clamp<int64_t>(t.outs - first, 0, kWidth);
     __m512i words[16];
-#pragma GCC unroll 16
+    ETRLREC_UNROLL(16)
     for (int o = 0; o < kWidth; ++o)
       words[o] = first + o < Outs ? _mm512_castps_si512(sums[first + o]) : _mm512_setzero_si512();
     transpose_words(words);
@@ -62,33 +59,33 @@ void multiply_tile(const Tile& t, int64_t lane) {
   constexpr int kNear = kOuts % 3 == 0 ? 3 : 2;        // addresses: base, + stride, + 2 stride
   constexpr int kLines = (kOuts + kStep - 1) / kStep;  // asked for beside each pair of a step
   __m512 sums[Vecs][kOuts];
-#pragma GCC unroll 4
+  ETRLREC_UNROLL(4)
   for (int v = 0; v < Vecs; ++v) {
-#pragma GCC unroll 24
+    ETRLREC_UNROLL(24)
     for (int o = 0; o < kOuts; ++o) sums[v][o] = _mm512_setzero_ps();
   }
   const int64_t lanes = t.x->lanes, stride = t.stride;
   const uint32_t* x = t.x->pairs.data() + lane;
   const char* base[kOuts / kNear];
-#pragma GCC unroll 8
+  ETRLREC_UNROLL(8)
   for (int i = 0; i < kOuts / kNear; ++i) base[i] = t.weight + i * kNear * stride;
   for (int64_t step = 0; step < t.x->depth; step += kStep) {
     const char* line = base[0] + t.ahead;  // of each row of the next tile
     for (int64_t k = 0; k < kStep; ++k, x += lanes) {
-#pragma GCC unroll 2
+      ETRLREC_UNROLL(2)
       for (int i = 0; i < kLines; ++i, line += stride) __builtin_prefetch(line, 0, 2);
       __m512bh left[Vecs];
       for (int v = 0; v < Vecs; ++v)
         left[v] = reinterpret_cast<__m512bh>(_mm512_loadu_si512(x + v * kWidth));
-#pragma GCC unroll 8
+      ETRLREC_UNROLL(8)
       for (int i = 0; i < kOuts / kNear; ++i) {
         asm("" : "+r"(base[i]));  // or the compiler makes a pointer of its own for every row
-#pragma GCC unroll 3
+        ETRLREC_UNROLL(3)
         for (int o = 0; o < kNear; ++o) {
           int32_t pair;
           std::memcpy(&pair, base[i] + o * stride, sizeof pair);
           const auto right = reinterpret_cast<__m512bh>(_mm512_set1_epi32(pair));
-#pragma GCC unroll 4
+          ETRLREC_UNROLL(4)
           for (int v = 0; v < Vecs; ++v) {
             __m512& sum = sums[v][i * kNear + o];
             sum = _mm512_dpbf16_ps(sum, left[v], right);
@@ -98,7 +95,7 @@ void multiply_tile(const Tile& t, int64_t lane) {
       }
     }
   }
-#pragma GCC unroll 4
+  ETRLREC_UNROLL(4)
   for (int v = 0; v < Vecs; ++v) put_sums<kOuts>(t, lane + v * kWidth, sums[v]);
 }
 
@@ -127,17 +124,16 @@ void transpose_block(const float* x, int64_t rows, int64_t stride, int64_t begin
                      uint32_t* out, int64_t lanes) {
   for (int64_t k = begin; k < end; k += kStep) {
     __m512i words[16];
-#pragma GCC unroll 16
+    ETRLREC_UNROLL(16)
     for (int64_t r = 0; r < kWidth; ++r)
       words[r] = r < rows ? rounded_pairs(x + r * stride + 2 * k) : _mm512_setzero_si512();
     transpose_words(words);
-#pragma GCC unroll 16
+    ETRLREC_UNROLL(16)
     for (int64_t i = 0; i < kStep; ++i) _mm512_storeu_si512(out + (k + i) * lanes, words[i]);
   }
 }
 
-#pragma GCC pop_options
-#pragma GCC diagnostic pop
+ETRLREC_BFLOAT16_END
 
 // Passes over the weights, and registers of lanes in each.
 int64_t passes_of(int64_t rows) { return (rows + kWidth * kMostVecs - 1) / (kWidth * kMostVecs); }
@@ -148,8 +144,6 @@ int64_t vecs_of(int64_t rows) {
 
 }  // namespace
 
-bool fills_lanes(int64_t rows) { return 10 * rows >= 7 * kWidth * passes_of(rows) * vecs_of(rows); }
-
 void transpose_rows(const float* x, int64_t rows, int64_t stride, int64_t values, LaneRows& out) {
   constexpr int64_t kGrain = 8;  // steps worth a thread
   out.rows = rows;
@@ -158,7 +152,7 @@ void transpose_rows(const float* x, int64_t rows, int64_t stride, int64_t values
   out.lanes = kWidth * out.vecs * passes_of(rows);
   const auto words = static_cast<size_t>(out.depth * out.lanes);
   if (out.pairs.size() < words) out.pairs.resize(words);
-  at::parallel_for(0, out.depth / kStep, kGrain, [&](int64_t begin, int64_t end) {
+  parallel_for(0, out.depth / kStep, kGrain, [&](int64_t begin, int64_t end) {
     for (int64_t lane = 0; lane < out.lanes; lane += kWidth)
       transpose_block(x + lane * stride, std::clamp<int64_t>(rows - lane, 0, kWidth), stride,
                       begin * kStep, end * kStep, out.pairs.data() + lane, out.lanes);
@@ -191,3 +185,14 @@ void dot_lanes(const LaneRows& x, const WeightRows& w, float* y, int64_t y_strid
 }
 
 }  // namespace etrlrec
+#else
+namespace etrlrec {
+
+// Refused: machines other than x86-64 have no such kernel.
+void transpose_rows(const float*, int64_t, int64_t, int64_t, LaneRows&) { check_bfloat16(); }
+void dot_lanes(const LaneRows&, const WeightRows&, float*, int64_t, int64_t, int64_t) {
+  check_bfloat16();
+}
+
+}  // namespace etrlrec
+#endif

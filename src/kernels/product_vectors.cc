@@ -3,18 +3,11 @@
 // two bfloat16 values (a mask or a shift makes each a float) or four int8 values (shifts
 // sign-extend each), so step s of a group takes the values at place s of every word, and x is split
 // in the same way beforehand.
-#include "kernels/row_product.h"
-
-#include <ATen/Parallel.h>
+#include "kernels/product_vectors.h"
 
 #include <algorithm>
-#include <cmath>
-#include <vector>
+#include <cstring>
 
-#include "kernels/bfloat16_product.h"
-#include "kernels/lane_product.h"
-#include "kernels/narrow_rows.h"
-#include "kernels/parallel.h"
 #include "kernels/simd.h"
 
 namespace etrlrec {
@@ -67,12 +60,19 @@ template <int B, WeightType Type>
   }
 }
 
-// Where element e of a group stands in x, so that a step is 16 floats behind each other.
+// Place of element e of a group in x, so that a step is 16 floats one after the other.
 template <int B>
 int64_t split_place(int64_t e, int64_t steps) {
   const int64_t width = steps * Vec<B>::kWidth;  // elements of a register of words
   const int64_t part = e / width, within = e % width;
   return (within % steps) * kLanes + part * Vec<B>::kWidth + within / steps;
+}
+
+// r = the lower half of a, then that of b, plus their upper halves.
+template <typename F>
+[[gnu::always_inline]] inline void add_halves(F& r, const F& a, const F& b) {
+  r = __builtin_shufflevector(a, b, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23) +
+      __builtin_shufflevector(a, b, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31);
 }
 
 // The sums of four vectors.
@@ -81,16 +81,14 @@ template <int B>
                                             const Vec<B>& d, float* out) {
   if constexpr (B == 64) {
     using F = typename Vec<B>::F;
-    using I = typename Vec<B>::I;
-    const I low = {0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23};
-    const I quarters = {0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27};
-    const F ab = __builtin_shuffle(a.part[0], b.part[0], low) +
-                 __builtin_shuffle(a.part[0], b.part[0], low + 8);
-    const F cd = __builtin_shuffle(c.part[0], d.part[0], low) +
-                 __builtin_shuffle(c.part[0], d.part[0], low + 8);
-    F x = __builtin_shuffle(ab, cd, quarters) + __builtin_shuffle(ab, cd, quarters + 4);
-    x += __builtin_shuffle(x, I{2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13});
-    x += __builtin_shuffle(x, I{1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14});
+    F ab, cd;
+    add_halves(ab, a.part[0], b.part[0]);
+    add_halves(cd, c.part[0], d.part[0]);
+    F x =
+        __builtin_shufflevector(ab, cd, 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27) +
+        __builtin_shufflevector(ab, cd, 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31);
+    x += __builtin_shufflevector(x, x, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13);
+    x += __builtin_shufflevector(x, x, 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14);
     for (int i = 0; i < 4; ++i) out[i] = x[4 * i];
   } else {
     out[0] = sum(a), out[1] = sum(b), out[2] = sum(c), out[3] = sum(d);
@@ -120,7 +118,7 @@ template <int B, WeightType Type, int Outs, int Rows>
   }
   constexpr int64_t kGroupBytes = 64;
   for (int64_t group = 0; group < t.groups; ++group) {
-#pragma GCC unroll 4
+    ETRLREC_UNROLL(4)
     for (int step = 0; step < kSteps<Type>; ++step) {
       Vec<B> x[Rows];
       for (int r = 0; r < Rows; ++r)
@@ -134,9 +132,9 @@ template <int B, WeightType Type, int Outs, int Rows>
   }
   Vec<B> none;
   fill(none, 0.0f);
-#pragma GCC unroll 4
+  ETRLREC_UNROLL(4)
   for (int r = 0; r < Rows; ++r) {
-#pragma GCC unroll 2
+    ETRLREC_UNROLL(2)
     for (int o = 0; o < Outs; o += 4) {
       float four[4];
       sum_four(sums[o][r], o + 1 < Outs ? sums[o + 1][r] : none,
@@ -198,18 +196,9 @@ inline void fetch(const char* begin, const char* end) {
   for (; begin < end; begin += 64) __builtin_prefetch(begin, 0, 2);
 }
 
-// One weight below the prepared rows of x.
-struct Operands {
-  const float* x;
-  int64_t rows, x_stride;
-  const WeightRows* weight;
-  float* y;
-  int64_t y_stride;
-};
-
 // Outputs [begin, end) of all rows. Weights of a block stay in cache while the rows pass by.
 template <int B, WeightType Type>
-[[gnu::always_inline]] inline void product(const Operands& p, int64_t begin, int64_t end) {
+[[gnu::always_inline]] inline void product(const VectorRows& p, int64_t begin, int64_t end) {
   const WeightRows& w = *p.weight;
   const int64_t row_bytes = w.row_bytes();
   const int64_t block = std::max<int64_t>((int64_t{1} << 15) / row_bytes / 6, 1) * 6;
@@ -244,7 +233,7 @@ template <int B, WeightType Type>
 }
 
 template <int B>
-[[gnu::always_inline]] inline void product_with(const Operands& p, int64_t begin, int64_t end) {
+[[gnu::always_inline]] inline void product_with(const VectorRows& p, int64_t begin, int64_t end) {
   if (p.weight->type == WeightType::kFloat) {
     product<B, WeightType::kFloat>(p, begin, end);
   } else if (p.weight->type == WeightType::kBFloat16) {
@@ -254,24 +243,24 @@ template <int B>
   }
 }
 
-ETRLREC_SIMD_INSTANCES(product, (const Operands& p, int64_t begin, int64_t end), (p, begin, end))
+ETRLREC_SIMD_INSTANCES(product, (const VectorRows& p, int64_t begin, int64_t end), (p, begin, end))
 
 int64_t steps_of(WeightType type) {
   return type == WeightType::kFloat ? 1 : type == WeightType::kBFloat16 ? 2 : 4;
 }
 
-// Elements of a row that fill whole groups; the others are added one by one.
+}  // namespace
+
 int64_t whole_groups(const WeightRows& weight) {
   const int64_t group = steps_of(weight.type) * kLanes;
   return weight.in / group * group;
 }
 
-// x with every group split into its steps.
-const float* split_groups(const RowProduct& p, std::vector<float>& memory) {
+const float* split_groups(const ProductOperands& p, std::vector<float>& memory) {
   const int64_t steps = steps_of(p.weights[0].type), group = steps * kLanes;
   int64_t place[4 * kLanes];
   for (int64_t e = 0; e < group; ++e) {
-    place[e] = simd::cpu_isa() == simd::Isa::kAvx512 ? split_place<64>(e, steps)
+    place[e] = simd::cpu_isa() >= simd::Isa::kAvx512 ? split_place<64>(e, steps)
                : simd::cpu_isa() == simd::Isa::kAvx2 ? split_place<32>(e, steps)
                                                      : split_place<16>(e, steps);
   }
@@ -287,176 +276,6 @@ const float* split_groups(const RowProduct& p, std::vector<float>& memory) {
   return memory.data();
 }
 
-// Whole groups of x in two bytes.
-struct RoundedRows {
-  std::vector<uint16_t> values;
-  std::vector<float> scale;  // beside int8 weights
-};
-
-bool rounds_rows(const WeightRows& w) {
-  return w.type != WeightType::kFloat && frozen_arithmetic() == Arithmetic::kBFloat16 &&
-         (w.type == WeightType::kBFloat16 || w.in <= kMostIntegers);
-}
-
-void round_groups(const RowProduct& p, RoundedRows& rounded) {
-  const int64_t whole = whole_groups(p.weights[0]);
-  const bool integers = p.weights[0].type == WeightType::kInt8;
-  rounded.values.resize(static_cast<size_t>(p.rows * whole));
-  rounded.scale.resize(integers ? static_cast<size_t>(p.rows) : 0);
-  for (int64_t r = 0; r < p.rows; ++r) {
-    uint16_t* to = rounded.values.data() + r * whole;
-    const float* x = p.x + r * p.x_stride;
-    if (integers)
-      rounded.scale[static_cast<size_t>(r)] =
-          round_to_integers(x, whole, reinterpret_cast<int16_t*>(to));
-    else
-      round_to_bfloat16(x, whole, to);
-  }
-}
-
-float widen(const WeightRows& w, int64_t row, int64_t k) {
-  const int64_t i = row * w.in + k;
-  if (w.type == WeightType::kFloat) return static_cast<const float*>(w.data)[i];
-  if (w.type == WeightType::kInt8) return w.scale[row] * static_cast<const int8_t*>(w.data)[i];
-  return widened_bfloat16(static_cast<const uint16_t*>(w.data)[i]);
-}
-
-// What does not fill a group, and the bias; `x` as the caller gave it.
-void add_rest(const RowProduct& p, const WeightRows& w, bool rounds, float* y, int64_t begin,
-              int64_t end) {
-  const int64_t whole = whole_groups(w);
-  if (whole == w.in && w.bias == nullptr) return;
-  for (int64_t r = 0; r < p.rows; ++r) {
-    const float* x = p.x + r * p.x_stride;
-    if (whole == w.in) {
-      for (int64_t o = begin; o < end; ++o) y[r * p.y_stride + o] += w.bias[o];
-      continue;
-    }
-    for (int64_t o = begin; o < end; ++o) {
-      float sum = w.bias == nullptr ? 0.0f : w.bias[o];
-      for (int64_t k = whole; k < w.in; ++k)
-        sum += (rounds ? widened_bfloat16(bfloat16_of(x[k])) : x[k]) * widen(w, o, k);
-      y[r * p.y_stride + o] += sum;
-    }
-  }
-}
-
-// x as one of the kernels takes it, in memory of the calling thread.
-struct PreparedRows {
-  bool rounds = false;
-  const float* x = nullptr;
-  const uint16_t* rounded = nullptr;  // instead of x where it rounds
-  const float* scale = nullptr;       // [rows] of integers
-  int64_t stride = 0;                 // values
-  const LaneRows* lanes = nullptr;    // instead of all of them
-};
-
-PreparedRows prepare(const RowProduct& p) {
-  thread_local std::vector<float> split;
-  thread_local RoundedRows rounded;
-  thread_local LaneRows lanes;
-  const WeightRows& w = p.weights[0];
-  const int64_t whole = whole_groups(w);
-  PreparedRows out;
-  out.rounds = rounds_rows(w);
-  if (out.rounds && w.type == WeightType::kBFloat16 && fills_lanes(p.rows)) {
-    transpose_rows(p.x, p.rows, p.x_stride, whole, lanes);
-    out.lanes = &lanes;
-  } else if (out.rounds) {
-    round_groups(p, rounded);
-    out.rounded = rounded.values.data();
-    out.scale = w.type == WeightType::kInt8 ? rounded.scale.data() : nullptr;
-    out.stride = whole;
-  } else if (w.type != WeightType::kFloat) {
-    out.x = split_groups(p, split);
-    out.stride = whole;
-  } else {
-    out.x = p.x;
-    out.stride = p.x_stride;
-  }
-  return out;
-}
-
-// Outputs [begin, end) of a weight, without what add_rest() adds.
-void multiply_outputs(const RowProduct& p, const PreparedRows& x, const WeightRows& w, float* y,
-                      int64_t begin, int64_t end) {
-  if (x.lanes != nullptr)
-    dot_lanes(*x.lanes, w, y, p.y_stride, begin, end);
-  else if (x.rounds)
-    dot_narrow({x.rounded, x.scale, p.rows, x.stride, &w, y, p.y_stride}, begin, end);
-  else
-    product_best({x.x, p.rows, x.stride, &w, y, p.y_stride}, begin, end);
-}
-
-constexpr int64_t kChunk = 24;  // outputs, a multiple of every tile
-
-int64_t num_chunks(const WeightRows& w) { return (w.out + kChunk - 1) / kChunk; }
-
-}  // namespace
-
-int64_t WeightRows::row_bytes() const {
-  return in * (type == WeightType::kFloat ? 4 : type == WeightType::kBFloat16 ? 2 : 1);
-}
-
-void multiply_rows(const RowProduct& p) {
-  if (p.rows == 0) return;
-  const PreparedRows x = prepare(p);
-  int64_t chunks = 0;
-  for (const WeightRows& w : p.weights) chunks += num_chunks(w);
-  constexpr int64_t kWork = 1 << 16;  // multiplications worth a thread
-  constexpr int64_t kPieces = 32;     // of a thread at most
-  const int64_t grain = std::max<int64_t>(kWork / (kChunk * p.weights[0].in * p.rows), 1);
-  const int64_t most = kPieces * at::get_num_threads();
-  const int64_t piece = std::max(grain, (chunks + most - 1) / most);
-  parallel_pieces(chunks, piece, (chunks + grain - 1) / grain, [&](int64_t begin, int64_t end) {
-    int64_t first = 0;  // chunk of the weight
-    float* y = p.y;
-    for (const WeightRows& w : p.weights) {
-      const int64_t from = std::max(begin - first, int64_t{0}) * kChunk;
-      const int64_t to = std::min(std::min(end - first, num_chunks(w)) * kChunk, w.out);
-      if (from < to) {
-        multiply_outputs(p, x, w, y, from, to);
-        add_rest(p, w, x.rounds && w.type == WeightType::kBFloat16, y, from, to);
-      }
-      first += num_chunks(w);
-      y += w.out;
-    }
-  });
-}
-
-void widen_rows(const WeightRows& weight, int64_t begin, int64_t end, float* out) {
-  at::parallel_for(begin, end, 16, [&](int64_t first, int64_t last) {
-    for (int64_t row = first; row < last; ++row) {
-      float* to = out + (row - begin) * weight.in;
-      if (weight.type == WeightType::kFloat) {
-        const auto* from = static_cast<const float*>(weight.data) + row * weight.in;
-        std::copy(from, from + weight.in, to);
-      } else if (weight.type == WeightType::kBFloat16) {
-        const auto* from = static_cast<const uint16_t*>(weight.data) + row * weight.in;
-        auto* bits = reinterpret_cast<uint32_t*>(to);
-        for (int64_t k = 0; k < weight.in; ++k) bits[k] = uint32_t{from[k]} << 16;
-      } else {
-        const auto* from = static_cast<const int8_t*>(weight.data) + row * weight.in;
-        const auto scale = weight.scale[row];
-        for (int64_t k = 0; k < weight.in; ++k) to[k] = scale * from[k];
-      }
-    }
-  });
-}
-
-void quantize_rows(const float* weight, int64_t rows, int64_t columns, int8_t* out, float* scale) {
-  at::parallel_for(0, rows, 16, [&](int64_t begin, int64_t end) {
-    for (int64_t row = begin; row < end; ++row) {
-      const float* from = weight + row * columns;
-      int8_t* to = out + row * columns;
-      float top = 0;
-      for (int64_t k = 0; k < columns; ++k) top = std::max(top, std::fabs(from[k]));
-      scale[row] = top / 127;
-      const float inverse = top > 0 ? 127 / top : 0;
-      for (int64_t k = 0; k < columns; ++k)
-        to[k] = static_cast<int8_t>(std::lrintf(from[k] * inverse));
-    }
-  });
-}
+void dot_vectors(const VectorRows& p, int64_t begin, int64_t end) { product_best(p, begin, end); }
 
 }  // namespace etrlrec

@@ -1,11 +1,10 @@
 // Products of few rows with bfloat16 or int8 weights in the order of memory, where the machine
-// multiplies narrow values (AVX512_BF16, AVX512_VNNI): the inner part of multiply_rows() with
-// bfloat16 arithmetic (kernels/bfloat16_product.h). Knows nothing about tensors.
+// multiplies narrow values (AVX512_BF16, AVX512_VNNI).
 #pragma once
 
 #include <cstdint>
 
-#include "kernels/row_product.h"
+#include "kernels/weight_rows.h"
 
 namespace etrlrec {
 
@@ -19,7 +18,7 @@ struct NarrowRows {
   float* y = nullptr;
   int64_t y_stride = 0;
 };
-inline constexpr int64_t kMostIntegers = int64_t{1} << 15;  // of x_stride, lest sums overflow
+inline constexpr int64_t kMostIntegers = int64_t{1} << 15;  // of x_stride, or sums overflow
 // Outputs [begin, end) of all rows, without bias.
 void dot_narrow(const NarrowRows& rows, int64_t begin, int64_t end);
 // count: a multiple of 16; returns the factor.

@@ -1,18 +1,18 @@
-// Stored weights as products in bfloat16 arithmetic take them: panels of up to 64 outputs, words of
-// two neighbours along the summed dimension, [pairs][vectors][16]; what is missing in the last
-// vector or pair is 0. AVX512_BF16 machines only.
+// Packed layout of a weight for products of many rows in bfloat16 arithmetic: panels of 64 outputs,
+// pairs along the summed dimension K interleaved, [K/2][out/16][16] words of two bfloat16 values,
+// zero-padded. Machines with AVX512_BF16 only.
 #pragma once
 
 #include <cstdint>
 #include <span>
 
-#include "kernels/row_product.h"
+#include "kernels/weight_rows.h"
 
 namespace etrlrec {
 
 inline constexpr int64_t kPanel = 64;  // outputs of a panel
 
-// Rows of several weights of one width, below each other.
+// Rows of several weights with one `in`, one weight after the other.
 struct StackedRows {
   std::span<const WeightRows> weights;
   struct Row {

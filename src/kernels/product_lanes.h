@@ -1,14 +1,12 @@
-// Products of some ten to a hundred rows with bfloat16 weights in the order of memory
-// (AVX512_BF16): the rows of x are the lanes of a register and every pair of weights is multiplied
-// with all of them at once, so neither are weights packed nor sums added across lanes. The inner
-// part of multiply_rows() between a few rows and products that are worth packing. Knows nothing
-// about tensors.
+// Products of some ten to a hundred rows with bfloat16 weights (AVX512_BF16): lane i of a register
+// holds row i of x and each pair of weights is broadcast, so neither are weights packed nor sums
+// added across lanes. Weights are read in the order of memory.
 #pragma once
 
 #include <cstdint>
 #include <vector>
 
-#include "kernels/row_product.h"
+#include "kernels/weight_rows.h"
 
 namespace etrlrec {
 
@@ -16,11 +14,9 @@ namespace etrlrec {
 struct LaneRows {
   std::vector<uint32_t> pairs;  // [depth][lanes] and room, each two neighbouring values of a row
   int64_t rows = 0, lanes = 0, depth = 0;
-  int64_t vecs = 0;  // registers of lanes that are multiplied at once; lanes: a multiple of 16 vecs
+  int64_t vecs = 0;  // registers of lanes multiplied at once; lanes: a multiple of 16 vecs
 };
 
-// True where so many rows fill enough of their lanes.
-bool fills_lanes(int64_t rows);
 // x [rows, stride], of which `values`, a multiple of 32, are rounded to bfloat16.
 void transpose_rows(const float* x, int64_t rows, int64_t stride, int64_t values, LaneRows& out);
 // y[r, o] = sum over the values of x for outputs [begin, end) of a bfloat16 weight, without its

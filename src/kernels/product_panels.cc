@@ -1,21 +1,17 @@
-#include "kernels/bfloat16_panels.h"
-
-#include <immintrin.h>
+#include "kernels/product_panels.h"
 
 #include <algorithm>
 
+#include "kernels/target.h"
 #include "kernels/word_transpose.h"
 
+#if ETRLREC_X86
 namespace etrlrec {
 namespace {
 
 constexpr int64_t kGroup = 32;  // values of a register
 
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wuninitialized"  // g++ 12's own intrinsics (GCC PR 105593)
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#pragma GCC push_options
-#pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16,fma,prefer-vector-width=512")
+ETRLREC_BFLOAT16_BEGIN
 
 __m512 widened(__m128i bytes) { return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes)); }
 
@@ -100,7 +96,7 @@ void pack_columns(const StackedRows& stack, int64_t begin, int64_t count, int64_
   }
 }
 
-#pragma GCC pop_options
-#pragma GCC diagnostic pop
+ETRLREC_BFLOAT16_END
 
 }  // namespace etrlrec
+#endif

@@ -1,23 +1,20 @@
 // Few rows are not worth packing weights: tiles of 4 outputs and 4 rows run along the summed
 // dimension, and 16 sums are added across lanes together.
-#include "kernels/narrow_rows.h"
-
-#include <immintrin.h>
+#include "kernels/product_narrow.h"
 
 #include <algorithm>
 #include <limits>
 
+#include "kernels/arithmetic.h"
+#include "kernels/target.h"
+
+#if ETRLREC_X86
 namespace etrlrec {
 namespace {
 
 constexpr int64_t kGroup = 32;  // values of a register
 
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wuninitialized"  // g++ 12's own intrinsics (GCC PR 105593)
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#pragma GCC push_options
-#pragma GCC target( \
-    "avx512f,avx512bw,avx512vl,avx512dq,avx512bf16,avx512vnni,fma,prefer-vector-width=512")
+ETRLREC_BFLOAT16_BEGIN
 
 __m512 joined(__m512 low, __m512 high) {
   return _mm512_add_ps(_mm512_shuffle_f32x4(low, high, 0x88),
@@ -164,8 +161,7 @@ float quantize_row(const float* x, int64_t count, int16_t* out) {
   return top / kLargest;
 }
 
-#pragma GCC pop_options
-#pragma GCC diagnostic pop
+ETRLREC_BFLOAT16_END
 
 void fetch(const char* begin, const char* end) {
   for (; begin < end; begin += 64) __builtin_prefetch(begin, 0, 2);
@@ -194,3 +190,15 @@ void dot_narrow(const NarrowRows& p, int64_t begin, int64_t end) {
 }
 
 }  // namespace etrlrec
+#else
+namespace etrlrec {
+
+// Refused: machines other than x86-64 have no such kernel.
+void dot_narrow(const NarrowRows&, int64_t, int64_t) { check_bfloat16(); }
+float round_to_integers(const float*, int64_t, int16_t*) {
+  check_bfloat16();
+  return 0;
+}
+
+}  // namespace etrlrec
+#endif
