@@ -7,12 +7,11 @@
 #include "base/check.h"
 #include "base/io.h"
 #include "base/json.h"
-#include "models/ranking.h"
+#include "models/recommenders.h"
 #include "models/sasrec.h"
 #include "models/sasrec_ops.h"
 #include "nn/logprob.h"
 #include "nn/safetensors.h"
-#include "train/sasrec_objective.h"
 
 namespace etrlrec {
 namespace {
@@ -233,62 +232,6 @@ TEST(EmbedItems, equals_lookup_and_sum) {
   (twin * weight).sum().backward();
   EXPECT_TRUE(at::allclose(item_gradient, items.grad()));
   EXPECT_TRUE(at::allclose(position_gradient, positions.grad()));
-}
-
-// Users of lengths 1, 3, 5, 6, 12 and 23 who walk through the catalogue in steps of one.
-InteractionLog walking_log(int64_t num_items) {
-  InteractionLog log;
-  log.num_items = num_items;
-  for (const int64_t length : {1, 3, 5, 6, 12, 23}) {
-    for (int64_t i = 0; i < length; ++i) {
-      log.items.push_back(static_cast<int32_t>((length + i) % num_items));
-      log.times.push_back(i);
-    }
-    log.user_offsets.push_back(static_cast<int64_t>(log.items.size()));
-  }
-  return log;
-}
-
-TEST(SasrecObjective, visits_every_target_once_an_epoch) {
-  const InteractionLog log = walking_log(12);
-  Sasrec model(small_config(), 3);
-  SasrecObjective objective(model, log, 5);
-  EXPECT_EQ(objective.num_targets(), 2 + 4 + 5 + 11 + 22);
-  EXPECT_EQ(objective.num_rows(), 1 + 1 + 1 + 3 + 6);
-  Rng rng(1, "test");
-  for (int64_t epoch = 0; epoch < 4; ++epoch) {
-    objective.begin_epoch(epoch);
-    int64_t targets = 0;
-    for (int64_t row = 0; row < objective.num_rows(); ++row) {
-      const int64_t tokens = objective.loss({&row, 1}, 0, rng).tokens;
-      EXPECT_GE(tokens, 0);
-      EXPECT_LE(tokens, 5);
-      targets += tokens;
-    }
-    EXPECT_EQ(targets, objective.num_targets());
-  }
-}
-
-TEST(SasrecObjective, learns_what_follows_what) {
-  const InteractionLog log = walking_log(12);
-  Sasrec model(small_config(), 3);
-  SasrecObjective objective(model, log, 5);
-  TrainerOptions options;
-  options.learning_rate = 1e-2;
-  options.weight_decay = 0;
-  options.num_train_epochs = 40;
-  const fs::path folder = fs::temp_directory_path() / fmt::format("etrlrec-walk-{}", ::getpid());
-  train(objective, options, folder);
-  fs::remove_all(folder);
-  std::vector<int32_t> items{4, 5, 6};
-  const std::vector<RankingTask> tasks{{{items, {}, 0}, 7}, {{{items.data(), 2}, {}, 0}, 6}};
-  EXPECT_EQ(full_ranks(model, tasks, false), (std::vector<double>{1, 1}));
-}
-
-TEST(SasrecObjective, refuses_a_model_of_another_catalogue) {
-  const InteractionLog log = walking_log(13);
-  Sasrec model(small_config(), 3);
-  EXPECT_THROW(SasrecObjective(model, log, 5), Error);
 }
 
 }  // namespace

@@ -17,6 +17,7 @@ Recipe common_recipe(uint64_t seed) {
   Recipe recipe;
   recipe.seed = seed;
   recipe.prepare.train.rows = 60000;
+  recipe.fit.models = {"popularity", "recency", "markov", "sasrec"};
   for (PartOptions* part : {&recipe.prepare.train, &recipe.prepare.valid, &recipe.prepare.test})
     part->min_history = 3;
 

@@ -5,12 +5,18 @@
 #include "app/command_line.h"
 #include "base/check.h"
 #include "base/json.h"
+#include "models/recommenders.h"
 
 namespace etrlrec {
 namespace {
 
 void list_models() {
-  for (const auto& [name, text] : known_recommenders()) fmt::print("{:<12}{}\n", name, text);
+  for (const RecommenderType* type : recommender_types()) {
+    std::string text = type->summary;
+    if (*type->paper != 0) text += fmt::format(" ({})", type->paper);
+    if (*type->loss != 0) text += fmt::format(", {}", type->loss);
+    fmt::print("{:<12}{}\n", type->name, text);
+  }
 }
 
 void print_summaries(const std::vector<FitSummary>& summaries, const FitOptions& options,
@@ -48,25 +54,35 @@ void run_fit(FitOptions options, const Command& command, const CommonOptions& co
   CHECK(!options.data.empty() && !options.out.empty(), kUsage,
         "fit: --data and --out are required");
   options.trainer.seed = common.seed;
-  if (!command.is_given("--intermediate-size"))
-    options.sasrec.intermediate_size = 4 * options.sasrec.hidden_size;
+  for (const RecommenderType* type : recommender_types())
+    for (const RecommenderOption& option : type->options)
+      if (!command.is_given(option.flag)) options.recommender.erase(option.key);
   const std::vector<FitSummary> summaries = fit(options);
   for (const FitSummary& summary : summaries)
     write_run_record(summary.folder, command, common, {{"data", options.data}}, summary.seconds);
   print_summaries(summaries, options, common.json);
 }
 
-void add_sasrec_options(Command& command, FitOptions& options) {
+// Declares the options that the types list; what several of them list, once.
+void add_recommender_options(Command& command, OptionValues& values) {
+  for (const RecommenderType* type : recommender_types()) {
+    for (const RecommenderOption& option : type->options) {
+      const auto [value, is_new] = values.try_emplace(option.key, option.default_value);
+      if (!is_new) continue;
+      std::visit(
+          [&](auto& number) {
+            Option declared = command.add_option(option.flag, number, option.help);
+            if (*type->heading != 0) declared.group(type->heading);
+          },
+          value->second);
+    }
+  }
+}
+
+void add_training_options(Command& command, FitOptions& options) {
   const auto add = [&](const char* names, auto& value, const char* text) {
-    return command.add_option(names, value, text).group("SASRec");
+    return command.add_option(names, value, text).group("Training");
   };
-  add("--hidden-size", options.sasrec.hidden_size, "width");
-  add("--num-hidden-layers", options.sasrec.num_hidden_layers, "layers");
-  add("--num-attention-heads", options.sasrec.num_attention_heads, "heads");
-  add("--intermediate-size", options.sasrec.intermediate_size,
-      "width of the feed-forward layer, default four times the hidden size");
-  add("--dropout", options.sasrec.dropout, "of embeddings and branches");
-  add("--max-length", options.sasrec.max_length, "most recent items that are seen");
   add("--learning-rate,--lr", options.trainer.learning_rate, "peak learning rate");
   add("--lr-scheduler-type", options.trainer.lr_scheduler_type, "after the warm-up")
       .one_of({"cosine", "linear", "constant"});
@@ -90,9 +106,8 @@ void add_fit(CommandLine& app, CommonOptions& common) {
   command.add_option("-o,--out", options->out, "gets one folder per model");
   command.add_option("-m,--model", options->models, "models, separated by commas")
       .separated_by(',');
-  command.add_option("--half-life-days", options->counting.half_life_days, "of recency");
-  command.add_option("--smoothing", options->counting.smoothing, "popularity prior of markov");
-  add_sasrec_options(command, *options);
+  add_recommender_options(command, options->recommender);
+  add_training_options(command, *options);
   command
       .add_option("--train-share", options->train_share,
                   "earliest share of the training interactions; the later ones can then be "

@@ -11,41 +11,32 @@
 #include "eval/metrics.h"
 #include "eval/protocol.h"
 #include "method/run_record.h"
-#include "train/sasrec_objective.h"
+#include "models/recommenders.h"
 
 namespace etrlrec {
 namespace {
 
-bool is_known(const std::string& model) {
-  const auto& known = known_recommenders();
-  return std::any_of(known.begin(), known.end(),
-                     [&](const RecommenderKind& kind) { return kind.name == model; });
-}
-
 // Everything that decides a fitted model.
-OrderedJson inputs_of(const FitOptions& options, const std::string& model, const Dataset& dataset,
-                      const Split& split, const InteractionLog& log) {
+OrderedJson inputs_of(const FitOptions& options, const RecommenderType& type,
+                      const Dataset& dataset, const Split& split, const InteractionLog& log) {
   const auto bytes = [](const auto& values) {
     return std::string_view(reinterpret_cast<const char*>(values.data()),
                             values.size() * sizeof(values[0]));
   };
   const std::string hash = sha256_hex(sha256_hex(bytes(log.items)) + sha256_hex(bytes(log.times)) +
                                       sha256_hex(bytes(log.user_offsets)));
-  OrderedJson inputs{{"model", model},
+  OrderedJson inputs{{"model", type.name},
                      {"catalogue_hash", catalogue_hash(dataset.catalogue)},
                      {"protocol", split.protocol},
                      {"training_log", hash},
                      {"trained_until", *std::max_element(log.times.begin(), log.times.end())}};
-  if (model == "recency") inputs["half_life_days"] = options.counting.half_life_days;
-  if (model == "markov") inputs["smoothing"] = options.counting.smoothing;
-  if (model != "sasrec") return inputs;
-  const SasrecConfig& c = options.sasrec;
+  const OrderedJson config = type.configure(options.recommender);
+  if (type.create == nullptr) {
+    for (const auto& [key, value] : config.items()) inputs[key] = value;
+    return inputs;
+  }
+  for (const auto& [key, value] : config.items()) inputs["config"].push_back(value);
   const TrainerOptions& t = options.trainer;
-  inputs["config"] = {c.hidden_size,       c.num_hidden_layers, c.num_attention_heads,
-                      c.intermediate_size, c.max_length,        c.dropout,
-                      c.hidden_act,        c.norm_first,        c.final_norm,
-                      c.embedding_norm,    c.scale_embeddings,  c.position_alignment,
-                      c.layer_norm_eps,    c.initializer_range};
   inputs["trainer"] = {
       t.learning_rate,           t.lr_scheduler_type, t.warmup_ratio, t.weight_decay,
       t.train_batch_size,        t.num_train_epochs,  t.max_steps,    t.seed,
@@ -121,17 +112,21 @@ FitSummary fit_one(const FitOptions& options, const FitData& data, const std::st
   const Stopwatch watch;
   FitSummary summary{name, fs::path(options.out) / name, {}, 0};
   const fs::path& folder = summary.folder;
-  const OrderedJson inputs = inputs_of(options, name, data.dataset, data.split, data.log);
+  const RecommenderType& type = recommender_type(name);
+  const OrderedJson inputs = inputs_of(options, type, data.dataset, data.split, data.log);
   std::unique_ptr<Recommender> model;
   if (prepare_folder(folder, inputs, options.replace)) {
     log_info("{}: fitted before with the same inputs", folder.string());
-    model = load_recommender(folder);
-  } else if (name == "sasrec") {
-    model =
-        fit_sasrec(data.log, data.valid, options.mask_seen, options.sasrec, options.trainer, folder)
-            .model;
+    model = type.load(folder);
+  } else if (type.create != nullptr) {
+    auto trained = type.create(data.log.num_items, options.recommender, options.trainer.seed);
+    TrainerOptions trainer = options.trainer;
+    if (trainer.label.empty()) trainer.label = name;
+    train_recommender(*trained, data.log, data.valid, options.mask_seen, trainer, folder);
+    trained->save(folder);
+    model = std::move(trained);
   } else {
-    model = fit_counting(name, data.log, options.counting);
+    model = type.count(data.log, options.recommender);
     model->save(folder);
   }
   summary.metrics = final_metrics(*model, data, options);
@@ -141,15 +136,6 @@ FitSummary fit_one(const FitOptions& options, const FitData& data, const std::st
 }
 
 }  // namespace
-
-const std::vector<RecommenderKind>& known_recommenders() {
-  static const std::vector<RecommenderKind> kinds = {
-      {"popularity", "interactions of each item"},
-      {"recency", "popularity that loses half its weight every --half-life-days"},
-      {"markov", "what followed the last item, smoothed by popularity"},
-      {"sasrec", "self-attention over the history (Kang and McAuley 2018), full cross-entropy"}};
-  return kinds;
-}
 
 InteractionLog training_log(const Dataset& dataset, const Split& split, double share) {
   CHECK(share > 0 && share <= 1, kUsage, "training share: expected a number in (0, 1], found {}",
@@ -235,40 +221,26 @@ std::map<std::string, double> full_ranking_metrics(const Recommender& model,
   return sums;
 }
 
-TrainerOptions sasrec_trainer_options() {
-  TrainerOptions options;
-  options.learning_rate = 1e-3;
-  options.lr_scheduler_type = "constant";
-  options.warmup_ratio = 0;
-  options.weight_decay = 0;
-  options.max_grad_norm = 0;
-  options.train_batch_size = 256;
-  options.num_train_epochs = 200;
-  options.early_stopping_patience = 15;
-  options.label = "sasrec";
-  return options;
-}
-
-FittedSasrec fit_sasrec(const InteractionLog& log, std::span<const RankingTask> valid,
-                        bool mask_seen, SasrecConfig config, TrainerOptions options,
-                        const fs::path& folder) {
-  config.num_items = log.num_items;
-  FittedSasrec fitted{std::make_unique<Sasrec>(config, options.seed), {}};
-  SasrecObjective objective(*fitted.model, log, options.seed);
+TrainingResult train_recommender(TrainableRecommender& model, const InteractionLog& log,
+                                 std::span<const RankingTask> valid, bool mask_seen,
+                                 TrainerOptions options, const fs::path& folder) {
+  NextItemObjective objective(model, log, options.seed);
   const int64_t epoch_steps = steps_per_epoch(objective.num_rows(), options);
   if (options.eval_steps == 0) options.eval_steps = std::max<int64_t>(epoch_steps, 1);
   EvaluateFn evaluate;
   if (!valid.empty())
-    evaluate = [&](int64_t) { return full_ranking_metrics(*fitted.model, valid, mask_seen); };
-  fitted.result = train(objective, options, folder / "training", evaluate);
-  fitted.model->save(folder);
-  return fitted;
+    evaluate = [&](int64_t) { return full_ranking_metrics(model, valid, mask_seen); };
+  return train(objective, options, folder / "training", evaluate);
+}
+
+std::vector<std::string> all_recommenders() {
+  std::vector<std::string> names;
+  for (const RecommenderType* type : recommender_types()) names.emplace_back(type->name);
+  return names;
 }
 
 std::vector<FitSummary> fit(const FitOptions& options) {
-  for (const std::string& name : options.models)
-    CHECK(is_known(name), kUsage,
-          "unknown recommender \"{}\"; known: popularity, recency, markov, sasrec", name);
+  for (const std::string& name : options.models) recommender_type(name);
   CHECK(
       options.evaluate == "none" || options.evaluate == "full" || options.evaluate == "candidates",
       kUsage, "--evaluate: expected none, full or candidates, found \"{}\"", options.evaluate);

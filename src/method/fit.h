@@ -12,15 +12,10 @@
 #include "data/dataset.h"
 #include "models/ranking.h"
 #include "models/recommender.h"
-#include "models/sasrec.h"
+#include "train/next_item_objective.h"
 #include "train/trainer.h"
 
 namespace etrlrec {
-
-struct RecommenderKind {
-  std::string name, description;
-};
-const std::vector<RecommenderKind>& known_recommenders();
 
 // The interactions a model may learn from, [user_offsets[u], train_end[u]) of every user; with a
 // share below 1 only the earliest ones, up to and including that quantile of their times.
@@ -43,27 +38,22 @@ std::map<std::string, double> full_ranking_metrics(const Recommender& model,
                                                    std::span<const RankingTask> tasks,
                                                    bool mask_seen);
 
-// Constant rate, no weight decay, evaluation once an epoch, early stopping.
-TrainerOptions sasrec_trainer_options();
+// Trains an initialised recommender in folder/training (checkpoints, metrics.jsonl, tb/), where it
+// continues after an interruption; the model then holds the best weights by NDCG@10 of `valid`.
+// Without validation tasks the last epoch counts. eval_steps = 0: once an epoch.
+TrainingResult train_recommender(TrainableRecommender& model, const InteractionLog& log,
+                                 std::span<const RankingTask> valid, bool mask_seen,
+                                 TrainerOptions options, const std::filesystem::path& folder);
 
-struct FittedSasrec {
-  std::unique_ptr<Sasrec> model;
-  TrainingResult result;
-};
-// Trains in folder/training (checkpoints, metrics.jsonl, tb/), where it continues after an
-// interruption, and writes the best model by NDCG@10 of `valid` into `folder`. Without validation
-// tasks the last epoch counts. eval_steps = 0: once an epoch. config.num_items is taken from the
-// log.
-FittedSasrec fit_sasrec(const InteractionLog& log, std::span<const RankingTask> valid,
-                        bool mask_seen, SasrecConfig config, TrainerOptions options,
-                        const std::filesystem::path& folder);
+// Names of all types, in the order of the table.
+std::vector<std::string> all_recommenders();
 
 struct FitOptions {
   std::string data, out;
-  std::vector<std::string> models = {"popularity", "recency", "markov", "sasrec"};
-  CountingOptions counting;
-  SasrecConfig sasrec;  // num_items comes from the data set
-  TrainerOptions trainer = sasrec_trainer_options();
+  std::vector<std::string> models = all_recommenders();
+  OptionValues recommender;  // options of the models, by key; those left out have their defaults
+  // Of models that are trained. An empty label: the name of the model.
+  TrainerOptions trainer = next_item_trainer_options();
   bool mask_seen = false;         // in validation
   double train_share = 1;         // earliest share of the training interactions
   int64_t eval_rows = 5000;       // validation rows used, 0: all

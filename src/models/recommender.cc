@@ -1,22 +1,39 @@
 #include "models/recommender.h"
 
 #include "base/check.h"
-#include "base/io.h"
-#include "base/json.h"
-#include "models/counting.h"
-#include "models/sasrec.h"
 
 namespace etrlrec {
+namespace {
 
-std::unique_ptr<Recommender> load_recommender(const fs::path& folder) {
-  const fs::path file = folder / "config.json";
-  CHECK(fs::exists(file), kModel, "{}: no recommender: config.json is missing", folder.string());
-  const auto type = get<std::string>(read_json(file), "model_type", file.string());
-  if (type == "sasrec") return Sasrec::load(folder);
-  CHECK(type == "popularity" || type == "recency" || type == "markov", kModel,
-        "{}: unknown model_type \"{}\"; known: popularity, recency, markov, sasrec", file.string(),
-        type);
-  return load_counting(folder);
+template <typename T>
+T value_or(const OptionValues& given, const char* key, T fallback) {
+  const auto found = given.find(key);
+  if (found == given.end()) return fallback;
+  CHECK(std::holds_alternative<T>(found->second), kUsage,
+        "{}: expected {} number, found one of the other kind", key,
+        std::is_same_v<T, double> ? "a floating-point" : "a whole");
+  return std::get<T>(found->second);
+}
+
+}  // namespace
+
+int64_t option_or(const OptionValues& given, const char* key, int64_t fallback) {
+  return value_or(given, key, fallback);
+}
+
+double option_or(const OptionValues& given, const char* key, double fallback) {
+  return value_or(given, key, fallback);
+}
+
+void check_log(const InteractionLog& log) {
+  CHECK(log.num_items > 0, kInput, "interaction log: expected an item, found none");
+  CHECK(log.items.size() == log.times.size() && !log.user_offsets.empty() &&
+            log.user_offsets.back() == static_cast<int64_t>(log.items.size()),
+        kInput, "interaction log: columns of {} items, {} times and {} offsets do not fit",
+        log.items.size(), log.times.size(), log.user_offsets.size());
+  for (int32_t item : log.items)
+    CHECK(item >= 0 && item < log.num_items, kInput, "interaction log: item {} is not in [0, {})",
+          item, log.num_items);
 }
 
 }  // namespace etrlrec

@@ -1,17 +1,22 @@
-// Conventional recommenders behind one interface: scores over the whole catalogue for a batch of
-// histories. They see item indices and times only, never text.
+// The interface of conventional recommenders, which score the whole catalogue for a batch of
+// histories from item indices and times alone, and the description of one type of recommender: its
+// name, its options and the functions that make one. models/recommenders.h lists all types.
 #pragma once
 
 #include <torch/types.h>
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <memory>
+#include <nlohmann/json_fwd.hpp>
 #include <span>
 #include <string>
-#include <string_view>
+#include <variant>
 #include <vector>
 
+#include "base/rng.h"
+#include "nn/forest.h"
 #include "nn/parameters.h"
 
 namespace etrlrec {
@@ -30,29 +35,68 @@ struct InteractionLog {
   std::vector<int32_t> items;
   std::vector<int64_t> times;
 };
+// Refuses (kInput) columns of different lengths and items outside of [0, num_items).
+void check_log(const InteractionLog& log);
 
 class Recommender {
  public:
   virtual ~Recommender() = default;
   virtual std::string name() const = 0;
   virtual int64_t num_items() const = 0;
-  // [B, N] higher is better; finite. Independent of the batch size.
+  // Returns finite scores, higher is better. A row does not depend on the other rows. [B, N]
   virtual at::Tensor score(std::span<const HistoryView> histories) const = 0;
-  // config.json + model.safetensors (tensors by name).
+  // Writes config.json and model.safetensors (tensors by name).
   virtual void save(const std::filesystem::path& folder) const = 0;
 };
 
-// Counting models (models/counting.cc): "popularity" (add-one counts), "recency" (popularity in
-// which an interaction loses half its weight every half_life_days; exact at the request time, and
-// only interactions before it count), "markov" (first-order transitions smoothed towards
-// popularity). Scores are log-probabilities over the catalogue.
-struct CountingOptions {
-  double half_life_days = 30;
-  double smoothing = 10;  // alpha of the popularity prior in T(a -> b)
+// A recommender that is trained by gradient steps (train/next_item_objective.h): a state after each
+// item of a sequence, whose inner products with the rows of the item matrix score the catalogue.
+class TrainableRecommender : public Recommender {
+ public:
+  virtual ParameterMap& parameters() = 0;
+  // The greatest number of items of one sequence.
+  virtual int64_t max_length() const = 0;
+  // States after each item of a forest of roots, one root for each sequence. [T, C]
+  // Dropout is on when `rng` is given, and depends on it only.
+  virtual at::Tensor hidden_states(const TokenForest& sequences, Rng* rng = nullptr) const = 0;
+  virtual const at::Tensor& item_weight() const = 0;  // [N, C]
 };
-std::unique_ptr<Recommender> fit_counting(std::string_view name, const InteractionLog& log,
-                                          const CountingOptions& options);
-std::unique_ptr<Recommender> load_recommender(
-    const std::filesystem::path& folder);  // any of them, SASRec included
+
+using OptionValue = std::variant<int64_t, double>;
+using OptionValues = std::map<std::string, OptionValue>;  // by RecommenderOption::key
+
+// An option of a type, which `etrlrec fit` declares. Types may share an option: they then give it
+// the same key and the same default.
+struct RecommenderOption {
+  const char* flag;  // "--half-life-days"
+  const char* key;   // its name in OptionValues and in config.json
+  OptionValue default_value;
+  const char* help;
+};
+
+// What the program knows about one type of recommender. Exactly one of `count` and `create` is set:
+// `count` returns a fitted model, `create` an initialised one that is still to be trained.
+struct RecommenderType {
+  const char* name;     // of --model, of the folder, and model_type of config.json
+  const char* summary;  // what it looks at
+  const char* paper = "";
+  const char* loss = "";     // what training minimises, negatives included; "" where fit counts
+  const char* heading = "";  // of its options in the help, "": none
+  std::span<const RecommenderOption> options = {};
+  // The complete and checked configuration of the given options, others at their defaults, without
+  // model_type and num_items: what decides a model besides the log. Error (kUsage).
+  nlohmann::ordered_json (*configure)(const OptionValues& given) = nullptr;
+  std::unique_ptr<Recommender> (*count)(const InteractionLog& log,
+                                        const OptionValues& given) = nullptr;
+  std::unique_ptr<TrainableRecommender> (*create)(int64_t num_items, const OptionValues& given,
+                                                  uint64_t seed) = nullptr;
+  // Reads what `save` wrote. Error (kModel) for anything inconsistent.
+  std::unique_ptr<Recommender> (*load)(const std::filesystem::path& folder) = nullptr;
+};
+
+// The value of an option, or `fallback` where it is not given. Error (kUsage) when the value has
+// another type.
+int64_t option_or(const OptionValues& given, const char* key, int64_t fallback);
+double option_or(const OptionValues& given, const char* key, double fallback);
 
 }  // namespace etrlrec

@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "base/io.h"
 #include "base/json.h"
+#include "models/recommender_file.h"
 #include "models/sasrec_ops.h"
 #include "nn/attention.h"
 #include "nn/layers.h"
@@ -60,6 +61,45 @@ SasrecConfig read_config(const fs::path& path) {
   config.layer_norm_eps = get<double>(json, "layer_norm_eps", name);
   config.initializer_range = get_or<double>(json, "initializer_range", 0.02, name);
   check_config(config, name);
+  return config;
+}
+
+OrderedJson config_json(const SasrecConfig& c) {
+  return {{"hidden_size", c.hidden_size},
+          {"num_hidden_layers", c.num_hidden_layers},
+          {"num_attention_heads", c.num_attention_heads},
+          {"intermediate_size", c.intermediate_size},
+          {"max_length", c.max_length},
+          {"dropout", c.dropout},
+          {"hidden_act", c.hidden_act},
+          {"norm_first", c.norm_first},
+          {"final_norm", c.final_norm},
+          {"embedding_norm", c.embedding_norm},
+          {"scale_embeddings", c.scale_embeddings},
+          {"position_alignment", c.position_alignment},
+          {"layer_norm_eps", c.layer_norm_eps},
+          {"initializer_range", c.initializer_range}};
+}
+
+constexpr RecommenderOption kOptions[] = {
+    {"--hidden-size", "hidden_size", int64_t{64}, "width"},
+    {"--num-hidden-layers", "num_hidden_layers", int64_t{2}, "layers"},
+    {"--num-attention-heads", "num_attention_heads", int64_t{2}, "heads"},
+    {"--intermediate-size", "intermediate_size", int64_t{256},
+     "width of the feed-forward layer, default four times the hidden size"},
+    {"--dropout", "dropout", 0.2, "of embeddings and branches"},
+    {"--max-length", "max_length", int64_t{50}, "most recent items that are seen"},
+};
+
+SasrecConfig config_of(int64_t num_items, const OptionValues& given) {
+  SasrecConfig config;
+  config.num_items = num_items;
+  config.hidden_size = option_or(given, "hidden_size", config.hidden_size);
+  config.num_hidden_layers = option_or(given, "num_hidden_layers", config.num_hidden_layers);
+  config.num_attention_heads = option_or(given, "num_attention_heads", config.num_attention_heads);
+  config.intermediate_size = option_or(given, "intermediate_size", 4 * config.hidden_size);
+  config.dropout = option_or(given, "dropout", config.dropout);
+  config.max_length = option_or(given, "max_length", config.max_length);
   return config;
 }
 
@@ -205,24 +245,7 @@ Tensor Sasrec::score(std::span<const HistoryView> histories) const {
 void Sasrec::save(const fs::path& folder) const {
   ParameterMap tensors;
   for (const auto& [name, tensor] : parameters_) tensors[name] = tensor.detach();
-  save_safetensors(tensors, folder / "model.safetensors");
-  const SasrecConfig& c = config_;
-  write_json_atomic(folder / "config.json", {{"model_type", "sasrec"},
-                                             {"num_items", c.num_items},
-                                             {"hidden_size", c.hidden_size},
-                                             {"num_hidden_layers", c.num_hidden_layers},
-                                             {"num_attention_heads", c.num_attention_heads},
-                                             {"intermediate_size", c.intermediate_size},
-                                             {"max_length", c.max_length},
-                                             {"dropout", c.dropout},
-                                             {"hidden_act", c.hidden_act},
-                                             {"norm_first", c.norm_first},
-                                             {"final_norm", c.final_norm},
-                                             {"embedding_norm", c.embedding_norm},
-                                             {"scale_embeddings", c.scale_embeddings},
-                                             {"position_alignment", c.position_alignment},
-                                             {"layer_norm_eps", c.layer_norm_eps},
-                                             {"initializer_range", c.initializer_range}});
+  save_recommender(folder, "sasrec", config_.num_items, config_json(config_), tensors);
 }
 
 std::unique_ptr<Sasrec> Sasrec::load(const fs::path& folder) {
@@ -240,5 +263,22 @@ std::unique_ptr<Sasrec> Sasrec::load(const fs::path& folder) {
   }
   return model;
 }
+
+const RecommenderType kSasrec = {
+    .name = "sasrec",
+    .summary = "self-attention over the history",
+    .paper = "Kang and McAuley 2018",
+    .loss = "full cross-entropy",
+    .heading = "SASRec",
+    .options = kOptions,
+    .configure = [](const OptionValues& given) { return config_json(config_of(1, given)); },
+    .create = [](int64_t num_items, const OptionValues& given,
+                 uint64_t seed) -> std::unique_ptr<TrainableRecommender> {
+      return std::make_unique<Sasrec>(config_of(num_items, given), seed);
+    },
+    .load = [](const fs::path& folder) -> std::unique_ptr<Recommender> {
+      return Sasrec::load(folder);
+    },
+};
 
 }  // namespace etrlrec

@@ -38,17 +38,19 @@ struct SasrecConfig {  // keys of config.json
   double initializer_range = 0.02;
 };
 
-class Sasrec : public Recommender {
+class Sasrec : public TrainableRecommender {
  public:
   Sasrec(const SasrecConfig& config, uint64_t seed);  // N(0, initializer_range), trainable
   static std::unique_ptr<Sasrec> load(const std::filesystem::path& folder);
 
   const SasrecConfig& config() const { return config_; }
-  ParameterMap& parameters() { return parameters_; }
-  const at::Tensor& item_weight() const { return parameters_.at("item_embeddings.weight"); }
-  // States after the last norm, [T, C], of a forest of roots of at most max_length items each.
-  // Dropout is on when `rng` is given, and depends on it only.
-  at::Tensor hidden_states(const TokenForest& forest, Rng* rng = nullptr) const;
+  ParameterMap& parameters() override { return parameters_; }
+  int64_t max_length() const override { return config_.max_length; }
+  const at::Tensor& item_weight() const override {
+    return parameters_.at("item_embeddings.weight");
+  }
+  // States after the last norm. [T, C]
+  at::Tensor hidden_states(const TokenForest& forest, Rng* rng = nullptr) const override;
 
   std::string name() const override { return "sasrec"; }
   int64_t num_items() const override { return config_.num_items; }
@@ -62,5 +64,7 @@ class Sasrec : public Recommender {
   SasrecConfig config_;
   ParameterMap parameters_;
 };
+
+extern const RecommenderType kSasrec;
 
 }  // namespace etrlrec

@@ -1,4 +1,4 @@
-#include "train/sasrec_objective.h"
+#include "train/next_item_objective.h"
 
 #include <algorithm>
 
@@ -7,11 +7,13 @@
 
 namespace etrlrec {
 
-SasrecObjective::SasrecObjective(Sasrec& model, const InteractionLog& log, uint64_t seed)
+NextItemObjective::NextItemObjective(TrainableRecommender& model, const InteractionLog& log,
+                                     uint64_t seed)
     : model_(model), log_(log), seed_(seed) {
-  CHECK(log.num_items == model.num_items(), kModel, "sasrec: the model has {} items, the log {}",
-        model.num_items(), log.num_items);
-  const int64_t length = model.config().max_length;
+  check_log(log);
+  CHECK(log.num_items == model.num_items(), kModel, "{}: the model has {} items, the log {}",
+        model.name(), model.num_items(), log.num_items);
+  const int64_t length = model.max_length();
   const auto num_users = static_cast<int64_t>(log.user_offsets.size()) - 1;
   for (int64_t user = 0; user < num_users; ++user) {
     const int64_t targets = log.user_offsets[user + 1] - log.user_offsets[user] - 1;
@@ -25,10 +27,24 @@ SasrecObjective::SasrecObjective(Sasrec& model, const InteractionLog& log, uint6
   }
 }
 
+TrainerOptions next_item_trainer_options() {
+  TrainerOptions options;
+  options.learning_rate = 1e-3;
+  options.lr_scheduler_type = "constant";
+  options.warmup_ratio = 0;
+  options.weight_decay = 0;
+  options.max_grad_norm = 0;
+  options.train_batch_size = 256;
+  options.num_train_epochs = 200;
+  options.early_stopping_patience = 15;
+  options.label = "";
+  return options;
+}
+
 // The first window of a long history has a random number of targets; the last one may stay empty.
-void SasrecObjective::begin_epoch(int64_t epoch) {
-  const int64_t length = model_.config().max_length;
-  Rng rng(seed_, "sasrec windows", static_cast<uint64_t>(epoch));
+void NextItemObjective::begin_epoch(int64_t epoch) {
+  const int64_t length = model_.max_length();
+  Rng rng(seed_, model_.name() + " windows", static_cast<uint64_t>(epoch));
   first_.assign(log_.user_offsets.size() - 1, length);
   for (size_t user = 0; user < first_.size(); ++user) {
     const int64_t targets = log_.user_offsets[user + 1] - log_.user_offsets[user] - 1;
@@ -37,8 +53,8 @@ void SasrecObjective::begin_epoch(int64_t epoch) {
   }
 }
 
-LossOutput SasrecObjective::loss(std::span<const int64_t> rows, int64_t, Rng& rng) {
-  const int64_t length = model_.config().max_length;
+LossOutput NextItemObjective::loss(std::span<const int64_t> rows, int64_t, Rng& rng) {
+  const int64_t length = model_.max_length();
   TokenForest forest;
   std::vector<int64_t> targets, window;
   for (const int64_t row : rows) {

@@ -1,0 +1,57 @@
+#include "models/recommenders.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "base/io.h"
+#include "base/json.h"
+#include "models/markov.h"
+#include "models/popularity.h"
+#include "models/sasrec.h"
+
+namespace etrlrec {
+namespace {
+
+constexpr const RecommenderType* kTypes[] = {
+    &kPopularity,
+    &kRecency,
+    &kMarkov,
+    &kSasrec,
+};
+
+// nullptr: unknown.
+const RecommenderType* find_type(std::string_view name) {
+  const auto found = std::find_if(std::begin(kTypes), std::end(kTypes),
+                                  [&](const auto* type) { return name == type->name; });
+  return found == std::end(kTypes) ? nullptr : *found;
+}
+
+}  // namespace
+
+std::span<const RecommenderType* const> recommender_types() { return kTypes; }
+
+std::string recommender_names() {
+  std::string names;
+  for (const RecommenderType* type : kTypes)
+    names += (names.empty() ? "" : ", ") + std::string(type->name);
+  return names;
+}
+
+const RecommenderType& recommender_type(std::string_view name) {
+  const RecommenderType* type = find_type(name);
+  CHECK(type != nullptr, kUsage, "unknown recommender \"{}\"; known: {}", name,
+        recommender_names());
+  return *type;
+}
+
+std::unique_ptr<Recommender> load_recommender(const fs::path& folder) {
+  const fs::path file = folder / "config.json";
+  CHECK(fs::exists(file), kModel, "{}: no recommender: config.json is missing", folder.string());
+  const auto name = get<std::string>(read_json(file), "model_type", file.string());
+  const RecommenderType* type = find_type(name);
+  CHECK(type != nullptr, kModel, "{}: unknown model_type \"{}\"; known: {}", file.string(), name,
+        recommender_names());
+  return type->load(folder);
+}
+
+}  // namespace etrlrec

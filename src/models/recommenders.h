@@ -1,0 +1,24 @@
+// The table of all types of recommenders. A new type is one unit that defines a RecommenderType,
+// one row of this table, and one test.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "models/recommender.h"
+
+namespace etrlrec {
+
+std::span<const RecommenderType* const> recommender_types();
+// The row of a name. Error (kUsage) for a name that is not in the table; it lists the names.
+const RecommenderType& recommender_type(std::string_view name);
+// "popularity, recency, markov, sasrec": for messages.
+std::string recommender_names();
+// Reads a folder of any type. Error (kModel) for a folder that holds no recommender.
+std::unique_ptr<Recommender> load_recommender(const std::filesystem::path& folder);
+
+}  // namespace etrlrec
