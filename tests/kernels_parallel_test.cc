@@ -41,9 +41,11 @@ TEST(Parallel, a_range_is_split_in_equal_parts_of_at_least_the_grain) {
       }
       EXPECT_EQ(next, 5 + count);
       const int64_t threads = grain == 0 ? 4 : std::min<int64_t>(4, (count + grain - 1) / grain);
-      if (count <= grain || count == 1) {
+      if (count == 0) {
+        EXPECT_TRUE(parts.empty());
+      } else if (count <= grain || count == 1) {
         EXPECT_EQ(parts.size(), 1u) << count << " by " << grain;
-      } else if (count > 0) {
+      } else {
         EXPECT_EQ(parts.begin()->second - 5, (count + threads - 1) / threads);
       }
     }
