@@ -281,6 +281,7 @@ void run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   try {
+    at::init_num_threads();
     etrlrec::run(argc, argv);
     return 0;
   } catch (const std::exception& error) {

@@ -536,7 +536,23 @@ class Using(unittest.TestCase):
         run("audit", "-d", "data", "--reasoning", "reasoning")
         self.assertIn("300", run("inspect", "data"))
         self.assertTrue(run("generate", "-m", "student", "-p", "History; start", "-n", 5))
-        run("doctor")
+
+    def test_doctor_prints_which_kernel_computes_which_product(self):
+        text = run("doctor", "--arithmetic", "float32")
+        self.assertRegex(text, r"forward +float32 +vectors +1-48 ")
+        self.assertRegex(text, r"forward +int8 +vectors +1-96 ")
+        self.assertRegex(text, r"backward +bfloat16 +library +1\+ ")
+        found = json.loads(run("doctor", "--json"))
+        self.assertIn(found["instruction_set"], ["base", "avx2", "avx512", "avx512_bf16"])
+        expected = {"reference", "float32"} | ({"bfloat16"} if found["instruction_set"] == "avx512_bf16" else set())
+        self.assertEqual({line["arithmetic"] for line in found["products"]}, expected)
+        for arithmetic in expected:
+            for weights in ("float32", "bfloat16", "int8"):
+                lines = [line for line in found["products"] if line["direction"] == "forward"
+                         and line["weights"] == weights and line["arithmetic"] == arithmetic]
+                self.assertTrue(lines[0]["rows"].startswith("1"))
+                self.assertTrue(lines[-1]["rows"].endswith("+"))
+                self.assertTrue(all(line["reason"] for line in lines))
 
     def test_audit_finds_a_candidate_file_that_was_changed(self):
         shutil.copytree(ROOT + "/data", ROOT + "/tampered")

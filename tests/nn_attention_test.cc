@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "base/rng.h"
+#include "isa_scope.h"
 #include "kernels/attention_bfloat16.h"
 #include "kernels/simd.h"
 #include "nn/attention.h"
@@ -166,13 +167,10 @@ TEST(ForestAttention, keeps_precision_with_large_scores) {
 }
 
 TEST(ForestAttention, agrees_on_every_instruction_set) {
-  const simd::Isa best = simd::cpu_isa();
-  for (simd::Isa isa : {simd::Isa::kBase, simd::Isa::kAvx2, simd::Isa::kAvx512}) {
-    if (!simd::is_supported(isa)) continue;
-    simd::set_isa(isa);
+  for (simd::Isa isa : instruction_sets()) {
+    const IsaScope scope(isa);
     expect_equal_to_dense(random_forest(21, 8), 4, 2, 32);
   }
-  simd::set_isa(best);
 }
 
 void expect_rounded_to_be_near(const TokenForest& forest, const HeadShape& shape) {

@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "base/rng.h"
+#include "isa_scope.h"
 #include "kernels/simd.h"
 #include "nn/layers.h"
 
@@ -111,13 +112,10 @@ TEST(Layers, adapters_beside_each_other_equal_their_formulas) {
 }
 
 TEST(Layers, all_instruction_sets_agree) {
-  const simd::Isa best = simd::cpu_isa();
-  for (simd::Isa isa : {simd::Isa::kBase, simd::Isa::kAvx2, simd::Isa::kAvx512}) {
-    if (!simd::is_supported(isa)) continue;
-    simd::set_isa(isa);
+  for (simd::Isa isa : instruction_sets()) {
+    const IsaScope scope(isa);
     expect_norm_twin(40);
   }
-  simd::set_isa(best);
 }
 
 std::vector<LinearPart> parts_of(const std::vector<at::Tensor>& t) {

@@ -5,6 +5,7 @@
 
 #include "arithmetic_scope.h"
 #include "base/check.h"
+#include "isa_scope.h"
 #include "kernels/bfloat16.h"
 #include "kernels/simd.h"
 #include "nn/weight.h"
@@ -84,10 +85,8 @@ void expect_products(int64_t rows, int64_t in, std::vector<int64_t> outs) {
 
 TEST(Weight, products_of_all_types_and_instruction_sets) {
   const ArithmeticScope exact(Arithmetic::kFloat);
-  const simd::Isa best = simd::cpu_isa();
-  for (simd::Isa isa : {simd::Isa::kBase, simd::Isa::kAvx2, simd::Isa::kAvx512}) {
-    if (!simd::is_supported(isa)) continue;
-    simd::set_isa(isa);
+  for (simd::Isa isa : instruction_sets()) {
+    const IsaScope scope(isa);
     for (int64_t rows : {1, 2, 3, 4, 5, 9, 33, 130}) {
       expect_products(rows, 64, {24});
       expect_products(rows, 100, {7, 30, 1});
@@ -95,7 +94,6 @@ TEST(Weight, products_of_all_types_and_instruction_sets) {
       expect_products(rows, 512, {49, 25});
     }
   }
-  simd::set_isa(best);
 }
 
 TEST(Weight, bfloat16_arithmetic_rounds_both_sides_and_nothing_else) {

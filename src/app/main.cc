@@ -47,6 +47,7 @@ void apply_common(const CommonOptions& common) {
   log.quiet = common.quiet;
   log.progress = !common.no_progress;
   set_log_options(log);
+  at::init_num_threads();  // LibTorch's choice, which kernels/parallel finds in OpenMP
   if (common.threads > 0) at::set_num_threads(common.threads);
   if (common.arithmetic != "auto")
     set_frozen_arithmetic(common.arithmetic == "float32" ? Arithmetic::kFloat
