@@ -13,6 +13,7 @@
 #include "base/json.h"
 #include "engine/logits_processor.h"
 #include "engine/sampling.h"
+#include "golden_path.h"
 
 namespace etrlrec {
 namespace {
@@ -42,10 +43,7 @@ SamplingOptions golden_options(const Json& json) {
 }
 
 TEST(Sampling, gives_the_probabilities_of_transformers) {
-  const std::string path =
-      std::string(ETRLREC_SOURCE_DIR) + "/../shared/golden/sampling/golden.json";
-  if (!fs::exists(path)) GTEST_SKIP() << "no golden file at " << path;
-  const Json golden = read_json(path);
+  const Json golden = read_json(golden_path() / "sampling/golden.json");
   const auto previous = golden.at("previous_tokens").get<std::vector<int64_t>>();
   SamplingScratch scratch;
   size_t checked = 0;

@@ -9,15 +9,14 @@
 #include "base/check.h"
 #include "base/json.h"
 #include "eval/metrics.h"
+#include "golden_path.h"
 
 namespace etrlrec {
 namespace {
 
-const std::filesystem::path kGolden =
-    std::string(ETRLREC_SOURCE_DIR) + "/../shared/golden/metrics/golden.json";
+const std::filesystem::path kGolden = golden_path() / "metrics/golden.json";
 
 TEST(Metrics, ranks_and_metrics_equal_the_golden_numbers_with_ties) {
-  if (!std::filesystem::exists(kGolden)) GTEST_SKIP() << "no golden metrics here";
   const Json golden = read_json(kGolden).at("single_target");
   for (size_t u = 0; u < golden.at("scores").size(); ++u) {
     const int64_t target = golden.at("target")[u];
@@ -39,7 +38,6 @@ TEST(Metrics, ranks_and_metrics_equal_the_golden_numbers_with_ties) {
 }
 
 TEST(Metrics, bootstrap_summary_equals_the_golden_numbers) {
-  if (!std::filesystem::exists(kGolden)) GTEST_SKIP() << "no golden metrics here";
   const Json golden = read_json(kGolden).at("paired_bootstrap");
   const auto a = golden.at("a").get<std::vector<double>>(),
              b = golden.at("b").get<std::vector<double>>();

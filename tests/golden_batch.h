@@ -9,17 +9,14 @@
 #include <vector>
 
 #include "base/io.h"
+#include "golden_path.h"
 #include "models/llm.h"
 #include "nn/logprob.h"
 #include "tensor_difference.h"
 
 namespace etrlrec {
 
-inline const std::filesystem::path kGolden =
-    std::filesystem::path(ETRLREC_SOURCE_DIR) / "../shared/golden";
-
-#define SKIP_WITHOUT_GOLDEN() \
-  if (!std::filesystem::exists(kGolden)) GTEST_SKIP() << "golden files are not here"
+inline const std::filesystem::path kGolden = golden_path();
 
 // The unpadded rows of a golden batch as roots, each behind the tokens of `front`, and what belongs
 // to their tokens.

@@ -145,33 +145,16 @@ void expect_golden_training(const std::string& name) {
   testing::Test::RecordProperty("tensors_after_training", fmt::format("{:.2g}", tensors));
 }
 
-TEST(PeftGolden, lora_qv) {
-  SKIP_WITHOUT_GOLDEN();
-  expect_golden_adapter("lora-qv");
-}
-TEST(PeftGolden, lora_qv_trained) {
-  SKIP_WITHOUT_GOLDEN();
-  expect_golden_training("lora-qv");
-}
-TEST(PeftGolden, lora_all_linear) {
-  SKIP_WITHOUT_GOLDEN();
-  expect_golden_adapter("lora-all-linear");
-}
-TEST(PeftGolden, lora_all_linear_trained) {
-  SKIP_WITHOUT_GOLDEN();
-  expect_golden_training("lora-all-linear");
-}
-TEST(PeftGolden, lora_all_linear_rslora) {
-  SKIP_WITHOUT_GOLDEN();
-  expect_golden_adapter("lora-all-linear-rslora");
-}
+TEST(PeftGolden, lora_qv) { expect_golden_adapter("lora-qv"); }
+TEST(PeftGolden, lora_qv_trained) { expect_golden_training("lora-qv"); }
+TEST(PeftGolden, lora_all_linear) { expect_golden_adapter("lora-all-linear"); }
+TEST(PeftGolden, lora_all_linear_trained) { expect_golden_training("lora-all-linear"); }
+TEST(PeftGolden, lora_all_linear_rslora) { expect_golden_adapter("lora-all-linear-rslora"); }
 TEST(PeftGolden, lora_all_linear_rslora_trained) {
-  SKIP_WITHOUT_GOLDEN();
   expect_golden_training("lora-all-linear-rslora");
 }
 
 TEST(PeftGolden, written_folders_hold_what_peft_wrote) {
-  SKIP_WITHOUT_GOLDEN();
   for (const char* name : {"lora-qv", "lora-all-linear", "lora-all-linear-rslora"}) {
     SCOPED_TRACE(name);
     const fs::path original = kGolden / "peft" / name,
@@ -195,7 +178,6 @@ TEST(PeftGolden, written_folders_hold_what_peft_wrote) {
 }
 
 TEST(PeftGolden, prompt_tuning) {
-  SKIP_WITHOUT_GOLDEN();
   const fs::path folder = kGolden / "peft/prompt-qwen2";
   const std::unique_ptr<Llm> model = load_llm(kGolden / "decoders/qwen2");
   ParameterMap& parameters = model->parameters();

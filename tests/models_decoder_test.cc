@@ -121,27 +121,23 @@ void expect_frozen_bases(double same, double bfloat16_error, double int8_error) 
 // Frozen weights: bfloat16 as exact as the weights are, int8 within what its steps allow; the same
 // from a cache; adapters train on them.
 TEST(DecoderStorage, bfloat16_and_int8_bases) {
-  SKIP_WITHOUT_GOLDEN();
   const ArithmeticScope exact(Arithmetic::kFloat);
   expect_frozen_bases(1e-4, 0.01, 0.05);
 }
 
 TEST(DecoderStorage, bfloat16_arithmetic) {
-  SKIP_WITHOUT_GOLDEN();
   if (!supports_bfloat16()) GTEST_SKIP() << "the machine has no AVX512_BF16";
   const ArithmeticScope rounded(Arithmetic::kBFloat16);
   expect_frozen_bases(0.2, 0.02, 0.05);
 }
 
 TEST(DecoderGolden, logits_loss_and_gradients) {
-  SKIP_WITHOUT_GOLDEN();
   for (const char* name : kFamilies) {
     SCOPED_TRACE(name);
     expect_golden(name);
   }
 }
 TEST(DecoderGolden, greedy_tokens) {
-  SKIP_WITHOUT_GOLDEN();
   for (const char* name : kFamilies) {
     SCOPED_TRACE(name);
     expect_golden_greedy(name);
@@ -149,7 +145,6 @@ TEST(DecoderGolden, greedy_tokens) {
 }
 
 TEST(DecoderGolden, older_config_files_and_written_ones_give_the_same_model) {
-  SKIP_WITHOUT_GOLDEN();
   for (const char* name : kFamilies) {
     SCOPED_TRACE(name);
     const fs::path folder = fs::path(testing::TempDir()) / "old-config";
@@ -170,7 +165,6 @@ TEST(DecoderGolden, older_config_files_and_written_ones_give_the_same_model) {
 }
 
 TEST(DecoderGolden, sharded_weights_give_the_same_model) {
-  SKIP_WITHOUT_GOLDEN();
   TokenForest forest;
   forest.add(-1, random_ids(12, 1));
   EXPECT_TRUE(at::equal(logits_of(*load_llm(kGolden / "decoders/qwen2-sharded"), forest),
@@ -178,7 +172,6 @@ TEST(DecoderGolden, sharded_weights_give_the_same_model) {
 }
 
 TEST(DecoderGolden, bf16_files_are_widened) {
-  SKIP_WITHOUT_GOLDEN();
   const std::unique_ptr<Llm> model = load_llm(kGolden / "decoders/qwen2-bf16");
   for (const auto& [name, tensor] : model->parameters())
     EXPECT_EQ(tensor.scalar_type(), at::kFloat) << name;

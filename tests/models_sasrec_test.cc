@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "base/io.h"
 #include "base/json.h"
+#include "golden_path.h"
 #include "models/recommenders.h"
 #include "models/sasrec.h"
 #include "models/sasrec_ops.h"
@@ -18,9 +19,7 @@ namespace {
 
 using at::Tensor;
 
-fs::path golden_folder(const std::string& name) {
-  return fs::path(ETRLREC_SOURCE_DIR) / ".." / "shared" / "golden" / "seqrec" / name;
-}
+fs::path golden_folder(const std::string& name) { return golden_path() / "seqrec" / name; }
 
 void set(Sasrec& model, const std::string& name, const Tensor& value) {
   const at::NoGradGuard no_grad;
@@ -83,7 +82,6 @@ std::vector<std::vector<int64_t>> unpadded(const Tensor& sequences) {
 
 TEST(Sasrec, gives_the_loss_and_gradients_of_recbole) {
   const fs::path folder = golden_folder("sasrec-recbole");
-  if (!fs::exists(folder)) GTEST_SKIP() << "shared/golden/seqrec is absent";
   const ParameterMap golden = load_safetensors(folder / "golden.safetensors");
   Sasrec model = recbole_model(load_safetensors(folder / "weights.safetensors"));
   TokenForest forest;
@@ -116,7 +114,6 @@ TEST(Sasrec, gives_the_loss_and_gradients_of_recbole) {
 // comparable, since it attends to padding.
 void expect_port(const std::string& name, bool norm_first) {
   const fs::path folder = golden_folder(name);
-  if (!fs::exists(folder)) GTEST_SKIP() << "shared/golden/seqrec is absent";
   const ParameterMap golden = load_safetensors(folder / "golden.safetensors");
   const ParameterMap weights = load_safetensors(folder / "weights.safetensors");
   SasrecConfig config = golden_config();

@@ -13,15 +13,13 @@
 #include "base/check.h"
 #include "base/io.h"
 #include "base/rng.h"
+#include "golden_path.h"
 #include "models/t5.h"
 #include "tensor_difference.h"
 
 namespace etrlrec {
 
-inline const fs::path kT5Golden = fs::path(ETRLREC_SOURCE_DIR) / "../shared/golden/t5";
-
-#define SKIP_WITHOUT_T5_GOLDEN() \
-  if (!fs::exists(kT5Golden)) GTEST_SKIP() << "golden files are not here"
+inline const fs::path kT5Golden = golden_path() / "t5";
 
 // v1.1: gated GELU, a head of its own, outputs not scaled.
 inline T5Config small_t5() {

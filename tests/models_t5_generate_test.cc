@@ -105,14 +105,12 @@ void expect_beams(const Golden& golden) {
 }
 
 TEST(T5GenerateGolden, v1_0_greedy_tokens_and_beams) {
-  SKIP_WITHOUT_T5_GOLDEN();
   const Golden golden("t5-v1.0");
   expect_greedy(golden, "greedy_no_eos");
   expect_greedy(golden, "greedy_eos");
   expect_beams(golden);
 }
 TEST(T5GenerateGolden, flan_greedy_tokens_and_beams) {
-  SKIP_WITHOUT_T5_GOLDEN();
   const Golden golden("t5-flan");
   expect_greedy(golden, "greedy_no_eos");
   expect_greedy(golden, "greedy_eos");

@@ -94,17 +94,10 @@ void expect_golden(const std::string& name) {
   expect_gradients(*model, golden, read_json(folder / "golden.json"));
 }
 
-TEST(T5Golden, v1_0_logits_loss_and_gradients) {
-  SKIP_WITHOUT_T5_GOLDEN();
-  expect_golden("t5-v1.0");
-}
-TEST(T5Golden, flan_logits_loss_and_gradients) {
-  SKIP_WITHOUT_T5_GOLDEN();
-  expect_golden("t5-flan");
-}
+TEST(T5Golden, v1_0_logits_loss_and_gradients) { expect_golden("t5-v1.0"); }
+TEST(T5Golden, flan_logits_loss_and_gradients) { expect_golden("t5-flan"); }
 
 TEST(T5Golden, decoder_input_is_the_labels_shifted_right) {
-  SKIP_WITHOUT_T5_GOLDEN();
   const fs::path folder = kT5Golden / "t5-flan";
   const ParameterMap golden = load_safetensors(folder / "golden.safetensors");
   const TokenForest rows = shift_right(T5Batch(golden).labels, read_t5_config(folder));
@@ -118,7 +111,6 @@ at::Tensor golden_logits(const T5& model) {
 }
 
 TEST(T5Golden, older_config_files_and_written_folders_give_the_same_model) {
-  SKIP_WITHOUT_T5_GOLDEN();
   for (const char* name : {"t5-v1.0", "t5-flan"}) {
     SCOPED_TRACE(name);
     const TemporaryFolder folder("t5-older");
@@ -138,7 +130,6 @@ TEST(T5Golden, older_config_files_and_written_folders_give_the_same_model) {
 }
 
 TEST(T5Golden, virtual_tokens_stand_in_front_of_the_encoder_input) {
-  SKIP_WITHOUT_T5_GOLDEN();
   const fs::path folder = kT5Golden / "../peft/prompt-t5-flan";
   const std::unique_ptr<T5> model = load_t5(kT5Golden / "t5-flan");
   const ParameterMap golden = load_safetensors(folder / "golden.safetensors");

@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/json.h"
+#include "golden_path.h"
 #include "nn/noise.h"
 #include "nn/safetensors.h"
 #include "threads_scope.h"
@@ -53,9 +54,7 @@ at::Tensor packed(const at::Tensor& padded, const at::Tensor& mask) {
 }
 
 TEST(Neftune, equals_the_golden_values_of_both_forms) {
-  const std::filesystem::path folder =
-      std::filesystem::path(ETRLREC_SOURCE_DIR) / "../shared/golden/peft/neftune";
-  if (!std::filesystem::exists(folder)) GTEST_SKIP() << "shared/golden/peft is absent";
+  const std::filesystem::path folder = golden_path() / "peft/neftune";
   const ParameterMap golden = load_safetensors(folder / "golden.safetensors");
   const double alpha = read_json(folder / "golden.json")["alpha"].get<double>();
   const at::Tensor mask = golden.at("attention_mask");

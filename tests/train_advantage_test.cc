@@ -7,6 +7,7 @@
 
 #include "base/json.h"
 #include "base/rng.h"
+#include "golden_path.h"
 #include "train/advantage.h"
 
 namespace etrlrec {
@@ -151,12 +152,7 @@ TEST(PolicyLoss, refuses_unknown_names_and_a_missing_reference) {
 
 class TrlGolden : public ::testing::Test {
  protected:
-  void SetUp() override {
-    std::filesystem::path path =
-        std::filesystem::path(ETRLREC_SOURCE_DIR) / "../shared/golden/grpo/golden.json";
-    if (!std::filesystem::exists(path)) GTEST_SKIP() << "no golden file of TRL beside the sources";
-    golden_ = read_json(path);
-  }
+  void SetUp() override { golden_ = read_json(golden_path() / "grpo/golden.json"); }
 
   // Packs the unmasked entries of a [8, 7] matrix.
   static at::Tensor pack(const Json& matrix, const Json& mask) {

@@ -6,16 +6,14 @@
 
 #include "base/check.h"
 #include "base/json.h"
+#include "golden_path.h"
 #include "threads_scope.h"
 #include "tuning/optim.h"
 
 namespace etrlrec {
 namespace {
 
-Json golden() {
-  const std::string path = std::string(ETRLREC_SOURCE_DIR) + "/../shared/golden/optim/golden.json";
-  return std::filesystem::exists(path) ? read_json(path) : Json();
-}
+Json golden() { return read_json(golden_path() / "optim/golden.json"); }
 
 at::Tensor row_of(const Json& values) {  // two dimensions, so that weight decay applies
   const auto numbers = values.get<std::vector<double>>();
@@ -41,7 +39,6 @@ double path_error(const Json& file, const std::string& run, const OptimizerOptio
 
 TEST(AdamW, follows_the_golden_paths_of_torch) {
   const Json file = golden();
-  if (file.is_null()) GTEST_SKIP() << "shared/golden/optim is absent";
   const auto rate = [](double value) { return [value](int64_t) { return value; }; };
   EXPECT_LT(path_error(file, "adamw_wd_0.01", {.weight_decay = 0.01}, rate(1e-2)), 1e-6);
   EXPECT_LT(
@@ -57,7 +54,6 @@ TEST(AdamW, follows_the_golden_paths_of_torch) {
 
 TEST(Optimizer, follows_the_golden_paths_of_the_other_rules) {
   const Json file = golden();
-  if (file.is_null()) GTEST_SKIP() << "shared/golden/optim is absent";
   const auto expect = [&](const char* run, const OptimizerOptions& options, double rate) {
     const double error = path_error(file, run, options, [rate](int64_t) { return rate; });
     EXPECT_LT(error, 1e-6) << run;
@@ -93,7 +89,6 @@ TEST(Optimizer, every_rule_continues_with_the_same_bits_from_its_state) {
 
 TEST(Schedule, equals_the_golden_values_of_transformers) {
   const Json file = golden();
-  if (file.is_null()) GTEST_SKIP() << "shared/golden/optim is absent";
   const Json& values = file["schedules"]["values"];
   for (int64_t step = 0; step <= 20; ++step) {
     const auto expect = [&](const char* name, const char* type, int64_t warmup) {
@@ -113,7 +108,6 @@ TEST(Schedule, refuses_unknown_names) { EXPECT_THROW(schedule_factor("step", 0, 
 
 TEST(ClipGradNorm, equals_the_golden_values_of_torch) {
   const Json file = golden();
-  if (file.is_null()) GTEST_SKIP() << "shared/golden/optim is absent";
   const Json& clip = file["clip_grad_norm"];
   const auto flat = [](const Json& value) {
     std::vector<float> numbers;

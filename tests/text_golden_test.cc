@@ -1,0 +1,64 @@
+// Every kind of tokenizer that is read, on small ones of our own: ids of Hugging Face's tokenizers
+// and of SentencePiece, and texts that come back.
+#include <gtest/gtest.h>
+
+#include "base/check.h"
+#include "base/json.h"
+#include "golden_path.h"
+#include "text/tokenizer.h"
+
+namespace etrlrec {
+namespace {
+
+using Ids = std::vector<int64_t>;
+
+struct Vectors {
+  explicit Vectors(const std::string& name)
+      : tokenizer(load_tokenizer(golden_path() / "tokenizers" / name)),
+        cases(read_json(golden_path() / "tokenizers" / name / "vectors.json")) {}
+  void expect_ids() const {
+    ASSERT_GE(cases.size(), 25u);
+    for (const Json& entry : cases)
+      EXPECT_EQ(tokenizer->encode(entry.at("text").get<std::string>()), entry.at("ids").get<Ids>())
+          << entry.at("text");
+  }
+  // Texts come back as they were, where no normalizer changes them; those with `visible_space` not.
+  void expect_texts(const std::string& visible_space = "") const {
+    for (const Json& entry : cases) {
+      const auto text = entry.at("text").get<std::string>();
+      if (!visible_space.empty() && text.find(visible_space) != std::string::npos) continue;
+      EXPECT_EQ(tokenizer->decode(entry.at("ids").get<Ids>()), text);
+    }
+  }
+  std::unique_ptr<Tokenizer> tokenizer;
+  Json cases;
+};
+
+TEST(TokenizerGolden, bytes_split_like_gpt2) {
+  const Vectors vectors("gpt2");
+  vectors.expect_ids();
+  vectors.expect_texts();
+}
+
+TEST(TokenizerGolden, bytes_split_like_qwen2_with_composed_letters) {
+  const Vectors vectors("qwen2");
+  vectors.expect_ids();
+  EXPECT_EQ(vectors.tokenizer->encode("caf\u00e9"), vectors.tokenizer->encode("cafe\u0301"));
+}
+
+TEST(TokenizerGolden, bytes_split_like_llama3_with_whole_words_first) {
+  const Vectors vectors("llama3");
+  vectors.expect_ids();
+  vectors.expect_texts();
+}
+
+TEST(TokenizerGolden, unigram_pieces_like_t5) { Vectors("t5").expect_ids(); }
+
+TEST(TokenizerGolden, merged_pieces_with_bytes_like_llama2) {
+  const Vectors vectors("llama2");
+  vectors.expect_ids();
+  vectors.expect_texts("\u2581");
+}
+
+}  // namespace
+}  // namespace etrlrec
