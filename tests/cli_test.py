@@ -241,6 +241,19 @@ class Judging(unittest.TestCase):
     def evaluate(self, out, *more, limit=60):
         return json.loads(run("evaluate", "-d", "data", "--limit", limit, "-o", out, "--json", "--replace", *more))
 
+    def assert_paired(self, compared):
+        """The pairs of a comparison are the differences of its rows, inside their intervals, with adjusted p-values."""
+        first, second = compared["rows"]
+        (pair,) = compared["pairs"]
+        self.assertEqual((pair["first"], pair["second"], pair["n"]), (first["model"], second["model"], 60))
+        for metric in ["hit@1", "ndcg@10"]:
+            test = pair[metric]
+            self.assertAlmostEqual(test["difference"], first[metric] - second[metric], places=9)
+            self.assertLessEqual(test["low"], test["difference"])
+            self.assertLessEqual(test["difference"], test["high"])
+            self.assertTrue(0 <= test["p"] <= 1)
+        self.assertGreaterEqual(pair["hit@1_p_holm"], pair["hit@1"]["p"])
+
     def test_rows_of_every_kind_and_their_comparison(self):
         for name, model in [("of-student", "student"), ("of-markov", "recommenders/markov"), ("of-bayes", "bayes")]:
             row = self.evaluate(name, "-m", model)
