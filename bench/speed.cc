@@ -117,10 +117,10 @@ double train_step(Objective& objective, Optimizer& optimizer, std::span<const in
 namespace {
 
 // Frozen matrices are made one by one, so that the model never stands in memory as fp32.
-std::unique_ptr<Llm> model_of(const std::string& name, Storage storage) {
-  if (storage == Storage::kFloat) return new_llm(speed_shape(name), 1);
+std::unique_ptr<LanguageModel> model_of(const std::string& name, Storage storage) {
+  if (storage == Storage::kFloat) return new_decoder(speed_shape(name), 1);
   keep_freed_memory();
-  std::unique_ptr<Llm> model = make_decoder(speed_shape(name), storage);
+  std::unique_ptr<LanguageModel> model = make_decoder(speed_shape(name), storage);
   const at::NoGradGuard no_grad;
   at::manual_seed(1);
   for (auto& [key, tensor] : model->parameters()) {
@@ -133,12 +133,12 @@ std::unique_ptr<Llm> model_of(const std::string& name, Storage storage) {
 }
 
 // Prefill and sampling as users call them: the first token of a run is prefill, the others decode.
-void decode(const Llm& model, int64_t prompts, int64_t group, const std::string& job) {
+void decode(const LanguageModel& model, int64_t prompts, int64_t group, const std::string& job) {
   constexpr int64_t kPrompt = 256, kNew = 128;
   Rng rng(1, "speed");
   std::vector<GenerationRequest> requests;
   for (int64_t i = 0; i < prompts; ++i)
-    requests.push_back({random_ids(rng, kPrompt, model.config().vocab_size), {}});
+    requests.push_back({random_ids(rng, kPrompt, model.vocab_size()), {}});
   GenerationOptions options;
   options.completions_per_prompt = group;
   const auto run = [&](int64_t tokens) {
@@ -156,17 +156,16 @@ void decode(const Llm& model, int64_t prompts, int64_t group, const std::string&
                   static_cast<double>(prompts * kPrompt) / median(first)));
 }
 
-void rank(const Llm& model) {
+void rank(const LanguageModel& model) {
   constexpr int64_t kPrompts = 16;
   Rng rng(2, "speed");
   std::vector<std::vector<int64_t>> prompts;
   std::vector<Answers> titles;
   for (int64_t p = 0; p < kPrompts; ++p) {
-    prompts.push_back(random_ids(rng, 256, model.config().vocab_size));
+    prompts.push_back(random_ids(rng, 256, model.vocab_size()));
     Answers list;
     for (int64_t c = 0; c < 20; ++c)
-      list.push_back(
-          random_ids(rng, 5 + static_cast<int64_t>(rng.below(7)), model.config().vocab_size));
+      list.push_back(random_ids(rng, 5 + static_cast<int64_t>(rng.below(7)), model.vocab_size()));
     titles.push_back(list);
   }
   const at::NoGradGuard no_grad;
@@ -179,11 +178,11 @@ void rank(const Llm& model) {
 // 64 rows; row i has 250 + 137 i mod 351 tokens (bench/peer_sft.py has the same formula), the first
 // 100 an instruction they share, the last quarter the completion. Rows of like length go together;
 // one step on the longest rows warms up, then come `passes` over all rows.
-void sft(Llm& model, int64_t batch, int passes) {
+void sft(LanguageModel& model, int64_t batch, int passes) {
   constexpr int64_t kRows = 64;
   CHECK(batch > 0 && kRows % batch == 0, kUsage, "sft: expected a divisor of 64, found {}", batch);
   Rng rng(4, "speed");
-  const int64_t vocab = model.config().vocab_size;
+  const int64_t vocab = model.vocab_size();
   const std::vector<int64_t> instruction = random_ids(rng, 100, vocab);
   std::vector<int64_t> lengths;
   for (int64_t i = 0; i < kRows; ++i) lengths.push_back(250 + 137 * i % 351);
@@ -197,7 +196,7 @@ void sft(Llm& model, int64_t batch, int passes) {
     row.completion = random_ids(rng, length / 4, vocab);
     rows.push_back(std::move(row));
   }
-  model.attach_lora(attention_lora(), 1);
+  model.adapters().attach(attention_lora(), 1);
   SftOptions options;
   options.loss_type = "token";
   options.accuracy_steps = 0;
@@ -223,11 +222,11 @@ void sft(Llm& model, int64_t batch, int passes) {
                         kRows / seconds, tokens / seconds, fmt::join(samples, ", ")));
 }
 
-void grpo(Llm& model) {
+void grpo(LanguageModel& model) {
   Rng rng(5, "speed");
   std::vector<GrpoRow> rows(4);
-  for (GrpoRow& row : rows) row.prompt = random_ids(rng, 256, model.config().vocab_size);
-  model.attach_lora(attention_lora(), 1);
+  for (GrpoRow& row : rows) row.prompt = random_ids(rng, 256, model.vocab_size());
+  model.adapters().attach(attention_lora(), 1);
   GrpoOptions options;
   options.num_generations = 8;
   options.max_new_tokens = 64;
@@ -265,7 +264,7 @@ void run(int argc, char** argv) {
     return adapter_memory(name, storage, argc > 4 ? std::stoll(argv[4]) : 2,
                           argc > 5 ? std::stoll(argv[5]) : 400);
   const int64_t batch = argc > 4 ? std::stoll(argv[4]) : 1;
-  const std::unique_ptr<Llm> model = model_of(name, storage);
+  const std::unique_ptr<LanguageModel> model = model_of(name, storage);
   if (job == "decode") return decode(*model, batch, 1, job);
   if (job == "rollouts") return decode(*model, 4, 8, job);
   if (job == "rank") return rank(*model);

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "base/rng.h"
-#include "models/llm.h"
+#include "models/decoder.h"
 #include "train/trainer.h"
 #include "tuning/optim.h"
 

@@ -67,7 +67,7 @@ void save_random(const std::string& shape, Storage storage, const std::string& f
   CHECK(storage != Storage::kInt8, kUsage, "save: expected float32 or bfloat16, found int8");
   const at::NoGradGuard no_grad;
   // The skeleton's memory is never touched: only names and shapes are read.
-  const std::unique_ptr<Llm> skeleton = make_decoder(speed_shape(shape));
+  const std::unique_ptr<LanguageModel> skeleton = make_decoder(speed_shape(shape));
   const int64_t width = storage == Storage::kBFloat16 ? 2 : 4;
   std::vector<ParameterMap> plan(1);
   int64_t bytes = 0;
@@ -86,14 +86,14 @@ void save_random(const std::string& shape, Storage storage, const std::string& f
 // own memory.
 void first_token(const std::string& folder, Storage storage) {
   constexpr int64_t kNew = 64;
-  std::unique_ptr<Llm> model;
+  std::unique_ptr<LanguageModel> model;
   const std::vector<GenerationRequest> requests{{{1, 2, 3, 4, 5, 6, 7, 8}, {}}};
   GenerationOptions options;
   const auto run = [&](int64_t tokens) {
     options.max_new_tokens = tokens;
     return seconds_of([&] { generate(*model, requests, options); });
   };
-  const double load = seconds_of([&] { model = load_llm(folder, storage); });
+  const double load = seconds_of([&] { model = load_decoder(folder, storage); });
   const double first = run(1);
   print_job("load",
             fmt::format("\"load_s\": {:.3f}, \"first_token_s\": {:.3f}", load, load + first));
@@ -102,15 +102,15 @@ void first_token(const std::string& folder, Storage storage) {
 }
 
 void adapter_memory(const std::string& folder, Storage storage, int64_t rows, int64_t tokens) {
-  const std::unique_ptr<Llm> model = load_llm(folder, storage);
+  const std::unique_ptr<LanguageModel> model = load_decoder(folder, storage);
   const auto [own, file] = resident_mb();
   const int64_t loaded = peak_rss_bytes() / 1048576;
-  model->attach_lora(attention_lora(), 1);
+  model->adapters().attach(attention_lora(), 1);
   Rng rng(6, "speed");
   std::vector<SftRow> data(static_cast<size_t>(rows));
   for (SftRow& row : data) {
-    row.prompt = random_ids(rng, tokens - tokens / 4, model->config().vocab_size);
-    row.completion = random_ids(rng, tokens / 4, model->config().vocab_size);
+    row.prompt = random_ids(rng, tokens - tokens / 4, model->vocab_size());
+    row.completion = random_ids(rng, tokens / 4, model->vocab_size());
   }
   SftOptions options;
   options.loss_type = "token";

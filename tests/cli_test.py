@@ -400,6 +400,99 @@ class Generation(unittest.TestCase):
             self.assertIn(protocol, out["protocol"])
 
 
+class BothFamilies(unittest.TestCase):
+    """Every command that takes a model takes an encoder-decoder, too: a small T5 with the tokenizer of `base`."""
+    SFT = [word if word != "base" else "t5-base" for word in SFT]
+
+    @classmethod
+    def setUpClass(cls):
+        folder = ROOT + "/t5-base"
+        os.mkdir(folder)
+        for name in ["tokenizer.json", "tokenizer_config.json"]:
+            shutil.copy(f"{ROOT}/base/{name}", folder)
+        with open(ROOT + "/base/config.json", encoding="utf-8") as file:
+            base = json.load(file)
+        vocabulary, width, heads, inner = base["vocab_size"], 32, 2, 64
+        config = {"model_type": "t5", "vocab_size": vocabulary, "d_model": width, "d_kv": 16, "d_ff": inner, "num_layers": 2,
+                  "num_decoder_layers": 2, "num_heads": heads, "relative_attention_num_buckets": 8,
+                  "relative_attention_max_distance": 64, "feed_forward_proj": "gated-gelu", "decoder_start_token_id": 0,
+                  "pad_token_id": 0, "eos_token_id": base["eos_token_id"]}
+        with open(folder + "/config.json", "w", encoding="utf-8") as file:
+            json.dump(config, file)
+        shapes = {"shared.weight": [vocabulary, width]}
+        for stack in ["encoder", "decoder"]:
+            shapes[stack + ".final_layer_norm.weight"] = [width]
+            attentions = ["SelfAttention"] + (["EncDecAttention"] if stack == "decoder" else [])
+            for block in range(2):
+                for layer, attention in enumerate(attentions):
+                    at = f"{stack}.block.{block}.layer.{layer}."
+                    shapes[at + "layer_norm.weight"] = [width]
+                    for name in "qkv":
+                        shapes[at + f"{attention}.{name}.weight"] = [heads * 16, width]
+                    shapes[at + attention + ".o.weight"] = [width, heads * 16]
+                    if block == 0 and layer == 0:
+                        shapes[at + attention + ".relative_attention_bias.weight"] = [8, heads]
+                at = f"{stack}.block.{block}.layer.{len(attentions)}."
+                shapes[at + "layer_norm.weight"] = [width]
+                for name, shape in [("wi_0", [inner, width]), ("wi_1", [inner, width]), ("wo", [width, inner])]:
+                    shapes[at + f"DenseReluDense.{name}.weight"] = shape
+        write_safetensors(folder + "/model.safetensors", shapes)
+        run(*cls.SFT, "--max-steps", 12, "--logging-steps", 4, "-o", "t5-student")
+
+    def losses(self, folder):
+        with open(f"{ROOT}/{folder}/metrics.jsonl", encoding="utf-8") as file:
+            return [row["train/loss"] for row in map(json.loads, file) if "train/loss" in row]
+
+    def test_distills_evaluates_and_recommends(self):
+        losses = self.losses("t5-student")
+        self.assertLess(losses[-1], losses[0])
+        for protocol in ["likelihood", "first-answer", "elimination", "title-sum"]:
+            row = json.loads(run("evaluate", "-d", "data", "-m", "t5-student", "--limit", 6, "--protocol", protocol, "--json", "-q"))
+            self.assertEqual(row["n"], 6)
+        out = run("recommend", "-d", "data", "-m", "t5-student", "--user", "u7", "--recommender", "recommenders/sasrec", "-k", 3, "-q")
+        self.assertEqual(len(json.loads(run("recommend", "-d", "data", "-m", "t5-student", "--user", "u7", "--recommender",
+                                            "recommenders/sasrec", "-k", 3, "--json", "-q"))["items"]), 3, out)
+
+    def test_reinforces(self):
+        command = [word if word != "student" else "t5-student" for word in RL]
+        run(*command, "--lora-r", 2, "--max-steps", 2, "-o", "t5-policy")
+        run("evaluate", "-d", "data", "-m", "t5-policy", "--limit", 4, "-q")
+
+    def test_adapters_merge_and_travel(self):
+        run(*self.SFT, "--lora-r", 2, "--max-steps", 4, "-o", "t5-lora")
+        with open(ROOT + "/t5-lora/adapter/adapter_config.json", encoding="utf-8") as file:
+            self.assertEqual(json.load(file)["task_type"], "SEQ_2_SEQ_LM")
+        run("export", "merge", "-m", "t5-base", "--adapter", "t5-lora/adapter", "-o", "t5-merged", "-q")
+        self.assertEqual(sha256("t5-merged/model.safetensors"), sha256("t5-lora/model.safetensors"))
+        run("export", "peft", "-m", "t5-lora", "-o", "t5-peft", "-q")
+        self.assertEqual(sha256("t5-peft/adapter_model.safetensors"), sha256("t5-lora/adapter/adapter_model.safetensors"))
+
+    def scored(self, *model):
+        for name, row in [("t5-source.json", [5, 9, 3]), ("t5-text.json", [0, 7, 4])]:
+            with open(os.path.join(ROOT, name), "w", encoding="utf-8") as file:
+                json.dump([row], file)
+        run("score", *model, "--ids", "t5-source.json", "--decoder-ids", "t5-text.json", "-o", "t5-of-both.safetensors", "-q")
+        return read_safetensors(ROOT + "/t5-of-both.safetensors")["logprobs.0"]
+
+    def test_soft_prompts_by_name_beside_an_adapter(self):
+        run(*self.SFT, *PROMPT, "--max-steps", 3, "-o", "t5-prompted")
+        second = [word if word != "t5-base" else "t5-prompted" for word in self.SFT]
+        run(*second, *PROMPT, "--prompt-name", "shop", "--max-steps", 3, "-o", "t5-twice")
+        with open(ROOT + "/t5-twice/etrlrec.json", encoding="utf-8") as file:
+            prompts = json.load(file)["soft_prompts"]
+        self.assertEqual(prompts, [{"name": name, "num_virtual_tokens": 6} for name in ["default", "shop"]])
+        self.assertEqual(sha256("t5-prompted/adapter/adapter_model.safetensors"), sha256("t5-twice/adapter/adapter_model.safetensors"))
+        together = ["-m", "t5-base", "--adapter", "t5-twice/adapter", "--adapter", "t5-twice/adapter/shop"]
+        self.assertEqual(self.scored("-m", "t5-twice"), self.scored(*together))
+        self.assertNotEqual(self.scored("-m", "t5-twice"), self.scored("-m", "t5-prompted"))
+        if not os.path.exists(ROOT + "/t5-lora"):
+            run(*self.SFT, "--lora-r", 2, "--max-steps", 4, "-o", "t5-lora")
+        self.assertNotEqual(self.scored(*together), self.scored(*together, "--adapter", "t5-lora/adapter"))
+        run("generate", *together, "--adapter", "t5-lora/adapter", "-p", "History", "-n", 4, "-q")
+        self.assertIn("--adapter", run("generate", "-m", "t5-base", "--adapter", "t5-lora/adapter", "--adapter", "t5-lora/adapter",
+                                       "-p", "History", code=2))
+
+
 class EncoderDecoder(unittest.TestCase):
     """T5 in `generate`: the real tokenizer, random weights."""
     TEXT = "translate English to German: The house is wonderful."

@@ -14,6 +14,7 @@
 #include "engine/beam.h"
 #include "engine_fake_llm.h"
 #include "golden_path.h"
+#include "models/decoder.h"
 
 namespace etrlrec {
 namespace {
@@ -65,13 +66,14 @@ std::vector<int64_t> until_end(const Json& tokens, int64_t eos) {
   return ids;
 }
 
-double expect_golden_beams(const Llm& model, const Json& generation, const std::string& kind) {
+double expect_golden_beams(const LanguageModel& model, const Json& generation,
+                           const std::string& kind) {
   const Json& golden = generation[kind];
   const int64_t eos = golden["eos_token_id"];
   std::unique_ptr<ItemTrie> trie;
   if (golden.contains("allowed_sequences"))
     trie = std::make_unique<ItemTrie>(golden["allowed_sequences"].get<Sequences>(),
-                                      model.config().vocab_size);
+                                      model.vocab_size());
   auto requests = golden_requests(generation);
   for (BeamRequest& request : requests) request.items = trie.get();
   BeamOptions options;
@@ -96,7 +98,7 @@ double expect_golden_beams(const Llm& model, const Json& generation, const std::
 TEST(BeamGolden, gives_tokens_and_scores_of_transformers) {
   double largest = 0;
   for (const char* name : {"qwen2", "qwen3", "llama-tied", "llama3-untied", "mistral-swa"}) {
-    const auto model = load_llm(kDecoders / name);
+    const auto model = load_decoder(kDecoders / name);
     const Json generation = read_json(kDecoders / name / "golden.json")["generation"];
     for (const char* kind : {"beam", "beam_length_penalty", "beam_constrained"}) {
       SCOPED_TRACE(std::string(name) + " " + kind);
@@ -274,7 +276,7 @@ TEST(Beam, does_not_depend_on_the_batch) {
   config.intermediate_size = 48;
   config.num_hidden_layers = 2;
   config.initializer_range = 0.3;
-  const auto model = new_llm(config, 1);
+  const auto model = new_decoder(config, 1);
   const ItemTrie trie(random_titles(40, 5), 24);
   std::vector<BeamRequest> requests;
   for (int64_t p = 0; p < 10; ++p)

@@ -5,20 +5,19 @@
 #include <torch/types.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "base/rng.h"
-#include "models/llm.h"
+#include "models/language_model.h"
 
 namespace etrlrec {
 
-class FakeLlm final : public Llm {
+class FakeLlm final : public LanguageModel {
  public:
-  explicit FakeLlm(int64_t vocab_size = 24, double sharpness = 1) {
-    config_.vocab_size = vocab_size;
-    config_.hidden_size = kWidth;
-    config_.max_position_embeddings = 512;
+  explicit FakeLlm(int64_t vocab_size = 24, double sharpness = 1) : vocab_size_(vocab_size) {
     Rng rng(11, "fake");
     at::Tensor head = at::empty({vocab_size, kWidth});
     for (int64_t i = 0; i < head.numel(); ++i)
@@ -27,11 +26,19 @@ class FakeLlm final : public Llm {
     parameters_["scale"] = at::ones({kWidth});
   }
 
-  const LlmConfig& config() const override { return config_; }
-  ParameterMap& parameters() override { return parameters_; }
-  const ParameterMap& parameters() const override { return parameters_; }
+  const std::string& type() const override { return type_; }
+  int64_t vocab_size() const override { return vocab_size_; }
+  int64_t hidden_size() const override { return kWidth; }
+  int64_t num_key_value_heads() const override { return 4; }
+  const std::vector<int64_t>& eos_ids() const override { return eos_ids_; }
+  int64_t max_length() const override { return 512; }
+  bool has_encoder() const override { return false; }
+  PromptParts prompt_parts(std::span<const int64_t> prompt) const override { return {{}, prompt}; }
+  int64_t key_value_bytes() const override { return 3072; }
+  PassCost cost(const PassShape&) const override { return {}; }
+  void save(const std::filesystem::path&) const override {}
+  const at::Tensor& embed_tokens() const override { return parameters_.at("lm_head.weight"); }
   const at::Tensor& head_weight() const override { return parameters_.at("lm_head.weight"); }
-  void set_adapter_enabled(bool) override {}
 
   at::Tensor hidden_states(const TokenForest& forest) const override {
     ++calls_;
@@ -144,8 +151,9 @@ class FakeLlm final : public Llm {
     return out;
   }
 
-  LlmConfig config_;
-  ParameterMap parameters_;
+  int64_t vocab_size_;
+  const std::string type_ = "fake";
+  const std::vector<int64_t> eos_ids_{0};
 };
 
 }  // namespace etrlrec

@@ -10,6 +10,7 @@
 #include "base/check.h"
 #include "engine/engine.h"
 #include "engine_fake_llm.h"
+#include "models/decoder.h"
 #include "threads_scope.h"
 
 namespace etrlrec {
@@ -109,7 +110,7 @@ TEST(Generate, records_what_the_decoder_gives_in_one_pass) {
   config.intermediate_size = 48;
   config.num_hidden_layers = 2;
   config.initializer_range = 0.3;
-  const auto model = new_llm(config, 1);
+  const auto model = new_decoder(config, 1);
   const auto requests = some_requests(7, kDigits);
   GenerationOptions options = reasoning_options();
   const auto completions = generate(*model, requests, options);

@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "engine/engine.h"
 #include "golden_path.h"
+#include "models/decoder.h"
 
 namespace etrlrec {
 namespace {
@@ -45,7 +46,7 @@ GenerationOptions golden_options(const Json& golden) {
 
 TEST(GenerateGolden, gives_the_greedy_tokens_of_transformers) {
   for (const char* name : {"qwen2", "qwen3", "llama-tied", "llama3-untied", "mistral-swa"}) {
-    const auto model = load_llm(kDecoders / name);
+    const auto model = load_decoder(kDecoders / name);
     const Json generation = read_json(kDecoders / name / "golden.json")["generation"];
     int kinds = 0, ended = 0;
     for (const auto& [kind, golden] : generation.items()) {

@@ -57,7 +57,7 @@ void expect_same(const std::vector<Completion>& a, const std::vector<Completion>
 }
 
 // The slow twin: every prompt in a call of its own, so nothing is shared.
-std::vector<Completion> one_by_one(const Llm& model, const std::vector<Ids>& prompts) {
+std::vector<Completion> one_by_one(const LanguageModel& model, const std::vector<Ids>& prompts) {
   GenerationOptions options = free_text();
   options.sampling.temperature = 0;
   std::vector<Completion> all;
@@ -69,7 +69,7 @@ std::vector<Completion> one_by_one(const Llm& model, const std::vector<Ids>& pro
   return all;
 }
 
-std::vector<Completion> greedy(const Llm& model, const std::vector<Ids>& prompts,
+std::vector<Completion> greedy(const LanguageModel& model, const std::vector<Ids>& prompts,
                                PrefixCache* cache) {
   GenerationOptions options = free_text(cache);
   options.sampling.temperature = 0;
@@ -128,7 +128,7 @@ TEST(PrefixCache, changes_no_completion) {
 TEST(PrefixCache, changes_no_completion_of_a_decoder) {
   for (const LlmConfig& config : small_families()) {
     SCOPED_TRACE(config.model_type);
-    const auto model = new_llm(config, 1);
+    const auto model = new_decoder(config, 1);
     const std::vector<Ids> prompts = branching_prompts(3, 24, 61);
     const auto expected = one_by_one(*model, prompts);
     PrefixCache cache(1 << 30);
@@ -148,7 +148,7 @@ TEST(PrefixCache, changes_no_completion_of_a_decoder) {
 TEST(PrefixCache, changes_no_beam) {
   for (const LlmConfig& config : small_families()) {
     SCOPED_TRACE(config.model_type);
-    const auto model = new_llm(config, 1);
+    const auto model = new_decoder(config, 1);
     PrefixCache cache(1 << 30);
     BeamOptions plain, cached;
     plain.num_beams = cached.num_beams = 3;
@@ -262,11 +262,11 @@ TEST(PrefixCache, does_without_what_is_too_large) {
 }
 
 TEST(PrefixCache, forgets_when_weights_or_adapter_change) {
-  const auto model = new_llm(small_config(), 1), other = new_llm(small_config(), 2);
+  const auto model = new_decoder(small_config(), 1), other = new_decoder(small_config(), 2);
   PrefixCache cache(1 << 30);
   const std::vector<Ids> prompts{random_ids(40, 1)};
   int64_t times = 0;
-  const auto expect_forgotten = [&](const Llm& with) {
+  const auto expect_forgotten = [&](const LanguageModel& with) {
     const int64_t hits = cache.statistics().hits;
     expect_same(greedy(with, prompts, &cache), greedy(with, prompts, nullptr));
     EXPECT_EQ(cache.statistics().hits, hits);
@@ -280,17 +280,17 @@ TEST(PrefixCache, forgets_when_weights_or_adapter_change) {
     model->parameters().at("model.layers.0.mlp.up_proj.weight").mul_(1.5);
   }
   expect_forgotten(*model);
-  model->attach_lora({4, 8, {}}, 3);
+  model->adapters().attach({4, 8, {}}, 3);
   for (auto& [name, tensor] : model->parameters()) {
     const at::NoGradGuard no_grad;
     if (name.ends_with("lora_B.weight")) tensor.fill_(0.05);
   }
   expect_forgotten(*model);
-  model->set_adapter_enabled(false);
+  model->adapters().set_enabled(false);
   expect_forgotten(*model);
-  model->set_adapter_enabled(true);
+  model->adapters().set_enabled(true);
   expect_forgotten(*model);
-  model->merge_lora();
+  model->adapters().merge();
   expect_forgotten(*model);
   expect_forgotten(*other);
 }

@@ -6,7 +6,7 @@
 #include "engine/beam.h"
 #include "engine/engine.h"
 #include "engine/logits_processor.h"
-#include "models/llm_adapters.h"
+#include "models/model_adapters.h"
 #include "models_fixture.h"
 
 namespace etrlrec {
@@ -14,18 +14,18 @@ namespace {
 
 constexpr int64_t kVirtual = 5, kRows = 3;
 
-std::unique_ptr<Llm> model_with_prompt(const LlmConfig& config) {
-  std::unique_ptr<Llm> model = new_llm(config, 1);
+std::unique_ptr<LanguageModel> model_with_prompt(const LlmConfig& config) {
+  std::unique_ptr<LanguageModel> model = new_decoder(config, 1);
   attach_prompt(*model, {kVirtual}, 2);
   return model;
 }
 
 // Prompts of several lengths behind the virtual tokens.
-std::vector<GenerationRequest> requests_of(const Llm& model) {
+std::vector<GenerationRequest> requests_of(const LanguageModel& model) {
   std::vector<GenerationRequest> requests;
   for (int64_t r = 0; r < kRows; ++r) {
     GenerationRequest& request = requests.emplace_back();
-    request.prompt = virtual_token_ids(model.config().vocab_size, {kVirtual});
+    request.prompt = virtual_token_ids(model.vocab_size(), {kVirtual});
     const auto text = random_ids(3 + 4 * r, static_cast<uint64_t>(r));
     request.prompt.insert(request.prompt.end(), text.begin(), text.end());
   }
@@ -33,14 +33,14 @@ std::vector<GenerationRequest> requests_of(const Llm& model) {
 }
 
 // Next-token log-probabilities below every token of the path, without a cache.
-at::Tensor full_pass(const Llm& model, const std::vector<int64_t>& path) {
+at::Tensor full_pass(const LanguageModel& model, const std::vector<int64_t>& path) {
   const at::NoGradGuard no_grad;
   TokenForest forest;
   forest.add(-1, path);
   return at::mm(model.hidden_states(forest), model.head_weight().t()).log_softmax(-1);
 }
 
-std::vector<int64_t> greedy_without_cache(const Llm& model, std::vector<int64_t> path,
+std::vector<int64_t> greedy_without_cache(const LanguageModel& model, std::vector<int64_t> path,
                                           int64_t length) {
   std::vector<int64_t> found;
   for (int64_t t = 0; t < length; ++t) {
@@ -135,7 +135,8 @@ TEST(PromptRollouts, rules_of_sampling_pass_virtual_tokens_by) {
 }
 
 TEST(PromptRollouts, refuse_virtual_tokens_that_are_not_there) {
-  const auto with = model_with_prompt(small_config()), without = new_llm(small_config(), 1);
+  const auto with = model_with_prompt(small_config());
+  const auto without = new_decoder(small_config(), 1);
   EXPECT_EQ(with->num_input_ids(), 61 + kVirtual);
   EXPECT_EQ(without->num_input_ids(), 61);
   std::vector<GenerationRequest> requests = requests_of(*with);

@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "engine/scoring.h"
 #include "engine_fake_llm.h"
+#include "models/decoder.h"
 
 namespace etrlrec {
 namespace {
@@ -151,7 +152,7 @@ TEST(TitleScoring, equals_separate_rows_of_the_decoder_forward_and_backward) {
   config.intermediate_size = 48;
   config.num_hidden_layers = 2;
   config.initializer_range = 0.3;
-  const auto fast = new_llm(config, 1), slow = new_llm(config, 1);
+  const auto fast = new_decoder(config, 1), slow = new_decoder(config, 1);
   const std::vector<std::vector<int64_t>> prefixes{{1, 2, 3, 4, 5, 6, 7}, {4, 5}};
   const auto rows = sequence_logprobs(*fast, prefixes, std::vector<Answers>(2, kTitles));
   at::Tensor fast_sum = at::zeros({}), slow_sum = at::zeros({});

@@ -6,13 +6,15 @@
 
 #include "base/check.h"
 #include "eval/protocol.h"
+#include "models/decoder.h"
 #include "temporal_fixture.h"
 
 namespace etrlrec {
 namespace {
 
 // log p of everything behind the prompt in a fresh pass over prompt and title.
-double slow_score(const Llm& model, std::vector<int64_t> text, const std::vector<int64_t>& title) {
+double slow_score(const LanguageModel& model, std::vector<int64_t> text,
+                  const std::vector<int64_t>& title) {
   const at::NoGradGuard no_grad;
   const auto begin = static_cast<int64_t>(text.size());
   text.insert(text.end(), title.begin(), title.end());
@@ -37,7 +39,7 @@ TEST(TitleProtocols, rank_by_the_likelihood_of_whole_titles) {
   config.intermediate_size = 48;
   config.num_hidden_layers = 2;
   config.initializer_range = 0.3;
-  const auto model = new_llm(config, 1);
+  const auto model = new_decoder(config, 1);
   std::vector<Request> requests{small_request(), small_request()};
   requests[1].candidates = {6, 0, 0, 5};  // a title that begins another one, and one twice
   requests[1].target_slot = 1;
@@ -45,7 +47,7 @@ TEST(TitleProtocols, rank_by_the_likelihood_of_whole_titles) {
     ProtocolOptions options;
     options.name = name;
     const Predictions found =
-        ask_language_model({*model, *tokenizer, catalogue}, requests, options);
+        ask_language_model(*model, {*tokenizer, catalogue}, requests, options);
     EXPECT_EQ(found.protocol, name);
     for (size_t r = 0; r < requests.size(); ++r) {
       PromptOptions direct = options.prompt;
@@ -70,7 +72,7 @@ TEST(TitleProtocols, rank_by_the_likelihood_of_whole_titles) {
   }
   ProtocolOptions unknown;
   unknown.name = "title-max";
-  EXPECT_THROW(ask_language_model({*model, *tokenizer, catalogue}, requests, unknown), Error);
+  EXPECT_THROW(ask_language_model(*model, {*tokenizer, catalogue}, requests, unknown), Error);
 }
 
 }  // namespace

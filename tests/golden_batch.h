@@ -10,7 +10,7 @@
 
 #include "base/io.h"
 #include "golden_path.h"
-#include "models/llm.h"
+#include "models/decoder.h"
 #include "nn/logprob.h"
 #include "tensor_difference.h"
 
@@ -43,7 +43,7 @@ struct GoldenBatch {
     }
   }
   at::Tensor expected_logits() const { return at::cat(logits, 0); }
-  at::Tensor loss(const Llm& model) const {
+  at::Tensor loss(const LanguageModel& model) const {
     const at::Tensor rows = model.hidden_states_at(forest, predicting);
     const int64_t n = static_cast<int64_t>(targets.size());
     return linear_nll(rows, model.head_weight(), at::tensor(targets, at::kLong),
@@ -54,7 +54,7 @@ struct GoldenBatch {
   std::vector<int64_t> predicting, targets;
 };
 
-inline at::Tensor logits_of(const Llm& model, const TokenForest& forest) {
+inline at::Tensor logits_of(const LanguageModel& model, const TokenForest& forest) {
   const at::NoGradGuard no_grad;
   return at::mm(model.hidden_states(forest), model.head_weight().t());
 }

@@ -4,6 +4,7 @@
 #include "arithmetic_scope.h"
 #include "base/check.h"
 #include "method/memory_estimate.h"
+#include "models/t5.h"
 #include "models_fixture.h"
 
 namespace etrlrec {
@@ -21,6 +22,11 @@ LlmConfig qwen_half_billion() {
   return config;
 }
 
+// A model without memory for its weights.
+Decoder shapes_of(const LlmConfig& config, Storage storage = Storage::kFloat) {
+  return Decoder(config, storage, Decoder::Memory::kShapesOnly);
+}
+
 LoraConfig lora_of_rank(int64_t r) {
   LoraConfig config;
   config.r = r;
@@ -34,24 +40,24 @@ int64_t bytes_of(const MemoryEstimate& estimate, const std::string& part) {
 }
 
 TEST(MemoryEstimate, counts_the_parameters_of_models_and_adapters) {
-  EXPECT_EQ(num_parameters(qwen_half_billion()), 494'032'768);  // Qwen2.5-0.5B
+  EXPECT_EQ(shapes_of(qwen_half_billion()).num_parameters(), 494'032'768);  // Qwen2.5-0.5B
   for (const LlmConfig& config : small_families()) {
-    const auto model = new_llm(config, 1);
+    const auto model = new_decoder(config, 1);
     int64_t count = 0;
     for (const auto& [name, tensor] : model->parameters()) count += tensor.numel();
-    EXPECT_EQ(num_parameters(config), count) << config.model_type;
+    EXPECT_EQ(shapes_of(config).num_parameters(), count) << config.model_type;
     LoraConfig all = lora_of_rank(4), some = lora_of_rank(2), ada = lora_of_rank(3);
     some.target_modules = {"q_proj", "v_proj"};
     some.rank_pattern = {{"layers.0.self_attn.q_proj", 5}};
     ada.adalora.emplace().total_step = 10;
     ada.adalora->target_r = 2;
     for (const LoraConfig& lora : {all, some, ada}) {
-      const auto adapted = new_llm(config, 1);
-      adapted->attach_lora(lora, 1);
+      const auto adapted = new_decoder(config, 1);
+      adapted->adapters().attach(lora, 1);
       int64_t pairs = 0;
       for (const auto& [name, tensor] : adapted->parameters())
         if (is_adapter_parameter(name)) pairs += tensor.numel();
-      EXPECT_EQ(num_adapter_parameters(config, lora), pairs) << config.model_type;
+      EXPECT_EQ(num_adapter_parameters(shapes_of(config), lora), pairs) << config.model_type;
     }
   }
 }
@@ -70,11 +76,12 @@ TEST(MemoryEstimate, counts_encoder_decoders) {
     const auto model = new_t5(config, 1);
     int64_t count = 0;
     for (const auto& [name, tensor] : model->parameters()) count += tensor.numel();
-    EXPECT_EQ(num_parameters(config), count);
+    EXPECT_EQ(T5(config, T5::Memory::kShapesOnly).num_parameters(), count);
   }
+  const T5 model(config, T5::Memory::kShapesOnly);
   MemoryEstimate one, many;
-  add_rollouts(config, {1, 1, 100, 20, 1}, one);
-  add_rollouts(config, {5, 5, 100, 20, 5}, many);
+  add_rollouts(model, {1, 1, 100, 20, 1}, one);
+  add_rollouts(model, {5, 5, 100, 20, 5}, many);
   constexpr int64_t kToken = 2 * 2 * 4 * 10 * 4;
   EXPECT_EQ(bytes_of(one, "keys and values"), (100 + 21) * kToken);
   EXPECT_EQ(bytes_of(many, "keys and values"), (100 + 5 * 21) * kToken);
@@ -85,52 +92,51 @@ TEST(MemoryEstimate, counts_encoder_decoders) {
 }
 
 TEST(MemoryEstimate, holds_as_many_keys_and_values_as_rows_grow_together) {
-  const LlmConfig config = qwen_half_billion();
+  const Decoder model = shapes_of(qwen_half_billion());
   constexpr int64_t kToken = 2 * 24 * 2 * 64 * 4;
   MemoryEstimate few, many;
-  add_rollouts(config, {4, 2, 100, 50, 0}, few);
+  add_rollouts(model, {4, 2, 100, 50, 0}, few);
   EXPECT_EQ(bytes_of(few, "keys and values"), (4 * 50 + 2 * 100) * kToken);
   EXPECT_EQ(few.tokens, 4 * 50 + 2 * 100);
   if (supports_bfloat16()) {  // frozen weights: kept in two bytes
     const ArithmeticScope rounded(Arithmetic::kBFloat16);
     MemoryEstimate frozen;
-    add_rollouts(config, {4, 2, 100, 50, 0}, frozen, Storage::kInt8);
+    add_rollouts(shapes_of(qwen_half_billion(), Storage::kInt8), {4, 2, 100, 50, 0}, frozen);
     EXPECT_EQ(bytes_of(frozen, "keys and values"), (4 * 50 + 2 * 100) * kToken / 2);
   }
-  add_rollouts(config, {1'000'000, 1, 100, 50, 64}, many);
+  add_rollouts(model, {1'000'000, 1, 100, 50, 64}, many);
   EXPECT_EQ(bytes_of(many, "keys and values"), 64 * 150 * kToken);
   EXPECT_NEAR(many.flops, 150e6 * 2 * 494'032'768.0, 1e6);
 }
 
 TEST(MemoryEstimate, trains_adapters_in_less_than_all_weights) {
-  const LlmConfig config = qwen_half_billion();
+  const Decoder model = shapes_of(qwen_half_billion());
+  const std::vector<RowTokens> rows{{4, 6}, {30, 10}, {15, 5}, {20, 10}};
   TrainerOptions trainer;
   trainer.train_batch_size = 2;
   trainer.num_train_epochs = 3;
-  const MemoryEstimate full = estimate_training(config, {}, trainer, {10, 40, 20, 30});
-  const MemoryEstimate lora = estimate_training(config, lora_of_rank(8), trainer, {10, 40, 20, 30});
-  EXPECT_EQ(bytes_of(full, "weights"), num_parameters(config) * 4);
-  EXPECT_EQ(bytes_of(full, "optimiser"), num_parameters(config) * 8);
-  EXPECT_EQ(bytes_of(lora, "optimiser"), num_adapter_parameters(config, lora_of_rank(8)) * 8);
+  const MemoryEstimate full = estimate_training(model, {}, trainer, rows);
+  const MemoryEstimate lora = estimate_training(model, {lora_of_rank(8)}, trainer, rows);
+  EXPECT_EQ(bytes_of(full, "weights"), model.num_parameters() * 4);
+  EXPECT_EQ(bytes_of(full, "optimiser"), model.num_parameters() * 8);
+  EXPECT_EQ(bytes_of(lora, "optimiser"), num_adapter_parameters(model, lora_of_rank(8)) * 8);
   EXPECT_LT(lora.total(), full.total() / 3);
   EXPECT_EQ(bytes_of(full, "activations"), bytes_of(lora, "activations"));
   EXPECT_EQ(full.tokens, 300);
   EXPECT_GT(full.flops, lora.flops);
   const MemoryEstimate prompt =
-      estimate_training(config, {}, trainer, {10, 40, 20, 30}, 0, Storage::kInt8, 7);
-  EXPECT_EQ(bytes_of(prompt, "weights"), num_parameters(config));
-  EXPECT_EQ(bytes_of(prompt, "adapter"), 7 * config.hidden_size * 4);
-  EXPECT_EQ(bytes_of(prompt, "optimiser"), 7 * config.hidden_size * 8);
+      estimate_training(shapes_of(qwen_half_billion(), Storage::kInt8), {{}, 7}, trainer, rows);
+  EXPECT_EQ(bytes_of(prompt, "weights"), model.num_parameters());
+  EXPECT_EQ(bytes_of(prompt, "adapter"), 7 * model.hidden_size() * 4);
+  EXPECT_EQ(bytes_of(prompt, "optimiser"), 7 * model.hidden_size() * 8);
   EXPECT_EQ(prompt.flops, lora.flops);
   trainer.ema_decay = 0.9;
-  const MemoryEstimate averaged =
-      estimate_training(config, lora_of_rank(8), trainer, {10, 40, 20, 30});
+  const MemoryEstimate averaged = estimate_training(model, {lora_of_rank(8)}, trainer, rows);
   EXPECT_EQ(averaged.total() - lora.total(), bytes_of(lora, "adapter"));
   trainer.max_steps = 10;
-  EXPECT_EQ(estimate_training(config, {}, trainer, {10, 40, 20, 30}).tokens, 500);
+  EXPECT_EQ(estimate_training(model, {}, trainer, rows).tokens, 500);
   const auto activations = [&](int64_t tokens_per_pass) {
-    return bytes_of(estimate_training(config, {}, trainer, {10, 40, 20, 30}, tokens_per_pass),
-                    "activations");
+    return bytes_of(estimate_training(model, {}, trainer, rows, tokens_per_pass), "activations");
   };
   EXPECT_EQ(activations(0), 70 * (activations(1) / 40));  // the two longest rows, or one
   EXPECT_EQ(activations(50), 50 * (activations(1) / 40));

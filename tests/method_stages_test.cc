@@ -6,7 +6,6 @@
 #include <cmath>
 #include <set>
 
-#include "method/fit.h"
 #include "base/io.h"
 #include "base/json.h"
 #include "base/log.h"
@@ -14,10 +13,12 @@
 #include "data/synthetic.h"
 #include "method/construct.h"
 #include "method/distill.h"
+#include "method/fit.h"
 #include "method/reinforce.h"
 #include "method/reward.h"
 #include "method/sft_row.h"
 #include "method/study.h"
+#include "models/decoder.h"
 #include "temporal/encoding.h"
 #include "temporal/teacher.h"
 
@@ -68,7 +69,7 @@ class Stages : public ::testing::Test {
     config.num_attention_heads = config.num_key_value_heads = 2;
     config.head_dim = 8;
     config.intermediate_size = 24;
-    save_llm(*new_llm(config, 3), root_ / "base");
+    new_decoder(config, 3)->save(root_ / "base");
   }
 
   static DistillOptions distill_into(const std::string& name) {

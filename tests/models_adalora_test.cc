@@ -4,12 +4,12 @@
 
 #include "base/check.h"
 #include "base/json.h"
-#include "models/llm_adapters.h"
+#include "models/decoder.h"
+#include "models/model_adapters.h"
 #include "models_t5_fixture.h"
 #include "nn/safetensors.h"
 #include "tuning/adalora.h"
 #include "tuning/optim.h"
-#include "tuning/prompt_tuning.h"
 
 namespace etrlrec {
 namespace {
@@ -34,14 +34,12 @@ struct Batch {
   // [B, S, V] as in the golden file: zeros where the label is ignored.
   at::Tensor logits(const T5& model) const {
     const at::NoGradGuard no_grad;
-    const at::Tensor states = model.decode(shift_right(labels, model.config()),
-                                           model.encode(source), row_numbers(labels.size()));
+    const at::Tensor states =
+        model.hidden_states(shift_right(labels, model.config(), texts_of(source)));
     return at::mm(states, model.head_weight().t()).view({padded.size(0), padded.size(1), -1}) *
            (padded != -100).unsqueeze(-1);
   }
-  at::Tensor loss(const T5& model) const {
-    return seq2seq_loss(model, model.encode(source), labels);
-  }
+  at::Tensor loss(const T5& model) const { return seq2seq_loss(model, texts_of(source), labels); }
   at::Tensor padded;
   TokenForest source;
   std::vector<std::vector<int64_t>> labels;
@@ -108,7 +106,7 @@ class AdaLoraGolden : public testing::Test {
 };
 
 TEST_F(AdaLoraGolden, ten_steps_of_training) {
-  model_->load_lora(kPeft / "adalora-t5-flan/initial");
+  model_->adapters().load(kPeft / "adalora-t5-flan/initial");
   const Batch batch(golden_);
   RankAllocator ranks(model_->parameters(), model_->lora());
   Optimizer optimizer(trainable_parameters(model_->parameters()), {.weight_decay = 0.01});
@@ -155,7 +153,7 @@ TEST_F(AdaLoraGolden, ten_steps_of_training) {
 
 TEST_F(AdaLoraGolden, the_initial_folder_is_written_as_peft_wrote_it) {
   const fs::path theirs = kPeft / "adalora-t5-flan/initial";
-  model_->load_lora(theirs);
+  model_->adapters().load(theirs);
   const TemporaryFolder folder("adalora-initial");
   save_lora(model_->parameters(), model_->lora(), "../../../t5/t5-flan", folder.path(),
             "SEQ_2_SEQ_LM");
@@ -169,7 +167,7 @@ TEST_F(AdaLoraGolden, the_initial_folder_is_written_as_peft_wrote_it) {
 }
 
 TEST_F(AdaLoraGolden, the_final_folder_loads_and_merges) {
-  model_->load_lora(kPeft / "adalora-t5-flan/final");
+  model_->adapters().load(kPeft / "adalora-t5-flan/final");
   const Batch batch(golden_);
   record("logits", largest_difference(batch.logits(*model_), golden_.at("final.logits")), 2e-4);
   EXPECT_THROW(RankAllocator(model_->parameters(), model_->lora()), Error);  // pruned
@@ -185,10 +183,10 @@ TEST_F(AdaLoraGolden, folders_load_by_their_type_and_merge_on_random_rows) {
   EXPECT_LT(merge_adapter(*model_), 1e-3);
   EXPECT_THROW(merge_adapter(*model_), Error);
   const LoadedAdapter prompt = load_adapter(*model_, kPeft / "prompt-t5-flan-two");
-  const int64_t first = model_->config().vocab_size;  // virtual tokens follow the vocabulary
+  const int64_t first = model_->vocab_size();  // virtual tokens follow the vocabulary
   EXPECT_EQ(prompt.virtual_tokens,
             (std::vector<int64_t>{first, first + 1, first + 2, first + 3, first + 4}));
-  const std::unique_ptr<Llm> decoder = load_llm(kT5Golden / "../decoders/qwen2");
+  const std::unique_ptr<Decoder> decoder = load_decoder(kT5Golden / "../decoders/qwen2");
   EXPECT_THROW(load_adapter(*decoder, kPeft / "adalora-t5-flan/final"), Error);
   EXPECT_EQ(load_adapter(*decoder, kPeft / "lora-qv").peft_type, "LORA");
   EXPECT_LT(merge_adapter(*decoder), 1e-3);
@@ -198,10 +196,9 @@ TEST_F(AdaLoraGolden, folders_load_by_their_type_and_merge_on_random_rows) {
 void expect_golden_prompt(const std::string& name) {
   const std::unique_ptr<T5> model = load_t5(kT5Golden / "t5-flan");
   ParameterMap& parameters = model->parameters();
-  const PromptTuningConfig config =
-      load_prompt(parameters, parameters.at("shared.weight"), kPeft / name);
+  model->prompts().load(model->embed_tokens(), kPeft / name);
   const ParameterMap golden = load_safetensors(kPeft / name / "golden.safetensors");
-  const Batch batch(golden, virtual_token_ids(model->config().vocab_size, config));
+  const Batch batch(golden, model->prompts().ids(model->vocab_size()));
   EXPECT_LT(largest_difference(batch.logits(*model), golden.at("logits")), 2e-4);
   const at::Tensor loss = batch.loss(*model);
   EXPECT_NEAR(loss.item<double>(), golden.at("loss").item<double>(), 2e-4);
@@ -211,7 +208,7 @@ void expect_golden_prompt(const std::string& name) {
   EXPECT_LT(gradient, 2e-4);
   testing::Test::RecordProperty("gradient", fmt::format("{:.2g}", gradient));
   const TemporaryFolder folder("prompt-t5");
-  save_prompt(parameters, config, "../../t5/t5-flan", folder.path(), "SEQ_2_SEQ_LM");
+  save_prompt(*model, "default", "../../t5/t5-flan", folder.path());
   const Json ours = read_json(folder.path() / "adapter_config.json"),
              theirs = read_json(kPeft / name / "adapter_config.json");
   for (const auto& [key, value] : ours.items()) EXPECT_EQ(value, theirs[key]) << key;

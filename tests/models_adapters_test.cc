@@ -10,7 +10,8 @@
 #include "base/json.h"
 #include "base/rng.h"
 #include "golden_batch.h"
-#include "models/llm.h"
+#include "models/decoder.h"
+#include "models/model_adapters.h"
 #include "models_fixture.h"
 #include "nn/embedding.h"
 #include "nn/layers.h"
@@ -71,7 +72,7 @@ double largest_relative_gradient_difference(const ParameterMap& parameters,
 // Logits with, without and merged; gradients.
 void expect_golden_adapter(const std::string& name) {
   const fs::path folder = kGolden / "peft" / name;
-  const std::unique_ptr<Llm> model = load_llm(kGolden / "decoders/qwen2");
+  const std::unique_ptr<LanguageModel> model = load_decoder(kGolden / "decoders/qwen2");
   const ParameterMap golden = load_safetensors(folder / "golden.safetensors");
   const GoldenBatch batch(golden, "");
   std::vector<at::Tensor> off, merged;
@@ -80,13 +81,13 @@ void expect_golden_adapter(const std::string& name) {
     off.push_back(golden.at("logits_adapter_off")[row].narrow(0, 0, length));
     merged.push_back(golden.at("logits_merged")[row].narrow(0, 0, length));
   }
-  model->load_lora(folder);
+  model->adapters().load(folder);
   EXPECT_NEAR(model->lora().scale(), read_json(folder / "golden.json")["scaling"].get<double>(),
               1e-12);
   expect_close(logits_of(*model, batch.forest), batch.expected_logits(), 2e-4, "logits");
-  model->set_adapter_enabled(false);
+  model->adapters().set_enabled(false);
   expect_close(logits_of(*model, batch.forest), at::cat(off, 0), 2e-4, "logits_adapter_off");
-  model->set_adapter_enabled(true);
+  model->adapters().set_enabled(true);
   const at::Tensor loss = batch.loss(*model);
   EXPECT_NEAR(loss.item<double>(), golden.at("loss").item<double>(), 5e-5);
   loss.backward();
@@ -111,10 +112,10 @@ void expect_golden_adapter(const std::string& name) {
 // Five steps of AdamW with clipping.
 void expect_golden_training(const std::string& name) {
   const fs::path folder = kGolden / "peft" / name;
-  const std::unique_ptr<Llm> model = load_llm(kGolden / "decoders/qwen2");
+  const std::unique_ptr<LanguageModel> model = load_decoder(kGolden / "decoders/qwen2");
   const ParameterMap golden = load_safetensors(folder / "golden.safetensors");
   const GoldenBatch batch(golden, "");
-  model->load_lora(folder);
+  model->adapters().load(folder);
   const Json training = read_json(folder / "golden.json")["training"];
   const Json& losses = training["loss_before_each_step_then_after_last"];
   Optimizer optimizer(trainable_parameters(model->parameters()),
@@ -159,8 +160,8 @@ TEST(PeftGolden, written_folders_hold_what_peft_wrote) {
     SCOPED_TRACE(name);
     const fs::path original = kGolden / "peft" / name,
                    folder = fs::path(testing::TempDir()) / "written-adapter";
-    const std::unique_ptr<Llm> model = load_llm(kGolden / "decoders/qwen2");
-    model->load_lora(original);
+    const std::unique_ptr<LanguageModel> model = load_decoder(kGolden / "decoders/qwen2");
+    model->adapters().load(original);
     save_lora(model->parameters(), model->lora(), "../../decoders/qwen2", folder);
     const ParameterMap before = load_safetensors(original / "adapter_model.safetensors"),
                        after = load_safetensors(folder / "adapter_model.safetensors");
@@ -179,12 +180,11 @@ TEST(PeftGolden, written_folders_hold_what_peft_wrote) {
 
 TEST(PeftGolden, prompt_tuning) {
   const fs::path folder = kGolden / "peft/prompt-qwen2";
-  const std::unique_ptr<Llm> model = load_llm(kGolden / "decoders/qwen2");
+  const std::unique_ptr<LanguageModel> model = load_decoder(kGolden / "decoders/qwen2");
   ParameterMap& parameters = model->parameters();
-  const PromptTuningConfig config =
-      load_prompt(parameters, parameters.at("model.embed_tokens.weight"), folder);
+  model->prompts().load(model->embed_tokens(), folder);
   const ParameterMap golden = load_safetensors(folder / "golden.safetensors");
-  const GoldenBatch batch(golden, "", virtual_token_ids(model->config().vocab_size, config));
+  const GoldenBatch batch(golden, "", model->prompts().ids(model->vocab_size()));
   expect_close(logits_of(*model, batch.forest), batch.expected_logits(), 2e-4, "logits");
   const at::Tensor loss = batch.loss(*model);
   EXPECT_NEAR(loss.item<double>(), golden.at("loss").item<double>(), 2e-4);
@@ -194,7 +194,7 @@ TEST(PeftGolden, prompt_tuning) {
   for (auto& [key, tensor] : parameters)
     EXPECT_EQ(tensor.grad().defined(), key == "prompt_embeddings") << key;
   const fs::path written = fs::path(testing::TempDir()) / "written-prompt";
-  save_prompt(parameters, config, "../../decoders/qwen2", written);
+  save_prompt(*model, "default", "../../decoders/qwen2", written);
   EXPECT_TRUE(
       at::equal(load_safetensors(written / "adapter_model.safetensors").at("prompt_embeddings"),
                 load_safetensors(folder / "adapter_model.safetensors").at("prompt_embeddings")));
@@ -204,10 +204,8 @@ TEST(PeftGolden, prompt_tuning) {
 }
 
 TEST(Prompt, virtual_tokens_equal_real_ones_of_the_same_embedding) {
-  const auto model = new_llm(small_config(), 1);
-  ParameterMap& parameters = model->parameters();
-  attach_prompt(parameters, parameters.at("model.embed_tokens.weight"), {3, 1, "TEXT", {7, 11, 13}},
-                1);
+  const auto model = new_decoder(small_config(), 1);
+  attach_prompt(*model, {3, 1, "TEXT", {7, 11, 13}}, 1);
   TokenForest with_virtual, real;
   with_virtual.add(with_virtual.add(-1, std::vector<int64_t>{61, 62, 63, 4}),
                    std::vector<int64_t>{5, 62});  // a virtual token inside a text, too
@@ -227,39 +225,36 @@ TEST(Prompt, virtual_tokens_equal_real_ones_of_the_same_embedding) {
 }
 
 TEST(Prompt, starts_from_the_vocabulary_or_at_random) {
-  ParameterMap text{{"e", at::arange(20, at::kFloat).view({5, 4})}}, sample = text, random = text;
-  attach_prompt(text, text.at("e"), {4, 1, "TEXT", {2, 0, 1}}, 1);
-  EXPECT_TRUE(at::equal(text.at("prompt_embeddings").detach(),
-                        text.at("e").index_select(0, at::tensor({2, 0, 1, 2}))));
-  attach_prompt(sample, sample.at("e"), {6, 1, "SAMPLE_VOCAB"}, 1);
+  const at::Tensor table = at::arange(20, at::kFloat).view({5, 4});
+  EXPECT_TRUE(at::equal(new_prompt(table, {4, 1, "TEXT", {2, 0, 1}}, 1),
+                        table.index_select(0, at::tensor({2, 0, 1, 2}))));
+  const at::Tensor sample = new_prompt(table, {6, 1, "SAMPLE_VOCAB"}, 1);
   for (int64_t row = 0; row < 6; ++row)
-    EXPECT_EQ(std::fmod(sample.at("prompt_embeddings")[row][0].item<double>(), 4.0), 0.0);
-  attach_prompt(random, random.at("e"), {500, 1}, 1);
-  const at::Tensor values = random.at("prompt_embeddings").detach();
+    EXPECT_EQ(std::fmod(sample[row][0].item<double>(), 4.0), 0.0);
+  const at::Tensor values = new_prompt(table, {500, 1}, 1);
   EXPECT_NEAR(values.mean().item<double>(), 0, 0.05);
   EXPECT_NEAR(values.std().item<double>(), 1, 0.05);
-  EXPECT_THROW(attach_prompt(random, random.at("e"), {5, 1}, 1), Error);
-  ParameterMap none{{"e", at::ones({5, 4})}};
-  EXPECT_THROW(attach_prompt(none, none.at("e"), {}, 1), Error);
-  EXPECT_THROW(attach_prompt(none, none.at("e"), {2, 1, "OTHER"}, 1), Error);
-  EXPECT_THROW(attach_prompt(none, none.at("e"), {2, 1, "TEXT"}, 1), Error);
+  EXPECT_FALSE(at::equal(values, new_prompt(table, {500, 1}, 1, "other")));
+  EXPECT_THROW(new_prompt(table, {}, 1), Error);
+  EXPECT_THROW(new_prompt(table, {2, 1, "OTHER"}, 1), Error);
+  EXPECT_THROW(new_prompt(table, {2, 1, "TEXT"}, 1), Error);
 }
 
 TEST(Prompt, is_not_part_of_the_saved_base_model_and_is_frozen_by_an_adapter) {
-  const auto model = new_llm(small_config(), 1);
+  const auto model = new_decoder(small_config(), 1);
   ParameterMap& parameters = model->parameters();
-  attach_prompt(parameters, parameters.at("model.embed_tokens.weight"), {3}, 1);
+  attach_prompt(*model, {3}, 1);
   EXPECT_EQ(trainable_parameters(parameters).size(), 1u);
-  model->attach_lora({2, 4, {"q_proj"}}, 1);
+  model->adapters().attach({2, 4, {"q_proj"}}, 1);
   EXPECT_FALSE(parameters.at("prompt_embeddings").requires_grad());
   const fs::path folder = fs::path(testing::TempDir()) / "base-of-prompt";
-  save_llm(*model, folder);
+  model->save(folder);
   const ParameterMap saved = load_safetensors(folder / "model.safetensors");
   for (const auto& [name, tensor] : saved) EXPECT_FALSE(is_adapter_parameter(name)) << name;
 }
 
 TEST(NamedAdapters, are_switched_and_keep_their_values) {
-  const auto model = new_llm(small_config(), 1);
+  const auto model = new_decoder(small_config(), 1);
   const TokenForest forest = some_rows();
   const at::Tensor base = logits_of(*model, forest);
   AdapterSet& adapters = model->adapters();
@@ -275,9 +270,9 @@ TEST(NamedAdapters, are_switched_and_keep_their_values) {
   EXPECT_TRUE(at::equal(logits_of(*model, forest), first));
   EXPECT_EQ(model->lora().r, 4);
   EXPECT_EQ(trainable_parameters(model->parameters()).size(), 4u);
-  model->set_adapter_enabled(false);
+  model->adapters().set_enabled(false);
   EXPECT_TRUE(at::equal(logits_of(*model, forest), base));
-  model->set_adapter_enabled(true);
+  model->adapters().set_enabled(true);
   adapters.select("");
   EXPECT_TRUE(at::equal(logits_of(*model, forest), base));
   EXPECT_EQ(model->lora().r, 0);
@@ -288,29 +283,29 @@ TEST(NamedAdapters, are_switched_and_keep_their_values) {
   EXPECT_THROW(adapters.attach({2, 8, {}}, 4, "first"), Error);
   EXPECT_THROW(adapters.attach({2, 8, {"no such module"}}, 4, "third"), Error);
   EXPECT_TRUE(at::equal(logits_of(*model, forest), second));  // still selected after the failure
-  EXPECT_THROW(model->merge_lora(), Error);                   // two adapters
+  EXPECT_THROW(model->adapters().merge(), Error);             // two adapters
 }
 
 TEST(MergeVerified, refuses_weights_that_are_not_finite) {
-  const auto model = new_llm(small_config(), 1);
-  model->attach_lora({2, 8, {"down_proj"}}, 3);
+  const auto model = new_decoder(small_config(), 1);
+  model->adapters().attach({2, 8, {"down_proj"}}, 3);
   const TokenForest forest = some_rows();
   const auto logits = [&] { return logits_of(*model, forest); };
   fill_adapter(model->parameters(), 1);
   EXPECT_LT(model->adapters().merge_verified(logits), 1e-4);
   EXPECT_THROW(model->adapters().merge_verified(logits), Error);  // nothing left to merge
-  model->attach_lora({2, 8, {"down_proj"}}, 3);
+  model->adapters().attach({2, 8, {"down_proj"}}, 3);
   const at::NoGradGuard no_grad;
   model->parameters().at("model.layers.0.mlp.down_proj.lora_B.weight").fill_(INFINITY);
   EXPECT_THROW(model->adapters().merge_verified(logits), Error);
 }
 
 TEST(AdapterDropout, is_repeatable_and_only_where_training) {
-  const auto model = new_llm(small_config(), 1);
+  const auto model = new_decoder(small_config(), 1);
   const TokenForest forest = some_rows();
   LoraConfig config{4, 8, {"q_proj", "v_proj", "down_proj"}};
   config.lora_dropout = 0.5;
-  model->attach_lora(config, 3);
+  model->adapters().attach(config, 3);
   fill_adapter(model->parameters(), 1);
   const at::Tensor plain = logits_of(*model, forest);
   const auto noisy = [&](uint64_t seed) {
@@ -375,7 +370,7 @@ TEST(AdapterDropout, scales_what_it_keeps_and_has_the_gradient_of_its_masks) {
 }
 
 TEST(Neftune, adds_noise_to_embeddings_only_while_training) {
-  const auto model = new_llm(small_config(), 1);
+  const auto model = new_decoder(small_config(), 1);
   const TokenForest forest = some_rows();
   const at::Tensor plain = logits_of(*model, forest);
   const auto noisy = [&](uint64_t seed) {
@@ -397,14 +392,14 @@ TEST(Neftune, adds_noise_to_embeddings_only_while_training) {
 TEST(AdaLora, forward_and_gradients_follow_the_singular_value_form) {
   LoraConfig config{6, 8, {"q_proj", "v_proj", "down_proj"}};
   config.adalora = AdaLoraConfig{};
-  const auto model = new_llm(small_config(), 1);
+  const auto model = new_decoder(small_config(), 1);
   const TokenForest forest = some_rows();
   const at::Tensor base = logits_of(*model, forest);
-  model->attach_lora(config, 3);
+  model->adapters().attach(config, 3);
   EXPECT_TRUE(at::equal(logits_of(*model, forest), base));  // E starts at 0
   fill_adapter(model->parameters(), 1);
   const at::Tensor adapted = logits_of(*model, forest);
-  const auto changed = new_llm(small_config(), 1);
+  const auto changed = new_decoder(small_config(), 1);
   for (const std::string& module : adapted_modules(model->parameters())) {
     const at::NoGradGuard no_grad;
     const AdapterTensors t = adapter_tensors(model->parameters(), module);
@@ -436,8 +431,8 @@ TEST(AdaLora, forward_and_gradients_follow_the_singular_value_form) {
 TEST(AdaLora, folders_hold_the_kept_ranks_and_load_to_the_same_model) {
   LoraConfig config{4, 8, {"q_proj", "o_proj"}};
   config.adalora = AdaLoraConfig{.target_r = 2, .total_step = 10};
-  const auto model = new_llm(small_config(), 1), loaded = new_llm(small_config(), 1);
-  model->attach_lora(config, 3);
+  const auto model = new_decoder(small_config(), 1), loaded = new_decoder(small_config(), 1);
+  model->adapters().attach(config, 3);
   fill_adapter(model->parameters(), 1);
   RankPattern pattern;
   for (const std::string& module : adapted_modules(model->parameters()))
@@ -457,7 +452,7 @@ TEST(AdaLora, folders_hold_the_kept_ranks_and_load_to_the_same_model) {
   const std::string first = "base_model.model." + pattern.begin()->first;
   EXPECT_EQ(saved.at(first + ".lora_A").size(0), 0);
   EXPECT_EQ(saved.at(first + ".lora_B").size(1), 0);
-  loaded->load_lora(folder);
+  loaded->adapters().load(folder);
   EXPECT_DOUBLE_EQ(loaded->lora().scale(), config.scale());
   EXPECT_EQ(loaded->lora().adalora->rank_pattern, pattern);
   const TokenForest forest = some_rows();

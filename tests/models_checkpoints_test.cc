@@ -8,7 +8,7 @@
 #include "base/check.h"
 #include "base/io.h"
 #include "base/json.h"
-#include "models/llm.h"
+#include "models/decoder.h"
 #include "models_fixture.h"
 
 namespace etrlrec {
@@ -23,7 +23,7 @@ TEST(Checkpoints, tinystories_continues_its_prompts_as_documented) {
   SKIP_WITHOUT_MODELS();
   const at::NoGradGuard no_grad;
   const fs::path folder = kModels / "tinystories-656k-hf";
-  const std::unique_ptr<Llm> model = load_llm(folder);
+  const std::unique_ptr<LanguageModel> model = load_decoder(folder);
   for (const Json& entry : read_json(folder / "golden_greedy_f64.json").at("cases")) {
     const auto prompt = entry.at("prompt_ids").get<std::vector<int64_t>>();
     const auto expected = entry.at("greedy_ids").get<std::vector<int64_t>>();
@@ -44,7 +44,7 @@ TEST(Checkpoints, bf16_llama_gives_the_documented_logits) {
   SKIP_WITHOUT_MODELS();
   const at::NoGradGuard no_grad;
   const fs::path folder = kModels / "tiny-llama-bf16-random";
-  const std::unique_ptr<Llm> model = load_llm(folder);
+  const std::unique_ptr<LanguageModel> model = load_decoder(folder);
   const Json golden = read_json(folder / "golden_logits_f64.json");
   TokenForest forest;
   forest.add(-1, golden.at("input_ids").get<std::vector<int64_t>>());
@@ -57,7 +57,7 @@ TEST(Checkpoints, bf16_llama_gives_the_documented_logits) {
 }
 
 TEST(Checkpoints, one_error_names_everything_that_does_not_fit) {
-  const auto model = new_llm(small_config(), 1);
+  const auto model = new_decoder(small_config(), 1);
   ParameterMap source;
   for (const auto& [name, tensor] : model->parameters()) source[name] = tensor.detach();
   source.erase("model.norm.weight");

@@ -7,7 +7,7 @@
 #include "base/check.h"
 #include "base/io.h"
 #include "base/json.h"
-#include "models/llm.h"
+#include "models/decoder.h"
 #include "models_fixture.h"
 
 namespace etrlrec {

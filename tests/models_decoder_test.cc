@@ -12,7 +12,7 @@
 #include "base/json.h"
 #include "base/rng.h"
 #include "golden_batch.h"
-#include "models/llm.h"
+#include "models/decoder.h"
 #include "models_fixture.h"
 #include "nn/safetensors.h"
 
@@ -21,7 +21,7 @@ namespace {
 
 void expect_golden(const std::string& name) {
   const fs::path folder = kGolden / "decoders" / name;
-  const std::unique_ptr<Llm> model = load_llm(folder);
+  const std::unique_ptr<LanguageModel> model = load_decoder(folder);
   const ParameterMap golden = load_safetensors(folder / "golden.safetensors");
   const GoldenBatch batch(golden, "right.");
   EXPECT_LT(largest_difference(logits_of(*model, batch.forest), batch.expected_logits()), 2e-4);
@@ -45,7 +45,7 @@ void expect_golden(const std::string& name) {
   }
 }
 
-std::vector<int64_t> argmax_tokens(const Llm& model, const at::Tensor& hidden) {
+std::vector<int64_t> argmax_tokens(const LanguageModel& model, const at::Tensor& hidden) {
   const at::Tensor best = at::mm(hidden, model.head_weight().t()).argmax(-1);
   return {best.const_data_ptr<int64_t>(), best.const_data_ptr<int64_t>() + best.numel()};
 }
@@ -53,7 +53,7 @@ std::vector<int64_t> argmax_tokens(const Llm& model, const at::Tensor& hidden) {
 void expect_golden_greedy(const std::string& name) {
   const at::NoGradGuard no_grad;
   const fs::path folder = kGolden / "decoders" / name;
-  const std::unique_ptr<Llm> model = load_llm(folder);
+  const std::unique_ptr<LanguageModel> model = load_decoder(folder);
   const Json generation = read_json(folder / "golden.json")["generation"];
   TokenForest prompts;
   std::vector<int64_t> rows;
@@ -81,7 +81,7 @@ constexpr const char* kFamilies[] = {"qwen2", "qwen3", "llama-tied", "llama3-unt
 // `same`: how near the twin with widened weights, and a cached token, must be.
 void expect_frozen_bases(double same, double bfloat16_error, double int8_error) {
   const fs::path folder = kGolden / "decoders/qwen2";
-  const std::unique_ptr<Llm> exact = load_llm(folder);
+  const std::unique_ptr<LanguageModel> exact = load_decoder(folder);
   TokenForest forest;
   forest.add(-1, random_ids(40, 3));
   const at::Tensor expected = logits_of(*exact, forest);
@@ -90,7 +90,8 @@ void expect_frozen_bases(double same, double bfloat16_error, double int8_error) 
   };
   for (const auto& [storage, tolerance] :
        {std::pair{Storage::kBFloat16, bfloat16_error}, std::pair{Storage::kInt8, int8_error}}) {
-    const std::unique_ptr<Llm> model = load_llm(folder, storage), twin = load_llm(folder);
+    const std::unique_ptr<LanguageModel> model = load_decoder(folder, storage),
+                                         twin = load_decoder(folder);
     const at::NoGradGuard no_grad;
     for (auto& [name, tensor] : twin->parameters())
       tensor.copy_(tensor.dim() < 2 ? tensor : widened(model->parameters().at(name)));
@@ -108,11 +109,11 @@ void expect_frozen_bases(double same, double bfloat16_error, double int8_error) 
     const at::AutoGradMode grad(true);
     LoraConfig lora;
     lora.r = 2;
-    model->attach_lora(lora, 1);
+    model->adapters().attach(lora, 1);
     model->hidden_states(forest).square().sum().backward();
     for (const auto& [name, tensor] : model->parameters())
       ASSERT_EQ(tensor.grad().defined(), is_adapter_parameter(name)) << name;
-    model->merge_lora();
+    model->adapters().merge();
     EXPECT_LT(error(weight_product(model->hidden_states(forest).detach(), model->head_weight())),
               tolerance);
   }
@@ -156,39 +157,39 @@ TEST(DecoderGolden, older_config_files_and_written_ones_give_the_same_model) {
                   fs::copy_options::overwrite_existing);
     TokenForest forest;
     forest.add(-1, random_ids(20, 1));
-    const std::unique_ptr<Llm> model = load_llm(original);
+    const std::unique_ptr<LanguageModel> model = load_decoder(original);
     const at::Tensor expected = logits_of(*model, forest);
-    EXPECT_TRUE(at::equal(logits_of(*load_llm(folder), forest), expected));
-    save_llm(*model, folder);
-    EXPECT_TRUE(at::equal(logits_of(*load_llm(folder), forest), expected));
+    EXPECT_TRUE(at::equal(logits_of(*load_decoder(folder), forest), expected));
+    model->save(folder);
+    EXPECT_TRUE(at::equal(logits_of(*load_decoder(folder), forest), expected));
   }
 }
 
 TEST(DecoderGolden, sharded_weights_give_the_same_model) {
   TokenForest forest;
   forest.add(-1, random_ids(12, 1));
-  EXPECT_TRUE(at::equal(logits_of(*load_llm(kGolden / "decoders/qwen2-sharded"), forest),
-                        logits_of(*load_llm(kGolden / "decoders/qwen2"), forest)));
+  EXPECT_TRUE(at::equal(logits_of(*load_decoder(kGolden / "decoders/qwen2-sharded"), forest),
+                        logits_of(*load_decoder(kGolden / "decoders/qwen2"), forest)));
 }
 
 TEST(DecoderGolden, bf16_files_are_widened) {
-  const std::unique_ptr<Llm> model = load_llm(kGolden / "decoders/qwen2-bf16");
+  const std::unique_ptr<LanguageModel> model = load_decoder(kGolden / "decoders/qwen2-bf16");
   for (const auto& [name, tensor] : model->parameters())
     EXPECT_EQ(tensor.scalar_type(), at::kFloat) << name;
 }
 
 TEST(Decoder, a_fresh_adapter_changes_nothing) {
-  const auto model = new_llm(small_config(), 1);
+  const auto model = new_decoder(small_config(), 1);
   TokenForest forest;
   forest.add(-1, random_ids(20, 1));
   const at::Tensor before = logits_of(*model, forest);
-  model->attach_lora({4, 8, {}}, 3);
+  model->adapters().attach({4, 8, {}}, 3);
   EXPECT_TRUE(at::equal(logits_of(*model, forest), before));
 }
 
 TEST(Decoder, training_an_adapter_leaves_frozen_weights_without_gradient) {
-  const auto model = new_llm(small_config(), 1);
-  model->attach_lora({4, 8, {"q_proj"}}, 3);
+  const auto model = new_decoder(small_config(), 1);
+  model->adapters().attach({4, 8, {"q_proj"}}, 3);
   TokenForest forest;
   forest.add(-1, random_ids(20, 1));
   model->hidden_states(forest).sum().backward();
@@ -198,14 +199,14 @@ TEST(Decoder, training_an_adapter_leaves_frozen_weights_without_gradient) {
 }
 
 TEST(Decoder, the_seed_decides_the_weights) {
-  const auto a = new_llm(small_config(), 1), b = new_llm(small_config(), 1),
-             c = new_llm(small_config(), 2);
+  const auto a = new_decoder(small_config(), 1), b = new_decoder(small_config(), 1),
+             c = new_decoder(small_config(), 2);
   EXPECT_TRUE(at::equal(a->head_weight(), b->head_weight()));
   EXPECT_FALSE(at::equal(a->head_weight(), c->head_weight()));
 }
 
 void expect_forest_equals_rows(const LlmConfig& config) {
-  const auto shared = new_llm(config, 1), repeated = new_llm(config, 1);
+  const auto shared = new_decoder(config, 1), repeated = new_decoder(config, 1);
   TokenForest tree, rows;
   const std::vector<int64_t> prompt = random_ids(40, 1);
   tree.add(-1, prompt);
@@ -249,10 +250,10 @@ TEST(Decoder, a_forest_equals_its_rows_forward_and_backward) {
 }
 
 TEST(Decoder, saved_models_load_to_the_same_bits) {
-  const auto model = new_llm(small_config(), 1);
+  const auto model = new_decoder(small_config(), 1);
   const fs::path folder = fs::path(testing::TempDir()) / "saved-llm";
-  save_llm(*model, folder);
-  const auto loaded = load_llm(folder);
+  model->save(folder);
+  const auto loaded = load_decoder(folder);
   EXPECT_EQ(loaded->config().num_key_value_heads, 2);
   for (const auto& [name, tensor] : model->parameters())
     EXPECT_TRUE(at::equal(tensor, loaded->parameters().at(name))) << name;
@@ -263,7 +264,7 @@ TEST(Decoder, saved_models_load_to_the_same_bits) {
 // -------------------------------------------------------------------------------------------------
 
 // Feeds continuations token by token and compares every hidden state with one full forward pass.
-void expect_cache_equals_forward(const Llm& model, int64_t roots, int64_t rows_per_root,
+void expect_cache_equals_forward(const LanguageModel& model, int64_t roots, int64_t rows_per_root,
                                  int64_t steps) {
   const at::NoGradGuard no_grad;
   TokenForest prompts, full;
@@ -299,21 +300,21 @@ void expect_cache_equals_forward(const Llm& model, int64_t roots, int64_t rows_p
 TEST(KvCache, decoding_equals_the_full_forward_pass) {
   for (const LlmConfig& config : small_families()) {
     SCOPED_TRACE(config.model_type);
-    const auto model = new_llm(config, 1);
+    const auto model = new_decoder(config, 1);
     expect_cache_equals_forward(*model, 1, 1, 20);
     expect_cache_equals_forward(*model, 3, 5, 20);
   }
 }
 
 TEST(KvCache, many_rows_on_all_threads_equal_the_full_forward_pass) {
-  const auto model = new_llm(small_config(), 1);
+  const auto model = new_decoder(small_config(), 1);
   expect_cache_equals_forward(*model, 11, 9, 4);
   expect_cache_equals_forward(*model, 1, 100, 3);  // more rows of one prompt than a tile holds
 }
 
 TEST(KvCache, decodes_with_the_adapter_that_prefill_saw) {
-  const auto model = new_llm(small_config(), 1);
-  model->attach_lora({4, 8, {}}, 3);
+  const auto model = new_decoder(small_config(), 1);
+  model->adapters().attach({4, 8, {}}, 3);
   for (auto& [name, tensor] : model->parameters()) {
     const at::NoGradGuard no_grad;
     if (name.ends_with("lora_B.weight")) tensor.fill_(0.05);
@@ -323,7 +324,7 @@ TEST(KvCache, decodes_with_the_adapter_that_prefill_saw) {
 
 TEST(KvCache, kept_rows_continue_as_if_the_others_had_never_been) {
   const at::NoGradGuard no_grad;
-  const auto model = new_llm(small_config(), 1);
+  const auto model = new_decoder(small_config(), 1);
   TokenForest prompts;
   prompts.add(-1, random_ids(9, 1));
   prompts.add(-1, random_ids(14, 2));
@@ -348,7 +349,7 @@ TEST(KvCache, kept_rows_continue_as_if_the_others_had_never_been) {
 }
 
 TEST(KvCache, refuses_too_many_tokens_and_wrong_rows) {
-  const auto model = new_llm(small_config(), 1);
+  const auto model = new_decoder(small_config(), 1);
   TokenForest prompts;
   prompts.add(-1, random_ids(4, 1));
   at::Tensor last;
@@ -365,7 +366,7 @@ TEST(KvCache, refuses_too_many_tokens_and_wrong_rows) {
 }
 
 TEST(Decoder, refuses_weights_that_do_not_fit) {
-  const auto model = new_llm(small_config(), 1);
+  const auto model = new_decoder(small_config(), 1);
   ParameterMap source;
   for (const auto& [name, tensor] : model->parameters()) source[name] = tensor.detach();
   ParameterMap missing = source, wrong = source, extra = source;
@@ -379,7 +380,7 @@ TEST(Decoder, refuses_weights_that_do_not_fit) {
 }
 
 TEST(Decoder, refuses_tokens_outside_the_vocabulary) {
-  const auto model = new_llm(small_config(), 1);
+  const auto model = new_decoder(small_config(), 1);
   TokenForest forest;
   forest.add(-1, std::vector<int64_t>{0, 61});
   EXPECT_THROW(model->hidden_states(forest), Error);

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "base/rng.h"
-#include "models/llm.h"
+#include "models/decoder.h"
 #include "tensor_difference.h"
 
 namespace etrlrec {

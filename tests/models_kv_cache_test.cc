@@ -2,32 +2,32 @@
 #include <gtest/gtest.h>
 
 #include "base/check.h"
-#include "nn/frozen_arithmetic.h"
-#include "models/llm.h"
+#include "models/decoder.h"
 #include "models_fixture.h"
+#include "nn/frozen_arithmetic.h"
 #include "nn/weight.h"
 #include "tuning/optim.h"
 
 namespace etrlrec {
 namespace {
 
-bool is_rounded(const Llm& model) {
+bool is_rounded(const LanguageModel& model) {
   return is_frozen_type(model.parameters().at("model.embed_tokens.weight"));
 }
 
-std::string description(const Llm& model) {
-  return model.config().model_type + (is_rounded(model) ? ", bfloat16" : ", fp32");
+std::string description(const LanguageModel& model) {
+  return model.type() + (is_rounded(model) ? ", bfloat16" : ", fp32");
 }
 
 // All families in fp32, and where the machine rounds also with frozen bfloat16 weights and heads
 // whose keys and values are kept so.
-std::vector<std::unique_ptr<Llm>> cached_models() {
-  std::vector<std::unique_ptr<Llm>> models;
-  for (const LlmConfig& config : small_families()) models.push_back(new_llm(config, 1));
+std::vector<std::unique_ptr<LanguageModel>> cached_models() {
+  std::vector<std::unique_ptr<LanguageModel>> models;
+  for (const LlmConfig& config : small_families()) models.push_back(new_decoder(config, 1));
   if (frozen_arithmetic() == Arithmetic::kFloat) return models;
   for (LlmConfig config : small_families()) {
     config.head_dim = 32;
-    models.push_back(new_llm(config, 1));
+    models.push_back(new_decoder(config, 1));
     for (auto& [name, tensor] : models.back()->parameters())
       if (tensor.dim() == 2) tensor = tensor.to(at::kBFloat16);
     EXPECT_EQ(2 * models.back()->key_value_bytes(), config.key_value_bytes());
@@ -36,7 +36,7 @@ std::vector<std::unique_ptr<Llm>> cached_models() {
 }
 
 // A key in a wrong place changes states by their own size.
-::testing::AssertionResult agree(const Llm& model, const at::Tensor& found,
+::testing::AssertionResult agree(const LanguageModel& model, const at::Tensor& found,
                                  const at::Tensor& expected) {
   const double difference = is_rounded(model) ? relative_difference(found, expected)
                                               : largest_difference(found, expected);
@@ -46,7 +46,7 @@ std::vector<std::unique_ptr<Llm>> cached_models() {
 
 // Texts that grow in a cache, and their hidden states in one pass.
 struct GrowingRows {
-  const Llm& model;
+  const LanguageModel& model;
   std::vector<std::vector<int64_t>> prompts, texts;  // of each row
 
   at::Tensor expected(size_t row) const {
@@ -159,7 +159,8 @@ std::vector<int64_t> path_to(const TokenForest& forest, int64_t segment) {
 }
 
 // Feeds random tokens and compares with the full forward pass.
-void expect_rows_continue(const Llm& model, KvCache& cache, GrowingRows rows, uint64_t index) {
+void expect_rows_continue(const LanguageModel& model, KvCache& cache, GrowingRows rows,
+                          uint64_t index) {
   Rng rng(6, "growth", index);
   for (int64_t t = 0; t < 12; ++t) {
     std::vector<int64_t> ids;
@@ -236,16 +237,17 @@ TEST(KvCachePrompts, begin_with_what_is_known) {
 }
 
 TEST(KvCachePrompts, refuse_keys_that_do_not_fit) {
-  const auto model = new_llm(small_config(), 1);
+  const auto model = new_decoder(small_config(), 1);
   LlmConfig deeper = small_config();
   deeper.num_hidden_layers = 3;
-  const auto other = new_llm(deeper, 1);
+  const auto other = new_decoder(deeper, 1);
   const TokenForest prompts = prompt_tree();
   std::vector<SharedPromptKeys> keys(prompts.segments.size());
   const std::vector<int64_t> row{3};
   at::Tensor last;
   model->admit(*model->new_cache(1, 0), prompts, row, last, keys);
-  const auto refuses = [&](const Llm& with, std::vector<SharedPromptKeys> known, int64_t segment) {
+  const auto refuses = [&](const LanguageModel& with, std::vector<SharedPromptKeys> known,
+                           int64_t segment) {
     const auto cache = with.new_cache(1, 0);
     const std::vector<int64_t> rows{segment};
     EXPECT_THROW(with.admit(*cache, prompts, rows, last, known), Error);
@@ -260,7 +262,7 @@ TEST(KvCachePrompts, refuse_keys_that_do_not_fit) {
 
 TEST(ModelStamp, differs_where_results_may_differ) {
   const at::NoGradGuard no_grad;
-  const auto model = new_llm(small_config(), 1), twin = new_llm(small_config(), 1);
+  const auto model = new_decoder(small_config(), 1), twin = new_decoder(small_config(), 1);
   const ModelStamp first = model->stamp();
   EXPECT_EQ(first, model->stamp());
   EXPECT_FALSE(first == twin->stamp());
@@ -268,12 +270,12 @@ TEST(ModelStamp, differs_where_results_may_differ) {
   model->parameters().at("model.norm.weight").mul_(2);
   const ModelStamp changed = model->stamp();
   EXPECT_FALSE(first == changed);
-  model->attach_lora({4, 8, {}}, 3);
+  model->adapters().attach({4, 8, {}}, 3);
   const ModelStamp adapted = model->stamp();
   EXPECT_FALSE(changed == adapted);
-  model->set_adapter_enabled(false);
+  model->adapters().set_enabled(false);
   EXPECT_FALSE(adapted == model->stamp());
-  model->set_adapter_enabled(true);
+  model->adapters().set_enabled(true);
   EXPECT_EQ(adapted, model->stamp());
   model->adapters().attach({4, 8, {}}, 4, "second");
   EXPECT_FALSE(adapted == model->stamp());
@@ -285,7 +287,7 @@ TEST(ModelStamp, differs_where_results_may_differ) {
 }
 
 TEST(ModelStamp, sees_the_optimiser) {
-  const auto model = new_llm(small_config(), 1);
+  const auto model = new_decoder(small_config(), 1);
   TokenForest text;
   text.add(-1, random_ids(5, 1));
   model->hidden_states(text).sum().backward();
@@ -300,7 +302,7 @@ TEST(ModelStamp, sees_the_optimiser) {
 }
 
 TEST(KvCacheRows, do_not_enter_a_full_cache) {
-  const auto model = new_llm(small_config(), 1);
+  const auto model = new_decoder(small_config(), 1);
   const auto cache = model->new_cache(2, 3);
   TokenForest prompts;
   prompts.add(-1, random_ids(4, 1));

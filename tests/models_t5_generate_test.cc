@@ -8,17 +8,12 @@
 #include "base/json.h"
 #include "engine/beam.h"
 #include "engine/engine.h"
-#include "models/t5_generate.h"
+#include "models/t5_cache.h"
 #include "models_t5_fixture.h"
 #include "nn/safetensors.h"
 
 namespace etrlrec {
 namespace {
-
-StateRows encode(const T5& model, const TokenForest& rows) {
-  const at::NoGradGuard no_grad;
-  return model.encode(rows);
-}
 
 std::vector<int64_t> ids_of(const TokenForest& rows, size_t row) {
   const Segment& segment = rows.segments[row];
@@ -35,7 +30,7 @@ std::vector<std::vector<int64_t>> generate_greedy(const T5& model, const TokenFo
   options.max_new_tokens = max_new_tokens;
   options.eos_ids = ends;
   std::vector<std::vector<int64_t>> out;
-  for (const Completion& completion : generate(T5Steps(model), requests, options))
+  for (const Completion& completion : generate(model, requests, options))
     out.push_back(completion.ids);
   return out;
 }
@@ -45,7 +40,7 @@ std::vector<std::vector<Hypothesis>> generate_beams(const T5& model, const Token
                                                     const ItemTrie* items = nullptr) {
   std::vector<BeamRequest> requests;
   for (size_t r = 0; r < rows.segments.size(); ++r) requests.push_back({ids_of(rows, r), items});
-  return beam_search(T5Steps(model), requests, options);
+  return beam_search(model, requests, options);
 }
 
 // ---- golden files
@@ -126,7 +121,8 @@ void expect_cache_equals_forward(const T5& model, const std::vector<int64_t>& so
   const StateRows encoded = encode(model, random_rows({9, 4, 17}, 1));
   const TokenForest rows = random_rows(std::vector<int64_t>(source_of_row.size(), steps), 2);
   const at::Tensor expected = model.decode(rows, encoded, source_of_row);
-  T5Cache cache(model, encoded, source_of_row, steps);
+  T5Cache cache(std::make_shared<const T5Weights>(model.weights()), model.config(), encoded,
+                source_of_row, steps);
   for (int64_t t = 0; t < steps; ++t) {
     std::vector<int64_t> ids, tokens;
     for (const Segment& row : rows.segments) {
@@ -151,7 +147,7 @@ TEST(T5Cache, decoding_equals_the_full_forward_pass) {
 
 TEST(T5Cache, decodes_with_the_adapter_of_its_beginning) {
   const std::unique_ptr<T5> model = new_t5(small_t5(), 1);
-  model->attach_lora({4, 8, {}}, 3);
+  model->adapters().attach({4, 8, {}}, 3);
   for (auto& [name, tensor] : model->parameters()) {
     const at::NoGradGuard no_grad;
     if (name.ends_with("lora_B.weight")) tensor.fill_(0.05);
@@ -163,7 +159,8 @@ TEST(T5Cache, rows_leave_change_places_and_repeat) {
   const at::NoGradGuard no_grad;
   const std::unique_ptr<T5> model = new_t5(small_t5(), 1);
   const StateRows encoded = encode(*model, random_rows({9, 4}, 1));
-  T5Cache cache(*model, encoded, std::vector<int64_t>{0, 1, 0}, 4);
+  T5Cache cache(std::make_shared<const T5Weights>(model->weights()), model->config(), encoded,
+                std::vector<int64_t>{0, 1, 0}, 4);
   cache.decode(std::vector<int64_t>{1, 2, 3});
   const std::vector<int64_t> kept{2, 1, 1, 2};
   cache.keep_rows(kept);
@@ -181,9 +178,11 @@ TEST(T5Cache, refuses_too_many_tokens_and_wrong_rows) {
   const std::unique_ptr<T5> model = new_t5(small_t5(), 1);
   const StateRows encoded = encode(*model, random_rows({9, 4}, 1));
   const std::vector<int64_t> sources{0, 1}, outside{0, 61}, one{1};
-  EXPECT_THROW(T5Cache(*model, encoded, sources, 0), Error);
-  EXPECT_THROW(T5Cache(*model, encoded, std::vector<int64_t>{2}, 1), Error);
-  T5Cache cache(*model, encoded, sources, 1);
+  const auto weights = std::make_shared<const T5Weights>(model->weights());
+  EXPECT_THROW(T5Cache(weights, model->config(), encoded, sources, 0), Error);
+  EXPECT_THROW(T5Cache(weights, model->config(), encoded, std::vector<int64_t>{2}, 1), Error);
+  T5Cache cache(std::make_shared<const T5Weights>(model->weights()), model->config(), encoded,
+                sources, 1);
   EXPECT_THROW(cache.keep_rows(std::vector<int64_t>{2}), Error);
   EXPECT_THROW(cache.decode(one), Error);
   EXPECT_THROW(cache.decode(outside), Error);
@@ -233,7 +232,7 @@ at::Tensor fresh_logprobs(const T5& model, const TokenForest& source,
   std::vector<int64_t> ids{model.config().decoder_start_token_id};
   ids.insert(ids.end(), text.begin(), text.end());
   decoder.add(-1, ids);
-  const at::Tensor states = model.decode(decoder, model.encode(source), std::vector<int64_t>{0});
+  const at::Tensor states = model.decode(decoder, encode(model, source), std::vector<int64_t>{0});
   return at::mm(states, model.head_weight().t()).log_softmax(-1);
 }
 
@@ -257,7 +256,7 @@ TEST(T5Generate, sampled_rows_have_the_log_probabilities_of_a_full_pass) {
   options.eos_ids = {7, 20, 33, 40};
   options.max_batch = 7;
   options.sampling.repetition_penalty = 1.3;
-  const auto found = generate(T5Steps(*model), requests, options);
+  const auto found = generate(*model, requests, options);
   std::vector<size_t> lengths;
   for (size_t i = 0; i < found.size(); ++i) {
     const at::Tensor logprobs =
@@ -269,7 +268,7 @@ TEST(T5Generate, sampled_rows_have_the_log_probabilities_of_a_full_pass) {
   }
   EXPECT_LT(*std::min_element(lengths.begin(), lengths.end()), 14u);
   options.max_batch = 18;
-  const auto together = generate(T5Steps(*model), requests, options);
+  const auto together = generate(*model, requests, options);
   for (size_t i = 0; i < found.size(); ++i) EXPECT_EQ(found[i].ids, together[i].ids) << i;
 }
 
@@ -286,7 +285,7 @@ TEST(T5Generate, penalties_do_not_see_the_encoder) {
   options.sampling.no_repeat_ngram_size = 1;
   options.max_new_tokens = 20;
   const GenerationRequest request{source.ids, {}};
-  std::vector<int64_t> ids = generate(T5Steps(*model), std::span(&request, 1), options)[0].ids;
+  std::vector<int64_t> ids = generate(*model, std::span(&request, 1), options)[0].ids;
   EXPECT_EQ(ids[0], first.argmax().item<int64_t>());
   std::sort(ids.begin(), ids.end());
   EXPECT_EQ(std::unique(ids.begin(), ids.end()), ids.end());
@@ -318,24 +317,23 @@ TEST(T5Generate, beams_find_the_best_items_of_a_trie) {
 
 TEST(T5Generate, refuses_what_encoders_cannot_do) {
   const std::unique_ptr<T5> model = new_t5(small_t5(), 1);
-  const T5Steps steps(*model);
-  TokenForest tree;
-  tree.add(tree.add(-1, std::vector<int64_t>{1, 2}), std::vector<int64_t>{3});
-  const std::vector<int64_t> row{0};
+  const std::vector<int64_t> row{0}, two{0, 0}, source{1, 2};
+  TokenForest root, tree, bare, longer;
+  EXPECT_EQ(model->add_prompt(root, source), 0);
+  tree.add(model->add_prompt(tree, source), std::vector<int64_t>{0});
+  bare.add(-1, row);
+  longer.add(-1, std::vector<int64_t>{0, 3}, source);
   at::Tensor last;
-  EXPECT_THROW(steps.prefill(tree, row, 1, last), Error);
-  const TokenForest root = random_rows({3}, 1);
+  for (const TokenForest* wrong : {&tree, &bare, &longer})
+    EXPECT_THROW(model->prefill(*wrong, row, 1, last), Error);
   std::vector<SharedPromptKeys> keys(1);
-  EXPECT_THROW(steps.admit(*steps.new_cache(1, 1), root, row, last, keys), Error);
-  const std::vector<int64_t> two{0, 0};
-  EXPECT_THROW(steps.admit(*steps.new_cache(1, 1), root, two, last, {}), Error);
-  EXPECT_THROW(steps.new_cache(1, -1), Error);
-  const auto cache = steps.prefill(root, row, 2, last);
-  EXPECT_THROW(steps.decode(*cache, two), Error);
+  EXPECT_THROW(model->admit(*model->new_cache(1, 1), root, row, last, keys), Error);
+  EXPECT_THROW(model->admit(*model->new_cache(1, 1), root, two, last, {}), Error);
+  EXPECT_THROW(model->new_cache(1, -1), Error);
+  const auto cache = model->prefill(root, row, 2, last);
+  EXPECT_THROW(model->decode(*cache, two), Error);
   EXPECT_THROW(cache->keep_rows(two), Error);
   EXPECT_THROW(cache->keep_rows(std::vector<int64_t>{1}), Error);
-  const GenerationRequest answers{{1, 2}, {{3, 4}, {5}}};
-  EXPECT_THROW(generate(steps, std::span(&answers, 1), {}), Error);
 }
 
 }  // namespace

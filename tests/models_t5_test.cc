@@ -75,7 +75,7 @@ void expect_golden(const std::string& name) {
   const std::unique_ptr<T5> model = load_t5(folder);
   const ParameterMap golden = load_safetensors(folder / "golden.safetensors");
   const T5Batch batch(golden);
-  const StateRows encoded = model->encode(batch.encoder);
+  const StateRows encoded = encode(*model, batch.encoder);
   int64_t begin = 0;
   for (int64_t r = 0; r < 3; ++r) {
     const int64_t length = encoded.lengths[static_cast<size_t>(r)];
@@ -88,7 +88,7 @@ void expect_golden(const std::string& name) {
       largest_difference(batch.logits(*model, encoded), batch.packed(golden.at("logits")));
   EXPECT_LT(logits, 2e-4);
   testing::Test::RecordProperty("logits_difference", fmt::format("{:.2g}", logits));
-  const at::Tensor loss = seq2seq_loss(*model, encoded, batch.labels);
+  const at::Tensor loss = seq2seq_loss(*model, texts_of(batch.encoder), batch.labels);
   EXPECT_NEAR(loss.item<double>(), golden.at("loss").item<double>(), 2e-5);
   loss.backward();
   expect_gradients(*model, golden, read_json(folder / "golden.json"));
@@ -107,7 +107,7 @@ TEST(T5Golden, decoder_input_is_the_labels_shifted_right) {
 at::Tensor golden_logits(const T5& model) {
   const T5Batch batch(load_safetensors(kT5Golden / "t5-flan/golden.safetensors"));
   const at::NoGradGuard no_grad;
-  return batch.logits(model, model.encode(batch.encoder));
+  return batch.logits(model, encode(model, batch.encoder));
 }
 
 TEST(T5Golden, older_config_files_and_written_folders_give_the_same_model) {
@@ -120,7 +120,7 @@ TEST(T5Golden, older_config_files_and_written_folders_give_the_same_model) {
     const std::unique_ptr<T5> model = load_t5(original);
     const at::Tensor expected = golden_logits(*model);
     EXPECT_TRUE(at::equal(golden_logits(*load_t5(folder.path())), expected));
-    save_t5(*model, folder.path());
+    model->save(folder.path());
     EXPECT_TRUE(at::equal(golden_logits(*load_t5(folder.path())), expected));
     const ParameterMap before = load_safetensors(original / "model.safetensors"),
                        after = load_safetensors(folder.path() / "model.safetensors");
@@ -129,32 +129,13 @@ TEST(T5Golden, older_config_files_and_written_folders_give_the_same_model) {
   }
 }
 
-TEST(T5Golden, virtual_tokens_stand_in_front_of_the_encoder_input) {
-  const fs::path folder = kT5Golden / "../peft/prompt-t5-flan";
-  const std::unique_ptr<T5> model = load_t5(kT5Golden / "t5-flan");
-  const ParameterMap golden = load_safetensors(folder / "golden.safetensors");
-  const at::Tensor prompt =
-      load_safetensors(folder / "adapter_model.safetensors").at("prompt_embeddings");
-  for (auto& [name, tensor] : model->parameters()) tensor.requires_grad_(false);
-  prompt.requires_grad_(true);
-  const T5Batch batch(golden);
-  const StateRows encoded = model->encode(prepend(prompt, model->embed(batch.encoder)));
-  EXPECT_LT(largest_difference(batch.logits(*model, encoded), batch.packed(golden.at("logits"))),
-            2e-4);
-  const at::Tensor loss = seq2seq_loss(*model, encoded, batch.labels);
-  EXPECT_NEAR(loss.item<double>(), golden.at("loss").item<double>(), 2e-5);
-  loss.backward();
-  const at::Tensor expected = golden.at("grad.prompt_embeddings");
-  EXPECT_LT(largest_difference(prompt.grad(), expected) / expected.abs().max().item<double>(),
-            2e-4);
-}
-
 // ---- rows
 
 at::Tensor decode_logits(const T5& model, const TokenForest& source, const TokenForest& target,
                          const std::vector<int64_t>& source_of_row) {
   const at::NoGradGuard no_grad;
-  return at::mm(model.decode(target, model.encode(source), source_of_row), model.head_weight().t());
+  return at::mm(model.decode(target, encode(model, source), source_of_row),
+                model.head_weight().t());
 }
 
 TEST(T5, rows_of_a_batch_do_not_see_each_other) {
@@ -185,16 +166,55 @@ TEST(T5, rows_may_share_their_source_in_any_order) {
             1e-5);
 }
 
-TEST(T5, padding_on_either_side_is_left_out) {
-  const at::Tensor ids = at::tensor({0, 0, 7, 8, 5, 6, 9, 0}, at::kLong).view({2, 4});
-  const at::Tensor mask = at::tensor({0, 0, 1, 1, 1, 1, 1, 0}, at::kLong).view({2, 4});
-  const TokenForest rows = pack_rows(ids, mask);
-  EXPECT_EQ(rows.ids, (std::vector<int64_t>{7, 8, 5, 6, 9}));
-  EXPECT_EQ(rows.segments[1].begin, 2);
-  const at::Tensor hole = at::tensor({0, 1, 0, 1, 1, 1, 1, 0}, at::kLong).view({2, 4});
-  EXPECT_THROW(pack_rows(ids, hole), Error);
-  EXPECT_THROW(pack_rows(ids, at::zeros_like(mask)), Error);
-  EXPECT_THROW(pack_rows(ids, mask.narrow(1, 0, 3)), Error);
+// A tree gives every token the state that it has on its path alone, forward and backward.
+TEST(T5, trees_of_the_decoder_equal_their_paths) {
+  for (const T5Config& config : small_t5_versions()) {
+    SCOPED_TRACE(config.feed_forward_proj);
+    const std::unique_ptr<T5> model = new_t5(config, 1);
+    const std::vector<std::vector<int64_t>> sources{{5, 9, 1}, {8, 2, 7, 4, 1}};
+    TokenForest forest, paths;
+    const std::vector<int64_t> start{0}, a{3, 4}, b{6}, c{7, 8, 9}, d{11};
+    // Two trees whose segments alternate; the second one is a chain.
+    const int64_t first = forest.add(-1, start, sources[0]),
+                  second = forest.add(-1, start, sources[1]);
+    const int64_t left = forest.add(first, a), chain = forest.add(second, b);
+    forest.add(first, c);
+    forest.add(left, d);
+    forest.add(chain, a);
+    for (const auto& [source, path] : std::vector<std::pair<int, std::vector<int64_t>>>{
+             {0, {0, 3, 4, 11}}, {0, {0, 7, 8, 9}}, {1, {0, 6, 3, 4}}})
+      paths.add(-1, path, sources[static_cast<size_t>(source)]);
+    // Token of the forest and its place in the paths.
+    const std::vector<std::pair<int64_t, int64_t>> pairs{
+        {0, 0}, {2, 1}, {3, 2}, {8, 3}, {5, 5}, {6, 6}, {7, 7}, {1, 8}, {4, 9}, {9, 10}, {10, 11}};
+    std::vector<int64_t> in_forest, in_paths;
+    for (const auto& [token, place] : pairs) {
+      in_forest.push_back(token);
+      in_paths.push_back(place);
+    }
+    const at::Tensor found = model->hidden_states_at(forest, in_forest),
+                     expected = model->hidden_states_at(paths, in_paths);
+    EXPECT_LT(largest_difference(found, expected), 1e-5);
+    EXPECT_TRUE(at::equal(
+        model->hidden_states(forest).index_select(0, at::tensor(in_forest, at::kLong)), found));
+    const auto gradient = [&](const at::Tensor& states) {
+      for (auto& [name, tensor] : model->parameters()) tensor.mutable_grad() = at::Tensor();
+      states.square().sum().backward();
+      return model->parameters()
+          .at("decoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight")
+          .grad()
+          .clone();
+    };
+    EXPECT_LT(largest_difference(gradient(found), gradient(expected)), 1e-4);
+  }
+}
+
+TEST(T5, needs_a_source_for_every_root_and_decoders_take_none) {
+  const std::unique_ptr<T5> model = new_t5(small_t5(), 1);
+  TokenForest forest;
+  forest.add(-1, std::vector<int64_t>{0});
+  EXPECT_THROW(model->hidden_states(forest), Error);
+  EXPECT_THROW(forest.add(0, std::vector<int64_t>{3}, std::vector<int64_t>{4}), Error);
 }
 
 TEST(T5, distances_fall_into_the_buckets_of_the_reference) {
@@ -219,9 +239,9 @@ TEST(T5, adapters_attach_by_module_name_and_merge) {
   const std::unique_ptr<T5> model = new_t5(small_t5(), 1);
   const TokenForest sources = random_rows({6, 9}, 1), targets = random_rows({4, 3}, 2);
   const at::Tensor before = decode_logits(*model, sources, targets, row_numbers(2));
-  model->attach_lora({3, 6, {"q", "v", "wo"}}, 3);
+  model->adapters().attach({3, 6, {"q", "v", "wo"}}, 3);
   EXPECT_TRUE(at::equal(decode_logits(*model, sources, targets, row_numbers(2)), before));
-  seq2seq_loss(*model, model->encode(sources), std::vector<std::vector<int64_t>>{{5, 6}, {7}})
+  seq2seq_loss(*model, texts_of(sources), std::vector<std::vector<int64_t>>{{5, 6}, {7}})
       .backward();
   int adapters = 0;
   for (auto& [name, tensor] : model->parameters()) {
@@ -235,17 +255,17 @@ TEST(T5, adapters_attach_by_module_name_and_merge) {
   EXPECT_EQ(adapters, 2 * 3 + 2 * 5);  // two encoder blocks, two decoder blocks
   const at::Tensor attached = decode_logits(*model, sources, targets, row_numbers(2));
   EXPECT_GT(largest_difference(attached, before), 1e-2);
-  model->set_adapter_enabled(false);
+  model->adapters().set_enabled(false);
   EXPECT_TRUE(at::equal(decode_logits(*model, sources, targets, row_numbers(2)), before));
-  model->set_adapter_enabled(true);
-  model->merge_lora();
+  model->adapters().set_enabled(true);
+  model->adapters().merge();
   EXPECT_LT(largest_difference(decode_logits(*model, sources, targets, row_numbers(2)), attached),
             1e-4);
 }
 
 TEST(T5, adapters_without_names_go_to_all_linear_layers_but_the_head) {
   const std::unique_ptr<T5> model = new_t5(small_t5(), 1);
-  model->attach_lora({2, 4, {}}, 3);
+  model->adapters().attach({2, 4, {}}, 3);
   int adapters = 0;
   for (const auto& [name, tensor] : model->parameters())
     adapters += name.ends_with("lora_A.weight");
@@ -270,7 +290,7 @@ TEST(T5, every_way_to_tie_and_scale_survives_a_round_trip) {
       config.eos_token_ids = {1, 5};
       const TemporaryFolder folder("t5-round-trip");
       const std::unique_ptr<T5> model = new_t5(config, 1);
-      save_t5(*model, folder.path());
+      model->save(folder.path());
       EXPECT_EQ(load_safetensors(folder.path() / "model.safetensors").contains("lm_head.weight"),
                 !tied);
       const std::unique_ptr<T5> loaded = load_t5(folder.path());
@@ -288,7 +308,7 @@ std::string load_changed(const std::function<void(ParameterMap&)>& change) {
   const TemporaryFolder folder("t5-changed");
   T5Config config = small_t5();
   config.tie_word_embeddings = config.scale_decoder_outputs = true;
-  save_t5(*new_t5(config, 1), folder.path());
+  new_t5(config, 1)->save(folder.path());
   ParameterMap tensors = load_safetensors(folder.path() / "model.safetensors");
   change(tensors);
   save_safetensors(tensors, folder.path() / "model.safetensors");
@@ -317,7 +337,7 @@ TEST(T5, the_names_of_older_checkpoints_are_understood) {
 TEST(T5, sharded_weights_give_the_same_model) {
   const TemporaryFolder folder("t5-sharded");
   const std::unique_ptr<T5> model = new_t5(small_t5(), 1);
-  save_t5(*model, folder.path());
+  model->save(folder.path());
   const ParameterMap all = load_safetensors(folder.path() / "model.safetensors");
   fs::remove(folder.path() / "model.safetensors");
   ParameterMap shards[2];
@@ -402,21 +422,18 @@ TEST(T5Config, the_start_token_may_stand_among_the_generation_options) {
 TEST(T5, refuses_rows_that_do_not_fit) {
   const std::unique_ptr<T5> model = new_t5(small_t5(), 1);
   const TokenForest rows = random_rows({3, 4}, 1);
-  const StateRows encoded = model->encode(rows);
-  TokenForest tree = rows, outside;
-  tree.add(0, std::vector<int64_t>{1, 2});
+  const StateRows encoded = encode(*model, rows);
+  TokenForest outside;
   outside.add(-1, std::vector<int64_t>{0, 61});
-  EXPECT_THROW(model->encode(TokenForest{}), Error);
-  EXPECT_THROW(model->encode(tree), Error);
-  EXPECT_THROW(model->encode(outside), Error);
+  EXPECT_THROW(encode(*model, TokenForest{}), Error);
+  EXPECT_THROW(encode(*model, outside), Error);
   EXPECT_THROW(model->encode(StateRows{encoded.states, {3, 5}}), Error);
   EXPECT_THROW(model->encode(StateRows{encoded.states, {7, 0}}), Error);
   EXPECT_THROW(model->decode(rows, encoded, row_numbers(1)), Error);
   EXPECT_THROW(model->decode(rows, encoded, std::vector<int64_t>{0, 2}), Error);
-  using Labels = std::vector<std::vector<int64_t>>;
-  EXPECT_THROW(seq2seq_loss(*model, encoded, Labels{{1}}), Error);
-  EXPECT_THROW(seq2seq_loss(*model, encoded, Labels{{-100}, {-100, -100}}), Error);
-  EXPECT_THROW(seq2seq_loss(*model, encoded, Labels{{5}, {-101}}), Error);
+  EXPECT_THROW(model->hidden_states_at(shift_right(texts_of(rows), model->config(), texts_of(rows)),
+                                       std::vector<int64_t>{7}),
+               Error);
 }
 
 }  // namespace

@@ -7,7 +7,7 @@
 
 #include "base/check.h"
 #include "base/io.h"
-#include "models/llm_adapters.h"
+#include "models/model_adapters.h"
 #include "models_fixture.h"
 #include "nn/safetensors.h"
 #include "train/checkpoint.h"
@@ -65,10 +65,11 @@ class Interrupted : public SftObjective {
 constexpr int64_t kVirtual = 4;
 
 struct AdapterRun {
-  explicit AdapterRun(const LoraConfig& lora, SftOptions sft) : model(new_llm(small_config(), 1)) {
+  explicit AdapterRun(const LoraConfig& lora, SftOptions sft)
+      : model(new_decoder(small_config(), 1)) {
     std::vector<SftRow> rows = some_rows();
     if (lora.r > 0) {
-      model->attach_lora(lora, 2);
+      model->adapters().attach(lora, 2);
     } else {  // a prompt
       attach_prompt(*model, {kVirtual}, 2);
       const auto front = virtual_token_ids(61, {kVirtual});
@@ -83,7 +84,7 @@ struct AdapterRun {
   static std::map<std::string, double> validation(int64_t step) {
     return {{"score", step == 15 ? 2.0 : 1.0 / static_cast<double>(step)}};
   }
-  std::unique_ptr<Llm> model;
+  std::unique_ptr<LanguageModel> model;
   std::optional<RankAllocator> ranks;
   std::optional<Interrupted> objective;
 };
@@ -211,7 +212,7 @@ TEST(AdapterTraining, another_rank_schedule_does_not_continue_a_run) {
 }
 
 TEST(AdapterTraining, noise_of_embeddings_changes_the_loss_but_not_its_mean) {
-  const auto model = new_llm(small_config(), 1);
+  const auto model = new_decoder(small_config(), 1);
   SftOptions noisy;
   noisy.neftune_noise_alpha = 5;
   noisy.accuracy_steps = 0;

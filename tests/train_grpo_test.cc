@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "base/check.h"
+#include "models/decoder.h"
 #include "train/grpo.h"
 #include "train/policy_forest.h"
 
@@ -14,7 +15,7 @@ namespace {
 
 constexpr int64_t kClose = 1, kFinish = 2, kEos = 0;
 
-std::unique_ptr<Llm> tiny_model(int64_t layers = 1) {
+std::unique_ptr<LanguageModel> tiny_model(int64_t layers = 1) {
   LlmConfig config;
   config.vocab_size = 12;
   config.hidden_size = 8;
@@ -22,7 +23,7 @@ std::unique_ptr<Llm> tiny_model(int64_t layers = 1) {
   config.num_attention_heads = config.num_key_value_heads = 1;
   config.intermediate_size = 12;
   config.initializer_range = 0.5;
-  auto model = new_llm(config, 11);
+  auto model = new_decoder(config, 11);
   for (auto& [name, tensor] : model->parameters()) tensor.set_requires_grad(true);
   return model;
 }
@@ -54,7 +55,7 @@ std::vector<ScoredCompletion> toy_reward(std::span<const Rollout> rollouts, int6
   return scored;
 }
 
-at::Tensor gradient_of(Llm& model, const at::Tensor& loss) {
+at::Tensor gradient_of(LanguageModel& model, const at::Tensor& loss) {
   for (auto& [name, tensor] : model.parameters()) tensor.mutable_grad() = at::Tensor();
   loss.backward();
   std::vector<at::Tensor> parts;
@@ -66,7 +67,7 @@ at::Tensor gradient_of(Llm& model, const at::Tensor& loss) {
 }
 
 // One step of plain gradient descent.
-void descend(Llm& model, const at::Tensor& loss) {
+void descend(LanguageModel& model, const at::Tensor& loss) {
   loss.backward();
   at::NoGradGuard no_grad;
   for (auto& [name, tensor] : model.parameters()) {
@@ -80,7 +81,7 @@ const std::vector<int64_t> kBoth{0, 1};
 TEST(Grpo, first_step_has_ratio_one_no_clipping_and_no_divergence) {
   for (bool rb : {true, false}) {
     auto model = tiny_model();
-    model->attach_lora({2, 4, {}}, 5);
+    model->adapters().attach({2, 4, {}}, 5);
     GrpoOptions options = tiny_options();
     options.policy.beta = 0.1;
     options.rb = rb;
@@ -128,7 +129,7 @@ TEST(Grpo, trainer_and_engine_agree_on_tokens_and_answers) {
   std::vector<std::vector<std::vector<int64_t>>> answers{rows[0].answers, rows[1].answers};
   at::NoGradGuard no_grad;
   PolicyOutput found =
-      evaluate_policy(*model, build_policy_forest(prompts, answers, samples), false);
+      evaluate_policy(*model, build_policy_forest(*model, prompts, answers, samples), false);
   for (int64_t i = 0; i < 8; ++i)
     for (int64_t k = 0; k < 3; ++k)
       EXPECT_NEAR(found.answer_logprobs[i][k].item<float>(),
@@ -191,7 +192,8 @@ TEST(Grpo, tokens_closed_by_force_carry_no_loss) {
   std::vector<std::vector<int64_t>> prompts{{3, 4}};
   std::vector<std::vector<std::vector<int64_t>>> answers{{{6}, {7}}};
   std::vector<PolicySample> samples{{0, {5, 9, kClose}, 2, 0}, {0, {kClose}, 1, 1}};
-  PolicyForest forest = build_policy_forest(prompts, answers, samples);
+  const auto model = tiny_model(2);
+  PolicyForest forest = build_policy_forest(*model, prompts, answers, samples);
   EXPECT_EQ(forest.targets, (std::vector<int64_t>{5, 9, kClose}));
   EXPECT_EQ(forest.rows, (std::vector<int64_t>{0, 0, 1}));
   EXPECT_EQ(forest.sources, (std::vector<int64_t>{1, 2, 1}));
@@ -207,7 +209,8 @@ TEST(Grpo, contract_is_the_likelihood_of_any_answer_and_then_the_finish) {
        {std::vector<std::vector<int64_t>>{{6}, {7}}, {{6, 2}, {7, 8}, {7, 2}}}) {
     const PolicySample sample{0, reasoning, 2, 1, {8, kEos}};
     const PolicyOutput found = evaluate_policy(
-        *model, build_policy_forest(prompts, std::array{answers}, std::array{sample}), false);
+        *model, build_policy_forest(*model, prompts, std::array{answers}, std::array{sample}),
+        false);
     // Twin: every answer and the finish as plain text.
     double any = 0, finish = 0;
     for (size_t k = 0; k < answers.size(); ++k) {
@@ -218,7 +221,7 @@ TEST(Grpo, contract_is_the_likelihood_of_any_answer_and_then_the_finish) {
       const at::Tensor logprobs =
           evaluate_policy(
               *model,
-              build_policy_forest(prompts, std::array{std::vector<std::vector<int64_t>>{}},
+              build_policy_forest(*model, prompts, std::array{std::vector<std::vector<int64_t>>{}},
                                   std::array{plain}),
               false)
               .logprobs;

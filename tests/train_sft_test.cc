@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "base/check.h"
+#include "models/decoder.h"
 #include "nn/forest.h"
 #include "threads_scope.h"
 #include "train/sft.h"
@@ -12,7 +13,7 @@
 namespace etrlrec {
 namespace {
 
-std::unique_ptr<Llm> tiny_model() {
+std::unique_ptr<LanguageModel> tiny_model() {
   LlmConfig config;
   config.vocab_size = 14;
   config.hidden_size = 16;
@@ -21,7 +22,7 @@ std::unique_ptr<Llm> tiny_model() {
   config.head_dim = 8;
   config.intermediate_size = 24;
   config.initializer_range = 0.3;
-  return new_llm(config, 7);
+  return new_decoder(config, 7);
 }
 
 SftRow row(std::vector<int64_t> prompt, std::vector<int64_t> completion, int64_t answer_begin,
@@ -40,7 +41,7 @@ std::vector<SftRow> three_rows() {
 }
 
 // -log p of every token of a row but the first, by a dense softmax.
-std::vector<double> token_losses(const Llm& model, const SftRow& row) {
+std::vector<double> token_losses(const LanguageModel& model, const SftRow& row) {
   at::NoGradGuard no_grad;
   std::vector<int64_t> ids = row.prompt;
   ids.insert(ids.end(), row.completion.begin(), row.completion.end());
@@ -58,7 +59,7 @@ double loss_of(SftObjective& objective, std::vector<int64_t> rows) {
   return objective.loss(rows, 1, rng).loss.item<double>();
 }
 
-std::map<std::string, at::Tensor> gradients(Llm& model, SftObjective& objective,
+std::map<std::string, at::Tensor> gradients(LanguageModel& model, SftObjective& objective,
                                             std::vector<int64_t> rows) {
   for (auto& [name, tensor] : model.parameters()) {
     tensor.set_requires_grad(true);

@@ -154,7 +154,7 @@ void add_generate(CommandLine& app, CommonOptions& common) {
       .required()
       .existing_folder();
   add_dtype(command, options->text.dtype);
-  command.add_option("--adapter", options->text.adapter, "PEFT adapter folder").existing_folder();
+  add_adapters(command, options->text.adapters);
   command.add_option("--prompt,-p", options->prompt,
                      "text to continue; with --chat the user's message");
   command.add_flag(

@@ -16,7 +16,7 @@ void add_score(CommandLine& app, CommonOptions&) {
       .required()
       .existing_folder();
   add_dtype(command, options->dtype);
-  command.add_option("--adapter", options->adapter, "PEFT adapter folder").existing_folder();
+  add_adapters(command, options->adapters);
   command.add_option("--ids", options->ids, "JSON: a list of lists of token ids")
       .required()
       .existing_file();

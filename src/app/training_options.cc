@@ -73,10 +73,10 @@ LoraConfig AdapterOptions::config() const {
 std::optional<PromptTuningOptions> AdapterOptions::prompt() const {
   if (adapter == "prompt") return prompt_tuning;
   CHECK(prompt_tuning.num_virtual_tokens == 0 && prompt_tuning.prompt_tuning_init == "random" &&
-            prompt_tuning.prompt_tuning_init_text.empty(),
+            prompt_tuning.prompt_tuning_init_text.empty() && prompt_tuning.prompt_name == "default",
         kUsage,
-        "--num-virtual-tokens, --prompt-tuning-init and --prompt-tuning-init-text are options of "
-        "--adapter prompt");
+        "--num-virtual-tokens, --prompt-name, --prompt-tuning-init and --prompt-tuning-init-text "
+        "are options of --adapter prompt");
   return std::nullopt;
 }
 
@@ -113,11 +113,21 @@ void add_adapter_options(Command& command, AdapterOptions& options) {
   PromptTuningOptions& prompt = options.prompt_tuning;
   add("--num-virtual-tokens", prompt.num_virtual_tokens,
       "prompt: tokens in front of every text, 0: those of the model's own prompt");
+  add("--prompt-name", prompt.prompt_name,
+      "prompt: which soft prompt is trained; a model may have several");
   add("--prompt-tuning-init", prompt.prompt_tuning_init,
       "prompt: start from random values, random tokens or a text")
       .one_of({"random", "sample_vocab", "text"});
   add("--prompt-tuning-init-text", prompt.prompt_tuning_init_text,
       "prompt: the text, repeated or cut to the number of tokens");
+}
+
+void add_adapters(Command& command, std::vector<std::string>& adapters) {
+  command
+      .add_option("--adapter", adapters,
+                  "PEFT folder: LoRA or AdaLoRA, or a soft prompt; repeatable")
+      .repeatable()
+      .existing_folder();
 }
 
 void add_dtype(Command& command, std::string& dtype) {

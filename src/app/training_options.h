@@ -4,6 +4,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "app/command.h"
 #include "method/memory_estimate.h"
@@ -29,6 +30,8 @@ void check_trainable(const std::string& dtype, const AdapterOptions& adapter);
 void add_adapter_options(Command& command, AdapterOptions& options);
 // --dtype: how a command keeps the weights in memory.
 void add_dtype(Command& command, std::string& dtype);
+// --adapter: PEFT folders that are loaded on top of a model.
+void add_adapters(Command& command, std::vector<std::string>& adapters);
 void add_dry_run(Command& command, bool& dry_run);
 // Prints the estimate of a training command; error (kMemory) when the machine has less.
 void report_estimate(const MemoryEstimate& estimate, const std::string& command,

@@ -156,7 +156,7 @@ class Search {
 // Prompts that grow in one cache.
 class BeamBatch {
  public:
-  BeamBatch(const StepModel& model, std::span<const BeamRequest> requests,
+  BeamBatch(const LanguageModel& model, std::span<const BeamRequest> requests,
             const BeamOptions& options, HeadLogits& head)
       : model_(model), requests_(requests), options_(options), head_(head) {
     for (const BeamRequest& request : requests) searches_.emplace_back(request, options);
@@ -223,14 +223,14 @@ class BeamBatch {
     return is_running;
   }
 
-  const StepModel& model_;
+  const LanguageModel& model_;
   std::span<const BeamRequest> requests_;
   const BeamOptions& options_;
   HeadLogits& head_;
   std::vector<Search> searches_;
 };
 
-void check_beams(const StepModel& model, std::span<const BeamRequest> requests,
+void check_beams(const LanguageModel& model, std::span<const BeamRequest> requests,
                  const BeamOptions& options) {
   CHECK(options.num_beams > 0, kUsage, "--num-beams: expected a positive number, found {}",
         options.num_beams);
@@ -253,7 +253,7 @@ void check_beams(const StepModel& model, std::span<const BeamRequest> requests,
 
 }  // namespace
 
-std::vector<std::vector<Hypothesis>> beam_search(const StepModel& model,
+std::vector<std::vector<Hypothesis>> beam_search(const LanguageModel& model,
                                                  std::span<const BeamRequest> requests,
                                                  const BeamOptions& options) {
   const at::NoGradGuard no_grad;

@@ -10,7 +10,7 @@
 
 #include "engine/item_trie.h"
 #include "engine/prefix_cache.h"
-#include "models/step_model.h"
+#include "models/language_model.h"
 
 namespace etrlrec {
 
@@ -45,7 +45,7 @@ struct Hypothesis {
 
 // For each prompt at most num_return_sequences hypotheses, best first; fewer where the trie has
 // fewer sequences. Independent of max_batch up to the rounding of the logits. No gradient.
-std::vector<std::vector<Hypothesis>> beam_search(const StepModel& model,
+std::vector<std::vector<Hypothesis>> beam_search(const LanguageModel& model,
                                                  std::span<const BeamRequest> requests,
                                                  const BeamOptions& options);
 

@@ -11,7 +11,7 @@
 #include "engine/prefix_cache.h"
 #include "engine/sampling.h"
 #include "engine/scoring.h"
-#include "models/llm.h"
+#include "models/language_model.h"
 
 namespace etrlrec {
 
@@ -69,8 +69,8 @@ int64_t default_max_batch(int64_t key_value_bytes, int64_t capacity);
 // Continuous batching: rows leave when they are done, and the next prompts enter as soon as there
 // is room for all their completions. Result: [requests * completions_per_prompt], request-major, in
 // input order; independent of batching and of the thread count up to the rounding of the logits. No
-// gradient. Answers of several tokens need a language model (Llm; error kUsage for others).
-std::vector<Completion> generate(const StepModel& model,
+// gradient.
+std::vector<Completion> generate(const LanguageModel& model,
                                  std::span<const GenerationRequest> requests,
                                  const GenerationOptions& options);
 

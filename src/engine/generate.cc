@@ -30,7 +30,7 @@ constexpr int64_t kOwnPrefixBytes = int64_t{64} << 20;
 // All rows of a call: those that wait for room, those that grow, those that wait for their answer.
 class Rollouts {
  public:
-  Rollouts(const StepModel& model, std::span<const GenerationRequest> requests,
+  Rollouts(const LanguageModel& model, std::span<const GenerationRequest> requests,
            const GenerationOptions& options, std::span<Completion> completions)
       : model_(model),
         requests_(requests),
@@ -41,7 +41,8 @@ class Rollouts {
     rows_.reserve(completions.size());
     for (size_t r = 0; r < completions.size(); ++r) {
       const GenerationRequest& request = requests[r / per_prompt];
-      rows_.emplace_back(request, model.text_before(request.prompt), options, r, completions[r]);
+      rows_.emplace_back(request, model.prompt_parts(request.prompt).text, options, r,
+                         completions[r]);
       capacity_ = std::max(capacity_, RolloutRow::capacity(request, options));
     }
     open_.assign(requests.size(), options.completions_per_prompt);
@@ -169,7 +170,7 @@ class Rollouts {
     for (int64_t r : rows) {
       if (request_of(r) != root_request) {
         root_request = request_of(r);
-        root = forest.add(-1, requests_[static_cast<size_t>(root_request)].prompt);
+        root = model_.add_prompt(forest, requests_[static_cast<size_t>(root_request)].prompt);
       }
       const auto& ids = rows_[static_cast<size_t>(r)].completion().ids;
       segments.push_back(ids.empty() ? root : forest.add(root, ids));
@@ -202,14 +203,12 @@ class Rollouts {
     waiting_tokens_ = 0;
   }
 
-  const Llm& scorer() const { return dynamic_cast<const Llm&>(model_); }  // check_request saw it
-
   void answer(const std::vector<int64_t>& rows) {
     std::vector<Answers> answers;
     for (int64_t r : rows) answers.push_back(rows_[static_cast<size_t>(r)].request().answers);
     TokenForest forest;
     const std::vector<int64_t> segments = plant(rows, forest);
-    const auto scores = score_answers(scorer(), forest, segments, answers);
+    const auto scores = score_answers(model_, forest, segments, answers);
     SamplingScratch scratch;
     for (size_t i = 0; i < rows.size(); ++i)
       rows_[static_cast<size_t>(rows[i])].choose_answer(to_floats(scores[i]), scratch);
@@ -235,7 +234,7 @@ class Rollouts {
       targets.insert(targets.end(), tail.begin(), tail.end());
       tails.push_back(std::move(tail));
     }
-    const at::Tensor hidden = scorer().hidden_states_at(forest, sources);
+    const at::Tensor hidden = model_.hidden_states_at(forest, sources);
     const std::vector<float> logprobs = to_floats(
         linear_logprob(hidden, model_.head_weight(), at::tensor(targets, at::kLong)).logprobs);
     size_t next = 0;
@@ -249,7 +248,7 @@ class Rollouts {
     }
   }
 
-  const StepModel& model_;
+  const LanguageModel& model_;
   std::span<const GenerationRequest> requests_;
   const GenerationOptions& options_;
   PrefixCache own_prefixes_{kOwnPrefixBytes, PrefixCache::Keeps::kSharedPrefixes};
@@ -264,18 +263,14 @@ class Rollouts {
   int64_t waiting_tokens_ = 0, done_ = 0;
 };
 
-void check_request(const StepModel& model, const GenerationRequest& request,
+void check_request(const LanguageModel& model, const GenerationRequest& request,
                    const GenerationOptions& options, size_t i, bool same_answers) {
   CHECK(!request.prompt.empty(), kInput, "prompt {}: expected at least one token", i);
   const int64_t known = model.num_input_ids();
   for (int64_t id : request.prompt)
     CHECK(id >= 0 && id < known, kInput, "prompt {}: token id {} is not in the vocabulary of {}", i,
           id, known);
-  if (!request.answers.empty() && !same_answers) {
-    check_answers(request.answers, model.vocab_size());
-    CHECK(all_single_tokens(request.answers) || dynamic_cast<const Llm*>(&model) != nullptr, kUsage,
-          "prompt {}: answers of several tokens need a language model without an encoder", i);
-  }
+  if (!request.answers.empty() && !same_answers) check_answers(request.answers, model.vocab_size());
   const int64_t length =
       static_cast<int64_t>(request.prompt.size()) + RolloutRow::capacity(request, options);
   CHECK(length <= model.max_length(), kInput,
@@ -283,7 +278,7 @@ void check_request(const StepModel& model, const GenerationRequest& request,
         request.prompt.size(), RolloutRow::capacity(request, options), model.max_length());
 }
 
-void check_options(const StepModel& model, const GenerationOptions& options) {
+void check_options(const LanguageModel& model, const GenerationOptions& options) {
   check_sampling(options.sampling);
   CHECK(options.completions_per_prompt > 0, kUsage,
         "completions per prompt: expected a positive number, found {}",
@@ -308,7 +303,7 @@ int64_t default_max_batch(int64_t key_value_bytes, int64_t capacity) {
                              kMostRows);
 }
 
-std::vector<Completion> generate(const StepModel& model,
+std::vector<Completion> generate(const LanguageModel& model,
                                  std::span<const GenerationRequest> requests,
                                  const GenerationOptions& options) {
   const at::NoGradGuard no_grad;

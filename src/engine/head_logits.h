@@ -10,14 +10,14 @@
 #include <span>
 
 #include "engine/sampling.h"
-#include "models/step_model.h"
+#include "models/language_model.h"
 #include "nn/weight.h"
 
 namespace etrlrec {
 
 class HeadLogits {
  public:
-  explicit HeadLogits(const StepModel& model) : weight_(model.head_weight().detach()) {
+  explicit HeadLogits(const LanguageModel& model) : weight_(model.head_weight().detach()) {
     vocab_size_ = weight_.size(0);
     chunk_ = std::max<int64_t>(kLogitsBuffer / vocab_size_, 1);
   }

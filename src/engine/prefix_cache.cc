@@ -45,8 +45,8 @@ void PrefixCache::clear() {
   statistics_.bytes = statistics_.segments = 0;
 }
 
-void PrefixCache::serve(const StepModel& model) {
-  if (!model.shares_prompts()) return;
+void PrefixCache::serve(const LanguageModel& model) {
+  if (model.has_encoder()) return;
   ModelStamp stamp = model.stamp();
   if (stamp == stamp_) return;
   if (!by_use_.empty()) ++statistics_.invalidated;
@@ -167,7 +167,8 @@ class PromptAdmission {
     }
   }
 
-  at::Tensor run(const StepModel& model, KvCache& cache, std::span<const int64_t> prompt_of_row) {
+  at::Tensor run(const LanguageModel& model, KvCache& cache,
+                 std::span<const int64_t> prompt_of_row) {
     std::vector<int64_t> rows;
     for (int64_t prompt : prompt_of_row)
       rows.push_back(segment_of_prompt_[static_cast<size_t>(prompt)]);
@@ -274,10 +275,10 @@ class PromptAdmission {
 
 namespace {
 
-at::Tensor admit_roots(const StepModel& model, KvCache& cache, std::span<const Tokens> prompts,
+at::Tensor admit_roots(const LanguageModel& model, KvCache& cache, std::span<const Tokens> prompts,
                        std::span<const int64_t> prompt_of_row) {
   TokenForest roots;
-  for (const Tokens& prompt : prompts) roots.add(-1, prompt);
+  for (const Tokens& prompt : prompts) model.add_prompt(roots, prompt);
   at::Tensor hidden;
   model.admit(cache, roots, prompt_of_row, hidden);
   return hidden.index_select(0, at::tensor(prompt_of_row, at::kLong));
@@ -285,9 +286,10 @@ at::Tensor admit_roots(const StepModel& model, KvCache& cache, std::span<const T
 
 }  // namespace
 
-at::Tensor admit_prompts(const StepModel& model, KvCache& cache, std::span<const Tokens> prompts,
-                         std::span<const int64_t> prompt_of_row, PrefixCache* prefixes) {
-  if (!model.shares_prompts()) return admit_roots(model, cache, prompts, prompt_of_row);
+at::Tensor admit_prompts(const LanguageModel& model, KvCache& cache,
+                         std::span<const Tokens> prompts, std::span<const int64_t> prompt_of_row,
+                         PrefixCache* prefixes) {
+  if (model.has_encoder()) return admit_roots(model, cache, prompts, prompt_of_row);
   if (prefixes != nullptr) prefixes->serve(model);
   return PromptAdmission(prompts, prefixes).run(model, cache, prompt_of_row);
 }

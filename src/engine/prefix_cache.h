@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include "models/step_model.h"
+#include "models/language_model.h"
 
 namespace etrlrec {
 
@@ -39,7 +39,7 @@ class PrefixCache {
   void clear();
 
   // Empties the cache unless it is of the model in its present state; admit_prompts begins with it.
-  void serve(const StepModel& model);
+  void serve(const LanguageModel& model);
   // Tokens of the prompt that admit_prompts would find here; less than its length, because the last
   // token is always computed: its hidden state decides what follows.
   int64_t known_tokens(std::span<const int64_t> prompt) const;
@@ -86,7 +86,7 @@ class PrefixCache {
 // order, for every entry of prompt_of_row. What several of the prompts begin with is computed once.
 // nullptr: nothing is known or kept. The adapter in use is still that of the cache's beginning.
 // Returns the last hidden states of the rows [rows, C].
-at::Tensor admit_prompts(const StepModel& model, KvCache& cache,
+at::Tensor admit_prompts(const LanguageModel& model, KvCache& cache,
                          std::span<const std::span<const int64_t>> prompts,
                          std::span<const int64_t> prompt_of_row, PrefixCache* prefixes);
 

@@ -12,7 +12,7 @@ namespace etrlrec {
 
 class RolloutRow {
  public:
-  // `before`: StepModel::text_before the completion.
+  // `before`: LanguageModel::prompt_parts(prompt).text.
   RolloutRow(const GenerationRequest& request, std::span<const int64_t> before,
              const GenerationOptions& options, uint64_t index, Completion& completion);
 

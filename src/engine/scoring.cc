@@ -162,9 +162,9 @@ void check_answers(const Answers& answers, int64_t vocab_size) {
 namespace {
 
 // Sums of edges along every answer, flattened [cells]; fills `row_sizes`.
-at::Tensor path_sums(const Llm& model, TokenForest forest, std::span<const int64_t> segments,
-                     std::span<const Answers> answers, bool normalise_roots,
-                     std::vector<int64_t>& row_sizes) {
+at::Tensor path_sums(const LanguageModel& model, TokenForest forest,
+                     std::span<const int64_t> segments, std::span<const Answers> answers,
+                     bool normalise_roots, std::vector<int64_t>& row_sizes) {
   Tries tries;
   for (size_t r = 0; r < segments.size(); ++r) add_trie(forest, segments[r], answers[r], tries);
   const at::Tensor node_hidden = model.hidden_states_at(forest, tries.node_sources);  // [M, C]
@@ -184,7 +184,8 @@ void check_rows(size_t lists, size_t rows) {
 // Groups of rows whose prefixes have at most batch_tokens tokens together (all of them under
 // gradients) through `score`, one root each.
 template <typename F>
-std::vector<at::Tensor> score_in_groups(std::span<const std::vector<int64_t>> prefixes,
+std::vector<at::Tensor> score_in_groups(const LanguageModel& model,
+                                        std::span<const std::vector<int64_t>> prefixes,
                                         std::span<const Answers> answers, int64_t batch_tokens,
                                         const F& score) {
   CHECK(prefixes.size() == answers.size(), kInput,
@@ -195,11 +196,12 @@ std::vector<at::Tensor> score_in_groups(std::span<const std::vector<int64_t>> pr
     TokenForest forest;
     std::vector<int64_t> segments;
     size_t end = begin;
-    while (end < prefixes.size() &&
-           (at::GradMode::is_enabled() || end == begin ||
-            forest.num_tokens() + static_cast<int64_t>(prefixes[end].size()) <= batch_tokens)) {
+    int64_t tokens = 0;
+    while (end < prefixes.size() && (at::GradMode::is_enabled() || end == begin ||
+                                     tokens + std::ssize(prefixes[end]) <= batch_tokens)) {
       CHECK(!prefixes[end].empty(), kInput, "prefix {}: expected at least one token", end);
-      segments.push_back(forest.add(-1, prefixes[end++]));
+      tokens += std::ssize(prefixes[end]);
+      segments.push_back(model.add_prompt(forest, prefixes[end++]));
     }
     for (at::Tensor& row : score(std::move(forest), segments, answers.subspan(begin, end - begin)))
       out.push_back(std::move(row));
@@ -210,14 +212,13 @@ std::vector<at::Tensor> score_in_groups(std::span<const std::vector<int64_t>> pr
 
 }  // namespace
 
-std::vector<at::Tensor> score_answers(const Llm& model, TokenForest forest,
+std::vector<at::Tensor> score_answers(const LanguageModel& model, TokenForest forest,
                                       std::span<const int64_t> segments,
                                       std::span<const Answers> answers) {
   check_rows(answers.size(), segments.size());
   if (segments.empty()) return {};
   for (size_t r = 0; r < segments.size(); ++r)
-    if (r == 0 || answers[r] != answers[r - 1])
-      check_answers(answers[r], model.config().vocab_size);
+    if (r == 0 || answers[r] != answers[r - 1]) check_answers(answers[r], model.vocab_size());
   std::vector<int64_t> sizes;
   const at::Tensor scores = path_sums(model, std::move(forest), segments, answers, false, sizes);
   if (std::all_of(sizes.begin(), sizes.end(), [&](int64_t n) { return n == sizes[0]; }))
@@ -227,7 +228,7 @@ std::vector<at::Tensor> score_answers(const Llm& model, TokenForest forest,
   return rows;
 }
 
-std::vector<at::Tensor> score_sequences(const Llm& model, TokenForest forest,
+std::vector<at::Tensor> score_sequences(const LanguageModel& model, TokenForest forest,
                                         std::span<const int64_t> segments,
                                         std::span<const Answers> sequences) {
   check_rows(sequences.size(), segments.size());
@@ -237,9 +238,8 @@ std::vector<at::Tensor> score_sequences(const Llm& model, TokenForest forest,
     for (const auto& sequence : row) {
       CHECK(!sequence.empty(), kInput, "sequences: expected at least one token each");
       for (int64_t id : sequence)
-        CHECK(id >= 0 && id < model.config().vocab_size, kInput,
-              "sequences: token id {} is not in the vocabulary of {}", id,
-              model.config().vocab_size);
+        CHECK(id >= 0 && id < model.vocab_size(), kInput,
+              "sequences: token id {} is not in the vocabulary of {}", id, model.vocab_size());
     }
   }
   std::vector<int64_t> sizes;
@@ -247,22 +247,22 @@ std::vector<at::Tensor> score_sequences(const Llm& model, TokenForest forest,
   return sums.split_with_sizes(sizes);
 }
 
-std::vector<at::Tensor> answer_logprobs(const Llm& model,
+std::vector<at::Tensor> answer_logprobs(const LanguageModel& model,
                                         std::span<const std::vector<int64_t>> prefixes,
                                         std::span<const Answers> answers, int64_t batch_tokens) {
   return score_in_groups(
-      prefixes, answers, batch_tokens,
+      model, prefixes, answers, batch_tokens,
       [&](TokenForest forest, std::span<const int64_t> segments, std::span<const Answers> group) {
         return score_answers(model, std::move(forest), segments, group);
       });
 }
 
-std::vector<at::Tensor> sequence_logprobs(const Llm& model,
+std::vector<at::Tensor> sequence_logprobs(const LanguageModel& model,
                                           std::span<const std::vector<int64_t>> prefixes,
                                           std::span<const Answers> sequences,
                                           int64_t batch_tokens) {
   return score_in_groups(
-      prefixes, sequences, batch_tokens,
+      model, prefixes, sequences, batch_tokens,
       [&](TokenForest forest, std::span<const int64_t> segments, std::span<const Answers> group) {
         return score_sequences(model, std::move(forest), segments, group);
       });

@@ -10,7 +10,7 @@
 #include <span>
 #include <vector>
 
-#include "models/llm.h"
+#include "models/language_model.h"
 
 namespace etrlrec {
 
@@ -24,7 +24,7 @@ bool all_single_tokens(const Answers& answers);
 // log p(answer | path to the end of segments[r]) for every answer of row r, normalised over
 // answers[r]. `forest` holds the prefixes; tries are added to it. One pass of the model;
 // differentiable when gradients are on.
-std::vector<at::Tensor> score_answers(const Llm& model, TokenForest forest,
+std::vector<at::Tensor> score_answers(const LanguageModel& model, TokenForest forest,
                                       std::span<const int64_t> segments,
                                       std::span<const Answers> answers);
 
@@ -32,7 +32,7 @@ std::vector<at::Tensor> score_answers(const Llm& model, TokenForest forest,
 // [rows][answers]; differentiable when gradients are on. Answers of several tokens are scored
 // through a trie below the prefix. Without gradients rows go through the model in groups of
 // `batch_tokens`.
-std::vector<at::Tensor> answer_logprobs(const Llm& model,
+std::vector<at::Tensor> answer_logprobs(const LanguageModel& model,
                                         std::span<const std::vector<int64_t>> prefixes,
                                         std::span<const Answers> answers,
                                         int64_t batch_tokens = 16384);
@@ -41,11 +41,11 @@ std::vector<at::Tensor> answer_logprobs(const Llm& model,
 // r, over the whole vocabulary, not normalised among the sequences, [rows][sequences]. Equal
 // sequences and sequences that begin others are allowed. One pass; differentiable when gradients
 // are on. Divided by the lengths it is the mean log-likelihood.
-std::vector<at::Tensor> score_sequences(const Llm& model, TokenForest forest,
+std::vector<at::Tensor> score_sequences(const LanguageModel& model, TokenForest forest,
                                         std::span<const int64_t> segments,
                                         std::span<const Answers> sequences);
 // The same below whole prefixes; without gradients in groups of `batch_tokens`.
-std::vector<at::Tensor> sequence_logprobs(const Llm& model,
+std::vector<at::Tensor> sequence_logprobs(const LanguageModel& model,
                                           std::span<const std::vector<int64_t>> prefixes,
                                           std::span<const Answers> sequences,
                                           int64_t batch_tokens = 16384);

@@ -23,8 +23,15 @@ Prediction new_prediction(const Request& request, int64_t row) {
   return prediction;
 }
 
-std::string decode_reasoning(const LanguageModel& model, const Completion& completion) {
-  return model.tokenizer.decode(
+// A model and how it is asked.
+struct Asked {
+  const LanguageModel& model;
+  const PromptEncoder& encoder;
+  const Tokenizer& tokenizer() const { return encoder.tokenizer; }
+};
+
+std::string decode_reasoning(const Asked& asked, const Completion& completion) {
+  return asked.tokenizer().decode(
       std::span(completion.ids).first(static_cast<size_t>(completion.reasoning_tokens)));
 }
 
@@ -35,12 +42,13 @@ void set_ranking(Prediction& prediction, std::vector<double> scores) {
   prediction.scores.assign(scores.begin(), scores.end());
 }
 
-std::vector<int64_t> prompt_ids(const LanguageModel& model, const Request& request,
+std::vector<int64_t> prompt_ids(const PromptEncoder& encoder, const Request& request,
                                 const PromptOptions& options) {
-  std::vector<int64_t> ids(model.virtual_tokens.begin(), model.virtual_tokens.end());
-  const auto text = model.tokenizer.encode(
-      student_prompt(model.catalogue, with_recent_history(request, options.max_history), options));
+  std::vector<int64_t> ids(encoder.before.begin(), encoder.before.end());
+  const auto text = encoder.tokenizer.encode(student_prompt(
+      encoder.catalogue, with_recent_history(request, options.max_history), options));
   ids.insert(ids.end(), text.begin(), text.end());
+  ids.insert(ids.end(), encoder.after.begin(), encoder.after.end());
   return ids;
 }
 
@@ -50,25 +58,25 @@ int32_t most_candidates(std::span<const Request> requests) {
   return static_cast<int32_t>(most);
 }
 
-std::vector<Completion> generate_for(const LanguageModel& model, std::span<const Request> requests,
+std::vector<Completion> generate_for(const Asked& asked, std::span<const Request> requests,
                                      const ProtocolOptions& options,
                                      const GenerationOptions& generation, int32_t most) {
   std::vector<GenerationRequest> prompts;
   prompts.reserve(requests.size());
   for (const Request& request : requests)
-    prompts.push_back(generation_request(model, request, options.prompt, most));
-  return generate(model.llm, prompts, generation);
+    prompts.push_back(generation_request(asked.encoder, request, options.prompt, most));
+  return generate(asked.model, prompts, generation);
 }
 
-void likelihood(const LanguageModel& model, std::span<const Request> requests,
+void likelihood(const Asked& asked, std::span<const Request> requests,
                 const ProtocolOptions& options, int64_t first_row, Predictions& out) {
   const int32_t most = most_candidates(requests);
-  GenerationOptions generation = generation_options(model, options, most);
+  GenerationOptions generation = generation_options(asked.tokenizer(), options, most);
   const int64_t samples = options.reasonings;
   generation.completions_per_prompt = samples;
   if (samples > 1) generation.sampling.temperature = 1.0;
   generation.sampling.seed = options.seed + static_cast<uint64_t>(first_row);
-  const auto completions = generate_for(model, requests, options, generation, most);
+  const auto completions = generate_for(asked, requests, options, generation, most);
   for (size_t r = 0; r < requests.size(); ++r) {
     Prediction prediction = new_prediction(requests[r], first_row + static_cast<int64_t>(r));
     std::vector<double> scores(requests[r].candidates.size(), 0.0);
@@ -80,7 +88,7 @@ void likelihood(const LanguageModel& model, std::span<const Request> requests,
                      static_cast<double>(samples);
       }
       prediction.valid = prediction.valid && !completion.forced_close;
-      if (s == 0) prediction.reasoning = decode_reasoning(model, completion);
+      if (s == 0) prediction.reasoning = decode_reasoning(asked, completion);
     }
     set_ranking(prediction, std::move(scores));
     out.rows.push_back(std::move(prediction));
@@ -88,22 +96,23 @@ void likelihood(const LanguageModel& model, std::span<const Request> requests,
 }
 
 // Free generation: nothing is forced or restricted, so that the valid ratio says something.
-void first_answer(const LanguageModel& model, std::span<const Request> requests,
+void first_answer(const Asked& asked, std::span<const Request> requests,
                   const ProtocolOptions& options, int64_t first_row, Predictions& out) {
-  GenerationOptions generation = generation_options(model, options, most_candidates(requests));
+  GenerationOptions generation =
+      generation_options(asked.tokenizer(), options, most_candidates(requests));
   generation.format = {};
   generation.max_new_tokens = options.max_reasoning_tokens + 16;
   std::vector<GenerationRequest> prompts;
   for (const Request& request : requests) {
-    prompts.push_back(generation_request(model, request, options.prompt));
+    prompts.push_back(generation_request(asked.encoder, request, options.prompt));
     prompts.back().answers.clear();
   }
-  const auto completions = generate(model.llm, prompts, generation);
+  const auto completions = generate(asked.model, prompts, generation);
   for (size_t r = 0; r < requests.size(); ++r) {
     Prediction prediction = new_prediction(requests[r], first_row + static_cast<int64_t>(r));
     std::vector<int64_t> ids = completions[r].ids;
-    while (!ids.empty() && ids.back() == model.tokenizer.eos_id()) ids.pop_back();
-    const std::string text = model.tokenizer.decode(ids);
+    while (!ids.empty() && ids.back() == asked.tokenizer().eos_id()) ids.pop_back();
+    const std::string text = asked.tokenizer().decode(ids);
     const auto n = static_cast<int32_t>(requests[r].candidates.size());
     const ParsedCompletion parsed = parse_completion(text, n, options.prompt.reasoning);
     prediction.valid = parsed.code == AnswerCode::kValid;
@@ -116,11 +125,11 @@ void first_answer(const LanguageModel& model, std::span<const Request> requests,
   }
 }
 
-void elimination(const LanguageModel& model, std::span<const Request> requests,
+void elimination(const Asked& asked, std::span<const Request> requests,
                  const ProtocolOptions& options, int64_t first_row, Predictions& out) {
   const int32_t most = most_candidates(requests);
   PrefixCache prefixes(kEliminationCacheBytes);
-  GenerationOptions generation = generation_options(model, options, most);
+  GenerationOptions generation = generation_options(asked.tokenizer(), options, most);
   generation.prefix_cache = &prefixes;
   std::vector<Request> open(requests.begin(), requests.end());
   std::vector<std::vector<int32_t>> slots(
@@ -133,12 +142,12 @@ void elimination(const LanguageModel& model, std::span<const Request> requests,
   }
   std::vector<std::vector<int32_t>> chosen(requests.size());
   for (int32_t round = 0; round < options.rounds; ++round) {
-    const auto completions = generate_for(model, open, options, generation, most);
+    const auto completions = generate_for(asked, open, options, generation, most);
     for (size_t r = 0; r < open.size(); ++r) {
       const auto answer = static_cast<size_t>(completions[r].answer);
       if (round == 0) {
         rows[r].valid = !completions[r].forced_close;
-        rows[r].reasoning = decode_reasoning(model, completions[r]);
+        rows[r].reasoning = decode_reasoning(asked, completions[r]);
         rows[r].answer = slots[r][answer] + 1;
       }
       chosen[r].push_back(slots[r][answer]);
@@ -157,24 +166,25 @@ void elimination(const LanguageModel& model, std::span<const Request> requests,
 }
 
 // The direct form of the prompt, and every candidate's title behind it instead of its number.
-void title_likelihood(const LanguageModel& model, std::span<const Request> requests,
+void title_likelihood(const Asked& asked, std::span<const Request> requests,
                       const ProtocolOptions& options, int64_t first_row, Predictions& out) {
   const at::NoGradGuard no_grad;
   PromptOptions prompt = options.prompt;
   prompt.reasoning = false;
-  const std::vector<int64_t> close = model.tokenizer.encode(kAnswerClose);
+  const std::vector<int64_t> close = asked.tokenizer().encode(kAnswerClose);
   std::vector<std::vector<int64_t>> prompts;
   std::vector<Answers> titles;
   for (const Request& request : requests) {
-    prompts.push_back(prompt_ids(model, request, prompt));
+    prompts.push_back(prompt_ids(asked.encoder, request, prompt));
     Answers& row = titles.emplace_back();
     for (const int32_t item : request.candidates) {
-      const std::string title = escape_title(model.catalogue.titles[static_cast<size_t>(item)]);
-      row.push_back(model.tokenizer.encode(" " + title));
+      const std::string title =
+          escape_title(asked.encoder.catalogue.titles[static_cast<size_t>(item)]);
+      row.push_back(asked.tokenizer().encode(" " + title));
       row.back().insert(row.back().end(), close.begin(), close.end());
     }
   }
-  const auto sums = sequence_logprobs(model.llm, prompts, titles);
+  const auto sums = sequence_logprobs(asked.model, prompts, titles);
   for (size_t r = 0; r < requests.size(); ++r) {
     const at::Tensor row = sums[r].to(at::kCPU, at::kFloat).contiguous();
     std::vector<double> scores;
@@ -200,33 +210,36 @@ Request with_recent_history(const Request& request, int32_t max_history) {
   return recent;
 }
 
-GenerationRequest generation_request(const LanguageModel& model, const Request& request,
+GenerationRequest generation_request(const PromptEncoder& encoder, const Request& request,
                                      const PromptOptions& options, int32_t most_candidates) {
   GenerationRequest result;
-  result.prompt = prompt_ids(model, request, options);
-  result.answers = encode_answers(model.tokenizer, static_cast<int32_t>(request.candidates.size()),
-                                  options.reasoning, most_candidates)
-                       .answers;
+  result.prompt = prompt_ids(encoder, request, options);
+  result.answers =
+      encode_answers(encoder.tokenizer, static_cast<int32_t>(request.candidates.size()),
+                     options.reasoning, most_candidates)
+          .answers;
   return result;
 }
 
-GenerationOptions generation_options(const LanguageModel& model, const ProtocolOptions& options,
+GenerationOptions generation_options(const Tokenizer& tokenizer, const ProtocolOptions& options,
                                      int32_t most_candidates) {
   GenerationOptions generation;
   generation.sampling.temperature = 0;
   generation.sampling.seed = options.seed;
   const AnswerEncoding encoding =
-      encode_answers(model.tokenizer, 1, options.prompt.reasoning, most_candidates);
+      encode_answers(tokenizer, 1, options.prompt.reasoning, most_candidates);
   generation.format.close = encoding.close;
   generation.format.finish = encoding.finish;
   generation.format.max_reasoning_tokens =
       options.prompt.reasoning ? options.max_reasoning_tokens : 0;
-  generation.eos_ids = {model.tokenizer.eos_id()};
+  generation.eos_ids = {tokenizer.eos_id()};
   return generation;
 }
 
-Predictions ask_language_model(const LanguageModel& model, std::span<const Request> requests,
-                               const ProtocolOptions& options, const ProgressFn& on_progress) {
+Predictions ask_language_model(const LanguageModel& model, const PromptEncoder& encoder,
+                               std::span<const Request> requests, const ProtocolOptions& options,
+                               const ProgressFn& on_progress) {
+  const Asked asked{model, encoder};
   const auto ask = options.name == "likelihood"                                  ? likelihood
                    : options.name == "first-answer"                              ? first_answer
                    : options.name == "elimination"                               ? elimination
@@ -241,7 +254,7 @@ Predictions ask_language_model(const LanguageModel& model, std::span<const Reque
   const auto total = static_cast<int64_t>(requests.size());
   for (int64_t begin = 0; begin < total; begin += kRowsPerPass) {
     const int64_t count = std::min(kRowsPerPass, total - begin);
-    ask(model, requests.subspan(static_cast<size_t>(begin), static_cast<size_t>(count)), options,
+    ask(asked, requests.subspan(static_cast<size_t>(begin), static_cast<size_t>(count)), options,
         begin, out);
     if (on_progress) on_progress(begin + count, total);
   }

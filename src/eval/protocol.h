@@ -22,7 +22,7 @@
 #include "data/synthetic.h"
 #include "engine/engine.h"
 #include "eval/predictions.h"
-#include "models/llm.h"
+#include "models/language_model.h"
 #include "models/recommender.h"
 #include "temporal/facts.h"
 #include "temporal/prompts.h"
@@ -40,13 +40,13 @@ struct ProtocolOptions {
   uint64_t seed = 42;
 };
 
-// What a model is asked with: the model, its tokenizer, the catalogue its prompts are rendered from
-// and the virtual tokens that stand in front of every prompt (tuning/prompt_tuning.h; mostly none).
-struct LanguageModel {
-  const Llm& llm;
+// How requests become prompts of a model: its tokenizer, the catalogue that prompts are rendered
+// from, and what stands before and after the text of every prompt (virtual tokens of soft prompts;
+// the end token that an encoder reads).
+struct PromptEncoder {
   const Tokenizer& tokenizer;
   const Catalogue& catalogue;
-  std::span<const int64_t> virtual_tokens = {};
+  std::span<const int64_t> before = {}, after = {};
 };
 
 // Elimination asks about one history again and again; its keys and values are kept between rounds.
@@ -56,16 +56,17 @@ using ProgressFn = std::function<void(int64_t done, int64_t total)>;
 
 // The request with only the last max_history entries, as prompts and fact sheets see it.
 Request with_recent_history(const Request& request, int32_t max_history);
-GenerationRequest generation_request(const LanguageModel& model, const Request& request,
+GenerationRequest generation_request(const PromptEncoder& encoder, const Request& request,
                                      const PromptOptions& options, int32_t most_candidates = 0);
 // `most_candidates` of the requests that are asked together (temporal/encoding.h).
-GenerationOptions generation_options(const LanguageModel& model, const ProtocolOptions& options,
+GenerationOptions generation_options(const Tokenizer& tokenizer, const ProtocolOptions& options,
                                      int32_t most_candidates);
 
 // Rows are numbered 0.. in the order of `requests`; scores are candidate probabilities, with
 // title-sum and title-mean log-likelihoods.
-Predictions ask_language_model(const LanguageModel& model, std::span<const Request> requests,
-                               const ProtocolOptions& options, const ProgressFn& on_progress = {});
+Predictions ask_language_model(const LanguageModel& model, const PromptEncoder& encoder,
+                               std::span<const Request> requests, const ProtocolOptions& options,
+                               const ProgressFn& on_progress = {});
 // Scores of a request's candidates, [n]; used for recommenders, the world's exact probabilities and
 // popularity.
 using ScoreFn = std::function<std::vector<double>(const Request& request)>;

@@ -9,10 +9,10 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "method/model_folder.h"
+#include "method/prompt_adapter.h"
 #include "method/sft_row.h"
 #include "method/stage.h"
 #include "method/study.h"
-#include "models/llm_adapters.h"
 
 namespace etrlrec {
 namespace {
@@ -73,6 +73,7 @@ class RowMaker {
                      static_cast<int32_t>(request.candidates.size()), with_reasoning, names);
     made.prompt.insert(made.prompt.begin(), model_.virtual_tokens.begin(),
                        model_.virtual_tokens.end());
+    made.prompt.insert(made.prompt.end(), model_.end_tokens.begin(), model_.end_tokens.end());
     const int64_t close = made.answer_begin;  // reasoning and closing tags stand before the answer
     if (with_reasoning && close > options_.max_reasoning_tokens) {
       ++too_long;
@@ -135,13 +136,12 @@ void check_field_weights(const SftOptions& options) {
 }
 
 MemoryEstimate estimate_of(const DistillOptions& options, const LoadedModel& model,
-                           std::span<const SftRow> rows) {
-  std::vector<int64_t> tokens;
+                           const PromptPlan& prompt, std::span<const SftRow> rows) {
+  std::vector<RowTokens> tokens;
   for (const SftRow& row : rows)
-    tokens.push_back(static_cast<int64_t>(row.prompt.size() + row.completion.size()));
-  return estimate_training(model.config, options.lora, options.trainer, std::move(tokens),
-                           options.sft.tokens_per_pass, model.storage,
-                           std::ssize(model.virtual_tokens));
+    tokens.push_back({std::ssize(row.prompt), std::ssize(row.completion)});
+  return estimate_training(*model.model, {options.lora, prompt.num_trained_tokens}, options.trainer,
+                           std::move(tokens), options.sft.tokens_per_pass);
 }
 
 }  // namespace
@@ -150,9 +150,9 @@ MemoryEstimate estimate_distill(const DistillOptions& options) {
   const Study study = open_study(options.data);
   const CandidateSet set = study.candidates("train");
   LoadedModel model = open_model_folder(options.model, study.catalogue_hash, options.dtype);
-  plan_prompt(options.model, options.prompt_tuning, model);
+  const PromptPlan prompt = plan_prompt(options.model, options.prompt_tuning, model);
   std::vector<std::string> names;
-  return estimate_of(options, model, make_rows(options, study, set, model, names));
+  return estimate_of(options, model, prompt, make_rows(options, study, set, model, names));
 }
 
 TrainingResult distill(const DistillOptions& options) {
@@ -163,7 +163,7 @@ TrainingResult distill(const DistillOptions& options) {
   const Study study = open_study(options.data);
   const CandidateSet set = study.candidates("train");
   LoadedModel model = open_model_folder(options.model, study.catalogue_hash, options.dtype);
-  const PromptTuningConfig prompt = plan_prompt(options.model, options.prompt_tuning, model);
+  const PromptPlan prompt = plan_prompt(options.model, options.prompt_tuning, model);
 
   ModelCard card;
   card.stage = options.label_only ? "label-only" : "distill";
@@ -171,19 +171,19 @@ TrainingResult distill(const DistillOptions& options) {
   card.prompt = {options.max_history, options.with_times, !options.label_only};
   card.max_reasoning_tokens = options.max_reasoning_tokens;
   card.parent = options.model;
-  card.num_virtual_tokens = std::ssize(model.virtual_tokens);
+  card.soft_prompts = model.card.soft_prompts;
   card.merged_dtype = model.card.merged_dtype;
   if (options.lora.r > 0 && options.dtype != "float32") card.merged_dtype = options.dtype;
 
   SftOptions sft = options.sft;
   std::vector<SftRow> rows = make_rows(options, study, set, model, sft.field_names);
   check_field_weights(sft);
-  check_memory(estimate_of(options, model, rows), available_memory(), "distill",
+  check_memory(estimate_of(options, model, prompt, rows), available_memory(), "distill",
                kTrainingMemoryHint);
-  load_weights_of(options.model, model);
-  if (prompt.num_virtual_tokens > 0) attach_prompt(*model.llm, prompt, options.trainer.seed);
-  attach_adapter(*model.llm, options.lora, static_cast<int64_t>(rows.size()), options.trainer);
-  SftObjective objective(*model.llm, std::move(rows), sft);
+  load_weights_of(model);
+  attach_planned_prompt(*model.model, prompt, options.trainer.seed);
+  attach_adapter(*model.model, options.lora, static_cast<int64_t>(rows.size()), options.trainer);
+  SftObjective objective(*model.model, std::move(rows), sft);
   return train_model(objective, study, model, card, options.trainer, options.eval_rows,
                      options.model, options.out);
 }

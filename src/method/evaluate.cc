@@ -31,11 +31,11 @@ bool is_language_model(const fs::path& folder) {
 Predictions ask(EvaluateSetup& setup) {
   check_memory(plan(setup), available_memory(), "evaluate", kMemoryHint);
   LoadedModel& model = *setup.model;
-  load_weights_of(setup.options.model, model);
+  load_weights_of(model);
   ProgressBar bar("evaluate", static_cast<int64_t>(setup.requests.size()));
-  Predictions predictions =
-      ask_language_model(model.language_model(setup.dataset.catalogue), setup.requests,
-                         setup.protocol, [&bar](int64_t done, int64_t) { bar.update(done); });
+  Predictions predictions = ask_language_model(
+      *model.model, model.prompt_encoder(setup.dataset.catalogue), setup.requests, setup.protocol,
+      [&bar](int64_t done, int64_t) { bar.update(done); });
   predictions.stage = model.card.stage;
   return predictions;
 }

@@ -6,7 +6,8 @@
 #include "base/io.h"
 #include "base/json.h"
 #include "method/model_folder.h"
-#include "models/llm_adapters.h"
+#include "models/model_adapters.h"
+#include "models/model_files.h"
 
 namespace etrlrec {
 namespace {
@@ -30,43 +31,19 @@ void copy_companions(const fs::path& from, const fs::path& to) {
   }
 }
 
-void save_weights(const Llm& model, const fs::path& folder) { save_llm(model, folder); }
-void save_weights(const T5& model, const fs::path& folder) { save_t5(model, folder); }
-std::string task_type(const Llm&) { return "CAUSAL_LM"; }
-std::string task_type(const T5&) { return "SEQ_2_SEQ_LM"; }
-
-// The adapter is read against the model, then written again.
-template <typename Model>
-void write_peft(const Model& model, const LoadedAdapter& adapter, const ExportOptions& options,
-                const fs::path& folder) {
+// The adapter has been read against the model; it is written again.
+void write_peft(const LanguageModel& model, const LoadedAdapter& adapter,
+                const ExportOptions& options, const fs::path& folder) {
   std::string base = options.base_model;
   if (base.empty()) {
     const std::string name = (fs::path(options.adapter) / "adapter_config.json").string();
     base = get_or<std::string>(read_json(name), "base_model_name_or_path", options.model, name);
   }
-  if (adapter.peft_type == "PROMPT_TUNING") {
-    save_prompt(model.parameters(), adapter.prompt, base, folder, task_type(model));
+  if (adapter.virtual_tokens.empty()) {
+    save_adapter(model, base, folder);
   } else {
-    save_lora(model.parameters(), model.lora(), base, folder, task_type(model));
+    save_prompt(model, adapter.name, base, folder);
   }
-}
-
-template <typename Model>
-ExportResult run(Model& model, const ExportOptions& options) {
-  const LoadedAdapter adapter = load_adapter(model, options.adapter);
-  ExportResult result{adapter.peft_type, -1};
-  FolderWriter writer(options.out);
-  if (options.what == "merge") {
-    CHECK(adapter.virtual_tokens.empty(), kUsage,
-          "{}: a prompt cannot be merged into weights\nhint: etrlrec export peft", options.adapter);
-    result.logit_difference = merge_adapter(model);
-    save_weights(model, writer.path());
-    copy_companions(options.model, writer.path());
-  } else {
-    write_peft(model, adapter, options, writer.path());
-  }
-  writer.commit();
-  return result;
 }
 
 }  // namespace
@@ -83,11 +60,24 @@ ExportResult export_adapter(ExportOptions options) {
   CHECK(options.what != "merge" || !fs::exists(own) || !fs::equivalent(options.adapter, own),
         kUsage, "{}: its weights hold this adapter already\nhint: --model names the base model",
         options.model);
-  CHECK(options.what != "merge" || prompt_folder(options.model).empty(), kUsage,
+  CHECK(options.what != "merge" || prompts_of_folder(options.model).empty(), kUsage,
         "{}: has a trained prompt, which merging would lose\nhint: --model names its base model",
         options.model);
-  return is_t5_folder(options.model) ? run(*load_t5(options.model), options)
-                                     : run(*load_llm(options.model), options);
+  const auto model = load_language_model(options.model);
+  const LoadedAdapter adapter = load_adapter(*model, options.adapter);
+  ExportResult result{adapter.peft_type, -1};
+  FolderWriter writer(options.out);
+  if (options.what == "merge") {
+    CHECK(adapter.virtual_tokens.empty(), kUsage,
+          "{}: a prompt cannot be merged into weights\nhint: etrlrec export peft", options.adapter);
+    result.logit_difference = merge_adapter(*model);
+    model->save(writer.path());
+    copy_companions(options.model, writer.path());
+  } else {
+    write_peft(*model, adapter, options, writer.path());
+  }
+  writer.commit();
+  return result;
 }
 
 }  // namespace etrlrec

@@ -11,9 +11,6 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "engine/engine.h"
-#include "nn/frozen_arithmetic.h"
-#include "models/decoder.h"
-#include "models/t5_layers.h"
 #include "nn/logprob.h"
 #include "temporal/prompts.h"
 
@@ -23,29 +20,8 @@ namespace {
 constexpr int64_t kFloat = sizeof(float);
 constexpr int64_t kProgramBytes = int64_t{256} << 20;  // libraries and their threads
 
-// Values of one token that live between the layers of a block: residual sums and norms, queries,
-// keys and values, the attention's output, gate, up and their product.
-int64_t layer_values(const LlmConfig& c) {
-  return 6 * c.hidden_size + (2 * c.num_attention_heads + 2 * c.num_key_value_heads) * c.head_dim +
-         3 * c.intermediate_size;
-}
-
-// What the backward pass keeps of one token and layer; gate and up in two bytes with bfloat16
-// arithmetic.
-int64_t kept_values(const LlmConfig& c, Storage storage) {
-  const bool compact = storage != Storage::kFloat && frozen_arithmetic() == Arithmetic::kBFloat16;
-  return 4 * c.hidden_size + (2 * c.num_attention_heads + 2 * c.num_key_value_heads) * c.head_dim +
-         (compact ? 1 : 2) * c.intermediate_size;
-}
-
 int64_t logits_bytes(int64_t vocab_size, int64_t rows) {
   return logits_rows(rows, vocab_size) * vocab_size * kFloat;
-}
-
-// Two floating-point operations for each weight that a token meets.
-double token_flops(const LlmConfig& c) {
-  const int64_t embedding = c.tie_word_embeddings ? 0 : c.vocab_size * c.hidden_size;
-  return 2.0 * static_cast<double>(num_parameters(c) - embedding);
 }
 
 // Of all candidates, as if they shared none.
@@ -57,19 +33,6 @@ int64_t title_tokens(const LoadedModel& model, const Catalogue& catalogue, const
         model.tokenizer->encode(" " + title + std::string(kAnswerClose)).size());
   }
   return tokens;
-}
-
-// Values of the parameters whose names begin so.
-int64_t count_values(const ParameterGroups& groups, const std::string& prefix) {
-  int64_t count = 0;
-  for (const auto& group : groups)
-    for (const auto& [name, shape] : group) {
-      if (!name.starts_with(prefix)) continue;
-      int64_t size = 1;
-      for (int64_t n : shape) size *= n;
-      count += size;
-    }
-  return count;
 }
 
 struct RowsTogether {
@@ -97,110 +60,56 @@ int64_t MemoryEstimate::total() const {
   return sum;
 }
 
-int64_t num_parameters(const LlmConfig& config) {
-  return count_values(parameter_groups(config), "");
+int64_t weights_bytes(const LanguageModel& model) {
+  const Storage storage = model.storage();
+  return model.num_parameters() * (storage == Storage::kFloat      ? kFloat
+                                   : storage == Storage::kBFloat16 ? 2
+                                                                   : 1);
 }
 
-int64_t num_parameters(const T5Config& config) {
-  return count_values(t5_parameter_groups(config), "");
-}
-
-int64_t num_adapter_parameters(const LlmConfig& config, const LoraConfig& lora) {
-  ParameterMap shapes;  // without memory behind them
-  for (const auto& group : parameter_groups(config))
-    for (const auto& [name, shape] : group)
-      shapes[name] = at::empty(shape, at::TensorOptions().device(at::kMeta));
+int64_t num_adapter_parameters(const LanguageModel& model, const LoraConfig& lora) {
   int64_t count = 0;
-  for (const std::string& module : target_modules_of(shapes, lora)) {
-    const at::Tensor& weight = shapes.at(module + ".weight");
+  for (const std::string& module : target_modules_of(model.parameters(), lora)) {
+    const at::Tensor& weight = model.parameters().at(module + ".weight");
     const int64_t diagonal = lora.adalora ? 1 : 0;
     count += lora.rank(module) * (weight.size(0) + weight.size(1) + diagonal);
   }
   return count;
 }
 
-int64_t weights_bytes(const LlmConfig& config, Storage storage) {
-  const int64_t bytes = storage == Storage::kFloat ? kFloat : storage == Storage::kBFloat16 ? 2 : 1;
-  return num_parameters(config) * bytes;
-}
-
-void add_weights(const LlmConfig& config, MemoryEstimate& estimate, Storage storage) {
+void add_weights(const LanguageModel& model, MemoryEstimate& estimate) {
   estimate.parts.emplace_back("program", kProgramBytes);
-  estimate.parts.emplace_back("weights", weights_bytes(config, storage));
+  estimate.parts.emplace_back("weights", weights_bytes(model));
 }
 
-void add_rollouts(const LlmConfig& config, const RolloutLoad& load, MemoryEstimate& estimate,
-                  Storage storage) {
-  const int64_t token_bytes = config.key_value_bytes(storage);
+void add_rollouts(const LanguageModel& model, const RolloutLoad& load, MemoryEstimate& estimate) {
+  const int64_t token_bytes = model.key_value_bytes();
   const auto [rows, prompts] = rows_together(load, token_bytes);
-  estimate.parts.emplace_back(
-      "keys and values", (rows * load.new_tokens + prompts * load.prompt_tokens) * token_bytes);
-  estimate.parts.emplace_back("logits of rollouts", logits_bytes(config.vocab_size, rows));
-  const int64_t prefilled = std::min(
-      prompts * load.prompt_tokens, std::max(GenerationOptions{}.batch_tokens, load.prompt_tokens));
-  estimate.parts.emplace_back("activations of prompts",
-                              2 * prefilled * layer_values(config) * kFloat);
-  const int64_t tokens = load.total_rows * load.new_tokens +
-                         load.total_rows / load.rows_per_prompt * load.prompt_tokens;
-  estimate.tokens += tokens;
-  estimate.flops += static_cast<double>(tokens) * token_flops(config);
-}
-
-void add_weights(const T5Config& config, MemoryEstimate& estimate) {
-  estimate.parts.emplace_back("program", kProgramBytes);
-  estimate.parts.emplace_back("weights", num_parameters(config) * kFloat);
-}
-
-void add_rollouts(const T5Config& config, const RolloutLoad& load, MemoryEstimate& estimate) {
-  const auto [rows, prompts] = rows_together(load, config.key_value_bytes());
-  const int64_t together = std::min(
-      prompts, std::max<int64_t>(GenerationOptions{}.batch_tokens / load.prompt_tokens, 1));
+  const int64_t start = model.has_encoder() ? 1 : 0;  // a row's start token has keys, too
   estimate.parts.emplace_back(
       "keys and values",
-      (rows * (load.new_tokens + 1) + prompts * load.prompt_tokens) * config.key_value_bytes());
-  estimate.parts.emplace_back("logits of rollouts", logits_bytes(config.vocab_size, rows));
-  // Of a layer of the encoder, and its scores for all pairs of tokens with their bias.
-  const int64_t token_values =
-      4 * config.d_model + 5 * config.num_heads * config.d_kv + 3 * config.d_ff;
-  estimate.parts.emplace_back("activations of prompts",
-                              2 * together * load.prompt_tokens *
-                                  (token_values + config.num_heads * load.prompt_tokens) * kFloat);
-  const int64_t read = load.total_rows / load.rows_per_prompt * load.prompt_tokens,
-                written = load.total_rows * load.new_tokens;
-  const ParameterGroups groups = t5_parameter_groups(config);
-  estimate.tokens += read + written;
-  estimate.flops +=
-      2.0 *
-      (static_cast<double>(read) * static_cast<double>(count_values(groups, "encoder.")) +
-       static_cast<double>(written) * static_cast<double>(count_values(groups, "decoder.") +
-                                                          config.vocab_size * config.d_model));
+      (rows * (load.new_tokens + start) + prompts * load.prompt_tokens) * token_bytes);
+  estimate.parts.emplace_back("logits of rollouts", logits_bytes(model.vocab_size(), rows));
+  PassShape shape;
+  shape.longest_prompt = load.prompt_tokens;
+  shape.prompt_tokens = std::min(prompts * load.prompt_tokens,
+                                 std::max(GenerationOptions{}.batch_tokens, load.prompt_tokens));
+  estimate.parts.emplace_back("activations of prompts", model.cost(shape).activation_bytes);
+  shape.prompt_tokens = load.total_rows / load.rows_per_prompt * load.prompt_tokens;
+  shape.text_tokens = load.total_rows * load.new_tokens;
+  estimate.tokens += shape.prompt_tokens + shape.text_tokens;
+  estimate.flops += model.cost(shape).flops;
 }
 
-void add_forward(const LlmConfig& config, int64_t tokens, int64_t passes,
+void add_forward(const LanguageModel& model, const PassShape& shape, int64_t passes,
                  MemoryEstimate& estimate) {
-  estimate.parts.emplace_back("activations", 2 * tokens * layer_values(config) * kFloat);
-  estimate.parts.emplace_back("logits", logits_bytes(config.vocab_size, tokens));
-  estimate.tokens += tokens * passes;
-  estimate.flops += static_cast<double>(tokens * passes) * token_flops(config);
-}
-
-void add_training(const LlmConfig& config, const TrainedPart& trained, int64_t tokens,
-                  int64_t total_tokens, Storage storage, MemoryEstimate& estimate) {
-  const int64_t bytes = trained.parameters * kFloat;
-  if (trained.is_adapter) estimate.parts.emplace_back("adapter", bytes);
-  estimate.parts.emplace_back("gradients", bytes);
-  estimate.parts.emplace_back("optimiser", 2 * bytes);
-  if (trained.averaged) estimate.parts.emplace_back("average", bytes);
+  const PassCost cost = model.cost(shape);
+  estimate.parts.emplace_back("activations", cost.activation_bytes);
+  const int64_t tokens = shape.prompt_tokens + shape.text_tokens;
   estimate.parts.emplace_back(
-      "activations",
-      tokens *
-          (config.num_hidden_layers * kept_values(config, storage) + 2 * layer_values(config)) *
-          kFloat);
-  estimate.parts.emplace_back("logits", logits_bytes(config.vocab_size, tokens));
-  estimate.tokens += total_tokens;
-  // Backward: as much again for the activations, and for the weights where they are trained.
-  const double backward = trained.is_adapter ? 1 : 2;
-  estimate.flops += static_cast<double>(total_tokens) * token_flops(config) * (1 + backward);
+      "logits", logits_bytes(model.vocab_size(), model.has_encoder() ? shape.text_tokens : tokens));
+  estimate.tokens += tokens * passes;
+  estimate.flops += static_cast<double>(passes) * cost.flops;
 }
 
 MemoryEstimate estimate_asking(const LoadedModel& model, const Catalogue& catalogue,
@@ -218,13 +127,14 @@ MemoryEstimate estimate_asking(const LoadedModel& model, const Catalogue& catalo
     if (by_title) titles = std::max(titles, title_tokens(model, catalogue, recent));
   }
   MemoryEstimate estimate;
-  add_weights(model.config, estimate, model.storage);
+  add_weights(*model.model, estimate);
   const auto count = static_cast<int64_t>(requests.size());
   if (by_title) {
     const int64_t rows =
         std::clamp<int64_t>(GenerationOptions{}.batch_tokens / std::max<int64_t>(longest, 1), 1,
                             std::max<int64_t>(count, 1));
-    add_forward(model.config, rows * (longest + titles), (count + rows - 1) / rows, estimate);
+    add_forward(*model.model, {rows * longest, rows * titles, longest, false},
+                (count + rows - 1) / rows, estimate);
     return estimate;
   }
   constexpr int64_t kAnswerTokens = 16;  // closing tags, answer and end
@@ -233,44 +143,82 @@ MemoryEstimate estimate_asking(const LoadedModel& model, const Catalogue& catalo
   load.total_rows = count * load.rows_per_prompt;
   load.prompt_tokens = longest;
   load.new_tokens = (prompt.reasoning ? protocol.max_reasoning_tokens : 0) + kAnswerTokens;
-  add_rollouts(model.config, load, estimate, model.storage);
+  add_rollouts(*model.model, load, estimate);
   if (protocol.name == "elimination") {
     estimate.parts.emplace_back(
-        "prefix cache",
-        std::min(kEliminationCacheBytes,
-                 protocol.rounds * count * longest * model.config.key_value_bytes(model.storage)));
+        "prefix cache", std::min(kEliminationCacheBytes, protocol.rounds * count * longest *
+                                                             model.model->key_value_bytes()));
     estimate.tokens *= protocol.rounds;
     estimate.flops *= protocol.rounds;
   }
   return estimate;
 }
 
-MemoryEstimate estimate_training(const LlmConfig& config, const LoraConfig& lora,
-                                 const TrainerOptions& trainer, std::vector<int64_t> row_tokens,
-                                 int64_t tokens_per_pass, Storage storage,
-                                 int64_t num_virtual_tokens) {
-  std::sort(row_tokens.begin(), row_tokens.end(), std::greater<>());
-  int64_t all = 0, largest = 0;
-  for (size_t r = 0; r < row_tokens.size(); ++r) {
-    all += row_tokens[r];
-    if (static_cast<int64_t>(r) < trainer.train_batch_size) largest += row_tokens[r];
+namespace {
+
+// The longest rows of a micro-batch, cut to what one pass takes.
+PassShape largest_pass(const std::vector<RowTokens>& sorted, int64_t batch_size,
+                       int64_t tokens_per_pass) {
+  PassShape shape;
+  shape.with_gradient = true;
+  for (size_t r = 0; r < std::min(sorted.size(), static_cast<size_t>(batch_size)); ++r) {
+    shape.prompt_tokens += sorted[r].prompt;
+    shape.text_tokens += sorted[r].text;
+    shape.longest_prompt = std::max(shape.longest_prompt, sorted[r].prompt);
   }
-  if (tokens_per_pass > 0 && !row_tokens.empty())
-    largest = std::min(largest, std::max(tokens_per_pass, row_tokens[0]));
-  const auto rows = static_cast<int64_t>(row_tokens.size());
-  const double passes = trainer.max_steps > 0
-                            ? static_cast<double>(trainer.max_steps * trainer.train_batch_size *
-                                                  trainer.gradient_accumulation_steps) /
-                                  static_cast<double>(std::max<int64_t>(rows, 1))
-                            : trainer.num_train_epochs;
+  const int64_t tokens = shape.prompt_tokens + shape.text_tokens;
+  if (tokens_per_pass <= 0 || sorted.empty()) return shape;
+  const int64_t most =
+      std::min(tokens, std::max(tokens_per_pass, sorted[0].prompt + sorted[0].text));
+  shape.prompt_tokens = tokens == 0 ? 0 : shape.prompt_tokens * most / tokens;
+  shape.text_tokens = most - shape.prompt_tokens;
+  return shape;
+}
+
+double passes_over_rows(const TrainerOptions& trainer, int64_t rows) {
+  if (trainer.max_steps <= 0) return trainer.num_train_epochs;
+  return static_cast<double>(trainer.max_steps * trainer.train_batch_size *
+                             trainer.gradient_accumulation_steps) /
+         static_cast<double>(std::max<int64_t>(rows, 1));
+}
+
+}  // namespace
+
+MemoryEstimate estimate_training(const LanguageModel& model, const TrainedPart& trained,
+                                 const TrainerOptions& trainer, std::vector<RowTokens> rows,
+                                 int64_t tokens_per_pass) {
+  std::sort(rows.begin(), rows.end(), [](const RowTokens& a, const RowTokens& b) {
+    return a.prompt + a.text > b.prompt + b.text;
+  });
+  PassShape all;
+  for (const RowTokens& row : rows) {
+    all.prompt_tokens += row.prompt;
+    all.text_tokens += row.text;
+  }
+  const bool has_prompt = trained.num_virtual_tokens > 0;
+  const bool is_adapter = has_prompt || trained.lora.r > 0;
+  int64_t parameters = model.num_parameters();
+  if (trained.lora.r > 0) parameters = num_adapter_parameters(model, trained.lora);
+  if (has_prompt) parameters = trained.num_virtual_tokens * model.hidden_size();
+
   MemoryEstimate estimate;
-  add_weights(config, estimate, storage);
-  TrainedPart trained{num_parameters(config), num_virtual_tokens > 0 || lora.r > 0,
-                      trainer.ema_decay > 0};
-  if (lora.r > 0) trained.parameters = num_adapter_parameters(config, lora);
-  if (num_virtual_tokens > 0) trained.parameters = num_virtual_tokens * config.hidden_size;
-  add_training(config, trained, largest, static_cast<int64_t>(passes * static_cast<double>(all)),
-               storage, estimate);
+  add_weights(model, estimate);
+  const int64_t bytes = parameters * kFloat;
+  if (is_adapter) estimate.parts.emplace_back("adapter", bytes);
+  estimate.parts.emplace_back("gradients", bytes);
+  estimate.parts.emplace_back("optimiser", 2 * bytes);
+  if (trainer.ema_decay > 0) estimate.parts.emplace_back("average", bytes);
+  const PassShape shape = largest_pass(rows, trainer.train_batch_size, tokens_per_pass);
+  estimate.parts.emplace_back("activations", model.cost(shape).activation_bytes);
+  estimate.parts.emplace_back(
+      "logits", logits_bytes(model.vocab_size(),
+                             shape.text_tokens + (model.has_encoder() ? 0 : shape.prompt_tokens)));
+  const double passes = passes_over_rows(trainer, std::ssize(rows));
+  estimate.tokens +=
+      static_cast<int64_t>(passes * static_cast<double>(all.prompt_tokens + all.text_tokens));
+  // Backward: as much again for the activations, and for the weights where they are trained.
+  const double backward = is_adapter ? 1 : 2;
+  estimate.flops += passes * model.cost(all).flops * (1 + backward);
   return estimate;
 }
 

@@ -7,7 +7,9 @@
 #include "base/check.h"
 #include "base/io.h"
 #include "base/json.h"
-#include "models/llm_adapters.h"
+#include "models/model_adapters.h"
+#include "models/model_files.h"
+#include "text/begin_tokens.h"
 #include "text/chat.h"
 
 namespace etrlrec {
@@ -33,6 +35,18 @@ void check_chat_template(const fs::path& folder, const std::string& trained,
         folder.string(), trained);
 }
 
+// Cards of version 1 without a list have one prompt, "default".
+std::vector<SoftPrompt> read_soft_prompts(const Json& json, const std::string& name) {
+  std::vector<SoftPrompt> prompts;
+  if (json.contains("num_virtual_tokens"))
+    prompts.push_back({"default", get<int64_t>(json, "num_virtual_tokens", name)});
+  if (!json.contains("soft_prompts")) return prompts;
+  for (const Json& entry : get<Json>(json, "soft_prompts", name))
+    prompts.push_back(
+        {get<std::string>(entry, "name", name), get<int64_t>(entry, "num_virtual_tokens", name)});
+  return prompts;
+}
+
 ModelCard read_card(const fs::path& path) {
   const Json json = read_json(path);
   const std::string name = path.string();
@@ -44,7 +58,7 @@ ModelCard read_card(const fs::path& path) {
   card.prompt.reasoning = get<bool>(json, "reasoning", name);
   card.max_reasoning_tokens = get<int64_t>(json, "max_reasoning_tokens", name);
   card.parent = get_or<std::string>(json, "parent", "", name);
-  card.num_virtual_tokens = get_or<int64_t>(json, "num_virtual_tokens", 0, name);
+  card.soft_prompts = read_soft_prompts(json, name);
   card.merged_dtype = get_or<std::string>(json, "merged_dtype", "", name);
   card.chat_template = get_or<std::string>(json, "chat_template", "", name);
   if (!card.chat_template.empty())
@@ -72,7 +86,9 @@ OrderedJson to_json(const ModelCard& card) {
                    {"reasoning", card.prompt.reasoning},
                    {"max_reasoning_tokens", card.max_reasoning_tokens},
                    {"parent", card.parent}};
-  if (card.num_virtual_tokens > 0) json["num_virtual_tokens"] = card.num_virtual_tokens;
+  for (const SoftPrompt& prompt : card.soft_prompts)
+    json["soft_prompts"].push_back(
+        {{"name", prompt.name}, {"num_virtual_tokens", prompt.num_virtual_tokens}});
   if (!card.merged_dtype.empty()) json["merged_dtype"] = card.merged_dtype;
   if (!card.chat_template.empty()) {
     json["chat_template"] = card.chat_template;
@@ -83,11 +99,51 @@ OrderedJson to_json(const ModelCard& card) {
 
 }  // namespace
 
+fs::path prompt_folder(const fs::path& folder, const std::string& name) {
+  return name == "default" ? folder / "adapter" : folder / "adapter" / name;
+}
+
+std::vector<NamedAdapter> prompts_of_folder(const fs::path& folder) {
+  const fs::path card = folder / "etrlrec.json";
+  std::vector<NamedAdapter> prompts;
+  if (!fs::exists(card)) return prompts;
+  for (const SoftPrompt& prompt : read_soft_prompts(read_json(card), card.string())) {
+    const fs::path place = prompt_folder(folder, prompt.name);
+    const PromptTuningConfig found = read_prompt_config(place);
+    CHECK(found.num_virtual_tokens == prompt.num_virtual_tokens, kModel,
+          "{}: expected a prompt of {} virtual tokens, found {}", place.string(),
+          prompt.num_virtual_tokens, found.num_virtual_tokens);
+    prompts.push_back({prompt.name, place, found});
+  }
+  return prompts;
+}
+
+std::vector<NamedAdapter> name_adapters(const std::vector<NamedAdapter>& present,
+                                        const std::vector<std::string>& folders) {
+  std::vector<NamedAdapter> all = present, added;
+  for (const std::string& folder : folders) {
+    NamedAdapter adapter{"default", fs::path(folder), read_prompt_config(folder)};
+    const bool is_prompt = adapter.prompt.num_virtual_tokens > 0;
+    const bool taken = std::any_of(all.begin(), all.end(), [&](const NamedAdapter& other) {
+      return (other.prompt.num_virtual_tokens > 0) == is_prompt;
+    });
+    CHECK(is_prompt || !taken, kUsage,
+          "--adapter: expected one LoRA or AdaLoRA at most beside soft prompts, found another one "
+          "in {}",
+          folder);
+    if (taken) adapter.name = fs::path(folder).lexically_normal().filename().string();
+    all.push_back(adapter);
+    added.push_back(std::move(adapter));
+  }
+  return added;
+}
+
 LoadedModel open_model_folder(const fs::path& folder, const std::string& catalogue_hash,
-                              const std::string& dtype) {
+                              const std::string& dtype, const std::vector<std::string>& adapters) {
   CHECK(fs::exists(folder / "config.json"), kInput,
         "{}: no config.json: not a model folder\nhint: etrlrec new-lm --help", folder.string());
   LoadedModel loaded;
+  loaded.folder = folder;
   loaded.storage = parse_storage(dtype);
   if (fs::exists(folder / "etrlrec.json")) loaded.card = read_card(folder / "etrlrec.json");
   CHECK(catalogue_hash.empty() || loaded.card.catalogue_hash.empty() ||
@@ -95,12 +151,20 @@ LoadedModel open_model_folder(const fs::path& folder, const std::string& catalog
         kModel, "{}: trained on another item table (its hash begins {}, the data set's {})",
         folder.string(), loaded.card.catalogue_hash.substr(0, 12), catalogue_hash.substr(0, 12));
   loaded.tokenizer = load_tokenizer(folder);
-  loaded.config = read_llm_config(folder);
-  CHECK(loaded.tokenizer->vocab_size() <= loaded.config.vocab_size, kModel,
+  loaded.model = open_language_model(folder, loaded.storage);
+  CHECK(loaded.tokenizer->vocab_size() <= loaded.model->vocab_size(), kModel,
         "{}: tokenizer has {} tokens, the model only {}", folder.string(),
-        loaded.tokenizer->vocab_size(), loaded.config.vocab_size);
-  loaded.virtual_tokens =
-      virtual_token_ids(loaded.config.vocab_size, {loaded.card.num_virtual_tokens});
+        loaded.tokenizer->vocab_size(), loaded.model->vocab_size());
+  if (loaded.model->has_encoder()) loaded.end_tokens = {loaded.tokenizer->eos_id()};
+  loaded.adapters = prompts_of_folder(folder);
+  for (NamedAdapter& adapter : name_adapters(loaded.adapters, adapters))
+    loaded.adapters.push_back(std::move(adapter));
+  int64_t next = loaded.model->vocab_size();
+  for (const NamedAdapter& adapter : loaded.adapters) {
+    const auto ids = virtual_token_ids(next, adapter.prompt);
+    loaded.virtual_tokens.insert(loaded.virtual_tokens.end(), ids.begin(), ids.end());
+    next += adapter.prompt.num_rows();
+  }
   return loaded;
 }
 
@@ -108,39 +172,40 @@ std::vector<int64_t> LoadedModel::encode(const std::string& text) const {
   std::vector<int64_t> ids = virtual_tokens;
   const auto rest = tokenizer->encode(text);
   ids.insert(ids.end(), rest.begin(), rest.end());
+  ids.insert(ids.end(), end_tokens.begin(), end_tokens.end());
   return ids;
 }
 
-fs::path prompt_folder(const fs::path& folder) {
-  const fs::path card = folder / "etrlrec.json";
-  if (!fs::exists(card)) return {};
-  const bool has_prompt =
-      get_or<int64_t>(read_json(card), "num_virtual_tokens", 0, card.string()) > 0;
-  return has_prompt ? folder / "adapter" : fs::path();
+std::vector<int64_t> LoadedModel::encode_raw(const std::string& text) const {
+  std::vector<int64_t> ids;
+  if (!model->has_encoder()) ids = begin_tokens(folder, *tokenizer);
+  const auto rest = tokenizer->encode(text);
+  ids.insert(ids.end(), rest.begin(), rest.end());
+  CHECK(!ids.empty(), kUsage, "--prompt: expected a text, found none");
+  ids.insert(ids.begin(), virtual_tokens.begin(), virtual_tokens.end());
+  ids.insert(ids.end(), end_tokens.begin(), end_tokens.end());
+  return ids;
 }
 
-void load_weights_of(const fs::path& folder, LoadedModel& loaded) {
-  loaded.llm = load_llm(folder, loaded.storage);
-  if (loaded.card.num_virtual_tokens == 0) return;
-  const LoadedAdapter adapter = load_adapter(*loaded.llm, folder / "adapter");
-  CHECK(adapter.prompt.num_virtual_tokens == loaded.card.num_virtual_tokens, kModel,
-        "{}: expected a prompt of {} virtual tokens, found {} ({})", (folder / "adapter").string(),
-        loaded.card.num_virtual_tokens, adapter.prompt.num_virtual_tokens, adapter.peft_type);
+void load_weights_of(LoadedModel& loaded) {
+  loaded.model = load_language_model(loaded.folder, loaded.storage);
+  for (const NamedAdapter& adapter : loaded.adapters)
+    load_adapter(*loaded.model, adapter.folder, adapter.name);
 }
 
 LoadedModel load_model_folder(const fs::path& folder, const std::string& catalogue_hash) {
   LoadedModel loaded = open_model_folder(folder, catalogue_hash);
-  load_weights_of(folder, loaded);
+  load_weights_of(loaded);
   return loaded;
 }
 
-void save_model_folder(const Llm& llm, const fs::path& parent, const ModelCard& card,
+void save_model_folder(const LanguageModel& model, const fs::path& parent, const ModelCard& card,
                        const fs::path& folder, bool replace) {
   FolderWriter writer(folder, replace);
-  if (card.num_virtual_tokens > 0) {
+  if (!card.soft_prompts.empty()) {
     copy_weights(parent, writer.path());
   } else {
-    save_llm(llm, writer.path());
+    model.save(writer.path());
   }
   for (const char* name : kTokenizerFiles) {
     if (fs::exists(parent / name)) fs::copy_file(parent / name, writer.path() / name);

@@ -1,19 +1,27 @@
 // A language model as every command reads and writes it: a complete Hugging Face folder
-// (config.json, model.safetensors, tokenizer.json …) plus etrlrec.json, which ties it to the item
-// table and the prompt it was trained with.
+// (config.json, model.safetensors, tokenizer.json …) plus etrlrec.json, the card, which ties it to
+// the item table and the prompts it was trained with.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "eval/protocol.h"
-#include "models/llm.h"
+#include "models/language_model.h"
 #include "temporal/prompts.h"
 #include "text/tokenizer.h"
 
 namespace etrlrec {
+
+// A trained soft prompt that is not merged: its rows are a PEFT folder below the model's folder,
+// adapter/ (the prompt "default") or adapter/NAME/.
+struct SoftPrompt {
+  std::string name;
+  int64_t num_virtual_tokens = 0;
+};
 
 struct ModelCard {             // etrlrec.json
   std::string stage = "base";  // base | label-only | distill | reinforce
@@ -21,9 +29,8 @@ struct ModelCard {             // etrlrec.json
   PromptOptions prompt;
   int64_t max_reasoning_tokens = 160;
   std::string parent;  // folder name of the model it was trained from
-  // Of the trained prompt in adapter/, which is not merged and stands in front of every text; 0:
-  // none.
-  int64_t num_virtual_tokens = 0;
+  // In front of every text, in this order.
+  std::vector<SoftPrompt> soft_prompts;
   // int8 or bfloat16: an adapter was merged into weights that --dtype had rounded to it, and they
   // keep that rounding; empty: float32.
   std::string merged_dtype;
@@ -32,40 +39,66 @@ struct ModelCard {             // etrlrec.json
   std::string chat_template;
 };
 
+// A PEFT folder that belongs to a model, under the name it is loaded by.
+struct NamedAdapter {
+  std::string name;
+  std::filesystem::path folder;
+  PromptTuningConfig prompt;  // of 0 tokens for LoRA and AdaLoRA
+};
+
+// The one handle of a model that commands hold.
 struct LoadedModel {
-  LlmConfig config;
-  Storage storage = Storage::kFloat;  // of the weights, once they are loaded
-  std::unique_ptr<Llm> llm;           // nullptr: without weights
+  std::filesystem::path folder;
+  Storage storage = Storage::kFloat;     // of the weights
+  std::unique_ptr<LanguageModel> model;  // shapes only until load_weights_of
   std::unique_ptr<Tokenizer> tokenizer;
   ModelCard card;
-  std::vector<int64_t> virtual_tokens;  // in front of every text
+  std::vector<NamedAdapter> adapters;  // loaded after the weights, in this order
+  // Around every text that the model reads: virtual tokens of all soft prompts; the end token that
+  // an encoder's text has.
+  std::vector<int64_t> virtual_tokens, end_tokens;
 
-  // Virtual tokens and those of the text.
+  // A prompt of the method.
   std::vector<int64_t> encode(const std::string& text) const;
-  // Views of this, once the weights are loaded.
-  LanguageModel language_model(const Catalogue& catalogue) const {
-    return {*llm, *tokenizer, catalogue, virtual_tokens};
+  // A raw text that is to be continued, after the begin tokens of the tokenizer's files, or that an
+  // encoder reads.
+  std::vector<int64_t> encode_raw(const std::string& text) const;
+  // How requests become prompts of this model (eval/protocol.h); a view of this.
+  PromptEncoder prompt_encoder(const Catalogue& catalogue) const {
+    return {*tokenizer, catalogue, virtual_tokens, end_tokens};
   }
 };
 
-// `catalogue_hash`: of the data set it is to be used with; another item table is an error (kModel)
-// that says so. Empty: not checked. Another chat template than the one that etrlrec.json names, or
-// one that this program renders in another way (its hash), is an error (kModel).
-LoadedModel load_model_folder(const std::filesystem::path& folder,
-                              const std::string& catalogue_hash);
-// All but the weights: for estimates. `dtype`: of the weights (parse_storage).
+// All but the weights: for estimates. `catalogue_hash`: of the data set it is to be used with;
+// another item table is an error (kModel) that says so. Empty: not checked. `dtype`: of the weights
+// (parse_storage). `adapters`: PEFT folders that are loaded on top, LoRA, AdaLoRA (one at most) and
+// soft prompts: the first of each kind that the model does not have yet is "default", others have
+// the names of their folders. Further errors (kModel): another chat template than the one that
+// etrlrec.json names, or one that this program renders in another way (its hash); a soft prompt
+// that is not the one that etrlrec.json tells of.
 LoadedModel open_model_folder(const std::filesystem::path& folder,
                               const std::string& catalogue_hash,
-                              const std::string& dtype = "float32");
-// The weights of an opened folder, in its storage type, and its trained prompt. Error (kModel) when
-// the prompt in adapter/ is not the one that etrlrec.json tells of.
-void load_weights_of(const std::filesystem::path& folder, LoadedModel& loaded);
-// The folder of a model folder's trained prompt; empty when it has none.
-std::filesystem::path prompt_folder(const std::filesystem::path& folder);
-// Copies the tokenizer files of `parent`, and where the model has a prompt its configuration and
-// weights, too: they are not changed by training. Atomic; replaces an existing folder only with
+                              const std::string& dtype = "float32",
+                              const std::vector<std::string>& adapters = {});
+// The weights of an opened folder, in its storage type, its soft prompts and adapters.
+void load_weights_of(LoadedModel& loaded);
+// Both.
+LoadedModel load_model_folder(const std::filesystem::path& folder,
+                              const std::string& catalogue_hash);
+
+// The folder of a soft prompt of a model folder.
+std::filesystem::path prompt_folder(const std::filesystem::path& folder, const std::string& name);
+// The soft prompts of a model folder that has a card, in order; reads no weights.
+std::vector<NamedAdapter> prompts_of_folder(const std::filesystem::path& folder);
+// The given PEFT folders with the names that they get beside what is there already.
+std::vector<NamedAdapter> name_adapters(const std::vector<NamedAdapter>& present,
+                                        const std::vector<std::string>& folders);
+
+// Copies the tokenizer files of `parent`, and where the model has soft prompts its configuration
+// and weights, too: they are not changed by training. Atomic; replaces an existing folder only with
 // `replace`.
-void save_model_folder(const Llm& llm, const std::filesystem::path& parent, const ModelCard& card,
-                       const std::filesystem::path& folder, bool replace = false);
+void save_model_folder(const LanguageModel& model, const std::filesystem::path& parent,
+                       const ModelCard& card, const std::filesystem::path& folder,
+                       bool replace = false);
 
 }  // namespace etrlrec

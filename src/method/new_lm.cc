@@ -86,12 +86,6 @@ LlmConfig model_config(const NewLmOptions& options, const Tokenizer& tokenizer) 
   return config;
 }
 
-int64_t count_parameters(const Llm& model) {
-  int64_t count = 0;
-  for (const auto& [name, tensor] : model.parameters()) count += tensor.numel();
-  return count;
-}
-
 }  // namespace
 
 void make_new_lm(const NewLmOptions& options) {
@@ -103,11 +97,11 @@ void make_new_lm(const NewLmOptions& options) {
                                       std::max<int64_t>(train.options.count, options.max_history));
   train_bpe(tokenizer_documents(study, train, options), bpe, writer.path());
   const auto tokenizer = load_tokenizer(writer.path());
-  const auto model = new_llm(model_config(options, *tokenizer), options.seed);
+  const auto model = new_decoder(model_config(options, *tokenizer), options.seed);
   log_info("new language model: {} parameters, {} tokens",
-           format_count(static_cast<double>(count_parameters(*model))), tokenizer->vocab_size());
+           format_count(static_cast<double>(model->num_parameters())), tokenizer->vocab_size());
   if (options.init == "lookup") initialize_lookup(*model, {}, options.seed);
-  save_llm(*model, writer.path());
+  model->save(writer.path());
   writer.commit();
 }
 

@@ -1,6 +1,7 @@
 #include "method/prompt_adapter.h"
 
 #include "base/check.h"
+#include "models/model_adapters.h"
 #include "text/begin_tokens.h"
 
 namespace etrlrec {
@@ -14,28 +15,31 @@ std::string start_name(const std::string& start) {  // PEFT's spelling
 
 }  // namespace
 
-PromptTuningConfig plan_prompt(const std::filesystem::path& folder,
-                               const std::optional<PromptTuningOptions>& options,
-                               LoadedModel& model) {
-  const int64_t present = model.card.num_virtual_tokens;
-  PromptTuningConfig config;
+PromptPlan plan_prompt(const std::filesystem::path& folder,
+                       const std::optional<PromptTuningOptions>& options, LoadedModel& model) {
+  std::vector<SoftPrompt>& present = model.card.soft_prompts;
+  PromptPlan plan;
   if (!options) {
-    CHECK(present == 0, kUsage,
+    CHECK(present.empty(), kUsage,
           "{}: has a trained prompt, for which other weights must not change\nhint: --adapter "
           "prompt trains it further; or start from its parent, {}",
           folder.string(), model.card.parent);
-    return config;
+    return plan;
   }
-  if (present > 0) {
-    CHECK(
-        (options->num_virtual_tokens == 0 || options->num_virtual_tokens == present) &&
-            options->prompt_tuning_init == PromptTuningOptions{}.prompt_tuning_init &&
-            options->prompt_tuning_init_text.empty(),
-        kUsage,
-        "{}: has a trained prompt of {} virtual tokens, which is trained further\nhint: leave out "
-        "--num-virtual-tokens and --prompt-tuning-init",
-        folder.string(), present);
-    return config;
+  plan.name = options->prompt_name;
+  plan.num_trained_tokens = options->num_virtual_tokens;
+  for (const SoftPrompt& prompt : present) {
+    if (prompt.name != plan.name) continue;
+    CHECK((options->num_virtual_tokens == 0 ||
+           options->num_virtual_tokens == prompt.num_virtual_tokens) &&
+              options->prompt_tuning_init == PromptTuningOptions{}.prompt_tuning_init &&
+              options->prompt_tuning_init_text.empty(),
+          kUsage,
+          "{}: has a trained prompt \"{}\" of {} virtual tokens, which is trained further\nhint: "
+          "leave out --num-virtual-tokens and --prompt-tuning-init, or --prompt-name another one",
+          folder.string(), prompt.name, prompt.num_virtual_tokens);
+    plan.num_trained_tokens = prompt.num_virtual_tokens;
+    return plan;
   }
   const int64_t count = options->num_virtual_tokens;
   CHECK(count > 0 && count <= kMostVirtualTokens, kUsage,
@@ -43,15 +47,29 @@ PromptTuningConfig plan_prompt(const std::filesystem::path& folder,
   const bool from_text = options->prompt_tuning_init == "text";
   CHECK(from_text != options->prompt_tuning_init_text.empty(), kUsage,
         "--prompt-tuning-init-text: expected together with --prompt-tuning-init text");
-  config.num_virtual_tokens = count;
-  config.prompt_tuning_init = start_name(options->prompt_tuning_init);
+  plan.config.num_virtual_tokens = count;
+  plan.config.prompt_tuning_init = start_name(options->prompt_tuning_init);
   if (from_text) {
-    config.init_ids = begin_tokens(folder, *model.tokenizer);
+    if (!model.model->has_encoder()) plan.config.init_ids = begin_tokens(folder, *model.tokenizer);
     const auto text = model.tokenizer->encode(options->prompt_tuning_init_text);
-    config.init_ids.insert(config.init_ids.end(), text.begin(), text.end());
+    plan.config.init_ids.insert(plan.config.init_ids.end(), text.begin(), text.end());
   }
-  model.virtual_tokens = virtual_token_ids(model.config.vocab_size, config);
-  return config;
+  int64_t first = model.model->vocab_size();
+  for (const NamedAdapter& adapter : model.adapters) first += adapter.prompt.num_rows();
+  const auto ids = virtual_token_ids(first, plan.config);
+  model.virtual_tokens.insert(model.virtual_tokens.end(), ids.begin(), ids.end());
+  present.push_back({plan.name, count});
+  return plan;
+}
+
+void attach_planned_prompt(LanguageModel& model, const PromptPlan& plan, uint64_t seed) {
+  if (plan.name.empty()) return;
+  if (plan.config.num_virtual_tokens > 0) {
+    attach_prompt(model, plan.config, seed, plan.name);
+    return;
+  }
+  for (const std::string& name : model.prompts().names())
+    model.prompts().set_trainable(name, name == plan.name);
 }
 
 }  // namespace etrlrec

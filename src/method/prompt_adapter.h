@@ -1,6 +1,6 @@
-// --adapter prompt: what its options mean for a model folder. Only the embeddings of the virtual
-// tokens are trained; the folder that training fills holds the base's weights as they are, the
-// prompt in adapter/ and its length in etrlrec.json.
+// --adapter prompt: what its options mean for a model folder. Only the embeddings of one soft
+// prompt's virtual tokens are trained; the folder that training fills holds the base's weights as
+// they are, its soft prompts in adapter/ and their names and lengths in etrlrec.json.
 #pragma once
 
 #include <cstdint>
@@ -16,16 +16,24 @@ namespace etrlrec {
 struct PromptTuningOptions {                  // names of PEFT
   int64_t num_virtual_tokens = 0;             // 0: those of the folder's own prompt
   std::string prompt_tuning_init = "random";  // random | sample_vocab | text
-  std::string prompt_tuning_init_text;        // text: its tokens, repeated or cut
+  std::string prompt_tuning_init_text = "";   // text: its tokens, repeated or cut
+  std::string prompt_name = "default";
 };
 
-// Before the weights are loaded: gives the opened model the virtual tokens that are to be trained,
-// so that its texts begin with them. Returns the prompt to attach once they are loaded
-// (models/llm_adapters.h), of 0 tokens when the folder has one, which is trained further. Errors
-// (kUsage): no number of tokens, a start or another number for a prompt that is there, and training
-// of anything else (no options) below a trained prompt.
-PromptTuningConfig plan_prompt(const std::filesystem::path& folder,
-                               const std::optional<PromptTuningOptions>& options,
-                               LoadedModel& model);
+// The soft prompt that a training changes.
+struct PromptPlan {
+  std::string name;           // empty: none
+  PromptTuningConfig config;  // of 0 tokens: the folder has it, it is trained further
+  int64_t num_trained_tokens = 0;
+};
+
+// Before the weights are loaded: gives the opened model and its card the soft prompt that is to be
+// trained, so that its texts begin with it. Errors (kUsage): no number of tokens, a start or
+// another number for a prompt that is there, and training of anything else (no options) below a
+// trained prompt.
+PromptPlan plan_prompt(const std::filesystem::path& folder,
+                       const std::optional<PromptTuningOptions>& options, LoadedModel& model);
+// After the weights are loaded: adds the planned prompt, if it is new, and freezes everything else.
+void attach_planned_prompt(LanguageModel& model, const PromptPlan& plan, uint64_t seed);
 
 }  // namespace etrlrec

@@ -110,7 +110,7 @@ MemoryEstimate Ranker::estimate(std::span<const Request> requests) const {
   return estimate_asking(model_, catalogue(), requests, protocol());
 }
 
-void Ranker::load() { load_weights_of(options_.model, model_); }
+void Ranker::load() { load_weights_of(model_); }
 
 std::vector<Ranking> Ranker::rank(std::span<const Request> requests, int32_t k) const {
   std::vector<Request> asked(requests.begin(), requests.end());
@@ -118,7 +118,8 @@ std::vector<Ranking> Ranker::rank(std::span<const Request> requests, int32_t k) 
   Predictions predictions;
   {
     const std::lock_guard lock(computing_);
-    predictions = ask_language_model(model_.language_model(catalogue()), asked, protocol());
+    predictions =
+        ask_language_model(*model_.model, model_.prompt_encoder(catalogue()), asked, protocol());
   }
   std::vector<Ranking> rankings;
   for (size_t r = 0; r < asked.size(); ++r)

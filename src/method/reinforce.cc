@@ -10,10 +10,10 @@
 #include "base/log.h"
 #include "method/fit.h"
 #include "method/model_folder.h"
+#include "method/prompt_adapter.h"
 #include "method/reward.h"
 #include "method/stage.h"
 #include "method/study.h"
-#include "models/llm_adapters.h"
 #include "temporal/encoding.h"
 
 namespace etrlrec {
@@ -164,27 +164,26 @@ void print_rewards(const GrpoObjective& objective, const ReinforceOptions& optio
 
 // Rollouts and the update of a micro-batch take turns, but memory once used stays with the process.
 MemoryEstimate estimate_of(const ReinforceOptions& options, const LoadedModel& model,
-                           const GrpoOptions& grpo, std::span<const GrpoRow> rows) {
+                           const PromptPlan& prompt, const GrpoOptions& grpo,
+                           std::span<const GrpoRow> rows) {
   const auto around =
       static_cast<int64_t>(grpo.format.close.size() + grpo.format.finish.size()) + 1;
   const int64_t completion = grpo.format.max_reasoning_tokens + around;
-  std::vector<int64_t> tokens;
+  std::vector<RowTokens> tokens;
   RolloutLoad load;
   for (const GrpoRow& row : rows) {
-    const auto prompt = static_cast<int64_t>(row.prompt.size());
-    load.prompt_tokens = std::max(load.prompt_tokens, prompt);
-    tokens.push_back(prompt + grpo.num_generations * completion);
+    load.prompt_tokens = std::max(load.prompt_tokens, std::ssize(row.prompt));
+    tokens.push_back({std::ssize(row.prompt), grpo.num_generations * completion});
   }
-  MemoryEstimate estimate =
-      estimate_training(model.config, options.lora, options.trainer, std::move(tokens), 0,
-                        model.storage, std::ssize(model.virtual_tokens));
+  MemoryEstimate estimate = estimate_training(
+      *model.model, {options.lora, prompt.num_trained_tokens}, options.trainer, std::move(tokens));
   if (grpo.policy.beta > 0 && options.lora.r == 0)
-    estimate.parts.emplace_back("reference", weights_bytes(model.config, model.storage));
+    estimate.parts.emplace_back("reference", weights_bytes(*model.model));
   load.rows_per_prompt = grpo.num_generations;
   load.total_rows = options.trainer.train_batch_size * grpo.num_generations;
   load.new_tokens = completion;
   const MemoryEstimate update = estimate;
-  add_rollouts(model.config, load, estimate, model.storage);
+  add_rollouts(*model.model, load, estimate);
   // Every trained token was rolled out before, by one forward pass.
   const bool frozen_base = options.lora.r > 0 || options.prompt_tuning;
   const double forward = frozen_base ? 1.0 / 2 : 1.0 / 3;
@@ -199,12 +198,12 @@ MemoryEstimate estimate_reinforce(const ReinforceOptions& options) {
   const Study study = open_study(options.data);
   const CandidateSet set = study.candidates("train");
   LoadedModel model = open_model_folder(options.model, study.catalogue_hash, options.dtype);
-  plan_prompt(options.model, options.prompt_tuning, model);
+  const PromptPlan prompt = plan_prompt(options.model, options.prompt_tuning, model);
   const AnswerEncoding encoding =
       encode_answers(*model.tokenizer, set.options.count, model.card.prompt.reasoning);
   Holdout holdout;
   if (!options.recommender.empty()) holdout.after = trained_until(options.recommender);
-  return estimate_of(options, model, grpo_options(options, model, encoding),
+  return estimate_of(options, model, prompt, grpo_options(options, model, encoding),
                      make_rows(options, study, set, model, encoding, holdout));
 }
 
@@ -214,7 +213,7 @@ TrainingResult reinforce(const ReinforceOptions& options) {
   LoadedModel model = open_model_folder(options.model, study.catalogue_hash, options.dtype);
   CHECK(!model.card.catalogue_hash.empty(), kModel,
         "{}: not trained on this data set\nhint: etrlrec distill first", options.model);
-  const PromptTuningConfig prompt = plan_prompt(options.model, options.prompt_tuning, model);
+  const PromptPlan prompt = plan_prompt(options.model, options.prompt_tuning, model);
   const AnswerEncoding encoding =
       encode_answers(*model.tokenizer, set.options.count, model.card.prompt.reasoning);
   std::unique_ptr<Recommender> recommender;
@@ -231,14 +230,14 @@ TrainingResult reinforce(const ReinforceOptions& options) {
     claim_weights = read_claim_weights(fs::path(options.reasoning) / "claim_weights.json");
 
   const GrpoOptions grpo = grpo_options(options, model, encoding);
-  check_memory(estimate_of(options, model, grpo, rows), available_memory(), "reinforce",
+  check_memory(estimate_of(options, model, prompt, grpo, rows), available_memory(), "reinforce",
                kTrainingMemoryHint);
   const auto load_policy = [&] {
-    load_weights_of(options.model, model);
-    if (prompt.num_virtual_tokens > 0) attach_prompt(*model.llm, prompt, options.trainer.seed);
-    return std::move(model.llm);
+    load_weights_of(model);
+    attach_planned_prompt(*model.model, prompt, options.trainer.seed);
+    return std::move(model.model);
   };
-  model.llm = load_policy();
+  model.model = load_policy();
   const auto num_rows = static_cast<int64_t>(rows.size());
   const RecommendationReward reward(reward_setup(options, model, grpo, recommender.get(), study,
                                                  planned_steps(num_rows, options.trainer)),
@@ -246,18 +245,18 @@ TrainingResult reinforce(const ReinforceOptions& options) {
 
   // The reference is the model before the first step: the same weights with the new adapter off, or
   // a frozen copy.
-  std::unique_ptr<Llm> frozen;
-  Llm* reference = nullptr;
+  std::unique_ptr<LanguageModel> frozen;
+  LanguageModel* reference = nullptr;
   if (grpo.policy.beta > 0) {
     if (options.lora.r == 0) {
-      std::unique_ptr<Llm> policy = std::move(model.llm);
+      std::unique_ptr<LanguageModel> policy = std::move(model.model);
       frozen = load_policy();
-      model.llm = std::move(policy);
+      model.model = std::move(policy);
     }
-    reference = frozen ? frozen.get() : model.llm.get();
+    reference = frozen ? frozen.get() : model.model.get();
   }
-  attach_adapter(*model.llm, options.lora, num_rows, options.trainer);
-  GrpoObjective objective(*model.llm, reference, std::move(rows), grpo, std::cref(reward),
+  attach_adapter(*model.model, options.lora, num_rows, options.trainer);
+  GrpoObjective objective(*model.model, reference, std::move(rows), grpo, std::cref(reward),
                           SampleWriter(options, study, *model.tokenizer));
   if (options.check_rewards > 0) {
     print_rewards(objective, options, *model.tokenizer);
@@ -267,7 +266,6 @@ TrainingResult reinforce(const ReinforceOptions& options) {
   ModelCard card = model.card;
   card.stage = "reinforce";
   card.parent = options.model;
-  card.num_virtual_tokens = std::ssize(model.virtual_tokens);
   if (options.lora.r > 0 && options.dtype != "float32") card.merged_dtype = options.dtype;
   return train_model(objective, study, model, card, options.trainer, options.eval_rows,
                      options.model, options.out);

@@ -3,15 +3,14 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
-#include <functional>
-#include <memory>
 
 #include "base/check.h"
 #include "base/io.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "method/model_folder.h"
-#include "models/llm_adapters.h"
+#include "models/model_adapters.h"
+#include "models/model_files.h"
 #include "nn/logprob.h"
 #include "nn/safetensors.h"
 #include "nn/weight.h"
@@ -34,21 +33,61 @@ std::vector<std::vector<int64_t>> read_rows(const fs::path& path) {
   return rows;
 }
 
-// What the head multiplies for the tokens of row r, [length, hidden].
-using StatesOfRow = std::function<at::Tensor(size_t row)>;
+std::vector<int64_t> joined(std::vector<int64_t> front, const std::vector<int64_t>& ids) {
+  front.insert(front.end(), ids.begin(), ids.end());
+  return front;
+}
+
+// The rows of a model, with what stands before them and what an encoder reads.
+struct ScoredRows {
+  std::vector<std::vector<int64_t>> rows, sources;  // no sources without an encoder
+  std::vector<int64_t> front;                       // virtual tokens, before the prompt of a row
+};
+
+ScoredRows read_rows_of(const LanguageModel& model, const ScoreOptions& options) {
+  ScoredRows scored;
+  scored.front = model.prompts().ids(model.vocab_size());
+  if (!model.has_encoder()) {
+    CHECK(options.decoder_ids.empty(), kUsage,
+          "--decoder-ids: {} is not an encoder-decoder model; all ids belong in --ids",
+          options.model);
+    scored.rows = read_rows(options.ids);
+    return scored;
+  }
+  CHECK(!options.decoder_ids.empty(), kUsage,
+        "--decoder-ids: {} is an encoder-decoder model, which needs them", options.model);
+  scored.sources = read_rows(options.ids);
+  scored.rows = read_rows(options.decoder_ids);
+  CHECK(scored.sources.size() == scored.rows.size(), kInput,
+        "{}: expected {} rows as in {}, found {}", options.decoder_ids, scored.sources.size(),
+        options.ids, scored.rows.size());
+  return scored;
+}
+
+// States of the tokens of row r, [length, C].
+at::Tensor states_of(const LanguageModel& model, const ScoredRows& scored, size_t r) {
+  TokenForest forest;
+  if (model.has_encoder()) {
+    forest.add(-1, scored.rows[r], joined(scored.front, scored.sources[r]));
+    return model.hidden_states(forest);
+  }
+  forest.add(-1, joined(scored.front, scored.rows[r]));
+  return model.hidden_states(forest).slice(0, std::ssize(scored.front));
+}
 
 // Writes logprobs.<row> and logits.<row>; one row at a time: memory is that of the longest.
-void score_rows(const std::vector<std::vector<int64_t>>& rows, const at::Tensor& head_weight,
-                const StatesOfRow& states_of, const ScoreOptions& options) {
+void score_rows(const LanguageModel& model, const ScoredRows& scored, const ScoreOptions& options) {
+  const at::Tensor& head_weight = model.head_weight();
   ParameterMap tensors;
-  ProgressBar bar("score", static_cast<int64_t>(rows.size()));
+  ProgressBar bar("score", std::ssize(scored.rows));
   int64_t tokens = 0;
-  for (size_t r = 0; r < rows.size(); ++r) {
-    const at::Tensor states = states_of(r);
-    const auto length = static_cast<int64_t>(rows[r].size());
+  for (size_t r = 0; r < scored.rows.size(); ++r) {
+    const std::vector<int64_t>& row = scored.rows[r];
+    const at::Tensor states = states_of(model, scored, r);
+    const int64_t length = std::ssize(row);
     at::Tensor& logprobs = tensors[fmt::format("logprobs.{}", r)];
     if (length > 1) {
-      const at::Tensor targets = at::tensor(rows[r]).slice(0, 1);
+      const at::Tensor targets = at::tensor(row).slice(0, 1);
       logprobs = linear_logprob(states.slice(0, 0, length - 1), head_weight, targets).logprobs;
     } else {
       logprobs = at::empty({0});
@@ -58,67 +97,19 @@ void score_rows(const std::vector<std::vector<int64_t>>& rows, const at::Tensor&
     bar.update(static_cast<int64_t>(r) + 1);
   }
   save_safetensors(tensors, options.out);
-  log_info("{}: {} rows, {} tokens", options.out, rows.size(), tokens);
-}
-
-TokenForest one_row(std::vector<int64_t> front, const std::vector<int64_t>& ids) {
-  front.insert(front.end(), ids.begin(), ids.end());
-  TokenForest row;
-  row.add(-1, front);
-  return row;
-}
-
-void score_decoder(const ScoreOptions& options) {
-  CHECK(options.decoder_ids.empty(), kUsage,
-        "--decoder-ids: {} is not an encoder-decoder model; all ids belong in --ids",
-        options.model);
-  const auto rows = read_rows(options.ids);
-  const std::unique_ptr<Llm> model = load_llm(options.model, parse_storage(options.dtype));
-  std::vector<int64_t> front;
-  const fs::path own = prompt_folder(options.model);  // of a folder that holds a trained prompt
-  if (!own.empty()) front = load_adapter(*model, own).virtual_tokens;
-  if (!options.adapter.empty()) {
-    const LoadedAdapter adapter = load_adapter(*model, options.adapter);
-    front.insert(front.end(), adapter.virtual_tokens.begin(), adapter.virtual_tokens.end());
-  }
-  score_rows(
-      rows, model->head_weight(),
-      [&](size_t r) {
-        return model->hidden_states(one_row(front, rows[r])).slice(0, std::ssize(front));
-      },
-      options);
-}
-
-void score_t5(const ScoreOptions& options) {
-  CHECK(options.dtype == "float32", kUsage,
-        "--dtype {}: encoder-decoder models are computed in float32 only", options.dtype);
-  CHECK(!options.decoder_ids.empty(), kUsage,
-        "--decoder-ids: {} is an encoder-decoder model, which needs them", options.model);
-  const auto sources = read_rows(options.ids), rows = read_rows(options.decoder_ids);
-  CHECK(sources.size() == rows.size(), kInput, "{}: expected {} rows as in {}, found {}",
-        options.decoder_ids, sources.size(), options.ids, rows.size());
-  const std::unique_ptr<T5> model = load_t5(options.model);
-  std::vector<int64_t> front;
-  if (!options.adapter.empty()) front = load_adapter(*model, options.adapter).virtual_tokens;
-  const std::vector<int64_t> source{0};
-  score_rows(
-      rows, model->head_weight(),
-      [&](size_t r) {
-        return model->decode(one_row({}, rows[r]), model->encode(one_row(front, sources[r])),
-                             source);
-      },
-      options);
+  log_info("{}: {} rows, {} tokens", options.out, scored.rows.size(), tokens);
 }
 
 }  // namespace
 
 void score(const ScoreOptions& options) {
   const at::NoGradGuard no_grad;
-  if (is_t5_folder(options.model)) {
-    score_t5(options);
-  } else {
-    score_decoder(options);
-  }
+  const auto model = load_language_model(options.model, parse_storage(options.dtype));
+  std::vector<NamedAdapter> adapters = prompts_of_folder(options.model);
+  for (NamedAdapter& adapter : name_adapters(adapters, options.adapters))
+    adapters.push_back(std::move(adapter));
+  for (const NamedAdapter& adapter : adapters) load_adapter(*model, adapter.folder, adapter.name);
+  score_rows(*model, read_rows_of(*model, options), options);
 }
 
 }  // namespace etrlrec

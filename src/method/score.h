@@ -3,15 +3,16 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 namespace etrlrec {
 
 struct ScoreOptions {
-  std::string model;        // folder of a decoder or T5
-  std::string adapter;      // PEFT folder or empty
-  std::string ids;          // JSON file: a list of lists of token ids
-  std::string decoder_ids;  // T5: the same of the decoder input, start token first
-  std::string out;          // safetensors file
+  std::string model;                  // folder of a decoder or T5
+  std::vector<std::string> adapters;  // PEFT folders: one LoRA or AdaLoRA at most, soft prompts
+  std::string ids;                    // JSON file: a list of lists of token ids
+  std::string decoder_ids;            // T5: the same of the decoder input, start token first
+  std::string out;                    // safetensors file
   std::string dtype = "float32";
   bool logits = false;  // write the logits, too
 };

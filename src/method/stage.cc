@@ -8,7 +8,7 @@
 #include "base/log.h"
 #include "eval/metrics.h"
 #include "eval/protocol.h"
-#include "models/llm_adapters.h"
+#include "models/model_adapters.h"
 
 namespace etrlrec {
 
@@ -23,8 +23,8 @@ EvaluateFn validation(const Study& study, const LoadedModel& model, const ModelC
   protocol.max_reasoning_tokens = card.max_reasoning_tokens;
   protocol.seed = seed;
   return [&study, &model, protocol, requests = std::move(requests)](int64_t step) {
-    const Predictions predictions =
-        ask_language_model(model.language_model(study.dataset.catalogue), requests, protocol);
+    const Predictions predictions = ask_language_model(
+        *model.model, model.prompt_encoder(study.dataset.catalogue), requests, protocol);
     std::map<std::string, double> sums;
     for (const Prediction& row : predictions.rows) {
       sums["hit@1"] += hit_at(row.rank, 1);
@@ -40,19 +40,19 @@ EvaluateFn validation(const Study& study, const LoadedModel& model, const ModelC
   };
 }
 
-void attach_adapter(Llm& model, LoraConfig config, int64_t num_rows,
+void attach_adapter(LanguageModel& model, LoraConfig config, int64_t num_rows,
                     const TrainerOptions& trainer) {
   if (config.r == 0) return;
   if (config.adalora && config.adalora->total_step == 0)
     config.adalora->total_step = planned_steps(num_rows, trainer);
-  model.attach_lora(config, trainer.seed);
+  model.adapters().attach(config, trainer.seed);
 }
 
-void finish_model_folder(Llm& model, const fs::path& parent, const ModelCard& card,
+void finish_model_folder(LanguageModel& model, const fs::path& parent, const ModelCard& card,
                          const fs::path& out) {
   if (model.lora().r > 0) {
     fs::create_directories(out / "adapter");
-    save_lora(model.parameters(), model.lora(), parent.string(), out / "adapter");
+    save_adapter(model, parent.string(), out / "adapter");
     log_info("adapter: merged, logits differ by at most {:.2g}", merge_adapter(model));
     if (!card.merged_dtype.empty())
       log_info(
@@ -60,11 +60,8 @@ void finish_model_folder(Llm& model, const fs::path& parent, const ModelCard& ca
           "adapter/ into exact ones",
           card.merged_dtype);
   }
-  if (card.num_virtual_tokens > 0) {
-    const int64_t rows = model.parameters().at("prompt_embeddings").size(0);
-    save_prompt(model.parameters(), {card.num_virtual_tokens, rows / card.num_virtual_tokens},
-                parent.string(), out / "adapter");
-  }
+  for (const SoftPrompt& prompt : card.soft_prompts)
+    save_prompt(model, prompt.name, parent.string(), prompt_folder(out, prompt.name));
   const fs::path exported = out / "export";
   save_model_folder(model, parent, card, exported, true);
   for (const auto& entry : fs::directory_iterator(exported)) {
@@ -80,12 +77,12 @@ TrainingResult train_model(Objective& objective, const Study& study, const Loade
                            const fs::path& parent, const fs::path& out) {
   if (trainer.label == TrainerOptions{}.label) trainer.label = card.stage;
   std::optional<RankAllocator> ranks;
-  if (model.llm->lora().adalora) ranks.emplace(model.llm->parameters(), model.llm->lora());
+  if (model.model->lora().adalora) ranks.emplace(model.model->parameters(), model.model->lora());
   const TrainingResult result =
       train(objective, trainer, out, validation(study, model, card, eval_rows, trainer.seed),
             ranks ? &*ranks : nullptr);
-  if (ranks) model.llm->adapters().set_rank_pattern(ranks->rank_pattern());
-  finish_model_folder(*model.llm, parent, card, out);
+  if (ranks) model.model->adapters().set_rank_pattern(ranks->rank_pattern());
+  finish_model_folder(*model.model, parent, card, out);
   return result;
 }
 

@@ -19,11 +19,12 @@ EvaluateFn validation(const Study& study, const LoadedModel& model, const ModelC
 
 // Attaches the adapter of a training, none with r = 0. AdaLoRA without a total_step gets the
 // optimiser steps of this training.
-void attach_adapter(Llm& model, LoraConfig config, int64_t num_rows, const TrainerOptions& trainer);
+void attach_adapter(LanguageModel& model, LoraConfig config, int64_t num_rows,
+                    const TrainerOptions& trainer);
 // Merges the adapter, if there is one (kept as PEFT files in out/adapter), and adds the model's
 // files to the training folder, etrlrec.json last: a folder that has it is complete.
-void finish_model_folder(Llm& model, const std::filesystem::path& parent, const ModelCard& card,
-                         const std::filesystem::path& out);
+void finish_model_folder(LanguageModel& model, const std::filesystem::path& parent,
+                         const ModelCard& card, const std::filesystem::path& out);
 
 // The end that both training stages share: the one loop with validation by the headline protocol,
 // labelled by the stage unless told otherwise, then the complete model folder at `out`. `parent` is

@@ -11,37 +11,40 @@ namespace etrlrec {
 
 TextGenerator::TextGenerator(TextGenerationOptions options)
     : options_(std::move(options)),
-      model_(options_.model, options_.dtype, options_.adapter),
-      eos_ids_(model_.eos_ids()) {
+      model_(open_model_folder(options_.model, "", options_.dtype, options_.adapters)),
+      eos_ids_(model_.model->eos_ids()) {
   if (options_.chat) {
-    CHECK(!model_.is_t5(), kUsage,
+    CHECK(!model_.model->has_encoder(), kUsage,
           "--chat: {} is an encoder-decoder model (T5), which has no chats\nhint: etrlrec "
           "generate --model {} --prompt \"what it is to do: text\"",
           options_.model, options_.model);
     chat_ = chat_template_by_name(!options_.chat_template.empty() ? options_.chat_template
-                                  : !model_.card().chat_template.empty()
-                                      ? model_.card().chat_template
+                                  : !model_.card.chat_template.empty()
+                                      ? model_.card.chat_template
                                       : recognise_chat_template(options_.model));
-    if (!chat_.end_token.empty()) add_end_token(model_.tokenizer().special_id(chat_.end_token));
+    if (!chat_.end_token.empty()) add_end_token(model_.tokenizer->special_id(chat_.end_token));
   }
-  if (!model_.card().catalogue_hash.empty()) add_end_token(model_.tokenizer().eos_id());
+  if (!model_.card.catalogue_hash.empty()) add_end_token(model_.tokenizer->eos_id());
   if (options_.conversation) prefixes_.emplace(options_.prefix_cache_mb << 20);
 }
 
 std::vector<int64_t> TextGenerator::encode(std::span<const ChatMessage> messages) const {
-  return model_.behind_virtual_tokens(
-      encode_chat(model_.tokenizer(), render_chat(chat_, messages, true)));
+  std::vector<int64_t> ids = model_.virtual_tokens;
+  const auto chat = encode_chat(*model_.tokenizer, render_chat(chat_, messages, true));
+  ids.insert(ids.end(), chat.begin(), chat.end());
+  return ids;
 }
 
 MemoryEstimate TextGenerator::estimate(int64_t prompt_tokens) const {
   MemoryEstimate estimate;
   const int64_t rows = std::max(options_.num_return_sequences, options_.num_beams);
-  model_.add_to({rows, rows, prompt_tokens, options_.max_new_tokens, rows}, estimate);
+  add_weights(*model_.model, estimate);
+  add_rollouts(*model_.model, {rows, rows, prompt_tokens, options_.max_new_tokens, rows}, estimate);
   if (prefixes_) estimate.parts.emplace_back("prefix cache", options_.prefix_cache_mb << 20);
   return estimate;
 }
 
-void TextGenerator::load() { model_.load(); }
+void TextGenerator::load() { load_weights_of(model_); }
 
 std::vector<GeneratedText> TextGenerator::run(
     const std::vector<int64_t>& prompt, const std::function<void(const std::string&)>& on_text) {
@@ -58,9 +61,9 @@ bool TextGenerator::is_end(int64_t id) const {
 
 GeneratedText TextGenerator::text_of(std::vector<int64_t> ids, std::vector<float> logprobs) const {
   GeneratedText text;
-  text.text = completion_text(model_.tokenizer(), ids, options_.stop, eos_ids_);
+  text.text = completion_text(*model_.tokenizer, ids, options_.stop, eos_ids_);
   const bool stopped =
-      !ids.empty() && (is_end(ids.back()) || stops_at(model_.tokenizer(), options_.stop)(ids));
+      !ids.empty() && (is_end(ids.back()) || stops_at(*model_.tokenizer, options_.stop)(ids));
   text.finish_reason = stopped ? "stop" : "length";
   text.ids = std::move(ids);
   text.logprobs = std::move(logprobs);
@@ -77,13 +80,13 @@ std::vector<GeneratedText> TextGenerator::sample(
   generation.eos_ids = eos_ids_;
   generation.max_batch = options_.num_return_sequences;
   generation.prefix_cache = prefixes_ ? &*prefixes_ : nullptr;
-  if (!options_.stop.empty()) generation.is_complete = stops_at(model_.tokenizer(), options_.stop);
+  if (!options_.stop.empty()) generation.is_complete = stops_at(*model_.tokenizer, options_.stop);
   const bool streams = on_text && options_.num_return_sequences == 1;
-  TextStream stream(model_.tokenizer(), options_.stop, eos_ids_);
+  TextStream stream(*model_.tokenizer, options_.stop, eos_ids_);
   if (streams) generation.on_token = [&](int64_t, int64_t id) { on_text(stream.push(id)); };
   const GenerationRequest request{prompt, {}};
   std::vector<GeneratedText> texts;
-  for (Completion& completion : generate(model_.steps(), std::span(&request, 1), generation))
+  for (Completion& completion : generate(*model_.model, std::span(&request, 1), generation))
     texts.push_back(text_of(std::move(completion.ids), std::move(completion.logprobs)));
   if (streams) on_text(stream.finish());
   return texts;
@@ -99,7 +102,7 @@ std::vector<GeneratedText> TextGenerator::search(const std::vector<int64_t>& pro
   beams.prefix_cache = prefixes_ ? &*prefixes_ : nullptr;
   const BeamRequest request{prompt, nullptr};
   std::vector<GeneratedText> texts;
-  auto found_by_prompt = beam_search(model_.steps(), std::span(&request, 1), beams);
+  auto found_by_prompt = beam_search(*model_.model, std::span(&request, 1), beams);
   for (Hypothesis& found : found_by_prompt[0])
     texts.push_back(text_of(std::move(found.ids), std::move(found.logprobs)));
   return texts;

@@ -12,19 +12,20 @@
 #include "engine/prefix_cache.h"
 #include "engine/sampling.h"
 #include "method/memory_estimate.h"
-#include "method/text_model.h"
+#include "method/model_folder.h"
 #include "text/chat.h"
 
 namespace etrlrec {
 
 struct TextGenerationOptions {
-  std::string model, adapter;     // folders; no adapter: empty
-  std::string dtype = "float32";  // of the weights
-  bool chat = false;              // prompts are messages
-  std::string chat_template;      // by name; empty: the folder's own one
-  bool conversation = false;      // the next prompt begins with this one: its keys are kept
-  int64_t prefix_cache_mb = 256;  // conversations: MiB of keys and values kept
-  std::vector<std::string> stop;  // texts that end a completion
+  std::string model;                  // folder
+  std::vector<std::string> adapters;  // PEFT folders: one LoRA or AdaLoRA at most, soft prompts
+  std::string dtype = "float32";      // of the weights
+  bool chat = false;                  // prompts are messages
+  std::string chat_template;          // by name; empty: the folder's own one
+  bool conversation = false;          // the next prompt begins with this one: its keys are kept
+  int64_t prefix_cache_mb = 256;      // conversations: MiB of keys and values kept
+  std::vector<std::string> stop;      // texts that end a completion
   int64_t num_return_sequences = 1;
   int64_t num_beams = 1;  // 1: sampling
   int64_t max_new_tokens = 256, min_new_tokens = 0;
@@ -45,7 +46,7 @@ class TextGenerator {
   // Opens everything but the weights. Error (kUsage) for a chat with an encoder-decoder model.
   explicit TextGenerator(TextGenerationOptions options);
 
-  std::vector<int64_t> encode(const std::string& text) const { return model_.encode(text); }
+  std::vector<int64_t> encode(const std::string& text) const { return model_.encode_raw(text); }
   std::vector<int64_t> encode(std::span<const ChatMessage> messages) const;
   MemoryEstimate estimate(int64_t prompt_tokens) const;
 
@@ -67,7 +68,7 @@ class TextGenerator {
   std::vector<GeneratedText> search(const std::vector<int64_t>& prompt);
 
   TextGenerationOptions options_;
-  TextModel model_;
+  LoadedModel model_;
   ChatTemplate chat_;
   std::vector<int64_t> eos_ids_;
   std::optional<PrefixCache> prefixes_;  // of a conversation

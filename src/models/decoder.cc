@@ -1,6 +1,3 @@
-// Pre-norm decoder: RMSNorm, rotary grouped-query attention, SwiGLU (Touvron et al. 2023; Qwen team
-// 2024). The residual sum and the norm behind it are one pass; queries, keys and values are one
-// product.
 #include "models/decoder.h"
 
 #include <ATen/ATen.h>
@@ -10,10 +7,13 @@
 #include <cmath>
 
 #include "base/check.h"
+#include "base/rng.h"
 #include "kernels/attention_kernel.h"
 #include "kernels/row_kernels.h"
+#include "models/decoder_weights.h"
 #include "models/kv_cache.h"
 #include "nn/embedding.h"
+#include "nn/frozen_arithmetic.h"
 #include "nn/gated_mlp.h"
 #include "nn/weight.h"
 
@@ -21,8 +21,6 @@ namespace etrlrec {
 namespace {
 
 using at::Tensor;
-
-std::string layer_prefix(int64_t layer) { return fmt::format("model.layers.{}.", layer); }
 
 HeadShape shape_of(const LlmConfig& config) {
   return {config.num_attention_heads, config.num_key_value_heads, config.head_dim};
@@ -35,59 +33,26 @@ Tensor index_of(std::span<const int64_t> rows, int64_t tokens) {
   return at::tensor(at::ArrayRef<int64_t>(rows.data(), rows.size()), at::kLong);
 }
 
-class Decoder final : public Llm {
- public:
-  Decoder(const LlmConfig& config, Storage storage)
-      : config_(config), parameters_(allocate_parameters(parameter_groups(config), storage)) {}
+}  // namespace
 
-  const LlmConfig& config() const override { return config_; }
-  ParameterMap& parameters() override { return parameters_; }
-  const ParameterMap& parameters() const override { return parameters_; }
-  Tensor hidden_states(const TokenForest& forest) const override {
-    return forward(weights(noise_), forest, noise_, {}, nullptr);
-  }
-  Tensor hidden_states_at(const TokenForest& forest, std::span<const int64_t> rows) const override {
-    return forward(weights(noise_), forest, noise_, index_of(rows, forest.num_tokens()), nullptr);
-  }
-  int64_t key_value_bytes() const override {
-    return config_.key_value_bytes(
-        storage_of(parameters_.at(layer_prefix(0) + "self_attn.o_proj.weight")));
-  }
-  const Tensor& head_weight() const override {
-    return parameters_.at(config_.tie_word_embeddings ? "model.embed_tokens.weight"
-                                                      : "lm_head.weight");
-  }
-  AdapterSet& adapters() override { return adapters_; }
-  const LoraConfig& lora() const override { return adapters_.config(); }
-  void set_training_noise(const TrainingNoise& noise) override { noise_ = noise; }
+Decoder::Decoder(const LlmConfig& config, Storage storage, Memory memory)
+    : LanguageModel(storage), config_(config) {
+  const ParameterGroups groups = decoder_parameter_groups(config);
+  parameters_ = memory == Memory::kAllocated ? allocate_parameters(groups, storage)
+                                             : describe_parameters(groups);
+}
 
-  std::unique_ptr<KvCache> new_cache(int64_t rows, int64_t capacity) const override;
-  void admit(KvCache& cache, const TokenForest& prompts, std::span<const int64_t> segment_of_row,
-             Tensor& last_hidden, std::span<SharedPromptKeys> keys) const override;
-  Tensor decode(KvCache& cache, std::span<const int64_t> ids) const override;
+DecoderWeights Decoder::weights(const TrainingNoise& noise) const {
+  return DecoderWeights(parameters_, config_, adapters_.pass(noise), prompts_.table());
+}
 
- private:
-  std::string adapter_in_use() const override {
-    return adapters_.is_enabled() ? adapters_.selected() : "";
-  }
+Tensor Decoder::hidden_states(const TokenForest& forest) const {
+  return forward(weights(noise_), forest, noise_, {}, nullptr);
+}
 
-  DecoderWeights weights(const TrainingNoise& noise) const {
-    return DecoderWeights(parameters_, config_, adapters_.pass(noise));
-  }
-  // `rows`: the tokens that are asked for, undefined: all. With a cache: the forest is what its
-  // admission computes; keys and values go there.
-  Tensor forward(const DecoderWeights& weights, const TokenForest& forest,
-                 const TrainingNoise& noise, const Tensor& rows, DecoderCache* cache) const;
-  void decode_rows(DecoderCache& cache, int64_t begin, int64_t end) const;
-  const RotaryTable& rotary(int64_t positions) const;
-  void check_ids(std::span<const int64_t> ids) const;
-
-  LlmConfig config_;
-  ParameterMap parameters_;
-  AdapterSet adapters_{parameters_};
-  TrainingNoise noise_;
-  mutable RotaryTable rotary_;
-};
+Tensor Decoder::hidden_states_at(const TokenForest& forest, std::span<const int64_t> rows) const {
+  return forward(weights(noise_), forest, noise_, index_of(rows, forest.num_tokens()), nullptr);
+}
 
 void Decoder::check_ids(std::span<const int64_t> ids) const {
   for (int64_t id : ids) {
@@ -104,6 +69,8 @@ const RotaryTable& Decoder::rotary(int64_t positions) const {
   return rotary_;
 }
 
+namespace {
+
 // RMSNorm of every query and key head (Qwen3), before the rotation.
 Tensor normalise_heads(const Tensor& qkv, const DecoderLayer& layer, const HeadShape& shape,
                        double eps) {
@@ -118,9 +85,13 @@ Tensor normalise_heads(const Tensor& qkv, const DecoderLayer& layer, const HeadS
                  1);
 }
 
+}  // namespace
+
 Tensor Decoder::forward(const DecoderWeights& weights, const TokenForest& forest,
                         const TrainingNoise& noise, const Tensor& rows, DecoderCache* cache) const {
   CHECK(forest.num_tokens() > 0, kInput, "language model: expected at least one token");
+  CHECK(forest.sources.empty(), kUsage, "{}: has no encoder that could read a source text",
+        config_.model_type);
   HeadShape shape = shape_of(config_);
   const double scale = 1.0 / std::sqrt(static_cast<double>(shape.head_dim));
   const double eps = config_.rms_norm_eps;
@@ -270,69 +241,81 @@ Tensor Decoder::decode(KvCache& base, std::span<const int64_t> ids) const {
   return out;
 }
 
-}  // namespace
+// ---- Cost. Attention and norms are left out of the work: two operations for each weight that a
+// token meets.
 
-DecoderWeights::DecoderWeights(const ParameterMap& parameters, const LlmConfig& config,
-                               const AdapterPass& pass)
-    : embed_tokens(parameters.at("model.embed_tokens.weight")),
-      norm(parameters.at("model.norm.weight")) {
-  const auto prompt = parameters.find("prompt_embeddings");
-  if (prompt != parameters.end()) prompt_embeddings = prompt->second;
-  for (int64_t l = 0; l < config.num_hidden_layers; ++l) {
-    const std::string prefix = layer_prefix(l);
-    const auto part = [&](const std::string& name) {
-      return linear_part(parameters, prefix + name, pass);
-    };
-    DecoderLayer layer;
-    layer.input_layernorm = parameters.at(prefix + "input_layernorm.weight");
-    layer.post_attention_layernorm = parameters.at(prefix + "post_attention_layernorm.weight");
-    layer.qkv = {part("self_attn.q_proj"), part("self_attn.k_proj"), part("self_attn.v_proj")};
-    if (config.model_type == "qwen3") {
-      layer.q_norm = parameters.at(prefix + "self_attn.q_norm.weight");
-      layer.k_norm = parameters.at(prefix + "self_attn.k_norm.weight");
-    }
-    layer.o_proj = {part("self_attn.o_proj")};
-    layer.gate_up = {part("mlp.gate_proj"), part("mlp.up_proj")};
-    layer.down_proj = {part("mlp.down_proj")};
-    layers.push_back(std::move(layer));
-  }
+int64_t Decoder::key_value_bytes() const {
+  const Tensor& weight = parameters_.at(layer_prefix(0) + "self_attn.o_proj.weight");
+  return config_.key_value_bytes(weight.is_meta() ? storage() : storage_of(weight));
 }
 
-ParameterGroups parameter_groups(const LlmConfig& config) {
-  const int64_t hidden = config.hidden_size, inner = config.intermediate_size;
-  const int64_t queries = config.num_attention_heads * config.head_dim;
-  const int64_t kv = config.num_key_value_heads * config.head_dim;
-  ParameterGroups groups;
-  groups.push_back({{"model.embed_tokens.weight", {config.vocab_size, hidden}}});
-  for (int64_t l = 0; l < config.num_hidden_layers; ++l) {
-    const std::string p = layer_prefix(l), attention = p + "self_attn.", mlp = p + "mlp.";
-    groups.push_back({{p + "input_layernorm.weight", {hidden}}});
-    groups.push_back({{attention + "q_proj.weight", {queries, hidden}},
-                      {attention + "k_proj.weight", {kv, hidden}},
-                      {attention + "v_proj.weight", {kv, hidden}}});
-    if (config.model_type == "qwen2") {
-      groups.push_back({{attention + "q_proj.bias", {queries}},
-                        {attention + "k_proj.bias", {kv}},
-                        {attention + "v_proj.bias", {kv}}});
-    }
-    if (config.model_type == "qwen3") {
-      groups.push_back({{attention + "q_norm.weight", {config.head_dim}}});
-      groups.push_back({{attention + "k_norm.weight", {config.head_dim}}});
-    }
-    groups.push_back({{attention + "o_proj.weight", {hidden, queries}}});
-    groups.push_back({{p + "post_attention_layernorm.weight", {hidden}}});
-    groups.push_back(
-        {{mlp + "gate_proj.weight", {inner, hidden}}, {mlp + "up_proj.weight", {inner, hidden}}});
-    groups.push_back({{mlp + "down_proj.weight", {hidden, inner}}});
+PassCost Decoder::cost(const PassShape& shape) const {
+  const LlmConfig& c = config_;
+  const int64_t tokens = shape.prompt_tokens + shape.text_tokens;
+  const int64_t heads = (2 * c.num_attention_heads + 2 * c.num_key_value_heads) * c.head_dim;
+  // Values of one token that live between the layers of a block: residual sums and norms, queries,
+  // keys and values, the attention's output, gate, up and their product.
+  int64_t values = 2 * (6 * c.hidden_size + heads + 3 * c.intermediate_size);
+  if (shape.with_gradient) {
+    // What the backward pass keeps of one token and layer; gate and up in two bytes with bfloat16
+    // arithmetic.
+    const bool compact =
+        storage() != Storage::kFloat && frozen_arithmetic() == Arithmetic::kBFloat16;
+    values +=
+        c.num_hidden_layers * (4 * c.hidden_size + heads + (compact ? 1 : 2) * c.intermediate_size);
   }
-  groups.push_back({{"model.norm.weight", {hidden}}});
-  if (!config.tie_word_embeddings)
-    groups.push_back({{"lm_head.weight", {config.vocab_size, hidden}}});
-  return groups;
+  const int64_t embedding = c.tie_word_embeddings ? 0 : c.vocab_size * c.hidden_size;
+  return {tokens * values * static_cast<int64_t>(sizeof(float)),
+          2.0 * static_cast<double>(tokens) * static_cast<double>(num_parameters() - embedding)};
 }
 
-std::unique_ptr<Llm> make_decoder(const LlmConfig& config, Storage storage) {
-  return std::make_unique<Decoder>(config, storage);
+// ---- Making, loading, saving.
+
+std::unique_ptr<Decoder> new_decoder(const LlmConfig& config, uint64_t seed) {
+  check_llm_config(config, "new language model");
+  keep_freed_memory();
+  auto model = std::make_unique<Decoder>(config, Storage::kFloat, Decoder::Memory::kAllocated);
+  const at::NoGradGuard no_grad;
+  for (auto& [name, tensor] : model->parameters()) {
+    if (name.ends_with("norm.weight")) {
+      tensor.fill_(1);
+    } else if (name.ends_with(".bias")) {
+      tensor.zero_();
+    } else {
+      Rng rng(seed, "init." + name);
+      float* values = tensor.data_ptr<float>();
+      for (int64_t i = 0; i < tensor.numel(); ++i) {
+        values[i] = static_cast<float>(rng.normal() * config.initializer_range);
+      }
+    }
+  }
+  return model;
+}
+
+std::unique_ptr<Decoder> open_decoder(const std::filesystem::path& folder, Storage storage) {
+  return std::make_unique<Decoder>(read_llm_config(folder), storage, Decoder::Memory::kShapesOnly);
+}
+
+std::unique_ptr<Decoder> load_decoder(const std::filesystem::path& folder, Storage storage) {
+  keep_freed_memory();
+  auto model =
+      std::make_unique<Decoder>(read_llm_config(folder), storage, Decoder::Memory::kAllocated);
+  ParameterMap weights = load_weights(folder);
+  // Of two names of one tensor some writers keep the head's.
+  const auto head = weights.find("lm_head.weight");
+  if (model->config().tie_word_embeddings && head != weights.end())
+    weights.try_emplace("model.embed_tokens.weight", head->second);
+  if (storage == Storage::kFloat) {
+    assign_parameters(model->parameters(), weights, folder.string());
+  } else {
+    store_parameters(model->parameters(), weights, storage, folder.string());
+  }
+  return model;
+}
+
+void Decoder::save(const std::filesystem::path& folder) const {
+  write_llm_config(config_, folder);
+  save_parameters(parameters_, folder);
 }
 
 }  // namespace etrlrec

@@ -13,8 +13,9 @@
 #include <vector>
 
 #include "kernels/attention_kernel.h"
-#include "models/decoder.h"
+#include "models/decoder_weights.h"
 #include "models/key_lists.h"
+#include "models/language_model.h"
 
 namespace etrlrec {
 
@@ -49,9 +50,9 @@ class DecoderCache final : public KvCache {
 
   int64_t capacity() const { return capacity_; }
   // New rows behind those that are there, each below a segment of `prompts`; prompts without rows
-  // are let go. `keys` as in Llm::admit. Returns the segments that are to be computed, in order;
-  // what is known is in front of their roots. To be followed by store_prompts for every layer. The
-  // table reaches the last position of all rows.
+  // are let go. `keys` as in LanguageModel::admit. Returns the segments that are to be computed, in
+  // order; what is known is in front of their roots. To be followed by store_prompts for every
+  // layer. The table reaches the last position of all rows.
   TokenForest admit(const TokenForest& prompts, std::span<const int64_t> segment_of_row,
                     std::span<SharedPromptKeys> keys, RotaryTable rotary);
   // Takes the keys and values of the computed segments of one layer out of qkv [T, packed width].

@@ -39,7 +39,7 @@ Layout layout_of(const LlmConfig& config) {
   return layout;
 }
 
-at::Tensor& parameter(Llm& model, const std::string& name) {
+at::Tensor& parameter(Decoder& model, const std::string& name) {
   const auto found = model.parameters().find(name);
   CHECK(found != model.parameters().end(), kUsage, "lookup start: the model has no {}", name);
   return found->second;
@@ -57,7 +57,7 @@ void fill_normal(at::Tensor& tensor, double deviation, Rng& rng) {
 
 // Embeddings at 1 / sqrt(hidden), so that tied logits start near unit variance; matrices at 1 /
 // sqrt(fan in); what writes into the residual stream is scaled down to the embeddings' size.
-void fill_random(Llm& model, const Layout& layout, uint64_t seed) {
+void fill_random(Decoder& model, const Layout& layout, uint64_t seed) {
   const double deviation = 1 / std::sqrt(static_cast<double>(layout.hidden));
   const double depth = std::sqrt(2.0 * static_cast<double>(model.config().num_hidden_layers));
   for (auto& [name, tensor] : model.parameters()) {
@@ -83,8 +83,8 @@ at::Tensor orthogonal_rows(int64_t hidden, Rng& rng) {
   return std::get<0>(at::linalg_qr(matrix)).contiguous();
 }
 
-void make_previous_token_head(Llm& model, const Layout& layout, double bias, const at::Tensor& read,
-                              const at::Tensor& write, double gain) {
+void make_previous_token_head(Decoder& model, const Layout& layout, double bias,
+                              const at::Tensor& read, const at::Tensor& write, double gain) {
   at::Tensor query = parameter(model, attention_name(0, "q_proj.bias"));
   at::Tensor key = parameter(model, attention_name(0, "k_proj.bias"));
   for (int64_t i = 0; i < layout.pairs; ++i) {
@@ -102,7 +102,7 @@ void make_previous_token_head(Llm& model, const Layout& layout, double bias, con
       .copy_(write.t() * gain);
 }
 
-void make_matching_head(Llm& model, const Layout& layout, int64_t layer, double match,
+void make_matching_head(Decoder& model, const Layout& layout, int64_t layer, double match,
                         const at::Tensor& read, const at::Tensor& write, Rng& rng) {
   at::Tensor query = parameter(model, attention_name(layer, "q_proj.weight"));
   at::Tensor key = parameter(model, attention_name(layer, "k_proj.weight"));
@@ -121,7 +121,7 @@ void make_matching_head(Llm& model, const Layout& layout, int64_t layer, double 
 
 }  // namespace
 
-void initialize_lookup(Llm& model, const LookupInit& options, uint64_t seed) {
+void initialize_lookup(Decoder& model, const LookupInit& options, uint64_t seed) {
   const at::NoGradGuard no_grad;
   const Layout layout = layout_of(model.config());
   CHECK(model.config().num_hidden_layers >= 2, kUsage,

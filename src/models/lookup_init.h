@@ -14,7 +14,7 @@
 
 #include <cstdint>
 
-#include "models/llm.h"
+#include "models/decoder.h"
 
 namespace etrlrec {
 
@@ -27,6 +27,6 @@ struct LookupInit {
 // Overwrites all weights of `model`. Needs qkv biases, a head dimension with at least four slow
 // RoPE pairs (rope_theta 1e6 with 32 dimensions has eight) and hidden_size >= 2 * head_dim; errors
 // (kUsage) say which is missing.
-void initialize_lookup(Llm& model, const LookupInit& options, uint64_t seed);
+void initialize_lookup(Decoder& model, const LookupInit& options, uint64_t seed);
 
 }  // namespace etrlrec

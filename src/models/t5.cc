@@ -1,80 +1,62 @@
-// Forward pass. Linear layers and norms run over all tokens of all rows at once; attention runs
-// over rows of equal length, and cross attention over all rows of one source, together.
+// Forward pass. Linear layers and norms run over all tokens of all trees at once; attention runs
+// over trees of equal length, and cross attention over all trees of one source, together.
 #include "models/t5.h"
 
 #include <ATen/ATen.h>
 
 #include <algorithm>
-#include <numeric>
+#include <cmath>
+#include <limits>
 
 #include "base/check.h"
-#include "models/t5_layers.h"
+#include "base/rng.h"
+#include "models/t5_cache.h"
+#include "models/t5_trees.h"
+#include "models/weights.h"
 #include "nn/embedding.h"
-#include "nn/logprob.h"
 
 namespace etrlrec {
 namespace {
 
 using at::Tensor;
 
-constexpr int64_t kIgnored = -100;
-
-// Rows of equal length that follow each other.
-std::vector<RowRun> equal_runs(const std::vector<int64_t>& lengths) {
-  std::vector<RowRun> runs;
-  for (size_t r = 0; r < lengths.size(); ++r) {
-    if (r == 0 || lengths[r] != lengths[r - 1]) runs.emplace_back();
-    runs.back().rows += 1;
-    runs.back().tokens += lengths[r];
-  }
-  return runs;
-}
-
-// qkv [T, 3 H D] -> [T, H D]; bias [1, H, longest, longest]
-Tensor self_attention(const Tensor& qkv, const std::vector<RowRun>& runs, const Tensor& bias) {
-  const std::vector<Tensor> pieces = split_rows(qkv, runs);
-  std::vector<Tensor> out;
-  for (size_t i = 0; i < runs.size(); ++i) {
-    const int64_t length = runs[i].tokens / runs[i].rows;
-    const std::vector<Tensor> heads = split_heads(pieces[i], runs[i].rows, 3, bias.size(1));
-    out.push_back(biased_attention(heads[0], heads[1], heads[2],
-                                   bias.narrow(2, 0, length).narrow(3, 0, length)));
-  }
-  return at::cat(out, 0);
-}
-
-std::vector<int64_t> row_lengths(const TokenForest& rows) {
-  CHECK(rows.num_tokens() > 0, kInput, "T5: expected at least one row of tokens");
-  std::vector<int64_t> lengths;
-  for (const Segment& segment : rows.segments) {
-    CHECK(segment.parent == -1, kInput, "T5: expected rows, found a tree of segments");
-    lengths.push_back(segment.end - segment.begin);
-  }
-  return lengths;
-}
-
 Tensor ids_tensor(const std::vector<int64_t>& ids) { return at::tensor(ids, at::kLong); }
+
+// Of every tree of a forest whose roots all own a source text.
+std::vector<int64_t> sources_of_trees(const TokenForest& forest) {
+  std::vector<int64_t> sources;
+  for (const Segment& segment : forest.segments) {
+    if (segment.parent >= 0) continue;
+    CHECK(segment.source >= 0, kUsage,
+          "T5: expected roots with a source text, which the encoder reads");
+    sources.push_back(segment.source);
+  }
+  return sources;
+}
 
 }  // namespace
 
-T5::T5(const T5Config& config)
-    : config_(config), parameters_(allocate_parameters(t5_parameter_groups(config))) {}
-
-T5Weights T5::weights() const { return T5Weights(parameters_, config_, adapters_.pass(noise_)); }
-
-void T5::check_ids(std::span<const int64_t> ids) const {
-  for (int64_t id : ids) {
-    CHECK(id >= 0 && id < config_.vocab_size, kInput, "T5: expected token ids in [0, {}), found {}",
-          config_.vocab_size, id);
-  }
+T5::T5(const T5Config& config, Memory memory) : config_(config) {
+  const ParameterGroups groups = t5_parameter_groups(config);
+  parameters_ =
+      memory == Memory::kAllocated ? allocate_parameters(groups) : describe_parameters(groups);
 }
 
-StateRows T5::embed(const TokenForest& rows, const TrainingNoise& noise) const {
-  std::vector<int64_t> lengths = row_lengths(rows);
-  const auto prompt = parameters_.find("prompt_embeddings");
-  return {embed_forest(parameters_.at("shared.weight"),
-                       prompt == parameters_.end() ? Tensor() : prompt->second, rows, noise),
-          std::move(lengths)};
+int64_t T5::max_length() const { return std::numeric_limits<int64_t>::max(); }
+
+T5Weights T5::weights() const {
+  return T5Weights(parameters_, config_, adapters_.pass(noise_), prompts_.table());
+}
+
+StateRows T5::encode(std::span<const std::vector<int64_t>> sources) const {
+  CHECK(!sources.empty(), kInput, "T5: expected at least one source text");
+  TokenForest rows;
+  std::vector<int64_t> lengths;
+  for (const std::vector<int64_t>& source : sources) {
+    rows.add(-1, source);
+    lengths.push_back(std::ssize(source));
+  }
+  return encode({embed_forest(embed_tokens(), prompts_.table(), rows, noise_), lengths});
 }
 
 StateRows T5::encode(const StateRows& inputs_embeds) const {
@@ -87,103 +69,209 @@ StateRows T5::encode(const StateRows& inputs_embeds) const {
   ResidualStream x(inputs_embeds.states, config_.layer_norm_epsilon);
   for (const T5Block& block : weights.encoder.blocks) {
     const Tensor qkv = linear(x.normed(block.self_norm), block.qkv);
-    x.add(linear(self_attention(qkv, runs, bias), block.o));
+    x.add(linear(self_attention(qkv, runs, bias, config_.num_heads), block.o));
     x.add(feed_forward(block, x.normed(block.feed_forward_norm)));
   }
   return {x.normed(weights.encoder.final_layer_norm), inputs_embeds.lengths};
 }
 
-Tensor T5::decode(const TokenForest& decoder_rows, const StateRows& encoded,
-                  std::span<const int64_t> source_of_row) const {
+// rows: the tokens that are asked for, null: all.
+Tensor T5::states_at(const TokenForest& forest, const StateRows& encoded,
+                     std::span<const int64_t> source_of_tree,
+                     const std::vector<int64_t>* rows) const {
   check_rows(encoded, config_.d_model, "T5 decoder: encoder states");
-  const StateRows inputs = embed(decoder_rows);
-  CHECK(source_of_row.size() == inputs.lengths.size(), kInput,
-        "T5 decoder: expected the encoder rows of {} rows, found {}", inputs.lengths.size(),
-        source_of_row.size());
-  check_sources(source_of_row, encoded);
   const T5Weights weights = this->weights();
-  const std::vector<RowRun> runs = equal_runs(inputs.lengths),
-                            cross_runs = source_runs(inputs.lengths, source_of_row);
-  const int64_t longest = *std::max_element(inputs.lengths.begin(), inputs.lengths.end());
-  const Tensor bias = relative_position_bias(weights.decoder, config_, false, 0, longest, longest);
-  ResidualStream x(inputs.states, config_.layer_norm_epsilon);
+  const T5Trees trees = plan_trees(forest, weights.decoder, config_);
+  CHECK(source_of_tree.size() == trees.lengths.size(), kInput,
+        "T5 decoder: expected the encoder rows of {} rows, found {}", trees.lengths.size(),
+        source_of_tree.size());
+  check_sources(source_of_tree, encoded);
+  const std::vector<RowRun> cross_runs = source_runs(trees.lengths, source_of_tree);
+  const Tensor bias =
+      relative_position_bias(weights.decoder, config_, false, 0, trees.longest, trees.longest);
+  Tensor inputs = embed_forest(weights.shared, weights.prompt_embeddings, forest);
+  if (!trees.order.empty()) inputs = inputs.index_select(0, ids_tensor(trees.order));
+  ResidualStream x(inputs, config_.layer_norm_epsilon);
   for (const T5Block& block : weights.decoder.blocks) {
     const Tensor qkv = linear(x.normed(block.self_norm), block.qkv);
-    x.add(linear(self_attention(qkv, runs, bias), block.o));
+    x.add(linear(self_attention(qkv, trees.runs, bias, config_.num_heads), block.o));
     const auto sources =
         source_heads(linear(encoded.states, block.cross_kv), encoded.lengths, config_.num_heads);
     const Tensor q = linear(x.normed(block.cross_norm), block.cross_q);
     x.add(linear(cross_attention(q, cross_runs, sources), block.cross_o));
     x.add(feed_forward(block, x.normed(block.feed_forward_norm)));
   }
-  return head_input(x, weights.decoder, config_);
-}
-
-const Tensor& T5::head_weight() const {
-  return parameters_.at(config_.tie_word_embeddings ? "shared.weight" : "lm_head.weight");
-}
-
-StateRows prepend(const Tensor& prefix, const StateRows& rows) {
-  std::vector<Tensor> parts;
-  StateRows out;
-  for (const Tensor& row : rows.states.split_with_sizes(rows.lengths, 0)) {
-    parts.insert(parts.end(), {prefix, row});
-    out.lengths.push_back(prefix.size(0) + row.size(0));
+  const Tensor states = head_input(x, weights.decoder, config_);
+  if (rows == nullptr)
+    return trees.place.empty() ? states : states.index_select(0, ids_tensor(trees.place));
+  std::vector<int64_t> places;
+  for (int64_t row : *rows) {
+    CHECK(row >= 0 && row < forest.num_tokens(), kUsage,
+          "hidden states: expected tokens in [0, {}), found {}", forest.num_tokens(), row);
+    places.push_back(trees.place.empty() ? row : trees.place[static_cast<size_t>(row)]);
   }
-  out.states = at::cat(parts, 0);
-  return out;
+  return states.index_select(0, ids_tensor(places));
 }
 
-TokenForest pack_rows(const Tensor& ids, const Tensor& attention_mask) {
-  CHECK(ids.dim() == 2 && ids.sizes() == attention_mask.sizes(), kInput,
-        "padded batch: expected token ids and attention_mask of the same two dimensions");
-  const Tensor tokens = ids.to(at::kLong).contiguous();
-  const Tensor mask = attention_mask.to(at::kBool).contiguous();
-  const int64_t width = ids.size(1);
-  TokenForest rows;
-  for (int64_t r = 0; r < ids.size(0); ++r) {
-    const bool* seen = mask.const_data_ptr<bool>() + r * width;
-    const bool* begin = std::find(seen, seen + width, true);
-    const bool* end = std::find(begin, seen + width, false);
-    CHECK(begin != end && std::find(end, seen + width, true) == seen + width, kInput,
-          "padded batch: row {}: expected one block of ones in attention_mask", r);
-    rows.add(-1, {tokens.const_data_ptr<int64_t>() + r * width + (begin - seen),
-                  static_cast<size_t>(end - begin)});
+Tensor T5::decode(const TokenForest& forest, const StateRows& encoded,
+                  std::span<const int64_t> source_of_tree) const {
+  return states_at(forest, encoded, source_of_tree, nullptr);
+}
+
+Tensor T5::hidden_states(const TokenForest& forest) const {
+  return states_at(forest, encode(forest.sources), sources_of_trees(forest), nullptr);
+}
+
+Tensor T5::hidden_states_at(const TokenForest& forest, std::span<const int64_t> rows) const {
+  const std::vector<int64_t> wanted(rows.begin(), rows.end());
+  return states_at(forest, encode(forest.sources), sources_of_trees(forest), &wanted);
+}
+
+// ---- Cached decoding
+
+std::unique_ptr<KvCache> T5::new_cache(int64_t rows, int64_t capacity) const {
+  CHECK(capacity >= 0, kUsage, "prefill: expected a capacity of at least 0, found {}", capacity);
+  return std::make_unique<T5Rows>(rows, capacity);
+}
+
+void T5::admit(KvCache& cache, const TokenForest& prompts, std::span<const int64_t> segment_of_row,
+               Tensor& last_hidden, std::span<SharedPromptKeys> keys) const {
+  const at::NoGradGuard no_grad;
+  CHECK(keys.empty(), kUsage, "T5: an encoder's prompts cannot be continued");
+  CHECK(std::ssize(prompts.segments) == prompts.num_tokens() &&
+            std::all_of(prompts.ids.begin(), prompts.ids.end(),
+                        [&](int64_t id) { return id == config_.decoder_start_token_id; }),
+        kUsage, "T5: expected texts that begin with the start token alone");
+  const std::vector<int64_t> source_of_tree = sources_of_trees(prompts);
+  CHECK(source_of_tree.size() == prompts.segments.size(), kUsage,
+        "T5: expected rows, found a tree of segments");
+  std::vector<int64_t> source_of_row;
+  for (int64_t segment : segment_of_row)
+    source_of_row.push_back(source_of_tree.at(static_cast<size_t>(segment)));
+  const Tensor states =
+      dynamic_cast<T5Rows&>(cache).admit(std::make_shared<const T5Weights>(weights()), config_,
+                                         encode(prompts.sources), source_of_row);
+  last_hidden = at::zeros({std::ssize(prompts.segments), config_.d_model});
+  last_hidden.index_copy_(
+      0, at::tensor(at::ArrayRef<int64_t>(segment_of_row.data(), segment_of_row.size()), at::kLong),
+      states);  // rows of one segment have the same
+}
+
+Tensor T5::decode(KvCache& cache, std::span<const int64_t> ids) const {
+  const at::NoGradGuard no_grad;
+  return dynamic_cast<T5Rows&>(cache).decode(ids, config_.d_model);
+}
+
+// ---- Cost. An encoder holds scores for all pairs of tokens of a prompt, with their bias.
+
+PassCost T5::cost(const PassShape& shape) const {
+  const T5Config& c = config_;
+  const int64_t inner = c.num_heads * c.d_kv;
+  const int64_t token_values = 4 * c.d_model + 5 * inner + 3 * c.d_ff;
+  const int64_t scores = c.num_heads * shape.longest_prompt;
+  int64_t read = 2 * (token_values + scores), written = 2 * (token_values + inner + scores);
+  if (shape.with_gradient) {
+    read += c.num_layers * (token_values + scores);
+    written += c.num_decoder_layers * (token_values + 4 * inner + scores);
   }
-  return rows;
-}
-
-TokenForest shift_right(std::span<const std::vector<int64_t>> labels, const T5Config& config) {
-  TokenForest rows;
-  for (const std::vector<int64_t>& row : labels) {
-    std::vector<int64_t> ids{config.decoder_start_token_id};
-    ids.insert(ids.end(), row.begin(), row.empty() ? row.end() : row.end() - 1);
-    std::replace(ids.begin(), ids.end(), kIgnored, config.pad_token_id);
-    rows.add(-1, ids);
+  int64_t encoder = 0, decoder = c.vocab_size * c.d_model;
+  for (const auto& [name, tensor] : parameters_) {
+    if (is_adapter_parameter(name)) continue;
+    if (name.starts_with("encoder.")) encoder += tensor.numel();
+    if (name.starts_with("decoder.")) decoder += tensor.numel();
   }
-  return rows;
+  return {(shape.prompt_tokens * read + shape.text_tokens * written) *
+              static_cast<int64_t>(sizeof(float)),
+          2.0 * (static_cast<double>(shape.prompt_tokens) * static_cast<double>(encoder) +
+                 static_cast<double>(shape.text_tokens) * static_cast<double>(decoder))};
 }
 
-Tensor seq2seq_loss(const T5& model, const StateRows& encoded,
-                    std::span<const std::vector<int64_t>> labels) {
-  CHECK(labels.size() == encoded.lengths.size(), kInput,
-        "T5 loss: expected labels of {} rows, found {}", encoded.lengths.size(), labels.size());
-  const TokenForest rows = shift_right(labels, model.config());
-  std::vector<int64_t> source(labels.size()), predicting, targets;
-  std::iota(source.begin(), source.end(), 0);
-  for (size_t r = 0; r < labels.size(); ++r) {
-    for (size_t t = 0; t < labels[r].size(); ++t) {
-      if (labels[r][t] == kIgnored) continue;
-      predicting.push_back(rows.segments[r].begin + static_cast<int64_t>(t));
-      targets.push_back(labels[r][t]);
+// ---- Making, loading, saving in Hugging Face layout
+
+namespace {
+
+bool same_tensor(const at::Tensor& a, const at::Tensor& b) {
+  return a.scalar_type() == b.scalar_type() && at::equal(a, b);
+}
+
+// Older files name the embeddings up to four times and hold a bias of cross attention that no
+// version has used. What remains are the parameters of the configuration; the head decides about
+// tie_word_embeddings.
+void remove_copies(ParameterMap& weights, T5Config& config, const std::string& name) {
+  weights.erase("decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight");
+  const std::string copies[] = {"encoder.embed_tokens.weight", "decoder.embed_tokens.weight"};
+  for (const std::string& copy : copies) {
+    if (weights.contains(copy)) weights.try_emplace("shared.weight", weights.at(copy));
+  }
+  const auto head = weights.find("lm_head.weight");
+  if (head != weights.end() && config.tie_word_embeddings)
+    weights.try_emplace("shared.weight", head->second);
+  const auto shared = weights.find("shared.weight");
+  if (shared == weights.end()) return;  // reported with all others that are missing
+  for (const std::string& copy : copies) {
+    if (!weights.contains(copy)) continue;
+    CHECK(same_tensor(weights.at(copy), shared->second), kModel,
+          "{}: \"{}\": expected the values of \"shared.weight\"", name, copy);
+    weights.erase(copy);
+  }
+  if (head == weights.end()) return;
+  if (config.tie_word_embeddings && same_tensor(head->second, shared->second)) {
+    weights.erase(head);
+  } else {
+    config.tie_word_embeddings = false;
+  }
+}
+
+// Standard deviations of Raffel et al. 2020 (Mesh TensorFlow); attention is not scaled, so that its
+// queries start smaller.
+double initial_deviation(const std::string& name, const T5Config& c) {
+  const auto inverse_root = [](int64_t n) { return 1 / std::sqrt(static_cast<double>(n)); };
+  if (name == "shared.weight" || name == "lm_head.weight") return 1;
+  if (name.ends_with(".q.weight")) return inverse_root(c.d_model * c.d_kv);
+  if (name.ends_with(".o.weight")) return inverse_root(c.num_heads * c.d_kv);
+  if (name.ends_with(".wo.weight")) return inverse_root(c.d_ff);
+  return inverse_root(c.d_model);
+}
+
+}  // namespace
+
+std::unique_ptr<T5> new_t5(const T5Config& config, uint64_t seed) {
+  check_t5_config(config, "new T5");
+  keep_freed_memory();
+  auto model = std::make_unique<T5>(config, T5::Memory::kAllocated);
+  const at::NoGradGuard no_grad;
+  for (auto& [name, tensor] : model->parameters()) {
+    if (name.ends_with("layer_norm.weight")) {
+      tensor.fill_(config.initializer_factor);
+      continue;
+    }
+    Rng rng(seed, "init." + name);
+    const double deviation = config.initializer_factor * initial_deviation(name, config);
+    float* values = tensor.data_ptr<float>();
+    for (int64_t i = 0; i < tensor.numel(); ++i) {
+      values[i] = static_cast<float>(rng.normal() * deviation);
     }
   }
-  CHECK(!targets.empty(), kInput, "T5 loss: expected at least one label that is not {}", kIgnored);
-  model.check_ids(targets);
-  const auto count = static_cast<int64_t>(targets.size());
-  const Tensor states = model.decode(rows, encoded, source).index_select(0, ids_tensor(predicting));
-  return linear_nll(states, model.head_weight(), ids_tensor(targets),
-                    at::full({count}, 1.0 / static_cast<double>(count)));
+  return model;
+}
+
+std::unique_ptr<T5> open_t5(const std::filesystem::path& folder) {
+  return std::make_unique<T5>(read_t5_config(folder), T5::Memory::kShapesOnly);
+}
+
+std::unique_ptr<T5> load_t5(const std::filesystem::path& folder) {
+  keep_freed_memory();
+  T5Config config = read_t5_config(folder);
+  ParameterMap weights = load_weights(folder);
+  remove_copies(weights, config, folder.string());
+  auto model = std::make_unique<T5>(config, T5::Memory::kAllocated);
+  assign_parameters(model->parameters(), weights, folder.string());
+  return model;
+}
+
+void T5::save(const std::filesystem::path& folder) const {
+  write_t5_config(config_, folder);
+  save_parameters(parameters_, folder);
 }
 
 }  // namespace etrlrec

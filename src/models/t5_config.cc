@@ -1,10 +1,8 @@
-// config.json of T5, as transformers 4 and 5 write it.
-#include <cmath>
+#include "models/t5_config.h"
 
 #include "base/check.h"
 #include "base/json.h"
 #include "models/config_fields.h"
-#include "models/t5.h"
 
 namespace etrlrec {
 namespace {
@@ -137,11 +135,6 @@ void write_t5_config(const T5Config& c, const std::filesystem::path& folder) {
   json["vocab_size"] = c.vocab_size;
   std::filesystem::create_directories(folder);
   write_json_atomic(folder / "config.json", json);
-}
-
-bool is_t5_folder(const std::filesystem::path& folder) {
-  const std::string name = (folder / "config.json").string();
-  return get<std::string>(read_json(name), "model_type", name) == "t5";
 }
 
 }  // namespace etrlrec

@@ -99,8 +99,9 @@ void add_stack_groups(const T5Config& config, bool is_decoder, ParameterGroups& 
 }  // namespace
 
 T5Weights::T5Weights(const ParameterMap& parameters, const T5Config& config,
-                     const AdapterPass& pass)
+                     const AdapterPass& pass, Tensor prompt_table)
     : shared(parameters.at("shared.weight")),
+      prompt_embeddings(std::move(prompt_table)),
       encoder(read_stack(parameters, config, pass, false)),
       decoder(read_stack(parameters, config, pass, true)) {}
 
@@ -137,17 +138,22 @@ Tensor relative_position_bucket(const Tensor& relative_position, bool bidirectio
   return bidirectional ? bucket + (relative_position > 0).to(at::kLong) * side : bucket;
 }
 
+Tensor relative_bias(const T5Stack& stack, const T5Config& config, bool bidirectional,
+                     const Tensor& relative_position) {
+  const Tensor buckets = relative_position_bucket(relative_position, bidirectional,
+                                                  config.relative_attention_num_buckets,
+                                                  config.relative_attention_max_distance);
+  return at::embedding(stack.relative_attention_bias, buckets)
+      .permute({2, 0, 1})
+      .unsqueeze(0)
+      .contiguous();
+}
+
 Tensor relative_position_bias(const T5Stack& stack, const T5Config& config, bool bidirectional,
                               int64_t query_begin, int64_t queries, int64_t keys) {
   const Tensor relative = at::arange(keys, at::kLong).unsqueeze(0) -
                           at::arange(query_begin, query_begin + queries, at::kLong).unsqueeze(1);
-  const Tensor buckets =
-      relative_position_bucket(relative, bidirectional, config.relative_attention_num_buckets,
-                               config.relative_attention_max_distance);
-  const Tensor bias = at::embedding(stack.relative_attention_bias, buckets)
-                          .permute({2, 0, 1})
-                          .unsqueeze(0)
-                          .contiguous();
+  const Tensor bias = relative_bias(stack, config, bidirectional, relative);
   if (bidirectional) return bias;
   return bias.masked_fill(relative > 0, -std::numeric_limits<float>::infinity());
 }
@@ -174,12 +180,22 @@ Tensor biased_attention(const Tensor& query, const Tensor& key, const Tensor& va
   return out.transpose(1, 2).reshape({query.size(0) * query.size(2), -1});
 }
 
+std::vector<RowRun> equal_runs(const std::vector<int64_t>& lengths) {
+  std::vector<RowRun> runs;
+  for (size_t r = 0; r < lengths.size(); ++r) {
+    if (r == 0 || lengths[r] != lengths[r - 1]) runs.emplace_back();
+    runs.back().rows += 1;
+    runs.back().tokens += lengths[r];
+  }
+  return runs;
+}
+
 std::vector<RowRun> source_runs(const std::vector<int64_t>& lengths,
                                 std::span<const int64_t> source_of_row) {
   std::vector<RowRun> runs;
   for (size_t r = 0; r < lengths.size(); ++r) {
     if (r == 0 || source_of_row[r] != source_of_row[r - 1])
-      runs.push_back({0, 0, source_of_row[r]});
+      runs.push_back({0, 0, source_of_row[r], {}});
     runs.back().rows += 1;
     runs.back().tokens += lengths[r];
   }
@@ -200,6 +216,20 @@ std::vector<KeyValue> source_heads(const Tensor& kv, const std::vector<int64_t>&
     sources.push_back({heads[0], heads[1]});
   }
   return sources;
+}
+
+Tensor self_attention(const Tensor& qkv, const std::vector<RowRun>& runs, const Tensor& bias,
+                      int64_t num_heads) {
+  const std::vector<Tensor> pieces = split_rows(qkv, runs);
+  std::vector<Tensor> out;
+  for (size_t i = 0; i < runs.size(); ++i) {
+    const int64_t length = runs[i].tokens / runs[i].rows;
+    const std::vector<Tensor> heads = split_heads(pieces[i], runs[i].rows, 3, num_heads);
+    out.push_back(biased_attention(
+        heads[0], heads[1], heads[2],
+        runs[i].bias.defined() ? runs[i].bias : bias.narrow(2, 0, length).narrow(3, 0, length)));
+  }
+  return at::cat(out, 0);
 }
 
 Tensor cross_attention(const Tensor& q, const std::vector<RowRun>& runs,

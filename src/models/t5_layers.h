@@ -3,15 +3,22 @@
 
 #include <torch/types.h>
 
+#include <cstdint>
 #include <span>
 #include <utility>
 #include <vector>
 
-#include "models/t5.h"
+#include "models/t5_config.h"
 #include "models/weights.h"
 #include "nn/layers.h"
 
 namespace etrlrec {
+
+// Rows of vectors of different lengths, one after the other.
+struct StateRows {
+  at::Tensor states;             // [T, d_model]
+  std::vector<int64_t> lengths;  // [B], each at least 1; their sum is T
+};
 
 struct T5Block {
   at::Tensor self_norm, cross_norm, feed_forward_norm;
@@ -28,8 +35,10 @@ struct T5Stack {
 
 // Handles to the parameters as the forward pass reads them.
 struct T5Weights {
-  T5Weights(const ParameterMap& parameters, const T5Config& config, const AdapterPass& pass);
-  at::Tensor shared;
+  // prompt_table: rows of the virtual tokens [n, d_model], or undefined.
+  T5Weights(const ParameterMap& parameters, const T5Config& config, const AdapterPass& pass,
+            at::Tensor prompt_table);
+  at::Tensor shared, prompt_embeddings;
   T5Stack encoder, decoder;
 };
 
@@ -52,6 +61,9 @@ class ResidualStream {
 // half of the buckets for either side; otherwise all are for keys before the query.
 at::Tensor relative_position_bucket(const at::Tensor& relative_position, bool bidirectional,
                                     int64_t num_buckets, int64_t max_distance);
+// Bias of relative positions key - query [queries, keys] -> [1, H, queries, keys]; no mask.
+at::Tensor relative_bias(const T5Stack& stack, const T5Config& config, bool bidirectional,
+                         const at::Tensor& relative_position);
 // Bias of queries at positions [query_begin, query_begin + queries) and keys at [0, keys),
 // [1, H, queries, keys]; -inf on keys behind the query unless bidirectional.
 at::Tensor relative_position_bias(const T5Stack& stack, const T5Config& config, bool bidirectional,
@@ -73,7 +85,10 @@ at::Tensor biased_attention(const at::Tensor& query, const at::Tensor& key, cons
 struct RowRun {
   int64_t rows = 0, tokens = 0;
   int64_t source = 0;  // cross attention only
+  at::Tensor bias;     // self attention of a tree with branches only, [1, H, tokens, tokens]
 };
+// Rows of equal length that follow each other.
+std::vector<RowRun> equal_runs(const std::vector<int64_t>& lengths);
 // Rows of one source that follow each other.
 std::vector<RowRun> source_runs(const std::vector<int64_t>& lengths,
                                 std::span<const int64_t> source_of_row);
@@ -86,6 +101,9 @@ struct KeyValue {
 // kv [sum of lengths, 2 H D] -> keys and values of every source.
 std::vector<KeyValue> source_heads(const at::Tensor& kv, const std::vector<int64_t>& lengths,
                                    int64_t num_heads);
+// qkv [T, 3 H D] -> [T, H D]; bias [1, H, longest, longest] of the runs without one of their own.
+at::Tensor self_attention(const at::Tensor& qkv, const std::vector<RowRun>& runs,
+                          const at::Tensor& bias, int64_t num_heads);
 // q [T, H D] -> [T, H D]
 at::Tensor cross_attention(const at::Tensor& q, const std::vector<RowRun>& runs,
                            const std::vector<KeyValue>& sources);

@@ -1,6 +1,7 @@
 #include "models/weights.h"
 
 #include <ATen/ATen.h>
+#include <fmt/ranges.h>
 
 #include <set>
 
@@ -8,8 +9,40 @@
 #include "base/json.h"
 #include "nn/layers.h"
 #include "nn/safetensors.h"
+#include "tuning/adapters.h"
 
 namespace etrlrec {
+namespace {
+
+void check_fit(const ParameterMap& target, const ParameterMap& source, const std::string& name) {
+  std::string problems;  // all of them: one look at the file should be enough
+  for (const auto& [key, tensor] : target) {
+    if (is_adapter_parameter(key)) continue;
+    const auto it = source.find(key);
+    if (it == source.end())
+      problems += fmt::format("\n  \"{}\" is missing", key);
+    else if (it->second.sizes() != tensor.sizes())
+      problems += fmt::format("\n  \"{}\": expected shape {}, found {}", key,
+                              fmt::join(tensor.sizes().vec(), " x "),
+                              fmt::join(it->second.sizes().vec(), " x "));
+  }
+  for (const auto& [key, tensor] : source) {
+    const bool tied_copy = key == "lm_head.weight", derived = key.ends_with("rotary_emb.inv_freq");
+    if (!target.contains(key) && !tied_copy && !derived)
+      problems += fmt::format("\n  \"{}\" is not of this model", key);
+  }
+  CHECK(problems.empty(), kModel, "{}: tensors do not fit the configuration:{}", name, problems);
+}
+
+}  // namespace
+
+ParameterMap describe_parameters(const ParameterGroups& groups) {
+  ParameterMap parameters;
+  for (const auto& group : groups)
+    for (const auto& [name, shape] : group)
+      parameters[name] = at::empty(shape, at::TensorOptions(at::kFloat).device(at::kMeta));
+  return parameters;
+}
 
 ParameterMap allocate_parameters(const ParameterGroups& groups, Storage storage) {
   ParameterMap parameters;
@@ -57,6 +90,40 @@ ParameterMap load_weights(const std::filesystem::path& folder) {
           tensor);
   }
   return tensors;
+}
+
+void assign_parameters(ParameterMap& target, const ParameterMap& source, const std::string& name) {
+  const at::NoGradGuard no_grad;
+  check_fit(target, source, name);
+  for (auto& [key, tensor] : target)
+    if (!is_adapter_parameter(key)) tensor.copy_(source.at(key));
+}
+
+void store_parameters(ParameterMap& target, const ParameterMap& source, Storage storage,
+                      const std::string& name) {
+  const at::NoGradGuard no_grad;
+  check_fit(target, source, name);
+  for (auto& [key, tensor] : target) {
+    const at::Tensor& found = source.at(key);
+    if (found.dim() < 2) {
+      tensor.copy_(found).requires_grad_(false);
+    } else if (storage == Storage::kBFloat16) {
+      tensor = found.to(at::kBFloat16).contiguous();
+      if (found.scalar_type() != at::kBFloat16) release_pages(found);
+    } else {
+      tensor = quantized(found);
+      release_pages(found);
+    }
+  }
+}
+
+void save_parameters(const ParameterMap& parameters, const std::filesystem::path& folder) {
+  ParameterMap weights;
+  for (const auto& [name, tensor] : parameters) {
+    if (is_adapter_parameter(name)) continue;
+    weights[name] = is_int8(tensor) ? widened(tensor) : tensor;
+  }
+  save_safetensors(weights, folder / "model.safetensors");
 }
 
 }  // namespace etrlrec

@@ -28,17 +28,17 @@ double mean(std::span<const double> values) {
 // Adapters off while it lives, when the reference is the policy itself.
 class ReferenceScope {
  public:
-  ReferenceScope(Llm& model, const Llm& reference)
+  ReferenceScope(LanguageModel& model, const LanguageModel& reference)
       : model_(model), switched_(&model == &reference) {
-    if (switched_) model_.set_adapter_enabled(false);
+    if (switched_) model_.adapters().set_enabled(false);
   }
   ReferenceScope(const ReferenceScope&) = delete;
   ~ReferenceScope() {
-    if (switched_) model_.set_adapter_enabled(true);
+    if (switched_) model_.adapters().set_enabled(true);
   }
 
  private:
-  Llm& model_;
+  LanguageModel& model_;
   bool switched_;
 };
 
@@ -72,14 +72,15 @@ std::vector<PolicySample> samples_of(const GrpoObjective::Batch& batch,
   return samples;
 }
 
-PolicyForest plant(const GrpoObjective::Batch& batch, std::span<const PolicySample> samples) {
+PolicyForest plant(const LanguageModel& model, const GrpoObjective::Batch& batch,
+                   std::span<const PolicySample> samples) {
   std::vector<std::vector<int64_t>> prompts;
   std::vector<std::vector<std::vector<int64_t>>> answers;
   for (const GrpoRow* row : batch.rows) {
     prompts.push_back(row->prompt);
     answers.push_back(row->answers);
   }
-  return build_policy_forest(prompts, answers, samples);
+  return build_policy_forest(model, prompts, answers, samples);
 }
 
 // The answer counts as one more token of its row, sampled or by its exact expectation.
@@ -214,8 +215,9 @@ double logprob_gap(const GrpoObjective::Batch& batch, const PolicyForest& forest
 
 }  // namespace
 
-GrpoObjective::GrpoObjective(Llm& model, Llm* reference, std::vector<GrpoRow> rows,
-                             GrpoOptions options, RewardFn reward, RolloutLog log)
+GrpoObjective::GrpoObjective(LanguageModel& model, LanguageModel* reference,
+                             std::vector<GrpoRow> rows, GrpoOptions options, RewardFn reward,
+                             RolloutLog log)
     : model_(model),
       reference_(reference),
       rows_(std::move(rows)),
@@ -265,7 +267,7 @@ GrpoObjective::Batch GrpoObjective::roll_out(std::span<const int64_t> rows, int6
 LossOutput GrpoObjective::batch_loss(const Batch& batch, int64_t step, const TrainingNoise& noise) {
   const int64_t group = options_.num_generations;
   const std::vector<PolicySample> samples = samples_of(batch, options_);
-  const PolicyForest forest = plant(batch, samples);
+  const PolicyForest forest = plant(model_, batch, samples);
   std::optional<NoiseScope> scope;
   if (noise.enabled) scope.emplace(model_, noise);
   const PolicyOutput policy = evaluate_policy(model_, forest, true);
@@ -307,7 +309,7 @@ LossOutput GrpoObjective::batch_loss(const Batch& batch, int64_t step, const Tra
     output.metrics["answer/contract_nll"] =
         -policy.contract_logprobs.detach().mean().item<double>();
   }
-  output.tokens = forest.forest.num_tokens();
+  output.tokens = forest.forest.num_tokens() + forest.forest.num_source_tokens();
   add_reward_metrics(batch, group, output.metrics);
   add_completion_metrics(batch, output.metrics);
   add_policy_metrics(loss, policy, tokens.reference.defined(), output.metrics);

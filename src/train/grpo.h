@@ -67,8 +67,8 @@ using RolloutLog =
 class GrpoObjective : public Objective {
  public:
   // `reference` is needed when policy.beta > 0: the model itself means "adapter off".
-  GrpoObjective(Llm& model, Llm* reference, std::vector<GrpoRow> rows, GrpoOptions options,
-                RewardFn reward, RolloutLog log = {});
+  GrpoObjective(LanguageModel& model, LanguageModel* reference, std::vector<GrpoRow> rows,
+                GrpoOptions options, RewardFn reward, RolloutLog log = {});
   int64_t num_rows() const override { return static_cast<int64_t>(rows_.size()); }
   ParameterMap& parameters() override { return model_.parameters(); }
   LossOutput loss(std::span<const int64_t> rows, int64_t step, Rng& rng) override;
@@ -92,8 +92,8 @@ class GrpoObjective : public Objective {
   void add_answer_metrics(const Batch& batch, const at::Tensor& logprobs,
                           std::map<std::string, double>& metrics) const;
 
-  Llm& model_;
-  Llm* reference_;
+  LanguageModel& model_;
+  LanguageModel* reference_;
   std::vector<GrpoRow> rows_;
   GrpoOptions options_;
   RewardFn reward_;

@@ -90,7 +90,8 @@ void add_finish(PolicyForest& out, const std::vector<int64_t>& answer,
 
 // `nodes` [M, C] -> [samples, answers]; without a finish and with single tokens up to a constant
 // per sample.
-at::Tensor score_answers(const Llm& model, const PolicyForest& forest, const at::Tensor& nodes) {
+at::Tensor score_answers(const LanguageModel& model, const PolicyForest& forest,
+                         const at::Tensor& nodes) {
   const at::Tensor& head = model.head_weight();
   at::Tensor edge_nodes = at::tensor(forest.edge_nodes);
   at::Tensor edge_tokens = at::tensor(forest.edge_tokens);
@@ -112,7 +113,8 @@ at::Tensor score_answers(const Llm& model, const PolicyForest& forest, const at:
 }
 
 // hidden [F, C] -> [samples]
-at::Tensor score_finish(const Llm& model, const PolicyForest& forest, const at::Tensor& hidden) {
+at::Tensor score_finish(const LanguageModel& model, const PolicyForest& forest,
+                        const at::Tensor& hidden) {
   const at::Tensor tokens =
       linear_logprob(hidden, model.head_weight(), at::tensor(forest.finish_targets)).logprobs;
   return at::zeros({forest.num_samples}, tokens.options())
@@ -121,7 +123,8 @@ at::Tensor score_finish(const Llm& model, const PolicyForest& forest, const at::
 
 }  // namespace
 
-PolicyForest build_policy_forest(std::span<const std::vector<int64_t>> prompts,
+PolicyForest build_policy_forest(const LanguageModel& model,
+                                 std::span<const std::vector<int64_t>> prompts,
                                  std::span<const std::vector<std::vector<int64_t>>> answers,
                                  std::span<const PolicySample> samples) {
   CHECK(!prompts.empty() && prompts.size() == answers.size(), kInput,
@@ -145,7 +148,7 @@ PolicyForest build_policy_forest(std::span<const std::vector<int64_t>> prompts,
       CHECK(sample.prompt > prompt, kInput, "policy forest: samples of prompt {} are apart",
             sample.prompt);
       prompt = sample.prompt;
-      root = out.forest.add(-1, prompts[prompt]);
+      root = model.add_prompt(out.forest, prompts[prompt]);
       prompt_end = out.forest.num_tokens();
     }
     int64_t segment = root, begin = prompt_end, end = prompt_end;
@@ -169,7 +172,8 @@ PolicyForest build_policy_forest(std::span<const std::vector<int64_t>> prompts,
   return out;
 }
 
-PolicyOutput evaluate_policy(const Llm& model, const PolicyForest& forest, bool with_entropy) {
+PolicyOutput evaluate_policy(const LanguageModel& model, const PolicyForest& forest,
+                             bool with_entropy) {
   // The states that are asked for, one kind behind the other.
   const std::vector<int64_t>* const kinds[] = {&forest.sources, &forest.node_sources,
                                                &forest.finish_sources};

@@ -41,9 +41,11 @@ struct PolicyForest {
   std::vector<int64_t> finish_sources, finish_targets, finish_rows;
 };
 
-// Samples of one prompt must be consecutive. `answers[p]` belongs to prompt p: the same number for
+// The forest is planted for `model` (LanguageModel::add_prompt). Samples of one prompt must be
+// consecutive. `answers[p]` belongs to prompt p: the same number for
 // every prompt, all different (kInput); all empty for free text.
-PolicyForest build_policy_forest(std::span<const std::vector<int64_t>> prompts,
+PolicyForest build_policy_forest(const LanguageModel& model,
+                                 std::span<const std::vector<int64_t>> prompts,
                                  std::span<const std::vector<std::vector<int64_t>>> answers,
                                  std::span<const PolicySample> samples);
 
@@ -56,6 +58,7 @@ struct PolicyOutput {
   at::Tensor contract_logprobs;
 };
 // Differentiable unless at::NoGradGuard is on.
-PolicyOutput evaluate_policy(const Llm& model, const PolicyForest& forest, bool with_entropy);
+PolicyOutput evaluate_policy(const LanguageModel& model, const PolicyForest& forest,
+                             bool with_entropy);
 
 }  // namespace etrlrec

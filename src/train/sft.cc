@@ -71,8 +71,11 @@ class Weighting {
   std::vector<std::array<double, 2>> segments_;  // weight of reasoning and answer
 };
 
-// What the model reads of a row: the last token of a completion is a target only.
+// What the model reads of a row: the last token of a completion is a target only. With an encoder
+// the prompt is the source, and the tokens begin with the start token.
 struct Sequence {
+  std::span<const int64_t> source;
+  size_t lead = 0;  // tokens before the completion
   std::vector<int64_t> tokens;
   std::vector<int64_t> places;  // of each token in the forest
 };
@@ -84,8 +87,20 @@ size_t common_prefix(const std::vector<int64_t>& a, const std::vector<int64_t>& 
       a.begin());
 }
 
-// Sequences as a radix tree: what they begin with in common is one segment, where that saves enough
-// tokens to be worth a segment.
+bool has_same_source(const Sequence& a, const Sequence& b) {
+  return std::equal(a.source.begin(), a.source.end(), b.source.begin(), b.source.end());
+}
+
+// By source, then by tokens.
+bool is_before(const Sequence* a, const Sequence* b) {
+  if (!has_same_source(*a, *b))
+    return std::lexicographical_compare(a->source.begin(), a->source.end(), b->source.begin(),
+                                        b->source.end());
+  return a->tokens < b->tokens;
+}
+
+// Sequences of one source as a radix tree: what they begin with in common is one segment, where
+// that saves enough tokens to be worth a segment.
 class SequenceForest {
  public:
   explicit SequenceForest(TokenForest& forest) : forest_(forest) {}
@@ -116,16 +131,27 @@ class SequenceForest {
     for (Sequence* row : rows)
       for (size_t t = begin; t < end; ++t)
         row->places.push_back(first + static_cast<int64_t>(t - begin));
-    return forest_.add(parent, std::span(rows[0]->tokens).subspan(begin, end - begin));
+    return forest_.add(parent, std::span(rows[0]->tokens).subspan(begin, end - begin),
+                       parent < 0 ? rows[0]->source : std::span<const int64_t>{});
   }
 
   TokenForest& forest_;
 };
 
-std::vector<Sequence> sequences_of(std::span<const SftRow* const> rows) {
+// One tree for each source.
+void plant(std::span<Sequence* const> sorted, SequenceForest& forest) {
+  for (size_t begin = 0, end = 0; begin < sorted.size(); begin = end) {
+    while (end < sorted.size() && has_same_source(*sorted[begin], *sorted[end])) ++end;
+    forest.add(sorted.subspan(begin, end - begin));
+  }
+}
+
+std::vector<Sequence> sequences_of(const LanguageModel& model,
+                                   std::span<const SftRow* const> rows) {
   std::vector<Sequence> sequences;
   for (const SftRow* row : rows) {
-    Sequence sequence{row->prompt, {}};
+    const PromptParts parts = model.prompt_parts(row->prompt);
+    Sequence sequence{parts.source, parts.text.size(), {parts.text.begin(), parts.text.end()}, {}};
     sequence.tokens.insert(sequence.tokens.end(), row->completion.begin(),
                            row->completion.end() - 1);
     sequences.push_back(std::move(sequence));
@@ -141,9 +167,11 @@ std::vector<std::span<Sequence* const>> parts_of(const std::vector<Sequence*>& s
   size_t begin = 0;
   int64_t tokens = 0;
   for (size_t i = 0; i < sorted.size(); ++i) {
-    const auto size = static_cast<int64_t>(sorted[i]->tokens.size());
-    const auto shared = [&] {
-      return static_cast<int64_t>(common_prefix(sorted[i - 1]->tokens, sorted[i]->tokens));
+    const auto size = std::ssize(sorted[i]->source) + std::ssize(sorted[i]->tokens);
+    const auto shared = [&]() -> int64_t {
+      if (!has_same_source(*sorted[i - 1], *sorted[i])) return 0;
+      return std::ssize(sorted[i]->source) +
+             static_cast<int64_t>(common_prefix(sorted[i - 1]->tokens, sorted[i]->tokens));
     };
     if (i > begin && (most <= 0 || tokens + size - shared() <= most)) {
       tokens += size - shared();
@@ -157,29 +185,28 @@ std::vector<std::span<Sequence* const>> parts_of(const std::vector<Sequence*>& s
   return parts;
 }
 
-void add_predictions(const SftRow& row, int64_t member, const std::vector<int64_t>& places,
+void add_predictions(const SftRow& row, int64_t member, const Sequence& sequence,
                      const Weighting& weighting, bool with_prompt,
                      std::vector<Prediction>& predictions) {
-  const size_t prompt = row.prompt.size();
+  const std::vector<int64_t>& places = sequence.places;
   for (size_t t = 0; t < row.completion.size(); ++t) {
     const auto offset = static_cast<int64_t>(t);
-    predictions.push_back({places[prompt - 1 + t], row.completion[t],
+    predictions.push_back({places[sequence.lead - 1 + t], row.completion[t],
                            weighting.completion(row, member, offset), member, offset});
   }
   if (!with_prompt) return;
-  for (size_t t = 1; t < prompt; ++t)
+  for (size_t t = 1; t < row.prompt.size(); ++t)
     predictions.push_back({places[t - 1], row.prompt[t], weighting.prompt(row), member});
 }
 
 // Beginnings that rows have in common are computed once in every part. A tree is a task of
 // attention for each key/value head, so at least `min_trees` are kept where there are as many rows.
-std::vector<Batch> build_batches(std::span<const SftRow* const> rows, const SftOptions& options,
-                                 size_t min_trees) {
-  std::vector<Sequence> sequences = sequences_of(rows);
+std::vector<Batch> build_batches(const LanguageModel& model, std::span<const SftRow* const> rows,
+                                 const SftOptions& options, size_t min_trees) {
+  std::vector<Sequence> sequences = sequences_of(model, rows);
   std::vector<Sequence*> sorted;
   for (Sequence& sequence : sequences) sorted.push_back(&sequence);
-  std::stable_sort(sorted.begin(), sorted.end(),
-                   [](const Sequence* a, const Sequence* b) { return a->tokens < b->tokens; });
+  std::stable_sort(sorted.begin(), sorted.end(), is_before);
   const Weighting weighting(options, rows);
   std::vector<Batch> batches;
   for (const std::span<Sequence* const> part : parts_of(sorted, options.tokens_per_pass)) {
@@ -188,15 +215,15 @@ std::vector<Batch> build_batches(std::span<const SftRow* const> rows, const SftO
     const size_t trees = std::clamp<size_t>(min_trees, 1, part.size());
     for (size_t tree = 0; tree < trees; ++tree) {
       const size_t begin = part.size() * tree / trees;
-      forest.add(part.subspan(begin, part.size() * (tree + 1) / trees - begin));
+      plant(part.subspan(begin, part.size() * (tree + 1) / trees - begin), forest);
     }
     std::vector<int64_t> members;
     for (const Sequence* sequence : part) members.push_back(sequence - sequences.data());
     std::sort(members.begin(), members.end());
     for (int64_t member : members)
       add_predictions(*rows[static_cast<size_t>(member)], member,
-                      sequences[static_cast<size_t>(member)].places, weighting,
-                      options.prompt_weight > 0, batch.predictions);
+                      sequences[static_cast<size_t>(member)], weighting, options.prompt_weight > 0,
+                      batch.predictions);
   }
   return batches;
 }
@@ -277,13 +304,15 @@ void check_row(const SftRow& row, size_t number, const SftOptions& options) {
 
 }  // namespace
 
-SftObjective::SftObjective(Llm& model, std::vector<SftRow> rows, SftOptions options)
+SftObjective::SftObjective(LanguageModel& model, std::vector<SftRow> rows, SftOptions options)
     : model_(model), rows_(std::move(rows)), options_(std::move(options)) {
   CHECK(options_.loss_type == "segment" || options_.loss_type == "token", kUsage,
         "unknown loss type \"{}\"; known: segment, token", options_.loss_type);
   CHECK(options_.neftune_noise_alpha >= 0, kUsage,
         "neftune_noise_alpha: expected a value of at least 0, found {}",
         options_.neftune_noise_alpha);
+  CHECK(options_.prompt_weight == 0 || !model.has_encoder(), kUsage,
+        "prompt weight: {} reads prompts with its encoder, which predicts no tokens", model.type());
   CHECK(!rows_.empty(), kInput, "fine-tuning: no rows");
   for (const auto& [name, weight] : options_.field_weights)
     CHECK(weight > 0, kUsage, "field weight of {}: expected a positive number, found {}", name,
@@ -304,9 +333,9 @@ LossOutput SftObjective::loss_in_parts(std::span<const int64_t> indices, int64_t
                                        const Backward& backward) {
   std::vector<const SftRow*> rows;
   for (int64_t index : indices) rows.push_back(&rows_.at(index));
-  const int64_t heads = model_.config().num_key_value_heads;
+  const int64_t heads = model_.num_key_value_heads();
   const auto batches = build_batches(
-      rows, options_, static_cast<size_t>((at::get_num_threads() + heads - 1) / heads));
+      model_, rows, options_, static_cast<size_t>((at::get_num_threads() + heads - 1) / heads));
   const bool measured = options_.accuracy_steps > 0 && step % options_.accuracy_steps == 0;
   Measures measures;
   LossOutput output;
@@ -330,7 +359,7 @@ LossOutput SftObjective::loss_in_parts(std::span<const int64_t> indices, int64_t
     if (!last) backward(part);
     if (!last) part = part.detach();
     output.loss = output.loss.defined() ? output.loss + part : part;
-    output.tokens += batch.forest.num_tokens();
+    output.tokens += batch.forest.num_tokens() + batch.forest.num_source_tokens();
   }
   if (measured) {
     measures.accuracy.write(output.metrics);

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "models/llm.h"
+#include "models/language_model.h"
 #include "train/trainer.h"
 
 namespace etrlrec {
@@ -45,7 +45,7 @@ struct SftOptions {
 // step is taken.
 class SftObjective : public Objective {
  public:
-  SftObjective(Llm& model, std::vector<SftRow> rows, SftOptions options);
+  SftObjective(LanguageModel& model, std::vector<SftRow> rows, SftOptions options);
   int64_t num_rows() const override { return static_cast<int64_t>(rows_.size()); }
   ParameterMap& parameters() override { return model_.parameters(); }
   LossOutput loss(std::span<const int64_t> rows, int64_t step, Rng& rng) override;
@@ -53,7 +53,7 @@ class SftObjective : public Objective {
                            const Backward& backward) override;
 
  private:
-  Llm& model_;
+  LanguageModel& model_;
   std::vector<SftRow> rows_;
   SftOptions options_;
 };

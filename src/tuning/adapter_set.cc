@@ -68,6 +68,15 @@ const LoraConfig& AdapterSet::config() const {
   return selected_.empty() ? none : adapters_.at(selected_).config;
 }
 
+void AdapterSet::set_trainable(bool trainable) {
+  CHECK(!selected_.empty(), kUsage, "adapter: there is none to train or to freeze");
+  for (const std::string& module : adapted_modules(parameters_)) {
+    AdapterTensors adapter = adapter_tensors(parameters_, module);
+    for (at::Tensor* tensor : {&adapter.A, &adapter.B, &adapter.E})
+      if (tensor->defined()) tensor->requires_grad_(trainable);
+  }
+}
+
 AdapterPass AdapterSet::pass(const TrainingNoise& noise) const {
   return {enabled_ && !selected_.empty() ? &config() : nullptr, noise};
 }

@@ -34,6 +34,8 @@ class AdapterSet {
   // With false the selected adapter stays where it is but is not used.
   void set_enabled(bool enabled) { enabled_ = enabled; }
   bool is_enabled() const { return enabled_; }
+  // Whether training changes the selected adapter; it does when it has just come.
+  void set_trainable(bool trainable);
 
   const LoraConfig& config() const;  // of the selected one; r == 0 without
   AdapterPass pass(const TrainingNoise& noise = {}) const;

@@ -118,7 +118,7 @@ double LoraConfig::scale(const std::string& module) const {
 }
 
 bool is_adapter_parameter(const std::string& name) {
-  return !module_of(name).empty() || name == "prompt_embeddings";
+  return !module_of(name).empty() || name.starts_with("prompt_embeddings");
 }
 
 AdapterTensors adapter_tensors(const ParameterMap& parameters, const std::string& module) {

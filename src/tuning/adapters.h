@@ -87,8 +87,8 @@ void save_lora(const ParameterMap& parameters, const LoraConfig& config,
 // fit the model, kInput for a damaged folder; then nothing is changed.
 LoraConfig load_lora(ParameterMap& parameters, const std::filesystem::path& folder);
 
-// Everything that is attached to a base model: tensors of LoRA and AdaLoRA, and the prompt of
-// tuning/prompt_tuning.h.
+// Everything that is attached to a base model: tensors of LoRA and AdaLoRA, and the prompts of
+// tuning/prompt_set.h.
 bool is_adapter_parameter(const std::string& name);
 
 }  // namespace etrlrec

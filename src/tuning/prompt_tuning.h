@@ -1,7 +1,7 @@
-// Prompt tuning (Lester et al. 2021, arXiv 2104.08691): trained embeddings of virtual tokens. They
-// are the parameter "prompt_embeddings" [num_virtual_tokens * num_transformer_submodules, C]; token
-// id V + k of a model with V tokens is row k, so that virtual tokens may stand anywhere in a token
-// forest, in front of a text above all. PEFT's folder is read and written.
+// Prompt tuning (Lester et al. 2021, arXiv 2104.08691): the trained embeddings of virtual tokens,
+// how they start, and PEFT's folder of one prompt. Token id V + k of a model with V tokens is row k
+// of its prompts, so that virtual tokens may stand anywhere in a text, above all in front of it.
+// Models hold their prompts in a PromptSet (tuning/prompt_set.h).
 #pragma once
 
 #include <torch/types.h>
@@ -10,8 +10,6 @@
 #include <filesystem>
 #include <string>
 #include <vector>
-
-#include "nn/parameters.h"
 
 namespace etrlrec {
 
@@ -24,28 +22,34 @@ struct PromptTuningConfig {
   // repeated or cut.
   std::string prompt_tuning_init = "RANDOM";
   std::vector<int64_t> init_ids = {};
+
+  int64_t num_rows() const { return num_virtual_tokens * num_transformer_submodules; }
 };
 
-// Freezes every parameter and adds a trainable prompt. embed_tokens [V, C] of any storage type
-// (nn/weight.h). Errors (kUsage):
-// no virtual tokens, unknown start, a prompt that is there already.
-void attach_prompt(ParameterMap& parameters, const at::Tensor& embed_tokens,
-                   const PromptTuningConfig& config, uint64_t seed);
-// The ids of the virtual tokens in order, to be put in front of a row.
-std::vector<int64_t> virtual_token_ids(int64_t vocab_size, const PromptTuningConfig& config);
+// The rows of a prompt and what PEFT says about them.
+struct SavedPrompt {
+  PromptTuningConfig config;
+  at::Tensor rows;  // [num_rows, C]
+};
 
-// Rows of the prompt that is attached, 0 without one.
-int64_t num_virtual_tokens(const ParameterMap& parameters);
-// num_virtual_tokens of a PEFT folder, 0 when it holds no prompt. Reads adapter_config.json only.
-int64_t saved_virtual_tokens(const std::filesystem::path& folder);
+// Name of the parameter that holds a prompt; is_adapter_parameter (tuning/adapters.h) knows it.
+std::string prompt_parameter(const std::string& name);
 
+// Rows of a new prompt, [num_rows, C], from a stream of (seed, name). embed_tokens [V, C] of any
+// storage type. Errors: kUsage for no virtual tokens, an unknown start or TEXT without a text;
+// kInput for ids outside of the vocabulary.
+at::Tensor new_prompt(const at::Tensor& embed_tokens, const PromptTuningConfig& config,
+                      uint64_t seed, const std::string& name = "default");
+// Ids of the virtual tokens in order, to be put in front of a row; `first` is the id of row 0.
+std::vector<int64_t> virtual_token_ids(int64_t first, const PromptTuningConfig& config);
+
+// What adapter_config.json of a PEFT folder says, of 0 tokens when it holds no prompt. Errors:
+// kModel for a variant that is not computed here, kInput for numbers out of range.
+PromptTuningConfig read_prompt_config(const std::filesystem::path& folder);
 // adapter_config.json + adapter_model.safetensors ("prompt_embeddings").
-void save_prompt(const ParameterMap& parameters, const PromptTuningConfig& config,
-                 const std::string& base_model, const std::filesystem::path& folder,
-                 const std::string& task_type = "CAUSAL_LM");
-// Freezes every parameter and adds the prompt of a folder, trainable. Errors: kModel for another
-// method or a width that is not that of embed_tokens, kInput for a damaged folder.
-PromptTuningConfig load_prompt(ParameterMap& parameters, const at::Tensor& embed_tokens,
-                               const std::filesystem::path& folder);
+void write_prompt(const SavedPrompt& prompt, const std::string& base_model,
+                  const std::filesystem::path& folder, const std::string& task_type = "CAUSAL_LM");
+// Errors: kModel for another method or rows that are not of `width`, kInput for a damaged folder.
+SavedPrompt read_prompt(const std::filesystem::path& folder, int64_t width);
 
 }  // namespace etrlrec

@@ -1,15 +1,18 @@
-// config.json of language models, in both spellings (rope_theta and rope_scaling at the top level,
-// or rope_parameters). Fields that would change the result and are not computed here are refused by
-// name.
+#include "models/decoder_config.h"
+
 #include <algorithm>
 #include <array>
 
 #include "base/check.h"
 #include "base/json.h"
+#include "kernels/attention_bfloat16.h"
 #include "kernels/attention_kernel.h"
 #include "models/config_fields.h"
-#include "models/llm.h"
+#include "nn/frozen_arithmetic.h"
 
+// Both spellings of the rotation are read (rope_theta and rope_scaling at the top level, or
+// rope_parameters). Fields that would change the result and are not computed here are refused by
+// name.
 namespace etrlrec {
 namespace {
 
@@ -150,6 +153,16 @@ void write_windows(const LlmConfig& c, OrderedJson& json) {
 }
 
 }  // namespace
+
+bool LlmConfig::rounds_attention(Storage storage) const {
+  return storage != Storage::kFloat && frozen_arithmetic() == Arithmetic::kBFloat16 &&
+         can_round_attention(head_dim);
+}
+
+int64_t LlmConfig::key_value_bytes(Storage storage) const {
+  return 2 * num_hidden_layers * num_key_value_heads * head_dim *
+         (rounds_attention(storage) ? 2 : 4);
+}
 
 void check_llm_config(const LlmConfig& c, const std::string& name) {
   model_type(c.model_type, name);

@@ -1,0 +1,24 @@
+// Language models by the model_type of config.json: the one place that knows all families. A new
+// family is a unit that implements LanguageModel and a row of the table in model_files.cc.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+
+#include "models/language_model.h"
+
+namespace etrlrec {
+
+// Whether the folder's config.json names a model_type that this program computes.
+bool is_language_model_folder(const std::filesystem::path& folder);
+// What config.json says, without weights: facts, costs, and parameters that are shapes only (meta
+// tensors). Error (kModel) for an unknown model_type names the known ones; kUsage for a storage
+// that the family cannot have (T5: float32 only).
+std::unique_ptr<LanguageModel> open_language_model(const std::filesystem::path& folder,
+                                                   Storage storage = Storage::kFloat);
+// The same with the weights of model.safetensors or its shards.
+std::unique_ptr<LanguageModel> load_language_model(const std::filesystem::path& folder,
+                                                   Storage storage = Storage::kFloat);
+
+}  // namespace etrlrec
