@@ -12,10 +12,6 @@ const char* name_of(WeightType type) {
   return type == WeightType::kBFloat16 ? "bfloat16" : "int8";
 }
 
-int64_t WeightRows::row_bytes() const {
-  return in * (type == WeightType::kFloat ? 4 : type == WeightType::kBFloat16 ? 2 : 1);
-}
-
 void widen_rows(const WeightRows& weight, int64_t begin, int64_t end, float* out) {
   parallel_for(begin, end, 16, [&](int64_t first, int64_t last) {
     for (int64_t row = first; row < last; ++row) {

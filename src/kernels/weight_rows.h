@@ -22,7 +22,9 @@ struct WeightRows {
   const float* scale = nullptr;  // [out], int8 only
   const float* bias = nullptr;   // [out] or null
   int64_t out = 0, in = 0;
-  int64_t row_bytes() const;
+  int64_t row_bytes() const {
+    return in * (type == WeightType::kFloat ? 4 : type == WeightType::kBFloat16 ? 2 : 1);
+  }
   float value(int64_t row, int64_t column) const {  // widened
     const int64_t i = row * in + column;
     if (type == WeightType::kFloat) return static_cast<const float*>(data)[i];
