@@ -104,7 +104,9 @@ TEST_F(Prepare, validation_and_test_candidates_can_be_limited_too) {
   EXPECT_EQ(set.rows.size(), 6u);
   for (size_t r = 0; r < set.rows.size(); ++r) {
     EXPECT_GE(set.rows[r].position - dataset.user_offsets[set.rows[r].user], 9);
-    if (r > 0) EXPECT_LT(set.rows[r - 1].position, set.rows[r].position);
+    if (r > 0) {
+      EXPECT_LT(set.rows[r - 1].position, set.rows[r].position);
+    }
   }
 }
 

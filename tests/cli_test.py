@@ -686,6 +686,15 @@ class Using(unittest.TestCase):
             file.write("[new-lm]\nhiden-size = 48\n")
         self.assertIn("hiden-size", run("new-lm", "--config", "wrong.toml", "-d", "data", "-o", "x", code=2))
 
+    def test_every_command_has_a_help_with_an_example(self):
+        listed = run("--help").split("Subcommands:")[1].split("\n\n")[0].split("\n")
+        names = [line.split()[0].rstrip(",") for line in listed if line.startswith("  ") and line[2] != " "]
+        self.assertGreaterEqual(len(names), 18)
+        for name in names:
+            text = run(name, "--help")
+            self.assertIn(f"Example:\n  etrlrec {name}", text)
+            self.assertIn("--config FILE", text)
+
     def test_wrong_input_is_told_and_leaves_nothing(self):
         self.assertIn("nowhere", run("prepare", "--input", "nowhere.csv", "-o", "half", code=3))
         self.assertFalse(os.path.exists(ROOT + "/half"))

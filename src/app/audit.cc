@@ -29,6 +29,7 @@ void report_audit(const AuditReport& report, const CommonOptions& common) {
 void add_audit(CommandLine& app, CommonOptions& common) {
   Command command = app.add_command(
       "audit", "re-derives that no text or statistic knows the future; exit code 8 otherwise");
+  command.example("audit --data shop --reasoning shop-reasoning");
   auto options = std::make_shared<AuditOptions>();
   command.add_option("-d,--data", options->data, "data set folder").required().existing_folder();
   command.add_option("--reasoning", options->reasoning, "folder of construct, checked too")

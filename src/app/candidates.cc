@@ -31,6 +31,8 @@ void run_candidates(CandidateDrawOptions options, const CommonOptions& common) {
 
 void add_candidates(CommandLine& app, CommonOptions& common) {
   Command command = app.add_command("candidates", "draw another candidate file for a data set");
+  command.example(
+      "candidates --data shop --kind hard --recommender shop-fit/sasrec --out shop-hard.jsonl");
   auto options = std::make_shared<CandidateDrawOptions>();
   command.add_option("-d,--data", options->data, "data set folder").required().existing_folder();
   command.add_option("-o,--out", options->out, "file to write (JSON Lines)").required();
@@ -43,7 +45,7 @@ void add_candidates(CommandLine& app, CommonOptions& common) {
   command.add_option("--part", options->part, "rows").one_of({"train", "valid", "test"});
   command.add_option("--num-candidates", options->count, "per row, the target included")
       .range(2, 1000);
-  command.add_option("--limit", options->limit, "only the first rows, 0: all");
+  command.add_option("--limit", options->limit, "at most so many rows, drawn by seed; 0: all");
   command.on_run([options, &common] { run_candidates(*options, common); });
 }
 

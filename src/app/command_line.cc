@@ -86,6 +86,13 @@ Command& Command::alias(const std::string& name) {
   command_->alias(name);
   return *this;
 }
+Command& Command::example(const std::string& arguments) {
+  command_->footer(
+      fmt::format("Example:\n  etrlrec {}\nOptions may also stand in a TOML file, by their names: "
+                  "--config FILE.",
+                  arguments));
+  return *this;
+}
 Command& Command::on_run(std::function<void()> run) {
   command_->callback(std::move(run));
   return *this;

@@ -48,6 +48,7 @@ class Command {
   explicit Command(CLI::App* command) : command_(command) {}
   std::string name() const;
   Command& alias(const std::string& name);
+  Command& example(const std::string& arguments);  // the help ends in it
   Command& on_run(std::function<void()> run);
   // Binds `value`, which holds the default; a default that is not empty stands in the help. T: the
   // integers, float, double, std::string, std::filesystem::path, and vectors of numbers or strings.

@@ -42,6 +42,7 @@ void print_text(const ComparedRuns& compared, bool latex) {
 void add_compare(CommandLine& app, CommonOptions& common) {
   Command command =
       app.add_command("compare", "table of evaluated runs with paired tests on the same rows");
+  command.example("compare shop-eval/policy shop-eval/sasrec");
   auto options = std::make_shared<CompareOptions>();
   auto latex = std::make_shared<bool>(false);
   command

@@ -33,6 +33,7 @@ void print_summary(const ConstructSummary& summary) {
 void add_construct(CommandLine& app, CommonOptions& common) {
   Command command =
       app.add_command("construct", "temporal facts and teacher reasoning for the training rows");
+  command.example("construct --data shop --out shop-reasoning");
   auto options = std::make_shared<ConstructOptions>();
   command.add_option("-d,--data", options->data, "data set folder").required().existing_folder();
   command.add_option("-o,--out", options->out, "folder to fill; an unfinished one is continued")

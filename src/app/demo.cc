@@ -125,6 +125,7 @@ void run_movielens(const DemoOptions& movielens, const CommonOptions& common) {
 void add_demo(CommandLine& app, CommonOptions& common) {
   Command command = app.add_command(
       "demo", "the whole method on the embedded synthetic world, ends with a report");
+  command.example("demo --out runs/demo");
   auto options = std::make_shared<DemoOptions>();
   command.add_option("-o,--out", options->out,
                      "folder of the run, by default runs/demo or runs/demo-quick; an interrupted "
@@ -138,6 +139,7 @@ void add_demo(CommandLine& app, CommonOptions& common) {
 
 void add_movielens(CommandLine& app, CommonOptions& common) {
   Command command = app.add_command("movielens", "the whole method on a MovieLens folder");
+  command.example("movielens path/to/ml-100k");
   auto options = std::make_shared<DemoOptions>();
   command
       .add_option("path", options->input,

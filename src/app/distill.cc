@@ -26,6 +26,8 @@ void add_field_weight(const std::string& text, SftOptions& options) {
 void add_distill(CommandLine& app, CommonOptions& common) {
   Command command =
       app.add_command("distill", "train a student language model on the teacher's reasoning");
+  command.example(
+      "distill --data shop --reasoning shop-reasoning --model shop-base --out shop-student");
   command.alias("sft");
   auto options = std::make_shared<DistillOptions>();
   auto adapter = std::make_shared<AdapterOptions>();

@@ -111,6 +111,7 @@ void doctor(const CommonOptions& common) {
 void add_doctor(CommandLine& app, CommonOptions& common) {
   Command command =
       app.add_command("doctor", "what this machine is and how fast its arithmetic runs");
+  command.example("doctor");
   command.alias("env");
   command.on_run([&common] { doctor(common); });
 }

@@ -66,6 +66,7 @@ void evaluate(const EvaluateOptions& options, const Output& output, const Comman
 void add_evaluate(CommandLine& app, CommonOptions& common) {
   Command command = app.add_command(
       "evaluate", "metrics of any model on one candidate file under a named protocol");
+  command.example("evaluate --data shop --model shop-policy --out shop-eval/policy");
   command.alias("eval");
   auto options = std::make_shared<EvaluateOptions>();
   auto output = std::make_shared<Output>();

@@ -10,6 +10,7 @@ namespace etrlrec {
 
 void add_export(CommandLine& app, CommonOptions& common) {
   Command command = app.add_command("export", "an adapter, merged or as a PEFT folder");
+  command.example("export merge --model Llama-3.2-1B --adapter my-lora --out merged");
   auto options = std::make_shared<ExportOptions>();
   command
       .add_option("form", options->what, "merge: a complete model folder; peft: the adapter alone")

@@ -101,6 +101,7 @@ void add_training_options(Command& command, FitOptions& options) {
 
 void add_fit(CommandLine& app, CommonOptions& common) {
   Command command = app.add_command("fit", "train conventional recommenders");
+  command.example("fit --data shop --out shop-fit --model markov,sasrec");
   auto options = std::make_shared<FitOptions>();
   command.add_option("-d,--data", options->data, "data set folder");
   command.add_option("-o,--out", options->out, "gets one folder per model");

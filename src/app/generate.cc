@@ -150,6 +150,9 @@ void add_sampling_options(Command& command, SamplingOptions& options) {
 void add_generate(CommandLine& app, CommonOptions& common) {
   auto options = std::make_shared<GenerateOptions>();
   Command command = app.add_command("generate", "continue a text, or chat, with a language model");
+  command.example(
+      "generate --model Qwen2.5-0.5B-Instruct --dtype bfloat16 --chat --prompt \"Recommend a "
+      "film.\"");
   command.add_option("--model,-m", options->text.model, "model folder (decoder or T5)")
       .required()
       .existing_folder();

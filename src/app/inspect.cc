@@ -48,6 +48,7 @@ void print_summary(const OrderedJson& json) {
 void add_inspect(CommandLine& app, CommonOptions& common) {
   Command command =
       app.add_command("inspect", "what is in a data set folder, in numbers and as advice");
+  command.example("inspect shop");
   auto folder = std::make_shared<std::string>();
   command.add_option("folder,-d,--data", *folder, "data set folder").required();
   command.on_run([folder, &common] {

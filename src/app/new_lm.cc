@@ -12,6 +12,7 @@ void add_new_lm(CommandLine& app, CommonOptions& common) {
   auto options = std::make_shared<NewLmOptions>();
   Command command =
       app.add_command("new-lm", "a small random language model with a tokenizer for this data set");
+  command.example("new-lm --data shop --out shop-base");
   command.add_option("--data,-d", options->data, "data set folder of prepare").required();
   command.add_option("--out,-o", options->out, "model folder to write").required();
   command.add_option("--hidden-size", options->hidden_size, "width");

@@ -242,6 +242,9 @@ void add_prepare(CommandLine& app, CommonOptions& common) {
   Command command = app.add_command(
       "prepare",
       "a log and a catalogue become a data set folder: filtered, split, with candidates");
+  command.example(
+      "prepare --input events.csv --items products.csv --map user=cust,item=sku,time=ts --title "
+      "name --attributes category --out shop");
   auto options = std::make_shared<PrepareWords>();
   add_reading(command, *options);
   add_world(command, *options);

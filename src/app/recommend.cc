@@ -87,6 +87,9 @@ void recommend(const RecommendOptions& options, const CommonOptions& common) {
 void add_recommend(CommandLine& app, CommonOptions& common) {
   Command command =
       app.add_command("recommend", "ranked titles for a user or a history, with the reasoning");
+  command.example(
+      "recommend --data shop --model shop-policy --recommender shop-fit/sasrec --user u17 -k 5 "
+      "--explain");
   command.alias("explain");
   auto options = std::make_shared<RecommendOptions>();
   command.add_option("-d,--data", options->ranker.data, "data set folder")

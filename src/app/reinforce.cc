@@ -86,6 +86,9 @@ void add_policy_options(Command& command, GrpoOptions& options) {
 
 void add_reinforce(CommandLine& app, CommonOptions& common) {
   Command command = app.add_command("reinforce", "GRPO with the composed reward");
+  command.example(
+      "reinforce --data shop --reasoning shop-reasoning --model shop-student --recommender "
+      "shop-early/sasrec --out shop-policy");
   command.alias("grpo").alias("rl");
   auto options = std::make_shared<ReinforceOptions>();
   auto adapter = std::make_shared<AdapterOptions>();

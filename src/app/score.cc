@@ -11,6 +11,7 @@ namespace etrlrec {
 
 void add_score(CommandLine& app, CommonOptions&) {
   Command command = app.add_command("score", "log-probabilities of given token ids");
+  command.example("score --model shop-policy --ids rows.json --out scores.safetensors");
   auto options = std::make_shared<ScoreOptions>();
   command.add_option("-m,--model", options->model, "language model folder")
       .required()

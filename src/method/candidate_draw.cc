@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "base/io.h"
 #include "base/log.h"
+#include "base/rng.h"
 #include "data/candidates.h"
 #include "method/fit.h"
 
@@ -41,6 +42,17 @@ std::vector<std::vector<int32_t>> top_items(const fs::path& folder, const Datase
 
 }  // namespace
 
+std::vector<Row> draw_rows(std::vector<Row> rows, int64_t count, uint64_t seed,
+                           const std::string& stream) {
+  if (static_cast<int64_t>(rows.size()) <= count) return rows;
+  Rng rng(seed, stream);
+  rng.shuffle(rows);
+  rows.resize(static_cast<size_t>(count));
+  std::sort(rows.begin(), rows.end(),
+            [](const Row& a, const Row& b) { return a.position < b.position; });
+  return rows;
+}
+
 CandidateDraw draw_candidate_file(const CandidateDrawOptions& options) {
   const Dataset dataset = load_dataset(options.data);
   const Split split = load_split(options.data);
@@ -55,7 +67,7 @@ CandidateDraw draw_candidate_file(const CandidateDrawOptions& options) {
                                                     : split.test;
   if (options.limit > 0 && static_cast<int64_t>(rows.size()) > options.limit) {
     log_info("--limit: {} of {} rows", options.limit, rows.size());
-    rows.resize(static_cast<size_t>(options.limit));
+    rows = draw_rows(std::move(rows), options.limit, options.seed, "candidates rows");
   }
   const auto tops =
       hard ? top_items(options.recommender, dataset, rows) : std::vector<std::vector<int32_t>>{};

@@ -4,8 +4,15 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
+
+#include "data/dataset.h"
 
 namespace etrlrec {
+
+// At most `count` of the rows, drawn by the named stream, in stored order.
+std::vector<Row> draw_rows(std::vector<Row> rows, int64_t count, uint64_t seed,
+                           const std::string& stream);
 
 struct CandidateDrawOptions {
   std::string data, out;         // data set folder; the file to write (JSON Lines)
@@ -13,7 +20,7 @@ struct CandidateDrawOptions {
   std::string recommender;       // hard: a folder of fit
   std::string part = "test";     // of the split: train | valid | test
   int32_t count = 20;            // per row, the target included
-  int64_t limit = 0;             // only the first rows, 0: all
+  int64_t limit = 0;             // at most so many rows, drawn by seed; 0: all
   uint64_t seed = 42;
 };
 

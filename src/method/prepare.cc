@@ -8,7 +8,7 @@
 #include "base/io.h"
 #include "base/json.h"
 #include "base/log.h"
-#include "base/rng.h"
+#include "method/candidate_draw.h"
 
 namespace etrlrec {
 namespace {
@@ -144,12 +144,7 @@ std::vector<Row> choose_rows(const Dataset& dataset, const Split& split, const s
   const auto count = static_cast<int64_t>(rows.size());
   if (options.rows == PartOptions::kAll || count <= options.rows) return rows;
   log_info("{} of {} {} rows get candidates (--{}-candidates)", options.rows, count, part, part);
-  Rng rng(candidates.seed, "pipeline rows/" + part);
-  rng.shuffle(rows);
-  rows.resize(static_cast<size_t>(options.rows));
-  std::sort(rows.begin(), rows.end(),
-            [](const Row& a, const Row& b) { return a.position < b.position; });
-  return rows;
+  return draw_rows(std::move(rows), options.rows, candidates.seed, "pipeline rows/" + part);
 }
 
 // Draws and saves one candidate file; returns its entry of the report.
