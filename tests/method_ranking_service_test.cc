@@ -33,8 +33,8 @@ class RankingService : public ::testing::Test {
     new_lm.data = root_ / "data";
     new_lm.out = root_ / "lm";
     new_lm.hidden_size = 32;
-    new_lm.num_hidden_layers = 1;
-    new_lm.vocab_size = 400;
+    new_lm.num_hidden_layers = 2;
+    new_lm.vocab_size = 800;
     new_lm.sample_rows = 20;
     make_new_lm(new_lm);
   }

@@ -3,6 +3,7 @@
 
 #include "app/command.h"
 #include "app/command_line.h"
+#include "app/training_options.h"
 #include "base/check.h"
 #include "base/json.h"
 #include "models/recommenders.h"
@@ -80,21 +81,15 @@ void add_recommender_options(Command& command, OptionValues& values) {
 }
 
 void add_training_options(Command& command, FitOptions& options) {
-  const auto add = [&](const char* names, auto& value, const char* text) {
-    return command.add_option(names, value, text).group("Training");
-  };
-  add("--learning-rate,--lr", options.trainer.learning_rate, "peak learning rate");
-  add("--lr-scheduler-type", options.trainer.lr_scheduler_type, "after the warm-up")
-      .one_of({"cosine", "linear", "constant"});
-  add("--warmup-ratio", options.trainer.warmup_ratio, "share of the steps with a rising rate");
-  add("--weight-decay", options.trainer.weight_decay, "on matrices");
-  add("--train-batch-size,--batch-size", options.trainer.train_batch_size, "windows of one step");
-  add("--num-train-epochs", options.trainer.num_train_epochs, "passes over the windows at most");
-  add("--ema-decay", options.trainer.ema_decay,
-      "validate and keep a moving average of the weights with this decay per step, e.g. 0.99; 0: "
-      "off");
-  add("--patience", options.trainer.early_stopping_patience,
-      "epochs without a better validation NDCG@10, 0: no early stopping");
+  add_schedule_options(command, options.trainer);
+  command
+      .add_option("--train-batch-size,--batch-size", options.trainer.train_batch_size,
+                  "windows of one step")
+      .group("Training");
+  command
+      .add_option("--patience", options.trainer.early_stopping_patience,
+                  "epochs without a better validation NDCG@10, 0: no early stopping")
+      .group("Training");
 }
 
 }  // namespace

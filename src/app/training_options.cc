@@ -12,36 +12,43 @@
 namespace etrlrec {
 namespace {
 
+constexpr const char* kTrainingGroup = "Training";
 constexpr int64_t kAdaLoraInitR = 12;  // PEFT's default
 
 }  // namespace
 
-void add_training_options(Command& command, TrainerOptions& options) {
-  const std::string group = "Training";
+void add_schedule_options(Command& command, TrainerOptions& options) {
   const auto add = [&](const char* names, auto& value, const char* text) {
-    return command.add_option(names, value, text).group(group);
+    return command.add_option(names, value, text).group(kTrainingGroup);
   };
   add("--learning-rate,--lr", options.learning_rate, "peak learning rate");
-  add("--optim", options.optim, "optimiser; lion wants a rate three to ten times lower")
-      .one_of({"adamw", "adam", "lion", "sgd"});
   add("--lr-scheduler-type", options.lr_scheduler_type, "after the warm-up")
       .one_of({"cosine", "linear", "constant"});
   add("--warmup-ratio", options.warmup_ratio, "share of the steps with a rising rate");
   add("--weight-decay", options.weight_decay, "on matrices");
+  add("--num-train-epochs", options.num_train_epochs, "passes over the rows");
+  add("--ema-decay", options.ema_decay,
+      "validate and keep a moving average of the weights with this decay per step, e.g. 0.99; 0: "
+      "off");
+}
+
+void add_training_options(Command& command, TrainerOptions& options) {
+  const auto add = [&](const char* names, auto& value, const char* text) {
+    return command.add_option(names, value, text).group(kTrainingGroup);
+  };
+  add_schedule_options(command, options);
+  add("--optim", options.optim, "optimiser; lion wants a rate three to ten times lower")
+      .one_of({"adamw", "adam", "lion", "sgd"});
   add("--max-grad-norm", options.max_grad_norm, "gradient clipping, 0: off");
   add("--per-device-train-batch-size,--batch-size", options.train_batch_size,
       "rows of one micro-batch (reinforce: prompts)");
   add("--gradient-accumulation-steps", options.gradient_accumulation_steps,
       "micro-batches of one step");
-  add("--num-train-epochs", options.num_train_epochs, "passes over the rows");
   add("--max-steps", options.max_steps, "optimiser steps, -1: the epochs decide");
   add("--logging-steps", options.logging_steps, "steps between two lines of metrics.jsonl");
   add("--eval-steps", options.eval_steps, "steps between two validations, 0: only at the end");
   add("--save-steps", options.save_steps, "steps between two checkpoints, 0: only at the end");
   add("--save-total-limit", options.save_total_limit, "checkpoints kept");
-  add("--ema-decay", options.ema_decay,
-      "validate and keep a moving average of the weights with this decay per step, e.g. 0.99; 0: "
-      "off");
   add("--early-stopping-patience", options.early_stopping_patience,
       "validations without a better metric, 0: off");
 }

@@ -14,6 +14,9 @@
 
 namespace etrlrec {
 
+// Learning rate, epochs and averaging, which every trained model has; the language models'
+// trainings have the others, too.
+void add_schedule_options(Command& command, TrainerOptions& options);
 void add_training_options(Command& command, TrainerOptions& options);
 // What is trained instead of all weights.
 struct AdapterOptions {

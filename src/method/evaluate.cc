@@ -1,5 +1,7 @@
 #include "method/evaluate.h"
 
+#include <algorithm>
+
 #include "base/check.h"
 #include "base/io.h"
 #include "base/json.h"
@@ -9,6 +11,7 @@
 #include "eval/report.h"
 #include "method/fit.h"
 #include "models/recommender.h"
+#include "models/recommenders.h"
 #include "temporal/teacher.h"
 
 namespace etrlrec {
@@ -25,7 +28,10 @@ bool is_language_model(const fs::path& folder) {
   const fs::path config = folder / "config.json";
   if (!fs::exists(config)) return false;
   const auto type = get<std::string>(read_json(config), "model_type", config.string());
-  return type != "popularity" && type != "recency" && type != "markov" && type != "sasrec";
+  const auto types = recommender_types();
+  return std::none_of(types.begin(), types.end(), [&](const RecommenderType* recommender) {
+    return type == recommender->name;
+  });
 }
 
 Predictions ask(EvaluateSetup& setup) {
