@@ -27,7 +27,8 @@ SHOWN_PER_FILE = 5
 
 
 def volatile(key, dropped):
-    return key in VOLATILE or key in dropped
+    """train/step_time is step_time of the stage train."""
+    return key.rpartition("/")[2] in VOLATILE or key in dropped
 
 
 def normal(value, root, dropped):
