@@ -255,7 +255,8 @@ class Judging(unittest.TestCase):
         self.assertGreaterEqual(pair["hit@1_p_holm"], pair["hit@1"]["p"])
 
     def test_rows_of_every_kind_and_their_comparison(self):
-        for name, model in [("of-student", "student"), ("of-markov", "recommenders/markov"), ("of-bayes", "bayes")]:
+        for name, model in [("of-student", "student"), ("of-markov", "recommenders/markov"), ("of-bayes", "bayes"),
+                            ("of-teacher", "teacher")]:
             row = self.evaluate(name, "-m", model)
             self.assertEqual(row["n"], 60)
             self.assertLessEqual(row["hit@1_low"], row["hit@1"])
