@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "base/check.h"
+#include "nn/forest_builder.h"
 
 namespace etrlrec {
 
@@ -17,42 +18,41 @@ ItemTrie::ItemTrie(std::span<const std::vector<int64_t>> sequences, int64_t voca
             "item trie: item {}: token id {} is not in the vocabulary of {}", i, id, vocab_size);
     max_length_ = std::max(max_length_, static_cast<int64_t>(sequences[i].size()));
   }
-  const auto sequence = [&](int64_t k) -> const std::vector<int64_t>& {
-    return sequences[static_cast<size_t>(items_[static_cast<size_t>(k)])];
-  };
   items_.resize(sequences.size());
   std::iota(items_.begin(), items_.end(), 0);
   std::stable_sort(items_.begin(), items_.end(), [&](int64_t a, int64_t b) {
     return sequences[static_cast<size_t>(a)] < sequences[static_cast<size_t>(b)];
   });
-  tokens_.push_back(-1);
-  begin_.push_back(0);
-  end_.push_back(static_cast<int64_t>(items_.size()));
-  // Nodes are appended level by level; those of one level have the same number of tokens.
-  size_t depth = 0, level_end = 1;
-  for (size_t node = 0; node < tokens_.size(); ++node) {
-    if (node == level_end) {
-      ++depth;
-      level_end = tokens_.size();
-    }
+  ForestBuilder tree;  // labels: places in items_
+  for (size_t k = 0; k < items_.size(); ++k)
+    tree.add(sequences[static_cast<size_t>(items_[k])], static_cast<int64_t>(k));
+  // Nodes are appended level by level; each is a number of tokens of a run of the tree.
+  struct Place {
+    int64_t run, depth;
+  };
+  std::vector<Place> places;
+  const auto add_node = [&](int64_t run, int64_t token, int64_t depth) {
+    const std::vector<int64_t>& below = tree.node(run).sequences;
+    places.push_back({run, depth});
+    tokens_.push_back(token);
+    begin_.push_back(below.front());
+    end_.push_back(below.back() + 1);
+  };
+  add_node(ForestBuilder::kRoot, -1, 0);
+  for (size_t node = 0; node < places.size(); ++node) {
+    const auto [index, depth] = places[node];
+    const ForestBuilder::Node& run = tree.node(index);
     first_child_.push_back(static_cast<int64_t>(tokens_.size()));
-    const int64_t end = end_[node];
-    int64_t k = begin_[node];
-    // A sequence that ends here sorts before all that continue.
-    if (sequence(k).size() == depth) {
-      CHECK(sequence(end - 1).size() == depth, kInput,
-            "item trie: the tokens of item {} begin those of item {}\nhint: append the token that "
-            "ends a title to all of them",
-            items_[static_cast<size_t>(k)], items_[static_cast<size_t>(end - 1)]);
+    if (depth < run.end) {
+      add_node(index, run.tokens[static_cast<size_t>(depth - run.begin)], depth + 1);
       continue;
     }
-    while (k < end) {
-      const int64_t token = sequence(k)[depth], begin = k;
-      while (k < end && sequence(k)[depth] == token) ++k;
-      tokens_.push_back(token);
-      begin_.push_back(begin);
-      end_.push_back(k);
-    }
+    CHECK(run.ends.empty() || run.children.empty(), kInput,
+          "item trie: the tokens of item {} begin those of item {}\nhint: append the token that "
+          "ends a title to all of them",
+          items_[static_cast<size_t>(run.sequences.front())],
+          items_[static_cast<size_t>(run.sequences.back())]);
+    for (const int64_t child : run.children) add_node(child, tree.node(child).tokens[0], depth + 1);
   }
   first_child_.push_back(static_cast<int64_t>(tokens_.size()));
 }

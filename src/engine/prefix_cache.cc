@@ -9,6 +9,7 @@
 #include <limits>
 
 #include "base/check.h"
+#include "nn/forest_builder.h"
 
 namespace etrlrec {
 namespace {
@@ -18,12 +19,6 @@ namespace {
 constexpr int64_t kShortest = 16;
 
 using Tokens = std::span<const int64_t>;
-
-int64_t common_prefix(Tokens a, Tokens b) {
-  const size_t most = std::min(a.size(), b.size());
-  return std::mismatch(a.begin(), a.begin() + static_cast<int64_t>(most), b.begin()).first -
-         a.begin();
-}
 
 }  // namespace
 
@@ -214,27 +209,29 @@ class PromptAdmission {
     return segment;
   }
 
-  bool grow_together(size_t a, size_t b, int64_t depth) const {
-    const int64_t common = common_prefix(prompts_[a], prompts_[b]);
-    return common - depth >= kShortest ||
-           common == static_cast<int64_t>(std::max(prompts_[a].size(), prompts_[b].size()));
-  }
-
-  // Prompts in ascending order that share their first `depth` tokens, which end at `parent`.
-  void grow(int64_t parent, std::span<const size_t> group, int64_t depth) {
-    for (size_t begin = 0, end = 0; begin < group.size(); begin = end) {
-      while (end < group.size() && grow_together(group[begin], group[end], depth)) ++end;
-      const Tokens first = prompts_[group[begin]];
-      const int64_t common = common_prefix(first, prompts_[group[end - 1]]);
-      const int64_t segment = add_segment(
-          parent, first.subspan(static_cast<size_t>(depth), static_cast<size_t>(common - depth)),
-          nullptr);
-      if (prefixes_ != nullptr) prefixes_->statistics_.tokens_computed += common - depth;
-      size_t next = begin;
-      for (; next < end && std::ssize(prompts_[group[next]]) == common; ++next)
-        segment_of_prompt_[group[next]] = segment;
-      grow(segment, group.subspan(next, end - next), common);
-    }
+  // Prompts in ascending order that share their first `known` tokens, which end at `parent`: below
+  // it, what they have in common is one segment where it is long enough or nothing follows it.
+  void grow(int64_t parent, std::span<const size_t> group, int64_t known) {
+    ForestBuilder tree;
+    for (const size_t p : group)
+      tree.add(prompts_[p].subspan(static_cast<size_t>(known)), static_cast<int64_t>(p));
+    const auto is_shared = [](int64_t tokens, int64_t, bool all_equal) {
+      return all_equal || tokens >= kShortest;
+    };
+    tree.append_segments(
+        parent, is_shared,
+        [&](int64_t above, int64_t begin, int64_t end, std::span<const int64_t> below) {
+          const Tokens first = prompts_[static_cast<size_t>(below[0])];
+          const int64_t segment = add_segment(
+              above,
+              first.subspan(static_cast<size_t>(known + begin), static_cast<size_t>(end - begin)),
+              nullptr);
+          if (prefixes_ != nullptr) prefixes_->statistics_.tokens_computed += end - begin;
+          for (const int64_t p : below)
+            if (std::ssize(prompts_[static_cast<size_t>(p)]) == known + end)
+              segment_of_prompt_[static_cast<size_t>(p)] = segment;
+          return segment;
+        });
   }
 
   void keep_computed() {

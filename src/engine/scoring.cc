@@ -1,9 +1,10 @@
 #include "engine/scoring.h"
 
 #include <algorithm>
-#include <map>
+#include <optional>
 
 #include "base/check.h"
+#include "nn/forest_builder.h"
 #include "nn/logprob.h"
 #include "nn/weight.h"
 
@@ -27,66 +28,63 @@ struct Tries {
     is_root.push_back(root);
     return static_cast<int64_t>(node_sources.size()) - 1;
   }
-  void add_edge(int64_t node, int64_t token, const std::vector<size_t>& passing) {
-    for (size_t k : passing) {
+  void add_edge(int64_t node, int64_t token, const std::vector<int64_t>& passing) {
+    for (int64_t k : passing) {
       path_edges.push_back(static_cast<int64_t>(edge_nodes.size()));
-      path_cells.push_back(num_cells + static_cast<int64_t>(k));
+      path_cells.push_back(num_cells + k);
     }
     edge_nodes.push_back(node);
     edge_tokens.push_back(token);
   }
 };
 
-// The end of a segment of the forest and the answers that continue there.
+// The end of a segment of the forest and of a node of the builder, where answers part.
 struct Place {
-  int64_t segment;
-  size_t depth;                 // tokens of the answers so far
-  std::vector<size_t> answers;  // longer than depth
+  int64_t segment = -1;
+  int64_t branch = ForestBuilder::kRoot;
 };
 
-// Adds the edge and, where answers go on behind it, one segment with all tokens up to the next
-// place where they part. Returns that place; no answers in it: all have ended.
-Place add_branch(TokenForest& forest, const Place& from, int64_t node, std::vector<size_t> passing,
-                 const Answers& answers, Tries& tries) {
+// Adds the edges from `node` along `branch` and, where answers go on, one segment with all tokens
+// up to the next place where they part. Returns that place; nullopt: all answers have ended.
+std::optional<Place> add_branch(TokenForest& forest, int64_t segment, int64_t node, int64_t branch,
+                                const ForestBuilder& answers, Tries& tries) {
   std::vector<int64_t> chain;
   const int64_t begin = forest.num_tokens();
-  size_t depth = from.depth;
-  while (true) {
-    const int64_t token = answers[passing[0]][depth++];
-    tries.add_edge(node, token, passing);
-    std::erase_if(passing, [&](size_t k) { return answers[k].size() == depth; });
-    if (passing.empty()) break;
-    chain.push_back(token);
-    const bool together = std::all_of(passing.begin(), passing.end(), [&](size_t k) {
-      return answers[k][depth] == answers[passing[0]][depth];
-    });
-    if (!together) break;
-    node = tries.add_node(begin + static_cast<int64_t>(chain.size()) - 1, false);
+  bool goes_on = true;
+  for (bool together = true; together;) {
+    const ForestBuilder::Node& run = answers.node(branch);
+    for (const int64_t token : run.tokens) {
+      if (!chain.empty()) node = tries.add_node(begin + std::ssize(chain) - 1, false);
+      tries.add_edge(node, token, run.sequences);
+      chain.push_back(token);
+    }
+    goes_on = !run.children.empty();
+    together = run.children.size() == 1;
+    if (together) branch = run.children[0];
   }
-  const int64_t segment = chain.empty() ? -1 : forest.add(from.segment, chain);
-  return {segment, depth, std::move(passing)};
+  if (!goes_on) chain.pop_back();  // the last token is only predicted
+  if (!chain.empty()) segment = forest.add(segment, chain);
+  if (!goes_on) return std::nullopt;
+  return Place{segment, branch};
 }
 
-// Built breadth first so that siblings are neighbours in the forest.
-void add_trie(TokenForest& forest, int64_t segment, const Answers& answers, Tries& tries) {
-  std::vector<Place> level{{segment, 0, {}}};
-  for (size_t k = 0; k < answers.size(); ++k) level[0].answers.push_back(k);
+// Built breadth first so that siblings are neighbours in the forest, children in ascending order.
+void add_trie(TokenForest& forest, int64_t segment, const ForestBuilder& answers, Tries& tries) {
+  std::vector<Place> level{{segment, ForestBuilder::kRoot}};
   for (bool is_root = true; !level.empty(); is_root = false) {
     std::vector<Place> next;
     for (const Place& place : level) {
       const int64_t node =
           tries.add_node(forest.segments[static_cast<size_t>(place.segment)].end - 1, is_root);
-      std::map<int64_t, std::vector<size_t>> children;
-      for (size_t k : place.answers) children[answers[k][place.depth]].push_back(k);
-      for (auto& [token, passing] : children) {
-        Place end = add_branch(forest, place, node, std::move(passing), answers, tries);
-        if (!end.answers.empty()) next.push_back(std::move(end));
-      }
+      for (const int64_t branch : answers.children_by_token(place.branch))
+        if (const auto end = add_branch(forest, place.segment, node, branch, answers, tries))
+          next.push_back(*end);
     }
     level = std::move(next);
   }
-  tries.row_sizes.push_back(static_cast<int64_t>(answers.size()));
-  tries.num_cells += static_cast<int64_t>(answers.size());
+  const int64_t count = std::ssize(answers.node(ForestBuilder::kRoot).sequences);
+  tries.row_sizes.push_back(count);
+  tries.num_cells += count;
 }
 
 at::Tensor index_tensor(const std::vector<int64_t>& values, const at::Tensor& like) {
@@ -166,7 +164,15 @@ at::Tensor path_sums(const LanguageModel& model, TokenForest forest,
                      std::span<const int64_t> segments, std::span<const Answers> answers,
                      bool normalise_roots, std::vector<int64_t>& row_sizes) {
   Tries tries;
-  for (size_t r = 0; r < segments.size(); ++r) add_trie(forest, segments[r], answers[r], tries);
+  ForestBuilder tree;
+  for (size_t r = 0; r < segments.size(); ++r) {
+    if (r == 0 || answers[r] != answers[r - 1]) {
+      tree = ForestBuilder();
+      for (size_t k = 0; k < answers[r].size(); ++k)
+        tree.add(answers[r][k], static_cast<int64_t>(k));
+    }
+    add_trie(forest, segments[r], tree, tries);
+  }
   const at::Tensor node_hidden = model.hidden_states_at(forest, tries.node_sources);  // [M, C]
   const at::Tensor edges =
       edge_logprobs(node_hidden, model.head_weight(), tries, normalise_roots);  // [E]

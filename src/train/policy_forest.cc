@@ -1,52 +1,76 @@
 #include "train/policy_forest.h"
 
 #include <map>
-#include <set>
 
 #include "base/check.h"
+#include "nn/forest_builder.h"
 #include "nn/logprob.h"
 #include "nn/weight.h"
 
 namespace etrlrec {
 namespace {
 
-// Inner nodes of the answers' trie in depth-first order; node 0 is the end of the completion.
+// The tree of the answers, token by token: an edge for each token, an inner node where an answer
+// goes on; node 0 is the end of the completion. Both in the order in which the answers need them.
 struct AnswerTrie {
   struct Node {
     int64_t parent = -1, token = -1;
-    std::map<int64_t, int64_t> edges;  // token -> edge
-    std::map<int64_t, int64_t> children;
+    int64_t first_edge = -1;  // the edge with the smallest token
   };
   std::vector<Node> nodes{1};
   std::vector<int64_t> edge_nodes, edge_tokens;
   std::vector<std::vector<int64_t>> paths;  // edges of each answer
+
+  int64_t add_edge(int64_t node, int64_t token) {
+    const auto edge = static_cast<int64_t>(edge_nodes.size());
+    edge_nodes.push_back(node);
+    edge_tokens.push_back(token);
+    int64_t& first = nodes[static_cast<size_t>(node)].first_edge;
+    if (first < 0 || token < edge_tokens[static_cast<size_t>(first)]) first = edge;
+    return edge;
+  }
 };
 
+// The edges and the last node of one run of the builder.
+struct RunEdges {
+  std::vector<int64_t> edges;
+  int64_t last_node = 0;
+};
+
+RunEdges number_run(const ForestBuilder::Node& run, int64_t node, AnswerTrie& trie) {
+  RunEdges numbered;
+  for (const int64_t token : run.tokens) {
+    const bool is_end = numbered.edges.size() + 1 == run.tokens.size();
+    numbered.edges.push_back(trie.add_edge(node, token));
+    if (is_end && run.children.empty()) break;
+    trie.nodes.push_back({node, token, -1});
+    node = static_cast<int64_t>(trie.nodes.size()) - 1;
+  }
+  numbered.last_node = node;
+  return numbered;
+}
+
 AnswerTrie build_trie(std::span<const std::vector<int64_t>> answers) {
-  AnswerTrie trie;
-  std::set<std::vector<int64_t>> distinct;
-  for (const auto& answer : answers) {
-    CHECK(!answer.empty() && distinct.insert(answer).second, kInput,
+  ForestBuilder builder;
+  for (size_t a = 0; a < answers.size(); ++a) {
+    const int64_t end = builder.add(answers[a], static_cast<int64_t>(a));
+    CHECK(!answers[a].empty() && builder.node(end).ends.size() == 1, kInput,
           "answers: expected different ones of at least one token each");
-    std::vector<int64_t> path;
-    int64_t node = 0;
-    for (size_t t = 0; t < answer.size(); ++t) {
-      int64_t token = answer[t];
-      auto [edge, is_new] =
-          trie.nodes[node].edges.try_emplace(token, static_cast<int64_t>(trie.edge_nodes.size()));
-      if (is_new) {
-        trie.edge_nodes.push_back(node);
-        trie.edge_tokens.push_back(token);
-      }
-      path.push_back(edge->second);
-      if (t + 1 == answer.size()) break;
-      auto [child, is_first] =
-          trie.nodes[node].children.try_emplace(token, static_cast<int64_t>(trie.nodes.size()));
-      int64_t next = child->second;
-      if (is_first) trie.nodes.push_back({node, token, {}, {}});
-      node = next;
+  }
+  AnswerTrie trie;
+  trie.paths.resize(answers.size());
+  std::map<int64_t, RunEdges> runs;
+  runs[ForestBuilder::kRoot] = {};
+  for (size_t a = 0; a < answers.size(); ++a) {
+    int64_t run = ForestBuilder::kRoot;
+    for (int64_t above = 0; builder.node(run).end < std::ssize(answers[a]);) {
+      above = runs[run].last_node;
+      run = builder.child(run, answers[a][static_cast<size_t>(builder.node(run).end)]);
+      const auto [found, is_new] = runs.try_emplace(run);
+      if (is_new) found->second = number_run(builder.node(run), above, trie);
+      trie.paths[a].insert(trie.paths[a].end(), found->second.edges.begin(),
+                           found->second.edges.end());
     }
-    trie.paths.push_back(std::move(path));
   }
   return trie;
 }
@@ -63,7 +87,7 @@ void add_answers(PolicyForest& out, const AnswerTrie& trie, int64_t segment, int
     out.node_sources.push_back(out.forest.num_tokens() - 1);
   }
   for (const AnswerTrie::Node& node : trie.nodes)
-    out.first_edges.push_back(first_edge + node.edges.begin()->second);
+    out.first_edges.push_back(first_edge + node.first_edge);
   for (size_t e = 0; e < trie.edge_nodes.size(); ++e) {
     out.edge_nodes.push_back(first_node + trie.edge_nodes[e]);
     out.edge_tokens.push_back(trie.edge_tokens[e]);
@@ -90,7 +114,7 @@ void add_finish(PolicyForest& out, const std::vector<int64_t>& answer,
 
 // `nodes` [M, C] -> [samples, answers]; without a finish and with single tokens up to a constant
 // per sample.
-at::Tensor score_answers(const LanguageModel& model, const PolicyForest& forest,
+at::Tensor answer_scores(const LanguageModel& model, const PolicyForest& forest,
                          const at::Tensor& nodes) {
   const at::Tensor& head = model.head_weight();
   at::Tensor edge_nodes = at::tensor(forest.edge_nodes);
@@ -138,7 +162,8 @@ PolicyForest build_policy_forest(const LanguageModel& model,
     CHECK(list.size() == answers[0].size(), kInput,
           "policy forest: expected {} answers for every prompt, found {}", answers[0].size(),
           list.size());
-    tries.push_back(build_trie(list));
+    const bool is_known = !tries.empty() && list == answers[tries.size() - 1];
+    tries.push_back(is_known ? tries.back() : build_trie(list));
     out.single_tokens &= tries.back().nodes.size() == 1;
   }
   int64_t prompt = -1, root = -1, prompt_end = 0;
@@ -199,7 +224,7 @@ PolicyOutput evaluate_policy(const LanguageModel& model, const PolicyForest& for
     output.entropy = tokens.entropy;
   }
   if (forest.num_answers == 0) return output;
-  const at::Tensor scores = score_answers(model, forest, nodes);
+  const at::Tensor scores = answer_scores(model, forest, nodes);
   output.answer_logprobs = scores.log_softmax(-1);
   if (!forest.finish_sources.empty())
     output.contract_logprobs = scores.logsumexp(-1) + score_finish(model, forest, finish);

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "nn/forest_builder.h"
 #include "nn/logprob.h"
 #include "nn/weight.h"
 
@@ -80,11 +81,29 @@ struct Sequence {
   std::vector<int64_t> places;  // of each token in the forest
 };
 
-size_t common_prefix(const std::vector<int64_t>& a, const std::vector<int64_t>& b) {
-  const size_t most = std::min(a.size(), b.size());
-  return static_cast<size_t>(
-      std::mismatch(a.begin(), a.begin() + static_cast<int64_t>(most), b.begin()).first -
-      a.begin());
+// Appends sequences of one source, sorted by tokens, as trees: what they begin with in common is
+// one segment, where that saves enough tokens to be worth a segment.
+void append_sequences(TokenForest& forest, std::span<Sequence* const> sorted) {
+  constexpr int64_t kWorthSharing = 16;
+  ForestBuilder tree;
+  for (size_t k = 0; k < sorted.size(); ++k) tree.add(sorted[k]->tokens, static_cast<int64_t>(k));
+  const auto is_shared = [](int64_t tokens, int64_t sequences, bool) {
+    return sequences == 1 || tokens * (sequences - 1) >= kWorthSharing;
+  };
+  tree.append_segments(
+      -1, is_shared,
+      [&](int64_t parent, int64_t begin, int64_t end, std::span<const int64_t> rows) {
+        const int64_t first = forest.num_tokens();
+        for (const int64_t row : rows)
+          for (int64_t t = begin; t < end; ++t)
+            sorted[static_cast<size_t>(row)]->places.push_back(first + t - begin);
+        const Sequence& any = *sorted[static_cast<size_t>(rows[0])];
+        return forest.add(
+            parent,
+            std::span(any.tokens)
+                .subspan(static_cast<size_t>(begin), static_cast<size_t>(end - begin)),
+            parent < 0 ? any.source : std::span<const int64_t>{});
+      });
 }
 
 bool has_same_source(const Sequence& a, const Sequence& b) {
@@ -99,50 +118,11 @@ bool is_before(const Sequence* a, const Sequence* b) {
   return a->tokens < b->tokens;
 }
 
-// Sequences of one source as a radix tree: what they begin with in common is one segment, where
-// that saves enough tokens to be worth a segment.
-class SequenceForest {
- public:
-  explicit SequenceForest(TokenForest& forest) : forest_(forest) {}
-  // Sorted by tokens.
-  void add(std::span<Sequence* const> sorted, size_t depth = 0, int64_t parent = -1) {
-    constexpr size_t kWorthSharing = 16;
-    const size_t common = common_prefix(sorted.front()->tokens, sorted.back()->tokens);
-    if (sorted.size() == 1 || (common - depth) * (sorted.size() - 1) >= kWorthSharing) {
-      if (common > depth) parent = add_segment(sorted, depth, common, parent);
-      depth = common;
-    }
-    for (size_t first = 0; first < sorted.size();) {
-      size_t last = first + 1;
-      if (sorted[first]->tokens.size() == common) {  // it ends here
-        if (depth < common) add(sorted.subspan(first, 1), depth, parent);
-      } else {
-        const int64_t next = sorted[first]->tokens[common];
-        while (last < sorted.size() && sorted[last]->tokens[common] == next) ++last;
-        add(sorted.subspan(first, last - first), depth, parent);
-      }
-      first = last;
-    }
-  }
-
- private:
-  int64_t add_segment(std::span<Sequence* const> rows, size_t begin, size_t end, int64_t parent) {
-    const int64_t first = forest_.num_tokens();
-    for (Sequence* row : rows)
-      for (size_t t = begin; t < end; ++t)
-        row->places.push_back(first + static_cast<int64_t>(t - begin));
-    return forest_.add(parent, std::span(rows[0]->tokens).subspan(begin, end - begin),
-                       parent < 0 ? rows[0]->source : std::span<const int64_t>{});
-  }
-
-  TokenForest& forest_;
-};
-
 // One tree for each source.
-void plant(std::span<Sequence* const> sorted, SequenceForest& forest) {
+void plant(TokenForest& forest, std::span<Sequence* const> sorted) {
   for (size_t begin = 0, end = 0; begin < sorted.size(); begin = end) {
     while (end < sorted.size() && has_same_source(*sorted[begin], *sorted[end])) ++end;
-    forest.add(sorted.subspan(begin, end - begin));
+    append_sequences(forest, sorted.subspan(begin, end - begin));
   }
 }
 
@@ -171,7 +151,7 @@ std::vector<std::span<Sequence* const>> parts_of(const std::vector<Sequence*>& s
     const auto shared = [&]() -> int64_t {
       if (!has_same_source(*sorted[i - 1], *sorted[i])) return 0;
       return std::ssize(sorted[i]->source) +
-             static_cast<int64_t>(common_prefix(sorted[i - 1]->tokens, sorted[i]->tokens));
+             common_prefix(sorted[i - 1]->tokens, sorted[i]->tokens);
     };
     if (i > begin && (most <= 0 || tokens + size - shared() <= most)) {
       tokens += size - shared();
@@ -211,11 +191,10 @@ std::vector<Batch> build_batches(const LanguageModel& model, std::span<const Sft
   std::vector<Batch> batches;
   for (const std::span<Sequence* const> part : parts_of(sorted, options.tokens_per_pass)) {
     Batch& batch = batches.emplace_back();
-    SequenceForest forest(batch.forest);
     const size_t trees = std::clamp<size_t>(min_trees, 1, part.size());
     for (size_t tree = 0; tree < trees; ++tree) {
       const size_t begin = part.size() * tree / trees;
-      plant(part.subspan(begin, part.size() * (tree + 1) / trees - begin), forest);
+      plant(batch.forest, part.subspan(begin, part.size() * (tree + 1) / trees - begin));
     }
     std::vector<int64_t> members;
     for (const Sequence* sequence : part) members.push_back(sequence - sequences.data());
