@@ -231,7 +231,7 @@ void grpo(LanguageModel& model) {
   options.num_generations = 8;
   options.max_new_tokens = 64;
   options.advantage = "group";
-  options.rb = false;
+  options.exact_answer_expectation = false;
   const auto reward = [](std::span<const Rollout> rollouts, int64_t) {
     std::vector<ScoredCompletion> scored(rollouts.size());
     for (size_t i = 0; i < scored.size(); ++i) {

@@ -358,7 +358,16 @@ class Generation(unittest.TestCase):
         scores = [text["logprob"] / len(text["ids"]) for text in beams]
         self.assertEqual(scores, sorted(scores, reverse=True))
         self.assertEqual(len({tuple(text["ids"]) for text in beams}), 4)
+        with open(ROOT + "/choices.txt", "w") as file:
+            file.write(" one\n one two\n three\n")
+        chosen = self.completions("--num-beams", 5, "--num-return-sequences", 5, "--choices", "choices.txt")
+        self.assertEqual(sorted(text["text"] for text in chosen), [" one", " one two", " three"])
+        self.assertEqual({text["finish_reason"] for text in chosen}, {"stop"})
+        with open(ROOT + "/empty.txt", "w") as file:
+            file.write(" one\n\n")
+        self.assertIn("empty.txt:2", run(*self.PROMPT, "--num-beams", 2, "--choices", "empty.txt", code=3))
         for wrong in [["--num-beams", 2, "--temperature", ".5"], ["--num-beams", 2, "--num-return-sequences", 3],
+                      ["--choices", "choices.txt"],
                       ["--length-penalty", 2], ["--stop", ""], ["--system", "x"], ["--top-p", 2]]:
             run(*self.PROMPT, *wrong, code=2)
 

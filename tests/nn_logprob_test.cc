@@ -121,17 +121,5 @@ TEST(LinearLogprob, refuses_targets_outside_the_vocabulary) {
   EXPECT_THROW(linear_nll(p.hidden, p.weight, p.targets.narrow(0, 0, 2), p.row_weights), Error);
 }
 
-TEST(MaskedMean, averages_the_kept_values) {
-  const at::Tensor values = at::arange(4, at::kFloat), mask = at::tensor({0.0, 1.0, 0.0, 1.0});
-  EXPECT_FLOAT_EQ(masked_mean(values, mask).item<float>(), 2.0f);
-}
-
-TEST(MaskedMean, is_zero_for_an_empty_mask_and_ignores_infinite_masked_values) {
-  at::Tensor values = at::full({3}, std::numeric_limits<float>::infinity());
-  EXPECT_EQ(masked_mean(values, at::zeros({3})).item<float>(), 0.0f);
-  values[1] = 4;
-  EXPECT_EQ(masked_mean(values, at::tensor({0.0, 1.0, 0.0})).item<float>(), 4.0f);
-}
-
 }  // namespace
 }  // namespace etrlrec

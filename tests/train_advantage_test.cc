@@ -67,14 +67,6 @@ TEST(Advantage, counts_groups_without_variance) {
   EXPECT_NEAR(mean_group_std(Values{1, 1, 0, 1}, 2), std::sqrt(0.5) / 2, 1e-12);
 }
 
-TEST(Advantage, components_weigh_standard_deviations_not_units) {
-  Values components{0, 0, 1, 100, 0, 100, 1, 0};  // [4, 2], the second 100 times larger
-  Values weights{1, 1}, floors{0, 0};
-  Values a = component_advantages(components, weights, floors, 4, 0);
-  EXPECT_NEAR(a[2], a[3], 1e-12);
-  EXPECT_NEAR(a[0], -a[1], 1e-12);
-}
-
 TEST(Advantage, pass_at_k_bonus_matches_the_worked_numbers) {
   PassAtKBonus one = pass_at_k_bonus(10, 1, 4), three = pass_at_k_bonus(10, 3, 4);
   EXPECT_NEAR(one.hit, 1.225, 1e-3);

@@ -79,12 +79,12 @@ void descend(LanguageModel& model, const at::Tensor& loss) {
 const std::vector<int64_t> kBoth{0, 1};
 
 TEST(Grpo, first_step_has_ratio_one_no_clipping_and_no_divergence) {
-  for (bool rb : {true, false}) {
+  for (bool exact : {true, false}) {
     auto model = tiny_model();
     model->adapters().attach({2, 4, {}}, 5);
     GrpoOptions options = tiny_options();
     options.policy.beta = 0.1;
-    options.rb = rb;
+    options.exact_answer_expectation = exact;
     GrpoObjective objective(*model, model.get(), tiny_rows(), options, toy_reward);
     Rng rng(1, "step");
     LossOutput output = objective.loss(kBoth, 0, rng);
@@ -150,10 +150,10 @@ TEST(Grpo, rewards_belong_to_the_completions_they_were_given_for) {
 }
 
 TEST(Grpo, order_inside_a_group_does_not_matter) {
-  for (bool rb : {true, false}) {
+  for (bool exact : {true, false}) {
     auto model = tiny_model();
     GrpoOptions options = tiny_options();
-    options.rb = rb;
+    options.exact_answer_expectation = exact;
     options.policy.loss_type = "dapo";
     GrpoObjective objective(*model, nullptr, tiny_rows(), options, toy_reward);
     GrpoObjective::Batch batch = objective.roll_out(kBoth, 0, 5);
@@ -253,15 +253,15 @@ TEST(Grpo, the_weight_of_the_contract_raises_its_likelihood) {
 TEST(Grpo, exact_expectation_has_the_gradient_of_sampling_and_less_variance) {
   auto model = tiny_model();
   constexpr int kBatches = 200;  // of 500 draws: 10^5 (method.md G.10)
-  auto estimate = [&](bool rb, at::Tensor& mean, at::Tensor& variance) {
+  auto estimate = [&](bool exact, at::Tensor& mean, at::Tensor& variance) {
     GrpoOptions options = tiny_options();
     options.num_generations = 500;
-    options.rb = rb;
+    options.exact_answer_expectation = exact;
     GrpoObjective objective(*model, nullptr, {tiny_rows()[0]}, options, toy_reward);
     std::vector<at::Tensor> gradients;
     std::vector<int64_t> row{0};
     for (int b = 0; b < kBatches; ++b) {
-      Rng rng(rb ? 1 : 2, "batch", b);
+      Rng rng(exact ? 1 : 2, "batch", b);
       gradients.push_back(gradient_of(*model, objective.loss(row, 0, rng).loss));
     }
     at::Tensor all = at::stack(gradients).to(at::kDouble);
@@ -329,7 +329,7 @@ TEST(Grpo, reports_the_names_users_know) {
 TEST(Grpo, free_text_is_trained_on_all_of_its_tokens) {
   auto model = tiny_model();
   GrpoOptions options = tiny_options();
-  options.rb = false;
+  options.exact_answer_expectation = false;
   options.max_new_tokens = 5;
   options.eos_id = kEos;
   std::vector<GrpoRow> rows{{{3, 4}, {}, -1, 1}};

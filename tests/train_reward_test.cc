@@ -213,15 +213,6 @@ TEST(Reward, semantic_closeness_is_centred_over_the_candidates) {
   EXPECT_NEAR(rank_reward(2), 0.6309, 1e-4);
 }
 
-TEST(Reward, sibling_penalties_spare_the_hit) {
-  auto p = sibling_penalties(4, 2);
-  EXPECT_NEAR(p[0], -0.3904, 1e-4);
-  EXPECT_NEAR(p[1], -0.2463, 1e-4);
-  EXPECT_EQ(p[2], 0);
-  EXPECT_NEAR(p[3], -0.1681, 1e-4);
-  EXPECT_EQ(sibling_penalties(4, -1), std::vector<double>(4, 0.0));
-}
-
 TEST(Reward, calibration_finds_the_temperature_the_targets_were_drawn_at) {
   Rng rng(3, "calibration");
   const int64_t n = 8, rows = 4000;

@@ -46,7 +46,7 @@ Recipe common_recipe(uint64_t seed) {
   recipe.reinforce.curriculum.name = "C1";  // constant weights, the label leads
   recipe.reinforce.sft_share = recipe.distill.sft_share;
   recipe.reinforce.grpo.num_generations = 8;
-  recipe.reinforce.grpo.rb = true;
+  recipe.reinforce.grpo.exact_answer_expectation = true;
   // Holds the entropy up until the policy has found what decides; without it one hypothesis wins
   // everywhere within 30 steps.
   recipe.reinforce.grpo.policy.beta = 0.05;

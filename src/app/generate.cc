@@ -97,7 +97,8 @@ void check_options(const GenerateOptions& options, const Command& command) {
         kUsage, "--num-return-sequences: a conversation goes on with one answer");
   check_sampling(options.text.sampling);
   if (options.text.num_beams == 1) {
-    CHECK(!command.is_given("--length-penalty"), kUsage, "--length-penalty: only with --num-beams");
+    for (const char* name : {"--length-penalty", "--choices"})
+      CHECK(!command.is_given(name), kUsage, "{}: only with --num-beams", name);
     return;
   }
   for (const char* name :
@@ -188,6 +189,10 @@ void add_generate(CommandLine& app, CommonOptions& common) {
       .at_least(1);
   command.add_option("--length-penalty", options->text.length_penalty,
                      "with --num-beams: log-likelihoods are divided by length to this power");
+  command
+      .add_option("--choices", options->text.choices,
+                  "with --num-beams: file with the texts that may be written, one a line")
+      .existing_file();
   add_sampling_options(command, options->text.sampling);
   add_dry_run(command, options->dry_run);
   command.on_run([options, command, &common] { run_generate(*options, command, common); });

@@ -71,7 +71,10 @@ void add_policy_options(Command& command, GrpoOptions& options) {
   add("--advantage", options.advantage, "normalisation of rewards in a group")
       .one_of({"group", "batch", "mean", "rloo"});
   add("--std-floor", options.std_floor, "least standard deviation of group and batch");
-  command.add_flag("--rb,!--no-rb", options.rb, "exact expectation over the answers").group(group);
+  command
+      .add_flag("--exact-answer-expectation,--rb,!--no-rb", options.exact_answer_expectation,
+                "exact expectation over the answers")
+      .group(group);
   add("--lambda-ce", options.lambda_ce, "with --rb: weight of the target's log-likelihood");
   add("--lambda-format", options.lambda_format,
       "weight of the likelihood of a valid answer and the closing tags");

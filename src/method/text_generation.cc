@@ -1,8 +1,10 @@
 #include "method/text_generation.h"
 
 #include <algorithm>
+#include <sstream>
 
 #include "base/check.h"
+#include "base/io.h"
 #include "engine/beam.h"
 #include "engine/engine.h"
 #include "engine/text_stream.h"
@@ -44,7 +46,25 @@ MemoryEstimate TextGenerator::estimate(int64_t prompt_tokens) const {
   return estimate;
 }
 
-void TextGenerator::load() { load_weights_of(model_); }
+void TextGenerator::load() {
+  load_weights_of(model_);
+  if (!options_.choices.empty()) choices_ = read_choices();
+}
+
+// Every choice ends in the end token, so that none begins another one.
+ItemTrie TextGenerator::read_choices() const {
+  CHECK(!eos_ids_.empty(), kUsage, "--choices: {} has no end token", options_.model);
+  std::istringstream lines(read_file(options_.choices));
+  std::vector<std::vector<int64_t>> choices;
+  for (std::string line; std::getline(lines, line);) {
+    CHECK(!line.empty(), kInput, "{}:{}: expected a text, found an empty line", options_.choices,
+          choices.size() + 1);
+    choices.push_back(model_.tokenizer->encode(line));
+    choices.back().push_back(eos_ids_[0]);
+  }
+  CHECK(!choices.empty(), kInput, "{}: expected a text a line, found none", options_.choices);
+  return ItemTrie(choices, model_.model->vocab_size());
+}
 
 std::vector<GeneratedText> TextGenerator::run(
     const std::vector<int64_t>& prompt, const std::function<void(const std::string&)>& on_text) {
@@ -100,7 +120,7 @@ std::vector<GeneratedText> TextGenerator::search(const std::vector<int64_t>& pro
   beams.length_penalty = options_.length_penalty;
   beams.eos_ids = eos_ids_;
   beams.prefix_cache = prefixes_ ? &*prefixes_ : nullptr;
-  const BeamRequest request{prompt, nullptr};
+  const BeamRequest request{prompt, choices_ ? &*choices_ : nullptr};
   std::vector<GeneratedText> texts;
   auto found_by_prompt = beam_search(*model_.model, std::span(&request, 1), beams);
   for (Hypothesis& found : found_by_prompt[0])

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/item_trie.h"
 #include "engine/prefix_cache.h"
 #include "engine/sampling.h"
 #include "method/memory_estimate.h"
@@ -30,6 +31,8 @@ struct TextGenerationOptions {
   int64_t num_beams = 1;  // 1: sampling
   int64_t max_new_tokens = 256, min_new_tokens = 0;
   double length_penalty = 1;  // beams: log-likelihoods are divided by length to this power
+  // Beams: a file with the texts that may be written, one a line; empty: any text.
+  std::string choices;
   SamplingOptions sampling;
 };
 
@@ -51,7 +54,8 @@ class TextGenerator {
   MemoryEstimate estimate(int64_t prompt_tokens) const;
 
   void load();  // the weights; `run` needs them
-  // num_return_sequences texts. `on_text` gets a single sampled text as it grows.
+  // num_return_sequences texts, fewer where there are fewer choices. `on_text` gets a single
+  // sampled text as it grows.
   std::vector<GeneratedText> run(const std::vector<int64_t>& prompt,
                                  const std::function<void(const std::string&)>& on_text = {});
 
@@ -60,6 +64,7 @@ class TextGenerator {
   int64_t tokens_reused() const { return prefixes_ ? prefixes_->statistics().tokens_reused : 0; }
 
  private:
+  ItemTrie read_choices() const;
   void add_end_token(int64_t id);
   bool is_end(int64_t id) const;
   GeneratedText text_of(std::vector<int64_t> ids, std::vector<float> logprobs) const;
@@ -72,6 +77,7 @@ class TextGenerator {
   ChatTemplate chat_;
   std::vector<int64_t> eos_ids_;
   std::optional<PrefixCache> prefixes_;  // of a conversation
+  std::optional<ItemTrie> choices_;      // once loaded
 };
 
 }  // namespace etrlrec

@@ -13,10 +13,6 @@ namespace etrlrec {
 namespace {
 
 constexpr const RecommenderType* kTypes[] = {
-    &kPopularity,
-    &kRecency,
-    &kMarkov,
-    &kSasrec,
 };
 
 // nullptr: unknown.

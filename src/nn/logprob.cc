@@ -250,11 +250,4 @@ Tensor linear_nll(const Tensor& hidden, const Tensor& weight, const Tensor& targ
                           targets.contiguous(), row_weights.to(at::kFloat).contiguous());
 }
 
-Tensor masked_mean(const Tensor& values, const Tensor& mask) {
-  const Tensor weights = mask.to(values.scalar_type());
-  // A select, not a product: a masked value may be infinite.
-  const Tensor kept = at::where(weights != 0, values * weights, at::zeros_like(values));
-  return kept.sum() / weights.sum().clamp_min(1);
-}
-
 }  // namespace etrlrec

@@ -23,7 +23,4 @@ int64_t logits_rows(int64_t rows, int64_t vocab_size);
 at::Tensor linear_nll(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& targets,
                       const at::Tensor& row_weights);
 
-// The one masked mean: sum(values * mask) / max(sum(mask), 1); 0 for an empty mask, never NaN.
-at::Tensor masked_mean(const at::Tensor& values, const at::Tensor& mask);
-
 }  // namespace etrlrec

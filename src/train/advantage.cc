@@ -65,27 +65,6 @@ std::vector<double> group_advantages(std::span<const double> rewards, int64_t gr
   return advantages;
 }
 
-std::vector<double> component_advantages(std::span<const double> components,
-                                         std::span<const double> weights,
-                                         std::span<const double> std_floors, int64_t group_size,
-                                         double epsilon) {
-  size_t m = weights.size();
-  CHECK(m > 0 && std_floors.size() == m && components.size() % m == 0, kInput,
-        "advantages: {} components do not fit {} weights and {} floors", components.size(), m,
-        std_floors.size());
-  size_t rows = components.size() / m;
-  std::vector<double> sum(rows, 0.0), column(rows);
-  for (size_t c = 0; c < m; ++c) {
-    for (size_t r = 0; r < rows; ++r) column[r] = components[r * m + c];
-    std::vector<double> part =
-        group_advantages(column, group_size, "group", std_floors[c], epsilon);
-    for (size_t r = 0; r < rows; ++r) sum[r] += weights[c] * part[r];
-  }
-  Moments whole = moments(sum);
-  for (double& value : sum) value = (value - whole.mean) / (whole.std + epsilon);
-  return sum;
-}
-
 PassAtKBonus pass_at_k_bonus(int64_t n, int64_t hits, int64_t k) {
   CHECK(k > 0 && k <= n && hits >= 0 && hits <= n, kInput,
         "pass@k bonus: group {}, hits {}, k {} do not fit", n, hits, k);

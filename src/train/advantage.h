@@ -17,12 +17,6 @@ namespace etrlrec {
 std::vector<double> group_advantages(std::span<const double> rewards, int64_t group_size,
                                      const std::string& kind, double std_floor,
                                      double epsilon = 1e-4);
-// GDPO: every component z-scored within its group (floor per component), weighted sum, whitened
-// over the batch. components [R, M] row-major with weights [M] and floors [M].
-std::vector<double> component_advantages(std::span<const double> components,
-                                         std::span<const double> weights,
-                                         std::span<const double> std_floors, int64_t group_size,
-                                         double epsilon = 1e-4);
 // Pass@k bonus of a group with `hits` exact hits (method.md C.12): {of a hit, of a miss}; zeros
 // where pass@k is 0 or 1.
 struct PassAtKBonus {

@@ -229,7 +229,7 @@ GrpoObjective::GrpoObjective(LanguageModel& model, LanguageModel* reference,
   CHECK(options_.policy.beta == 0 || reference_ != nullptr, kUsage,
         "beta {}: expected a reference model", options_.policy.beta);
   for (const GrpoRow& row : rows_)
-    CHECK(!options_.rb || !row.answers.empty(), kUsage,
+    CHECK(!options_.exact_answer_expectation || !row.answers.empty(), kUsage,
           "the exact answer expectation needs rows with answers");
 }
 
@@ -281,24 +281,26 @@ LossOutput GrpoObjective::batch_loss(const Batch& batch, int64_t step, const Tra
 
   std::vector<double> rewards = batch.rewards;
   at::Tensor table;  // [R, n]
-  if (options_.rb) {
+  if (options_.exact_answer_expectation) {
     table = reward_table(batch);
     rewards = expected_rewards(policy.answer_logprobs.detach().exp(), table);
   }
   std::vector<double> advantages =
       group_advantages(rewards, group, options_.advantage, options_.std_floor);
-  if (options_.pass_at_k > 0 && !options_.rb) add_pass_at_k_bonus(batch, advantages);
+  if (options_.pass_at_k > 0 && !options_.exact_answer_expectation)
+    add_pass_at_k_bonus(batch, advantages);
   if (log_) log_(step, batch.rollouts, batch.scored, rewards, advantages);
 
   const at::Tensor weights = sample_weights(forest, options_.policy);  // [R]
   PackedTokens tokens{policy.logprobs, reference.logprobs, at::tensor(forest.rows)};
-  if (forest.num_answers > 0 && !options_.rb) append_answers(tokens, policy, reference, samples);
+  if (forest.num_answers > 0 && !options_.exact_answer_expectation)
+    append_answers(tokens, policy, reference, samples);
   const PolicyLoss loss =
       policy_loss(tokens.logprobs, {}, tokens.reference, tokens.rows,
                   at::tensor(advantages).to(at::kFloat), options_.policy, weights);
   LossOutput output;
   output.loss = loss.loss;
-  if (options_.rb) {
+  if (options_.exact_answer_expectation) {
     at::Tensor value =
         answer_objective(policy.answer_logprobs, reference.answer_logprobs, table, batch);
     output.loss = output.loss - (value * weights).sum();

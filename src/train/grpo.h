@@ -50,16 +50,19 @@ struct GrpoOptions {
   std::string advantage = "rloo";  // group | batch | mean | rloo
   double std_floor = 0.05;
   PolicyLossOptions policy{.loss_type = "sum"};
-  bool rb = true;          // exact answer expectation (G.6)
-  double lambda_ce = 0.0;  // with rb: weight of log p(target)
+  // The answer of a sampled reasoning is one categorical variable, so its reward is taken as the
+  // exact expectation over all answers instead of that of one draw (G.6, Rao-Blackwell).
+  bool exact_answer_expectation = true;
+  double lambda_ce = 0.0;  // with the exact expectation: weight of log p(target)
   // Weight of log p(a valid answer, then the closing tags) given the reasoning: these tokens are
   // forced in rollouts, so without it nothing holds them in place.
   double lambda_format = 0.0;
-  int64_t pass_at_k = 0;                    // without rb: pass@k bonus on the advantages, 0: off
+  int64_t pass_at_k = 0;                    // without it: pass@k bonus on the advantages, 0: off
   bool mask_truncated_completions = false;  // forced closes carry no policy loss
 };
 
-// Called after the advantages are known; `rewards` are what they were computed from (V with rb).
+// Called after the advantages are known; `rewards` are what they were computed from
+// (the expectation where it is exact).
 using RolloutLog =
     std::function<void(int64_t step, std::span<const Rollout>, std::span<const ScoredCompletion>,
                        std::span<const double> rewards, std::span<const double> advantages)>;

@@ -23,7 +23,6 @@ NextItemObjective::NextItemObjective(TrainableRecommender& model, const Interact
       users_.push_back(user);
       windows_.push_back(window);
     }
-    num_targets_ += std::max<int64_t>(targets, 0);
   }
 }
 

@@ -24,7 +24,6 @@ class NextItemObjective : public Objective {
   NextItemObjective(TrainableRecommender& model, const InteractionLog& log, uint64_t seed);
 
   int64_t num_rows() const override { return static_cast<int64_t>(users_.size()); }
-  int64_t num_targets() const { return num_targets_; }  // of one epoch
   ParameterMap& parameters() override { return model_.parameters(); }
   void begin_epoch(int64_t epoch) override;
   LossOutput loss(std::span<const int64_t> rows, int64_t step, Rng& rng) override;
@@ -33,7 +32,6 @@ class NextItemObjective : public Objective {
   TrainableRecommender& model_;
   const InteractionLog& log_;
   uint64_t seed_;
-  int64_t num_targets_ = 0;
   std::vector<int64_t> users_;    // [rows]
   std::vector<int64_t> windows_;  // [rows] number of the window of its user
   std::vector<int64_t> first_;    // [U] targets in the first window of a user, in this epoch

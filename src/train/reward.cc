@@ -247,16 +247,4 @@ double repeated_share(std::span<const int64_t> ids) {
   return 1 - static_cast<double>(distinct.size()) / static_cast<double>(total);
 }
 
-std::vector<double> sibling_penalties(int64_t group_size, int64_t hit_rank) {
-  CHECK(group_size > 0 && hit_rank < group_size, kInput,
-        "sibling penalty: rank {} does not fit a group of {}", hit_rank, group_size);
-  std::vector<double> penalties(group_size, 0.0);
-  if (hit_rank < 0) return penalties;
-  double total = 0;
-  for (int64_t r = 0; r < group_size; ++r) total += 1 / std::log2(2.0 + r);
-  for (int64_t r = 0; r < group_size; ++r)
-    if (r != hit_rank) penalties[r] = -1 / std::log2(2.0 + r) / total;
-  return penalties;
-}
-
 }  // namespace etrlrec

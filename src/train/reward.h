@@ -75,8 +75,4 @@ double semantic_reward(std::span<const float> similarities, int32_t answer, int3
 double rank_reward(double rank);                                              // 1 / log2(1 + rank)
 double overlong_penalty(int64_t tokens, int64_t max_length, int64_t buffer);  // 0 .. 1
 double repeated_share(std::span<const int64_t> ids);                          // repeated 4-grams
-// Beam groups (ReRe, MiniOneRec): the miss at 0-based beam rank r gets -w_r with w_r ~ 1 / log2(2 +
-// r), weights of the whole beam summing to 1; the hit gets 0; all 0 without a hit (hit_rank < 0).
-std::vector<double> sibling_penalties(int64_t group_size, int64_t hit_rank);
-
 }  // namespace etrlrec
