@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "base/io.h"
 #include "base/json.h"
+#include "models/item_knn.h"
 #include "models/markov.h"
 #include "models/popularity.h"
 #include "models/sasrec.h"
@@ -13,6 +14,7 @@ namespace etrlrec {
 namespace {
 
 constexpr const RecommenderType* kTypes[] = {
+    &kPopularity, &kRecency, &kMarkov, &kSasrec, &kItemKnn,
 };
 
 // nullptr: unknown.
