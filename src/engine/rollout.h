@@ -1,5 +1,5 @@
 // The state of one growing completion: what the row does with its next row of logits. Internal to
-// engine/generate.cc.
+// engine/engine.cc.
 #pragma once
 
 #include <cstdint>
