@@ -39,3 +39,10 @@ if(ETRLREC_TORCH)
   target_link_libraries(etrlrec_speed PRIVATE etrlrec_app)
   precompiled(etrlrec_speed src/pch.h)
 endif()
+
+# Products beside oneDNN's, where libdnnl-dev is installed; without LibTorch, so that both use one OpenMP runtime.
+find_library(dnnl_library dnnl)
+if(dnnl_library AND NOT ETRLREC_TORCH)
+  add_executable(onednn_product EXCLUDE_FROM_ALL bench/onednn_product.cc)
+  target_link_libraries(onednn_product PRIVATE etrlrec_kernels ${dnnl_library})
+endif()
