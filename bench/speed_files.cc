@@ -17,6 +17,7 @@
 #include "nn/safetensors.h"
 #include "speed.h"
 #include "text/tokenizer.h"
+#include "text/tokenizer_folder.h"
 #include "train/sft.h"
 #include "tuning/optim.h"
 

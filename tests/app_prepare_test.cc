@@ -6,9 +6,11 @@
 #include "base/check.h"
 #include "base/io.h"
 #include "base/json.h"
+#include "data/candidate_file.h"
 #include "data/candidates.h"
 #include "data/dataset.h"
 #include "data/synthetic.h"
+#include "data/world_file.h"
 
 namespace etrlrec {
 namespace {

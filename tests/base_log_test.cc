@@ -7,6 +7,8 @@
 #include "base/io.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/metrics_writer.h"
+#include "base/tensorboard.h"
 
 namespace etrlrec {
 namespace {

@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "base/io.h"
 #include "base/rng.h"
+#include "data/candidate_file.h"
 #include "data/candidates.h"
 #include "data/split.h"
 

@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/io.h"
+#include "data/calendar.h"
 #include "data/readers.h"
 
 namespace etrlrec {

@@ -13,7 +13,10 @@
 #include "base/check.h"
 #include "base/io.h"
 #include "base/json.h"
+#include "data/calendar.h"
 #include "data/synthetic.h"
+#include "data/world_file.h"
+#include "data/world_probability.h"
 
 namespace etrlrec {
 namespace {

@@ -9,7 +9,9 @@
 #include "base/check.h"
 #include "base/io.h"
 #include "base/json.h"
+#include "data/calendar.h"
 #include "data/synthetic.h"
+#include "data/world_file.h"
 
 namespace etrlrec {
 namespace {

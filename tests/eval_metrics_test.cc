@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "base/json.h"
 #include "eval/metrics.h"
+#include "eval/significance.h"
 #include "golden_path.h"
 
 namespace etrlrec {

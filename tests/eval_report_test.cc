@@ -12,7 +12,10 @@
 #include "base/json.h"
 #include "eval/html.h"
 #include "eval/report.h"
-#include "eval/report_parts.h"
+#include "eval/report_examples.h"
+#include "eval/report_page.h"
+#include "eval/report_text.h"
+#include "eval/time_line.h"
 
 namespace etrlrec {
 namespace {

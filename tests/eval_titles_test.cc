@@ -7,7 +7,10 @@
 #include "base/check.h"
 #include "eval/protocol.h"
 #include "models/decoder.h"
+#include "temporal/prompts.h"
 #include "temporal_fixture.h"
+#include "text/bpe_train.h"
+#include "text/tokenizer_folder.h"
 
 namespace etrlrec {
 namespace {

@@ -10,6 +10,7 @@
 #include "method/prompt_adapter.h"
 #include "models/model_adapters.h"
 #include "models_fixture.h"
+#include "text/bpe_train.h"
 #include "text/chat.h"
 
 namespace etrlrec {

@@ -9,6 +9,8 @@
 #include "base/io.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/sha256.h"
+#include "data/candidate_file.h"
 #include "data/split.h"
 #include "data/synthetic.h"
 #include "method/construct.h"
@@ -20,7 +22,10 @@
 #include "method/study.h"
 #include "models/decoder.h"
 #include "temporal/encoding.h"
+#include "temporal/prompts.h"
 #include "temporal/teacher.h"
+#include "text/bpe_train.h"
+#include "text/tokenizer_folder.h"
 
 namespace etrlrec {
 namespace {
@@ -128,7 +133,8 @@ TEST_F(Stages, construct_keeps_only_true_reasonings_that_name_the_target) {
   for_each_json_line(root_ / "reasoning/reasoning.jsonl", [&](const Json& line, int64_t) {
     EXPECT_EQ(line["meta"]["answer"], line["meta"]["target"]);
     EXPECT_GE(line["meta"]["precision"].get<double>(), 0.9);
-    EXPECT_EQ(parse_completion(line["completion"].get<std::string>(), 6).code, AnswerCode::kValid);
+    EXPECT_EQ(parse_completion(line["completion"].get<std::string>(), 6, {}).code,
+              AnswerCode::kValid);
     ++lines;
   });
   EXPECT_EQ(lines, summary_.kept);
@@ -140,8 +146,11 @@ TEST_F(Stages, construct_continues_an_interrupted_run_to_the_same_file) {
   const std::string part = read_file(root_ / "reasoning/reasoning.part.jsonl");
   fs::copy_file(root_ / "reasoning/construct.part.json",
                 fs::path(options.out) / "construct.part.json");
+  // Half of the rows, a row that another teacher wrote, and a torn line.
+  const size_t half = part.rfind('\n', part.size() / 2) + 1;
+  const std::string other = R"({"row":0,"key":"other/0","draws":[],"kept":[]})";
   write_file_atomic(fs::path(options.out) / "reasoning.part.jsonl",
-                    part.substr(0, part.size() / 2));
+                    part.substr(0, half) + other + "\n" + part.substr(half, 10));
   construct(options);
   EXPECT_EQ(read_file(root_ / "again/reasoning.jsonl"),
             read_file(root_ / "reasoning/reasoning.jsonl"));
@@ -179,7 +188,7 @@ TEST_F(Stages, fields_of_a_row_follow_its_claims) {
   const auto tokenizer = load_tokenizer(root_ / "base");
   std::vector<std::string> names;
   const SftRow row =
-      make_sft_row(*tokenizer, "p", " gap( 8 now week) pick( crime 3)", 3, 6, true, names);
+      make_sft_row(*tokenizer, "p", " gap( 8 now week) pick( crime 3)", 3, 6, {}, names);
   ASSERT_EQ(row.fields.size(), row.completion.size());
   const std::set<std::string> found(names.begin(), names.end());
   for (const char* name :
@@ -190,7 +199,7 @@ TEST_F(Stages, fields_of_a_row_follow_its_claims) {
     texts[names[row.fields[t]]] += tokenizer->decode(std::span(&row.completion[t], 1));
   EXPECT_EQ(texts["gap/3"], " week");
   EXPECT_EQ(texts["pick/2"], " 3");
-  EXPECT_EQ(texts["answer"], answer_text(3));
+  EXPECT_EQ(texts["answer"], answer_text(3, {}));
 }
 
 TEST_F(Stages, distill_and_reinforce_leave_complete_model_folders) {
@@ -256,8 +265,8 @@ TEST_F(Stages, reward_of_the_teachers_own_completion_is_higher_with_the_right_an
   });
   const auto target = line["meta"]["target"].get<int32_t>();
   const std::string text = line["completion"];
-  const ParsedCompletion parsed = parse_completion(text, 6);
-  const AnswerEncoding encoding = encode_answers(*tokenizer, 6, true);
+  const ParsedCompletion parsed = parse_completion(text, 6, {});
+  const AnswerEncoding encoding = encode_answers(*tokenizer, 6, {});
   Completion output;
   output.ids = encode_completion(*tokenizer, encoding, parsed.reasoning, target);
   output.reasoning_tokens = static_cast<int64_t>(tokenizer->encode(parsed.reasoning).size());

@@ -6,6 +6,8 @@
 #include "base/json.h"
 #include "temporal/claim_weights.h"
 #include "temporal/predicates.h"
+#include "temporal/statistics.h"
+#include "temporal/verifier.h"
 #include "temporal_fixture.h"
 
 namespace etrlrec {
@@ -21,7 +23,7 @@ class Claims : public testing::Test {
     return judge_claims(text, context_, {});
   }
   ReasoningScore score(std::string_view text, int32_t answer) const {
-    return score_reasoning(judge(text), answer, context_, {3, 3, 3});
+    return score_reasoning(judge(text), answer, context_);
   }
 
   const Catalogue catalogue_ = small_catalogue();
@@ -230,7 +232,7 @@ TEST_F(Claims, needs_that_a_true_lack_answers_are_dropped) {
 }
 
 TEST_F(Claims, weights_measure_how_rarely_a_random_claim_is_true) {
-  const std::vector<ClaimContext> contexts(50, context_);
+  const std::vector<TrainingContext> contexts(50, TrainingContext{context_, 4});
   const ClaimWeights weights = measure_claim_weights(contexts, 7);
   EXPECT_EQ(weights.predicates, measure_claim_weights(contexts, 7).predicates);
   EXPECT_EQ(weights.truth_rate, measure_claim_weights(contexts, 7).truth_rate);
@@ -262,7 +264,8 @@ TEST_F(Claims, usefulness_prefers_what_the_next_item_agrees_with) {
 }
 
 TEST_F(Claims, weights_survive_their_json_and_refuse_others) {
-  const ClaimWeights weights = measure_claim_weights(std::vector<ClaimContext>(9, context_), 3);
+  const ClaimWeights weights =
+      measure_claim_weights(std::vector<TrainingContext>(9, {context_, 4}), 3);
   const Json json = Json::parse(to_json(weights).dump());
   EXPECT_EQ(claim_weights_from_json(json, "weights.json").truth_rate, weights.truth_rate);
   Json missing = json;
@@ -274,21 +277,6 @@ TEST_F(Claims, weights_survive_their_json_and_refuse_others) {
   EXPECT_THROW(claim_weights_from_json(Json::array(), "weights.json"), Error);
   ClaimWeights other{{"gone(entry)"}, {0.5}, {1}};
   EXPECT_THROW(judge_claims("recent(1)", context_, other), Error);
-}
-
-TEST_F(Claims, attainable_bits_are_what_true_claims_can_earn) {
-  EXPECT_EQ(attainable_bits(context_, {}), (std::array<double, 3>{3, 3, 3}));
-  Request empty;
-  empty.now = kJanuary;
-  empty.candidates = {0, 1};
-  const FactSheet facts = compute_facts(catalogue_, statistics_, empty);
-  const ClaimContext context{catalogue_, empty, facts};
-  EXPECT_EQ(attainable_bits(context, {})[0], 0);  // no history, nothing to say about order
-  const auto judged = judge_claims(
-      "stage(new) season(dark) season(winter dark) absent(drama)"
-      " absent(crime) absent(dark)",
-      context, {});
-  EXPECT_DOUBLE_EQ(score_reasoning(judged, 1, context, attainable_bits(context, {})).coverage, 1);
 }
 
 TEST_F(Claims, predicate_keys_are_unique) {

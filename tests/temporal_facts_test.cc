@@ -5,7 +5,9 @@
 #include "base/rng.h"
 #include "data/synthetic.h"
 #include "temporal/change_point.h"
+#include "temporal/gaps.h"
 #include "temporal/profile.h"
+#include "temporal/statistics.h"
 #include "temporal_fixture.h"
 
 namespace etrlrec {
@@ -58,7 +60,7 @@ TEST(Facts, statistics_read_only_the_training_part) {
   EXPECT_EQ(shorter.num_events, before.num_events - 40);
   for (int64_t u = 0; u < data.num_users(); ++u) data.items[split.train_end[u]] = 5;
   EXPECT_EQ(count_statistics(data, split).attribute_prior, shorter.attribute_prior);
-  EXPECT_EQ(count_statistics(data, split).item_recency, shorter.item_recency);
+  EXPECT_EQ(count_statistics(data, split).item_count, shorter.item_count);
 }
 
 TEST(Facts, transition_and_season_lifts_match_a_count_by_hand) {

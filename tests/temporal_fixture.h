@@ -8,6 +8,8 @@
 #include "temporal/claims.h"
 #include "temporal/facts.h"
 #include "temporal/names.h"
+#include "temporal/statistics.h"
+#include "temporal/verifier.h"
 
 namespace etrlrec {
 

@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include "base/check.h"
+#include "temporal/names.h"
 #include "temporal/series.h"
 #include "temporal_fixture.h"
 

@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include "base/check.h"
+#include "temporal/names.h"
 #include "temporal/prompts.h"
 #include "temporal_fixture.h"
 
@@ -56,42 +57,29 @@ TEST(Prompts, titles_cannot_open_or_close_anything) {
   EXPECT_EQ(escape_title(""), "");
 }
 
-TEST(Prompts, the_target_reaches_no_student_prompt_and_the_teacher_only_with_a_hint) {
+TEST(Prompts, the_target_reaches_no_prompt) {
   const Catalogue catalogue = small_catalogue();
   Request request = small_request();
-  const FactSheet facts = compute_facts(catalogue, small_statistics(), request);
   const std::string student = student_prompt(catalogue, request, {});
-  const std::string teacher = teacher_prompt(catalogue, request, facts, false);
-  EXPECT_NE(teacher_prompt(catalogue, request, facts, true), teacher);
-  request.target_slot = 0;
-  EXPECT_EQ(student_prompt(catalogue, request, {}), student);
-  EXPECT_EQ(teacher_prompt(catalogue, request, facts, false), teacher);
-  request.target_slot = -1;
-  EXPECT_THROW(teacher_prompt(catalogue, request, facts, true), Error);
-}
-
-TEST(Prompts, teacher_prompt_shows_dates_facts_and_the_vocabulary) {
-  const Catalogue catalogue = small_catalogue();
-  const Request request = small_request();
-  const std::string text = teacher_prompt(
-      catalogue, request, compute_facts(catalogue, small_statistics(), request), false);
-  for (const std::string_view part : {"1. 2024-11-26, autumn: drama dark Hollow River",
-                                      "\"stage\":", "gap(entry,moment,bucket)", "pick(candidate)"})
-    EXPECT_NE(text.find(part), text.npos) << part;
+  for (const int32_t slot : {0, -1}) {
+    request.target_slot = slot;
+    EXPECT_EQ(student_prompt(catalogue, request, {}), student);
+  }
 }
 
 AnswerCode code_of(std::string_view text, bool reasoning = true) {
-  return parse_completion(text, 20, reasoning).code;
+  return parse_completion(text, 20, {.reasoning = reasoning}).code;
 }
 
 TEST(Completion, a_rendered_one_is_read_back) {
-  const std::string text = completion_text(" long( drama) pick( drama 7)", 7);
+  const std::string text = completion_text(" long( drama) pick( drama 7)", 7, {});
   EXPECT_EQ(text, " long( drama) pick( drama 7)</reasoning><answer> 7</answer>");
-  const ParsedCompletion parsed = parse_completion(text, 20);
+  const ParsedCompletion parsed = parse_completion(text, 20, {});
   EXPECT_EQ(parsed.code, AnswerCode::kValid);
   EXPECT_EQ(parsed.answer, 7);
   EXPECT_EQ(parsed.reasoning, " long( drama) pick( drama 7)");
-  const ParsedCompletion direct = parse_completion(direct_completion_text(20), 20, false);
+  const PromptOptions answers{.reasoning = false};
+  const ParsedCompletion direct = parse_completion(completion_text("", 20, answers), 20, answers);
   EXPECT_EQ(direct.code, AnswerCode::kValid);
   EXPECT_EQ(direct.answer, 20);
 }
@@ -132,10 +120,11 @@ TEST(Completion, each_fault_has_its_code) {
 }
 
 TEST(Completion, out_of_range_answers_keep_their_number) {
-  EXPECT_EQ(parse_completion("z</reasoning><answer> 21 </answer>", 20).answer, 21);
-  EXPECT_EQ(parse_completion("z</reasoning><answer>9999999999</answer>", 20).answer, INT32_MAX);
-  EXPECT_EQ(parse_completion("z</reasoning><answer>-9999999999</answer>", 20).answer, INT32_MIN);
-  EXPECT_EQ(parse_completion("z</reasoning><answer>x</answer>", 20).answer, 0);
+  EXPECT_EQ(parse_completion("z</reasoning><answer> 21 </answer>", 20, {}).answer, 21);
+  EXPECT_EQ(parse_completion("z</reasoning><answer>9999999999</answer>", 20, {}).answer, INT32_MAX);
+  EXPECT_EQ(parse_completion("z</reasoning><answer>-9999999999</answer>", 20, {}).answer,
+            INT32_MIN);
+  EXPECT_EQ(parse_completion("z</reasoning><answer>x</answer>", 20, {}).answer, 0);
 }
 
 TEST(Completion, a_copied_prompt_is_refused) {

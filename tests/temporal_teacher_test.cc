@@ -5,8 +5,12 @@
 
 #include "base/check.h"
 #include "data/synthetic.h"
+#include "temporal/program_teacher.h"
 #include "temporal/prompts.h"
+#include "temporal/statistics.h"
 #include "temporal/teacher.h"
+#include "temporal/teachers.h"
+#include "temporal/verifier.h"
 #include "temporal_fixture.h"
 
 namespace etrlrec {
@@ -57,6 +61,11 @@ class TeacherWorld : public testing::Test {
 Dataset* TeacherWorld::data_ = nullptr;
 TemporalStatistics* TeacherWorld::statistics_ = nullptr;
 
+TeacherReply ask(const Teacher& teacher, const ClaimContext& context, bool hint, Rng& rng) {
+  const TeacherRequest request{context, rng, 0, hint};
+  return teacher.reply({&request, 1}).front();
+}
+
 void expect_all_true(const TeacherReply& reply, const ClaimContext& context) {
   const auto judged = judge_claims(reply.reasoning, context, {});
   ASSERT_FALSE(judged.empty());
@@ -65,13 +74,13 @@ void expect_all_true(const TeacherReply& reply, const ClaimContext& context) {
         << claim.claim.predicate << " in" << reply.reasoning << "\n"
         << student_prompt(context.catalogue, context.request, {});
   const ParsedCompletion parsed =
-      parse_completion(completion_text(reply.reasoning, reply.answer),
-                       static_cast<int32_t>(context.request.candidates.size()));
+      parse_completion(completion_text(reply.reasoning, reply.answer, {}),
+                       static_cast<int32_t>(context.request.candidates.size()), {});
   ASSERT_EQ(parsed.code, AnswerCode::kValid);
 }
 
 TEST_F(TeacherWorld, every_claim_is_true_and_dimensions_are_covered) {
-  const auto teacher = programmatic_teacher(data_->catalogue, *statistics_, {});
+  const auto teacher = program_teacher(data_->catalogue, *statistics_, {});
   std::map<std::string, int> said;
   double reward = 0;
   for (int64_t user = 0; user < data_->num_users(); ++user) {
@@ -80,7 +89,7 @@ TEST_F(TeacherWorld, every_claim_is_true_and_dimensions_are_covered) {
     const ClaimContext context{data_->catalogue, request, facts};
     Rng rng(1, "test/teacher", static_cast<uint64_t>(user));
     for (int draw = 0; draw < 3; ++draw) {
-      const TeacherReply reply = teacher->reply(context, false, rng);
+      const TeacherReply reply = ask(*teacher, context, false, rng);
       expect_all_true(reply, context);
       const auto judged = judge_claims(reply.reasoning, context, {});
       for (const JudgedClaim& claim : judged) ++said[claim.claim.predicate];
@@ -94,8 +103,8 @@ TEST_F(TeacherWorld, every_claim_is_true_and_dimensions_are_covered) {
 
 // "… trans( a b) … gap( 8 now week) order need( b)": the word is the decision, its claim the
 // reason.
-TEST_F(TeacherWorld, the_word_behind_the_gap_names_the_claim_the_need_comes_from) {
-  const auto teacher = programmatic_teacher(data_->catalogue, *statistics_, {});
+TEST_F(TeacherWorld, the_word_after_the_gap_names_the_claim_the_need_comes_from) {
+  const auto teacher = program_teacher(data_->catalogue, *statistics_, {});
   const std::map<std::string, std::string> claim_of{
       {"order", "trans"}, {"taste", "long"}, {"season", "season"}, {"mood", "short"}};
   std::map<std::string, int> drawn;
@@ -103,7 +112,7 @@ TEST_F(TeacherWorld, the_word_behind_the_gap_names_the_claim_the_need_comes_from
     const Request request = request_of(user);
     const FactSheet facts = compute_facts(data_->catalogue, *statistics_, request);
     Rng rng(4, "test/teacher", static_cast<uint64_t>(user));
-    const TeacherReply reply = teacher->reply({data_->catalogue, request, facts}, false, rng);
+    const TeacherReply reply = ask(*teacher, {data_->catalogue, request, facts}, false, rng);
     const auto claims = parse_claims(reply.reasoning);
     for (size_t i = 1; i < claims.size(); ++i) {
       if (claims[i].predicate != "need") continue;
@@ -123,14 +132,14 @@ TEST_F(TeacherWorld, the_word_behind_the_gap_names_the_claim_the_need_comes_from
 }
 
 TEST_F(TeacherWorld, replies_do_not_depend_on_the_target_slot) {
-  const auto teacher = programmatic_teacher(data_->catalogue, *statistics_, {});
+  const auto teacher = program_teacher(data_->catalogue, *statistics_, {});
   for (int64_t user = 0; user < 300; ++user) {
     Request request = request_of(user);
     const FactSheet facts = compute_facts(data_->catalogue, *statistics_, request);
     Rng rng(1, "test/teacher", 0), same(1, "test/teacher", 0);
-    const TeacherReply first = teacher->reply({data_->catalogue, request, facts}, false, rng);
+    const TeacherReply first = ask(*teacher, {data_->catalogue, request, facts}, false, rng);
     request.target_slot = user % 2 == 0 ? -1 : (request.target_slot + 7) % 20;
-    const TeacherReply second = teacher->reply({data_->catalogue, request, facts}, false, same);
+    const TeacherReply second = ask(*teacher, {data_->catalogue, request, facts}, false, same);
     ASSERT_EQ(first.reasoning, second.reasoning);
     ASSERT_EQ(first.answer, second.answer);
     ASSERT_FALSE(second.hinted);
@@ -138,8 +147,8 @@ TEST_F(TeacherWorld, replies_do_not_depend_on_the_target_slot) {
 }
 
 TEST_F(TeacherWorld, answers_are_better_than_chance_and_draws_differ) {
-  const auto sampling = programmatic_teacher(data_->catalogue, *statistics_, {});
-  const auto greedy = programmatic_teacher(data_->catalogue, *statistics_, {0.0, true});
+  const auto sampling = program_teacher(data_->catalogue, *statistics_, {});
+  const auto greedy = program_teacher(data_->catalogue, *statistics_, {0.0, true});
   double hits = 0;
   int differing = 0;
   for (int64_t user = 0; user < data_->num_users(); ++user) {
@@ -149,10 +158,10 @@ TEST_F(TeacherWorld, answers_are_better_than_chance_and_draws_differ) {
     Rng rng(2, "test/teacher", static_cast<uint64_t>(user));
     std::set<std::string> texts, greedy_texts;
     for (int draw = 0; draw < 4; ++draw) {
-      const TeacherReply reply = sampling->reply(context, false, rng);
+      const TeacherReply reply = ask(*sampling, context, false, rng);
       hits += reply.answer == request.target_slot + 1;
       texts.insert(reply.reasoning);
-      greedy_texts.insert(greedy->reply(context, false, rng).reasoning);
+      greedy_texts.insert(ask(*greedy, context, false, rng).reasoning);
     }
     differing += texts.size() > 1;
     ASSERT_EQ(greedy_texts.size(), 1u);
@@ -163,13 +172,13 @@ TEST_F(TeacherWorld, answers_are_better_than_chance_and_draws_differ) {
 }
 
 TEST_F(TeacherWorld, a_hinted_reply_ends_at_the_target_with_true_claims) {
-  const auto teacher = programmatic_teacher(data_->catalogue, *statistics_, {});
+  const auto teacher = program_teacher(data_->catalogue, *statistics_, {});
   for (int64_t user = 0; user < 300; ++user) {
     const Request request = request_of(user);
     const FactSheet facts = compute_facts(data_->catalogue, *statistics_, request);
     const ClaimContext context{data_->catalogue, request, facts};
     Rng rng(3, "test/teacher", 0);
-    const TeacherReply reply = teacher->reply(context, true, rng);
+    const TeacherReply reply = ask(*teacher, context, true, rng);
     ASSERT_EQ(reply.answer, request.target_slot + 1);
     ASSERT_TRUE(reply.hinted);
     expect_all_true(reply, context);
@@ -177,13 +186,13 @@ TEST_F(TeacherWorld, a_hinted_reply_ends_at_the_target_with_true_claims) {
 }
 
 TEST_F(TeacherWorld, without_times_nothing_is_said_about_them) {
-  const auto teacher = programmatic_teacher(data_->catalogue, *statistics_, {1.0, false});
+  const auto teacher = program_teacher(data_->catalogue, *statistics_, {1.0, false});
   for (int64_t user = 0; user < 200; ++user) {
     const Request request = request_of(user);
     const FactSheet facts = compute_facts(data_->catalogue, *statistics_, request);
     Rng rng(4, "test/teacher", 0);
     const std::string text =
-        teacher->reply({data_->catalogue, request, facts}, false, rng).reasoning;
+        ask(*teacher, {data_->catalogue, request, facts}, false, rng).reasoning;
     ASSERT_EQ(text.find("gap("), text.npos);
     ASSERT_EQ(text.find("season("), text.npos);
   }
@@ -220,7 +229,7 @@ TEST(Teacher, works_on_a_catalogue_with_one_field_and_many_genres) {
     split.train_end.push_back(data.user_offsets.back());
   }
   const TemporalStatistics statistics = count_statistics(data, split);
-  const auto teacher = programmatic_teacher(data.catalogue, statistics, {});
+  const auto teacher = program_teacher(data.catalogue, statistics, {});
   for (int u = 0; u < 500; ++u) {
     Request request;
     const int64_t n = static_cast<int64_t>(rng.below(9));
@@ -232,7 +241,7 @@ TEST(Teacher, works_on_a_catalogue_with_one_field_and_many_genres) {
       request.candidates.push_back(static_cast<int32_t>(rng.below(60)));
     const FactSheet facts = compute_facts(data.catalogue, statistics, request);
     const ClaimContext context{data.catalogue, request, facts};
-    expect_all_true(teacher->reply(context, false, rng), context);
+    expect_all_true(ask(*teacher, context, false, rng), context);
   }
 }
 
@@ -245,7 +254,7 @@ TEST(Teacher, needs_nobody_meets_are_relaxed) {
   const ClaimContext context{catalogue, request, facts};
   Rng rng(1, "test/relax");
   const TeacherReply reply =
-      programmatic_teacher(catalogue, statistics, {0.0, true})->reply(context, false, rng);
+      ask(*program_teacher(catalogue, statistics, {0.0, true}), context, false, rng);
   EXPECT_NE(reply.reasoning.find("lack( crime)"), std::string::npos) << reply.reasoning;
   EXPECT_NE(reply.reasoning.find("pick( HORROR 1)"), std::string::npos) << reply.reasoning;
   EXPECT_EQ(reply.answer, 1);  // dark, as the season has it
@@ -258,12 +267,51 @@ TEST(Teacher, refuses_what_it_cannot_answer) {
   Request request = small_request();
   request.target_slot = -1;
   const FactSheet facts = compute_facts(catalogue, statistics, request);
-  const auto teacher = programmatic_teacher(catalogue, statistics, {});
+  const auto teacher = program_teacher(catalogue, statistics, {});
   Rng rng(1, "test/refuse");
-  EXPECT_THROW(teacher->reply({catalogue, request, facts}, true, rng), Error);
+  EXPECT_THROW(ask(*teacher, {catalogue, request, facts}, true, rng), Error);
   request.candidates.clear();
-  EXPECT_THROW(teacher->reply({catalogue, request, facts}, false, rng), Error);
-  EXPECT_THROW(programmatic_teacher(catalogue, statistics, {-1.0, true}), Error);
+  EXPECT_THROW(ask(*teacher, {catalogue, request, facts}, false, rng), Error);
+  EXPECT_THROW(program_teacher(catalogue, statistics, {-1.0, true}), Error);
+}
+
+// The batch is a convenience of the caller: replies, and what is left of the streams, are the same.
+TEST_F(TeacherWorld, a_batch_gets_the_replies_of_its_requests_alone) {
+  for (const std::string& name : teacher_names()) {
+    const auto teacher = make_teacher(name, data_->catalogue, *statistics_, {});
+    const Request first = request_of(1), second = request_of(2);
+    const FactSheet first_facts = compute_facts(data_->catalogue, *statistics_, first);
+    const FactSheet second_facts = compute_facts(data_->catalogue, *statistics_, second);
+    const ClaimContext one{data_->catalogue, first, first_facts};
+    const ClaimContext two{data_->catalogue, second, second_facts};
+    Rng rng_one(7, "test/batch", 1), rng_two(7, "test/batch", 2);
+    const std::vector<TeacherRequest> batch{
+        {one, rng_one, 0}, {two, rng_two, 0}, {one, rng_one, 1}};
+    const auto replies = teacher->reply(batch);
+    ASSERT_EQ(replies.size(), 3u) << name;
+    Rng alone_one(7, "test/batch", 1), alone_two(7, "test/batch", 2);
+    EXPECT_EQ(replies[0].reasoning, ask(*teacher, one, false, alone_one).reasoning);
+    EXPECT_EQ(replies[1].reasoning, ask(*teacher, two, false, alone_two).reasoning);
+    EXPECT_EQ(replies[2].reasoning, ask(*teacher, one, false, alone_one).reasoning);
+    EXPECT_EQ(rng_one.state(), alone_one.state());
+  }
+}
+
+TEST(Teachers, are_found_by_name_and_keep_rows_apart) {
+  const Catalogue catalogue = small_catalogue();
+  const TemporalStatistics statistics = small_statistics();
+  for (const std::string& name : teacher_names()) {
+    const auto teacher = make_teacher(name, catalogue, statistics, {});
+    EXPECT_EQ(teacher->name(), name);
+    EXPECT_NE(teacher->resume_key(1), teacher->resume_key(11));
+    EXPECT_EQ(teacher->resume_key(11), teacher->resume_key(11));
+  }
+  try {
+    make_teacher("nobody", catalogue, statistics, {});
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("known: program"), std::string::npos);
+  }
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include "base/io.h"
 #include "base/json.h"
 #include "text/begin_tokens.h"
+#include "text/tokenizer_folder.h"
 
 namespace etrlrec {
 namespace {

@@ -10,6 +10,8 @@
 #include "base/io.h"
 #include "base/rng.h"
 #include "text/bpe.h"
+#include "text/bpe_train.h"
+#include "text/tokenizer_folder.h"
 
 namespace etrlrec {
 namespace {

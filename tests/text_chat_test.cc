@@ -10,9 +10,17 @@
 #include "base/json.h"
 #include "text/bpe.h"
 #include "text/chat.h"
+#include "text/chat_recognition.h"
+#include "text/tokenizer_folder.h"
 
 namespace etrlrec {
 namespace {
+
+std::string chat_text(std::span<const ChatPiece> pieces) {
+  std::string text;
+  for (const ChatPiece& piece : pieces) text += piece.text;
+  return text;
+}
 
 const std::string kShared = std::string(ETRLREC_SOURCE_DIR) + "/../shared/";
 const std::string kGolden = kShared + "golden/chat/";
@@ -20,10 +28,10 @@ const std::string kGolden = kShared + "golden/chat/";
 #define SKIP_WITHOUT(path) \
   if (!fs::exists(path)) GTEST_SKIP() << "no golden files at " << (path)
 
-std::unique_ptr<BpeTokenizer> qwen(const std::string& version) {
+std::unique_ptr<Tokenizer> qwen(const std::string& version) {
   const std::string folder = kShared + "models/qwen-tokenizer/";
-  return parse_bpe_tokenizer(read_file(folder + "tokenizer." + version + ".json"),
-                             read_file(folder + "tokenizer_config." + version + ".json"), version);
+  return parse_tokenizer(read_file(folder + "tokenizer." + version + ".json"),
+                         read_file(folder + "tokenizer_config." + version + ".json"), version);
 }
 
 std::vector<ChatMessage> messages_of(const Json& list) {
@@ -170,7 +178,7 @@ class ByteTokenizer final : public Tokenizer {
   std::vector<int64_t> encode(std::string_view text) const override {
     return {text.begin(), text.end()};
   }
-  std::vector<int64_t> encode_behind_special(std::string_view text) const override {
+  std::vector<int64_t> encode_after_special(std::string_view text) const override {
     std::vector<int64_t> ids{'^'};
     ids.insert(ids.end(), text.begin(), text.end());
     return ids;

@@ -10,7 +10,9 @@
 #include "base/json.h"
 #include "base/rng.h"
 #include "text/chat.h"
+#include "text/split_patterns.h"
 #include "text/tokenizer_file.h"
+#include "text/tokenizer_folder.h"
 
 namespace etrlrec {
 namespace {
@@ -182,7 +184,7 @@ TEST(Families, puts_a_space_where_the_file_says) {
   EXPECT_EQ(parsed(minimal())->encode(""), Ids{});
   const auto first = parsed(with("/pre_tokenizer/prepend_scheme", "first"));
   EXPECT_EQ(first->encode("b"), Ids{8});
-  EXPECT_EQ(first->encode_behind_special("b"), Ids{6});
+  EXPECT_EQ(first->encode_after_special("b"), Ids{6});
   EXPECT_EQ(parsed(with("/pre_tokenizer/prepend_scheme", "never"))->encode("b"), Ids{6});
   Json root = with("/pre_tokenizer", nullptr);
   const std::string space = "\u2581";

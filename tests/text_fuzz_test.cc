@@ -6,6 +6,9 @@
 #include "base/json.h"
 #include "base/rng.h"
 #include "text/bpe.h"
+#include "text/split_patterns.h"
+#include "text/tokenizer_folder.h"
+#include "text/visible_bytes.h"
 
 namespace etrlrec {
 namespace {
@@ -59,7 +62,7 @@ TEST(TokenizerFuzz, survives_mutated_files) {
     std::string text = valid;
     for (uint64_t n = 1 + rng.below(3); n > 0; --n) mutate(text, rng);
     try {
-      const auto tokenizer = parse_bpe_tokenizer(text, "", "fuzz");
+      const auto tokenizer = parse_tokenizer(text, "", "fuzz");
       const std::string sample = "abab 12 <end>\xc3\xa9";
       ASSERT_EQ(tokenizer->decode(tokenizer->encode(sample)), sample);
       ++accepted;
@@ -72,7 +75,7 @@ TEST(TokenizerFuzz, survives_mutated_files) {
 }
 
 TEST(TokenizerFuzz, keeps_mutated_texts) {
-  const auto tokenizer = parse_bpe_tokenizer(small_file(), "", "fuzz");
+  const auto tokenizer = parse_tokenizer(small_file(), "", "fuzz");
   const std::string base =
       "It's 20 days later:\r\n\r\n  caf\u00e9 \u6c34\U0001F600 don't ABAB\t\u200d\u00a0\u180e x";
   for (uint64_t i = 0; i < 10000; ++i) {

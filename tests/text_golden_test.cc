@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "golden_path.h"
 #include "text/tokenizer.h"
+#include "text/tokenizer_folder.h"
 
 namespace etrlrec {
 namespace {

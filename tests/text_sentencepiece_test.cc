@@ -13,6 +13,7 @@
 #include "base/rng.h"
 #include "text/chat.h"
 #include "text/sentencepiece.h"
+#include "text/tokenizer_folder.h"
 
 namespace etrlrec {
 namespace {
@@ -172,7 +173,7 @@ TEST(SentencePiece, reads_added_tokens_beside_the_model) {
   EXPECT_TRUE(tokenizer->added_token("<|user|>").rstrip);
   EXPECT_EQ(tokenizer->eos_id(), 32000);
   EXPECT_EQ(tokenizer->decode(Ids{32010, 15043}), "<|user|> Hello");
-  EXPECT_THROW(tokenizer->encode_behind_special("x"), Error);  // "legacy": false
+  EXPECT_THROW(tokenizer->encode_after_special("x"), Error);  // "legacy": false
 }
 
 TEST(SentencePiece, refuses_files_that_do_not_fit_together) {

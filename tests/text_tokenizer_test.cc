@@ -14,7 +14,10 @@
 #include "base/json.h"
 #include "base/rng.h"
 #include "text/bpe.h"
+#include "text/split_patterns.h"
 #include "text/tokenizer.h"
+#include "text/tokenizer_folder.h"
+#include "text/visible_bytes.h"
 
 namespace etrlrec {
 namespace {
@@ -24,8 +27,8 @@ const std::string kModels = std::string(ETRLREC_SOURCE_DIR) + "/../shared/models
 std::string test_text(const char* name) { return read_file(kModels + name); }
 
 // tokenizer.json of a vocabulary file and a merges file.
-std::unique_ptr<BpeTokenizer> from_files(const std::string& vocab, const std::string& merges,
-                                         PatternKind kind, bool ignore_merges) {
+std::unique_ptr<Tokenizer> from_files(const std::string& vocab, const std::string& merges,
+                                      PatternKind kind, bool ignore_merges) {
   Json root;
   root["added_tokens"] = Json::array();
   root["decoder"] = {{"type", "ByteLevel"}};
@@ -43,21 +46,21 @@ std::unique_ptr<BpeTokenizer> from_files(const std::string& vocab, const std::st
   for_each_line(kModels + merges, [&](std::string_view line, int64_t) {
     if (!line.empty() && !line.starts_with("#version")) list.push_back(line);
   });
-  return parse_bpe_tokenizer(root.dump(), "", vocab);
+  return parse_tokenizer(root.dump(), "", vocab);
 }
 
-std::unique_ptr<BpeTokenizer> gpt2() {
+std::unique_ptr<Tokenizer> gpt2() {
   return from_files("gpt2-tokenizer/vocab.json", "gpt2-tokenizer/merges.txt", PatternKind::kGpt2,
                     false);
 }
-std::unique_ptr<BpeTokenizer> llama3() {
+std::unique_ptr<Tokenizer> llama3() {
   return from_files("llama3-tokenizer/encoder.json", "llama3-tokenizer/vocab.bpe",
                     PatternKind::kLlama3, true);
 }
-std::unique_ptr<BpeTokenizer> qwen(const std::string& version) {
+std::unique_ptr<Tokenizer> qwen(const std::string& version) {
   const std::string folder = kModels + "qwen-tokenizer/";
-  return parse_bpe_tokenizer(read_file(folder + "tokenizer." + version + ".json"),
-                             read_file(folder + "tokenizer_config." + version + ".json"), version);
+  return parse_tokenizer(read_file(folder + "tokenizer." + version + ".json"),
+                         read_file(folder + "tokenizer_config." + version + ".json"), version);
 }
 
 // llama.cpp vectors: texts separated by a marker line, one line of ids each.
@@ -231,7 +234,7 @@ Json minimal() {
 
 std::string refusal(const Json& root, const std::string& config = "") {
   try {
-    parse_bpe_tokenizer(root.dump(), config, "tokenizer.json");
+    parse_tokenizer(root.dump(), config, "tokenizer.json");
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), ExitCode::kInput);
     return error.what();
@@ -248,7 +251,7 @@ void expect_refusal(const char* pointer, const Json& value, const std::string& p
 
 TEST(Tokenizer, reads_a_minimal_file) {
   const auto tokenizer =
-      parse_bpe_tokenizer(minimal().dump(), R"({"eos_token": {"content": "<end>"}})", "t");
+      parse_tokenizer(minimal().dump(), R"({"eos_token": {"content": "<end>"}})", "t");
   EXPECT_EQ(tokenizer->encode("abba"), (std::vector<int64_t>{256, 'b', 'a'}));
   EXPECT_EQ(tokenizer->eos_id(), 257);
   EXPECT_EQ(tokenizer->vocab_size(), 258);

@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """Checks the house rules that a compiler cannot: which room includes which, that units (a header and its .cc together)
-form no cycle, that a body is where its header says, file and function sizes, the torch rule, that the README maps every
-source file, and that no absolute path slipped in. Run from anywhere; exits 1 and prints one line per violation, which
+form no cycle, that a body is where its header says, file and function sizes, the torch rule, that the README's file map is
+fresh, and that no absolute path slipped in. Run from anywhere; exits 1 and prints one line per violation, which
 says what to do about it. --root DIR checks another tree."""
 import argparse
 import re
 import sys
 from pathlib import Path
 
+import file_map
 import units as source_units
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -164,21 +165,23 @@ def check_files(sources, others):
                 report(path, line, f"function of {length} lines, at most {MAX_FUNCTION}: give its steps names")
 
 
-def check_readme(sources):
-    readme = (ROOT / "README.md").read_text()
-    for path in sources:
-        stem = str(path.relative_to(SRC).with_suffix(""))
-        if path.parent != SRC and f"`{stem}`" not in readme:
-            report(path, 1, f"README.md has no line for `{stem}`")
-    for stem in re.findall(r"^\| `([a-z]+/[a-z0-9_]+)` \|", readme, re.M):
-        if not any((SRC / (stem + suffix)).exists() for suffix in (".h", ".cc")):
-            errors.append(f"README.md: `{stem}` names no file of src/")
+def check_readme(units):
+    """The file map is generated; its lines are the first sentences of headers, which must say something."""
+    readme = ROOT / "README.md"
+    if file_map.with_map(readme.read_text(), SRC) != readme.read_text():
+        errors.append("README.md: the file map is stale: run tools/file_map.py")
+    for unit in units.values():
+        path = unit.files.get(".h", unit.files.get(".cc"))
+        sentence = source_units.first_sentence(unit)
+        if len(sentence.split()) < 3:
+            report(path, 1, f"expected a first sentence that says what {unit.name} is, found \"{sentence}\": write the "
+                   "comment at the head of the file")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--root", type=Path, default=ROOT)
-    parser.add_argument("--units", action="store_true", help="only the rules about units")
+    parser.add_argument("--units", action="store_true", help="only the rules about units, as a report that fails nothing")
     options = parser.parse_args()
     set_root(options.root.resolve())
     sources = sorted(p for p in SRC.rglob("*") if p.suffix in (".h", ".cc"))
@@ -186,9 +189,10 @@ def main():
     if options.units:
         check_units(source_units.read_units(SRC))
     else:
+        check_units(source_units.read_units(SRC))
         check_table()
         check_files(sources, others)
-        check_readme(sources)
+        check_readme(source_units.read_units(SRC))
     print("\n".join(errors) if errors else f"style: {len(sources)} files, no violation")
     return 1 if errors and not options.units else 0
 

@@ -194,8 +194,8 @@ def first_sentence(unit):
             break
         words.append(line[2:].strip())
     text = " ".join(words)
-    # A sentence ends with a full stop before a capital letter or at the end; "et al." and "e.g." end none.
-    for match in re.finditer(r"[.!?](?=\s+[A-Z`(]|\s*$)", text):
-        if not re.search(r"\b(?:al|e\.g|i\.e|cf|Eq|Sec|vs|No|St)\.$", text[:match.end()]):
+    # A sentence ends with a full stop before white space; the stop of an abbreviation ends none.
+    for match in re.finditer(r"[.!?](?=\s|$)", text):
+        if not re.search(r"\b(?:al|e\.g|i\.e|cf|vs|Eq|Sec|No)\.$", text[:match.end()]):
             return text[:match.end()]
     return text

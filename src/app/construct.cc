@@ -7,6 +7,7 @@
 #include "app/command_line.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "temporal/teachers.h"
 
 namespace etrlrec {
 namespace {
@@ -38,7 +39,8 @@ void add_construct(CommandLine& app, CommonOptions& common) {
   command.add_option("-d,--data", options->data, "data set folder").required().existing_folder();
   command.add_option("-o,--out", options->out, "folder to fill; an unfinished one is continued")
       .required();
-  command.add_option("--teacher", options->teacher, "who writes the reasoning").one_of({"program"});
+  command.add_option("--teacher", options->teacher, "who writes the reasoning")
+      .one_of(teacher_names());
   command.add_option("--draws", options->draws, "draws per row without the target");
   command.add_option("--hinted-draws", options->hinted_draws, "draws per row that see the target");
   command.add_option("--hint-policy", options->hint_policy, "when hinted draws are made")

@@ -10,6 +10,7 @@
 #include "base/check.h"
 #include "base/io.h"
 #include "base/json.h"
+#include "data/calendar.h"
 
 namespace etrlrec {
 namespace {
@@ -52,7 +53,7 @@ std::optional<bool> tri_state(const std::string& text) {
 
 ReaderOptions reader_options(const PrepareWords& words) {
   ReaderOptions reader = words.prepare.reader;
-  reader.format = log_format(words.format);
+  reader.format = words.format;
   for (const std::string& pair : words.map) {
     const size_t equals = pair.find('=');
     CHECK(equals != std::string::npos && equals > 0 && equals + 1 < pair.size(), kUsage,

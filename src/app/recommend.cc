@@ -8,6 +8,7 @@
 #include "app/training_options.h"
 #include "base/json.h"
 #include "method/ranking_service.h"
+#include "temporal/verifier.h"
 
 namespace etrlrec {
 namespace {

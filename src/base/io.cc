@@ -39,7 +39,7 @@ void sync_path(const fs::path& path, int flags) {
         std::strerror(errno));
 }
 
-// Removes the temporary files and folders that killed processes left beside a target: their names
+// Removes the temporary files and folders that killed processes left next to a target: their names
 // end in the id of a process that is no more.
 void remove_abandoned(const fs::path& folder, const std::string& prefix) {
   std::error_code ignored;
@@ -54,7 +54,7 @@ void remove_abandoned(const fs::path& folder, const std::string& prefix) {
   }
 }
 
-// Unique beside the target: the process id is enough, a process writes a path once at a time.
+// Unique next to the target: the process id is enough, a process writes a path once at a time.
 fs::path temporary_name(const fs::path& target) {
   const fs::path clean = target.has_filename() ? target : target.parent_path();
   const std::string prefix = fmt::format(".{}.tmp-", clean.filename().string());

@@ -1,5 +1,6 @@
-// Files: whole reads, memory maps, lines, atomic writes (temporary name, fsync, rename), SHA-256.
-// A result folder is complete when it appears: write into a FolderWriter, then commit().
+// Reading and writing files: whole reads, memory maps, lines, atomic writes. An atomic write goes
+// to a temporary name, is synced and then renamed. A result folder is complete when it appears:
+// write into a FolderWriter, then commit().
 #pragma once
 
 #include <cstddef>
@@ -56,8 +57,5 @@ class FolderWriter {
   fs::path target_, temporary_;
   bool committed_ = false;
 };
-
-std::string sha256_hex(std::string_view bytes);
-std::string sha256_file(const fs::path& path);
 
 }  // namespace etrlrec

@@ -1,14 +1,11 @@
-// Everything a person or a tracker sees of a run: messages and progress bars on stderr (one writer,
-// so that bars and lines do not tear), metrics as JSON Lines, and TensorBoard event files.
+// What a person sees of a run: messages and progress bars on stderr. There is one writer, so that
+// bars and lines do not tear.
 #pragma once
 
 #include <fmt/format.h>
 
 #include <chrono>
 #include <cstdint>
-#include <cstdio>
-#include <filesystem>
-#include <map>
 #include <string>
 #include <string_view>
 
@@ -37,7 +34,7 @@ class ProgressBar {
  public:
   ProgressBar(std::string label, int64_t total, int64_t start = 0);
   ~ProgressBar();  // finishes the line
-  // `note` is shown behind the rate, e.g. "loss=1.83, tok/s=8.4k". Redraws at most ten times a
+  // `note` is shown after the rate, e.g. "loss=1.83, tok/s=8.4k". Redraws at most ten times a
   // second.
   void update(int64_t done, std::string_view note = {});
   double elapsed_seconds() const;
@@ -51,35 +48,6 @@ class ProgressBar {
 
 std::string format_count(double value);       // 8412 -> "8.4k"
 std::string format_duration(double seconds);  // 302 -> "05:02"
-
-// TensorBoard event file writer (ecosystem.md 3.7): record framing with masked CRC32C, scalars as
-// simple_value.
-class TensorBoardWriter {
- public:
-  explicit TensorBoardWriter(
-      const std::filesystem::path& folder);  // creates folder/events.out.tfevents.*
-  ~TensorBoardWriter();
-  TensorBoardWriter(const TensorBoardWriter&) = delete;
-  void scalar(std::string_view tag, double value, int64_t step);
-  void flush();
-
- private:
-  void record(std::string_view event);
-  std::FILE* file_ = nullptr;
-};
-
-// metrics.jsonl (one {"step":…, tag: value …} per call) and TensorBoard scalars of one run folder.
-// On resume, lines of metrics.jsonl at or beyond `first_step` are dropped so that no step appears
-// twice.
-class MetricsWriter {
- public:
-  MetricsWriter(const std::filesystem::path& folder, int64_t first_step = 0);
-  void write(int64_t step, const std::map<std::string, double>& values);
-
- private:
-  std::filesystem::path path_;
-  TensorBoardWriter board_;
-};
 
 int64_t peak_rss_bytes();  // of this process so far
 }  // namespace etrlrec

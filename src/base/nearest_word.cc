@@ -5,16 +5,9 @@
 #include <utility>
 #include <vector>
 
+#include "base/strings.h"
+
 namespace etrlrec {
-namespace {
-
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) c = static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c);
-  return out;
-}
-
-}  // namespace
 
 size_t edit_distance(std::string_view a, std::string_view b) {
   std::vector<size_t> row(b.size() + 1);
@@ -30,10 +23,10 @@ size_t edit_distance(std::string_view a, std::string_view b) {
 }
 
 std::string nearest_word(std::string_view word, std::span<const std::string> known, size_t limit) {
-  const std::string wanted = lower(word);
+  const std::string wanted = ascii_lower(word);
   std::string best;
   for (const std::string& name : known) {
-    const size_t distance = edit_distance(wanted, lower(name));
+    const size_t distance = edit_distance(wanted, ascii_lower(name));
     if (distance < limit) {
       best = name;
       limit = distance;

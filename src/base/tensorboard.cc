@@ -1,7 +1,5 @@
-// TensorBoard event files. Record: uint64 length, masked CRC32C of the length, payload, masked
-// CRC32C of the payload, all little endian. Payload: protobuf Event {1: double wall_time, 2: int64
-// step, 3: string file_version, 5: Summary}, where Summary {1: Value {1: string tag, 2: float
-// simple_value}}.
+#include "base/tensorboard.h"
+
 #include <unistd.h>
 
 #include <array>
@@ -10,9 +8,6 @@
 #include <cstring>
 
 #include "base/check.h"
-#include "base/io.h"
-#include "base/json.h"
-#include "base/log.h"
 
 namespace etrlrec {
 namespace {
@@ -68,9 +63,9 @@ std::string event_with_time() {
 
 }  // namespace
 
-TensorBoardWriter::TensorBoardWriter(const fs::path& folder) {
-  fs::create_directories(folder);
-  const fs::path path =
+TensorBoardWriter::TensorBoardWriter(const std::filesystem::path& folder) {
+  std::filesystem::create_directories(folder);
+  const std::filesystem::path path =
       folder / fmt::format("events.out.tfevents.{}.etrlrec.{}.{}",
                            static_cast<int64_t>(wall_time()), ::getpid(),
                            std::chrono::steady_clock::now().time_since_epoch().count() % 1000000);
@@ -106,33 +101,6 @@ void TensorBoardWriter::record(std::string_view event) {
   framed += event;
   append_raw(framed, masked_crc32c(event));
   std::fwrite(framed.data(), 1, framed.size(), file_);
-}
-
-MetricsWriter::MetricsWriter(const fs::path& folder, int64_t first_step)
-    : path_(folder / "metrics.jsonl"), board_(folder / "tb") {
-  if (!fs::exists(path_)) return;
-  std::string kept;
-  for_each_line(path_, [&](std::string_view line, int64_t) {
-    const Json value =
-        Json::parse(line, nullptr, false);  // a torn last line of a killed run is dropped
-    if (!value.is_discarded() && value.value("step", int64_t{0}) < first_step)
-      kept.append(line) += '\n';
-  });
-  write_file_atomic(path_, kept);
-}
-
-void MetricsWriter::write(int64_t step, const std::map<std::string, double>& values) {
-  OrderedJson line = {{"step", step}};
-  for (const auto& [tag, value] : values) {
-    line[tag] = value;
-    board_.scalar(tag, value, step);
-  }
-  board_.flush();
-  std::FILE* file = std::fopen(path_.c_str(), "ab");
-  CHECK(file != nullptr, kFailure, "{}: cannot append", path_.string());
-  const std::string text = line.dump() + "\n";
-  const bool written = std::fwrite(text.data(), 1, text.size(), file) == text.size();
-  CHECK(std::fclose(file) == 0 && written, kFailure, "{}: cannot append", path_.string());
 }
 
 }  // namespace etrlrec

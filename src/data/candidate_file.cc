@@ -1,19 +1,13 @@
-// Candidate files: JSON Lines with string ids, so that they can be read by eye and by other
-// programs.
+#include "data/candidate_file.h"
+
 #include <unordered_map>
 
 #include "base/check.h"
 #include "base/io.h"
 #include "base/json.h"
-#include "data/candidates.h"
 
 namespace etrlrec {
 namespace {
-
-template <typename T>
-void append_bytes(std::string& out, const T& value) {
-  out.append(reinterpret_cast<const char*>(&value), sizeof(T));
-}
 
 std::unordered_map<std::string, int32_t> index_of(const std::vector<std::string>& ids) {
   std::unordered_map<std::string, int32_t> index;
@@ -47,18 +41,6 @@ void read_header(const Json& value, const Dataset& dataset, const std::string& w
 }
 
 }  // namespace
-
-std::string candidate_hash(const CandidateSet& set) {
-  std::string bytes = fmt::format("{}\n{}\n{}\n{}\n", candidate_kind_name(set.options.kind),
-                                  set.options.count, set.options.seed, set.protocol);
-  for (const Row& row : set.rows) {
-    append_bytes(bytes, row.user);
-    append_bytes(bytes, row.position);
-  }
-  for (const int32_t item : set.items) append_bytes(bytes, item);
-  for (const int32_t slot : set.slots) append_bytes(bytes, slot);
-  return sha256_hex(bytes);
-}
 
 void save_candidates(const CandidateSet& set, const Dataset& dataset, const fs::path& path) {
   const OrderedJson header = {{"format", "etrlrec-candidates"},
@@ -124,26 +106,6 @@ CandidateSet load_candidates(const fs::path& path, const Dataset& dataset) {
   CHECK(found == set.hash, kInput, "{}: expected hash {}, found {}", path.string(), set.hash,
         found);
   return set;
-}
-
-const char* candidate_kind_name(CandidateKind kind) {
-  switch (kind) {
-    case CandidateKind::kUniform:
-      return "uniform";
-    case CandidateKind::kPopular:
-      return "popular";
-    case CandidateKind::kMixedHard:
-      return "hard";
-  }
-  return "";
-}
-
-CandidateKind candidate_kind(const std::string& name) {
-  for (const auto kind :
-       {CandidateKind::kUniform, CandidateKind::kPopular, CandidateKind::kMixedHard}) {
-    if (name == candidate_kind_name(kind)) return kind;
-  }
-  fail(ExitCode::kUsage, "unknown candidates \"{}\"; known: uniform, popular, hard", name);
 }
 
 }  // namespace etrlrec

@@ -9,6 +9,7 @@
 
 #include "base/check.h"
 #include "base/rng.h"
+#include "base/sha256.h"
 
 namespace etrlrec {
 namespace {
@@ -229,6 +230,11 @@ void check_rows(const Dataset& dataset, std::span<const Row> rows,
   }
 }
 
+template <typename T>
+void append_bytes(std::string& out, const T& value) {
+  out.append(reinterpret_cast<const char*>(&value), sizeof(T));
+}
+
 }  // namespace
 
 CandidateSet draw_candidates(const Dataset& dataset, const Split& split, std::span<const Row> rows,
@@ -319,6 +325,38 @@ Request make_request(const Dataset& dataset, const CandidateSet& set, int64_t r,
   request.candidates.assign(set.items.begin() + r * count, set.items.begin() + (r + 1) * count);
   request.target_slot = set.slots[r];
   return request;
+}
+
+std::string candidate_hash(const CandidateSet& set) {
+  std::string bytes = fmt::format("{}\n{}\n{}\n{}\n", candidate_kind_name(set.options.kind),
+                                  set.options.count, set.options.seed, set.protocol);
+  for (const Row& row : set.rows) {
+    append_bytes(bytes, row.user);
+    append_bytes(bytes, row.position);
+  }
+  for (const int32_t item : set.items) append_bytes(bytes, item);
+  for (const int32_t slot : set.slots) append_bytes(bytes, slot);
+  return sha256_hex(bytes);
+}
+
+const char* candidate_kind_name(CandidateKind kind) {
+  switch (kind) {
+    case CandidateKind::kUniform:
+      return "uniform";
+    case CandidateKind::kPopular:
+      return "popular";
+    case CandidateKind::kMixedHard:
+      return "hard";
+  }
+  return "";
+}
+
+CandidateKind candidate_kind(const std::string& name) {
+  for (const auto kind :
+       {CandidateKind::kUniform, CandidateKind::kPopular, CandidateKind::kMixedHard}) {
+    if (name == candidate_kind_name(kind)) return kind;
+  }
+  fail(ExitCode::kUsage, "unknown candidates \"{}\"; known: uniform, popular, hard", name);
 }
 
 }  // namespace etrlrec

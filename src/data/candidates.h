@@ -1,10 +1,9 @@
-// Candidate sets (method.md G.7): target plus negatives, drawn once with a fixed seed and stored
-// with a hash, the same for every model. The target's slot is uniform. Negatives exclude every
-// interaction of the user up to the target.
+// Candidate sets: a target and its negatives per row, drawn once and the same for every model
+// (method.md G.7). They are drawn with a fixed seed and carry a hash. The target's slot is uniform.
+// Negatives exclude every interaction of the user up to the target.
 #pragma once
 
 #include <cstdint>
-#include <filesystem>
 #include <span>
 #include <string>
 #include <vector>
@@ -41,7 +40,7 @@ struct CandidateSet {
 //
 // kPopular draws with weight max(n, 1)^0.75, n = training interactions strictly before the request,
 // from items alive then. An item is alive at t when its first interaction in the data set is before
-// t, or when all its interactions are behind the training part: cold items are drawn too, so that
+// t, or when all its interactions are after the training part: cold items are drawn too, so that
 // being cold does not betray the target.
 //
 // kMixedHard draws floor((count - 1) / 2) at random from `recommender_top` (for each row the items
@@ -56,12 +55,6 @@ CandidateSet draw_candidates(const Dataset& dataset, const Split& split, std::sp
 // only.
 std::vector<int32_t> count_negatives(const Dataset& dataset, const Split& split,
                                      std::span<const Row> rows, const CandidateOptions& options);
-
-// JSON Lines: a header (kind, count, seed, protocol, hash, catalogue hash), then one row per line
-// with string ids. Loading checks every id, the targets and both hashes.
-void save_candidates(const CandidateSet& set, const Dataset& dataset,
-                     const std::filesystem::path& path);
-CandidateSet load_candidates(const std::filesystem::path& path, const Dataset& dataset);
 
 std::string candidate_hash(const CandidateSet& set);  // of everything but `hash`
 const char* candidate_kind_name(CandidateKind kind);  // uniform | popular | hard

@@ -12,6 +12,7 @@
 #include "base/check.h"
 #include "base/io.h"
 #include "base/json.h"
+#include "base/sha256.h"
 
 namespace etrlrec {
 namespace {

@@ -89,7 +89,7 @@ std::vector<int32_t> canonical_items(const Catalogue& catalogue);
 // Errors (kInput) that name the first violation: offsets, index ranges, time order, unique ids,
 // column lengths.
 void check_dataset(const Dataset& dataset, const std::string& name);
-// Rows must lie inside their user's sequence, behind at least one earlier interaction.
+// Rows must lie inside their user's sequence, after at least one earlier interaction.
 void check_split(const Split& split, std::span<const int64_t> user_offsets,
                  const std::string& name);
 

@@ -9,6 +9,7 @@
 #include <numeric>
 
 #include "base/check.h"
+#include "data/calendar.h"
 
 namespace etrlrec {
 

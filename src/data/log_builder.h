@@ -1,5 +1,5 @@
-// Inside the data room only: collects a catalogue and interactions in the order of the input and
-// makes a Dataset of them.
+// Collects a catalogue and interactions in the order of the input and makes a data set of them.
+// Internal to data/; others use readers.h.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "data/dataset.h"
-#include "data/readers.h"
+#include "data/reader_options.h"
 
 namespace etrlrec {
 

@@ -9,6 +9,8 @@
 
 #include "base/check.h"
 #include "base/nearest_word.h"
+#include "base/strings.h"
+#include "data/table_sniff.h"
 
 namespace etrlrec {
 namespace {
@@ -34,11 +36,6 @@ constexpr std::array<const char*, 19> kMovieLensGenres = {
     "Film-Noir", "Horror",   "Musical",     "Mystery",   "Romance",
     "Sci-Fi",    "Thriller", "War",         "Western"};
 
-std::string lower(std::string text) {
-  for (char& c : text) c = static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c);
-  return text;
-}
-
 std::string listed(const Names& columns) { return fmt::format("{}", fmt::join(columns, ", ")); }
 
 int32_t find_column(const Names& columns, const std::string& name) {
@@ -60,7 +57,7 @@ int32_t named_column(const TableInfo& table, const std::string& name, const std:
 int32_t guessed_column(const TableInfo& table, const Names& usual) {
   for (const std::string& name : usual) {
     for (size_t c = 0; c < table.columns.size(); ++c) {
-      if (lower(table.columns[c]) == name) return static_cast<int32_t>(c);
+      if (ascii_lower(table.columns[c]) == name) return static_cast<int32_t>(c);
     }
   }
   return -1;
@@ -145,7 +142,7 @@ std::optional<LogPlan> plan_movielens(const fs::path& path, const ReaderOptions&
     const Names expected = {"userId", "movieId", "rating", "timestamp"};
     const bool fits =
         plan.log.columns.size() == 4 && (!layout.header || plan.log.columns == expected);
-    if (!fits && options.format == LogFormat::kAuto) continue;  // another table of that name
+    if (!fits && options.format == "auto") continue;  // another table of that name
     CHECK(fits, kInput, "{}: expected user, item, rating and time, found {} columns, first \"{}\"",
           log->string(), plan.log.columns.size(), plan.log.columns.front());
     CHECK(options.title.empty() && options.attributes.empty(), kUsage,
@@ -191,7 +188,7 @@ void plan_recbole_items(const fs::path& path, const ReaderOptions& options, LogP
   plan.item_id = role_column(table, options, "item", kItemNames, true);
   plan.title = options.title.empty() ? -1 : named_column(table, options.title, "--title");
   for (size_t c = 0; c < types.size() && plan.title < 0; ++c) {
-    const std::string name = lower(table.columns[c]);
+    const std::string name = ascii_lower(table.columns[c]);
     const bool named = name.find("title") != std::string::npos || name == "name";
     if (types[c] == "token_seq" && named) plan.title = static_cast<int32_t>(c);
   }
@@ -269,7 +266,7 @@ void plan_table_items(const ReaderOptions& options, LogPlan& plan) {
   }
 }
 
-LogPlan plan_table(const fs::path& path, const ReaderOptions& options) {
+std::optional<LogPlan> plan_table(const fs::path& path, const ReaderOptions& options) {
   CHECK(!fs::is_directory(path), kInput,
         "{}: expected a file or a known folder layout (u.data, ratings.csv, ratings.dat, *.inter), "
         "found none of these in it",
@@ -287,26 +284,44 @@ LogPlan plan_table(const fs::path& path, const ReaderOptions& options) {
   return plan;
 }
 
+// The first row that finds a log in the path is taken.
+struct LogFormat {
+  std::string_view name;   // of --format
+  std::string_view files;  // what it looks for
+  bool guessed_with_map;   // without --format, is it tried when columns are mapped by hand?
+  std::optional<LogPlan> (*plan)(const fs::path& path, const ReaderOptions& options);
+};
+constexpr std::array kFormats{
+    LogFormat{"movielens", "u.data, ratings.csv or ratings.dat", false, plan_movielens},
+    LogFormat{"recbole", "an .inter file", true, plan_recbole},
+    LogFormat{"table", "a file", true, plan_table},
+};
+
 }  // namespace
 
+std::vector<std::string> log_formats() {
+  std::vector<std::string> names{"auto"};
+  for (const LogFormat& format : kFormats) names.emplace_back(format.name);
+  return names;
+}
+
 LogPlan plan_log(const fs::path& path, const ReaderOptions& options) {
+  const std::vector<std::string> known = log_formats();
+  CHECK(std::find(known.begin(), known.end(), options.format) != known.end(), kUsage,
+        "unknown format \"{}\"; known: {}", options.format, fmt::join(known, ", "));
   CHECK(fs::exists(path), kInput, "{}: no such file or folder", path.string());
   for (const auto& [role, column] : options.map) {
     CHECK(role == "user" || role == "item" || role == "time" || role == "rating", kUsage,
           "--map: expected user, item, time or rating, found \"{}\"", role);
   }
   std::optional<LogPlan> plan;
-  const LogFormat format = options.format;
-  const bool automatic = format == LogFormat::kAuto && options.map.empty();
-  if (format == LogFormat::kMovieLens || automatic) plan = plan_movielens(path, options);
-  CHECK(plan || format != LogFormat::kMovieLens, kInput,
-        "{}: expected u.data, ratings.csv or ratings.dat, found none", path.string());
-  if (!plan && (format == LogFormat::kRecBole || format == LogFormat::kAuto)) {
-    plan = plan_recbole(path, options);
+  for (const LogFormat& format : kFormats) {
+    const bool asked = options.format == format.name;
+    const bool tried = options.format == "auto" && (format.guessed_with_map || options.map.empty());
+    if (!plan && (asked || tried)) plan = format.plan(path, options);
+    CHECK(plan || !asked, kInput, "{}: expected {}, found none", path.string(), format.files);
   }
-  CHECK(plan || format != LogFormat::kRecBole, kInput, "{}: expected an .inter file, found none",
-        path.string());
-  return plan ? *plan : plan_table(path, options);
+  return *plan;  // a table is any file
 }
 
 }  // namespace etrlrec

@@ -5,29 +5,24 @@
 
 #include <algorithm>
 #include <charconv>
-#include <chrono>
 #include <cmath>
 
 #include "base/check.h"
+#include "base/strings.h"
 #include "data/log_builder.h"
 #include "data/reader_plan.h"
+#include "data/table_stream.h"
+#include "text/utf8.h"
 
 namespace etrlrec {
 namespace {
 
 constexpr size_t kRejectedText = 200;
 
-std::string_view trimmed(std::string_view text) {
-  const auto is_space = [](char c) { return c == ' ' || (c >= '\t' && c <= '\r'); };
-  while (!text.empty() && is_space(text.front())) text.remove_prefix(1);
-  while (!text.empty() && is_space(text.back())) text.remove_suffix(1);
-  return text;
-}
-
 // Runs of control characters become one space, so that a title stays on its line.
 std::string clean_title(std::string_view text) {
   std::string out;
-  for (const char c : trimmed(text)) {
+  for (const char c : trim(text)) {
     const auto byte = static_cast<unsigned char>(c);
     if (byte >= 0x20 && byte != 0x7f) {
       out += c;
@@ -94,7 +89,7 @@ class LogReader {
 
   static bool is_blank(std::span<const std::string_view> values) {
     return std::all_of(values.begin(), values.end(),
-                       [](std::string_view value) { return trimmed(value).empty(); });
+                       [](std::string_view value) { return trim(value).empty(); });
   }
 
   void read_items() {
@@ -147,7 +142,7 @@ class LogReader {
 
   void add_item(FileReport& file, int64_t line, const std::vector<std::string>& values,
                 const std::vector<std::string>& separators) {
-    const std::string_view id = trimmed(values[0]);
+    const std::string_view id = trim(values[0]);
     std::string problem = id_problem(id, "item");
     if (problem.empty() && !builder_.add_item(id, clean_title(values[1]))) {
       problem = "item id occurs twice";
@@ -160,7 +155,7 @@ class LogReader {
       const AttributeColumn& attribute = plan_.attributes[a];
       std::string_view rest = values[a + 2];
       if (!attribute.flag.empty()) {
-        if (trimmed(rest) == "1") builder_.add_attribute(attribute.field, attribute.flag);
+        if (trim(rest) == "1") builder_.add_attribute(attribute.field, attribute.flag);
         continue;
       }
       const std::string separator = rest.find(kListSeparator) == std::string_view::npos
@@ -207,13 +202,13 @@ class LogReader {
 
   // Empty when the row was taken.
   std::string add_interaction(std::span<const std::string_view> values) {
-    const std::string_view user = trimmed(values[0]), item = trimmed(values[1]);
+    const std::string_view user = trim(values[0]), item = trim(values[1]);
     if (auto problem = id_problem(user, "user"); !problem.empty()) return problem;
     if (auto problem = id_problem(item, "item"); !problem.empty()) return problem;
-    const auto raw_time = time_.parse(trimmed(values[2]));
+    const auto raw_time = time_.parse(trim(values[2]));
     if (!raw_time) return "bad time";
     if (plan_.rating >= 0) {
-      const auto rating = parse_rating(trimmed(values[3]));
+      const auto rating = parse_rating(trim(values[3]));
       if (!rating) return "bad rating";
       builder_.add_rating(*rating);
     }
@@ -235,61 +230,6 @@ class LogReader {
   ReadReport report_;
 };
 
-// Reads `digits` decimal digits off the front of `text`.
-std::optional<int> take_digits(std::string_view& text, size_t digits) {
-  if (text.size() < digits) return std::nullopt;
-  int value = 0;
-  for (size_t i = 0; i < digits; ++i) {
-    if (text[i] < '0' || text[i] > '9') return std::nullopt;
-    value = 10 * value + (text[i] - '0');
-  }
-  text.remove_prefix(digits);
-  return value;
-}
-
-bool take(std::string_view& text, char c) {
-  if (text.empty() || text.front() != c) return false;
-  text.remove_prefix(1);
-  return true;
-}
-
-// HH:MM[:SS[.fraction]] as seconds of the day.
-std::optional<double> take_clock(std::string_view& text) {
-  const auto hour = take_digits(text, 2);
-  if (!hour || *hour > 23 || !take(text, ':')) return std::nullopt;
-  const auto minute = take_digits(text, 2);
-  if (!minute || *minute > 59) return std::nullopt;
-  double seconds = 3600.0 * *hour + 60.0 * *minute;
-  if (!take(text, ':')) return seconds;
-  const auto second = take_digits(text, 2);
-  if (!second || *second > 60) return std::nullopt;
-  seconds += *second;
-  if (!take(text, '.')) return seconds;
-  double scale = 0.1;
-  bool any = false;
-  while (!text.empty() && text.front() >= '0' && text.front() <= '9') {
-    seconds += scale * (text.front() - '0');
-    scale /= 10;
-    any = true;
-    text.remove_prefix(1);
-  }
-  return any ? std::optional(seconds) : std::nullopt;
-}
-
-// Nothing, Z, +HH, +HHMM or +HH:MM as seconds to subtract.
-std::optional<double> take_offset(std::string_view& text) {
-  if (text.empty() || take(text, 'Z')) return 0.0;
-  const double sign = text.front() == '-' ? -1 : 1;
-  if (!take(text, '+') && !take(text, '-')) return std::nullopt;
-  const auto hours = take_digits(text, 2);
-  if (!hours || *hours > 23) return std::nullopt;
-  if (text.empty()) return sign * 3600.0 * *hours;
-  take(text, ':');
-  const auto minutes = take_digits(text, 2);
-  if (!minutes || *minutes > 59) return std::nullopt;
-  return sign * (3600.0 * *hours + 60.0 * *minutes);
-}
-
 }  // namespace
 
 ReadResult read_log(const std::filesystem::path& path, const ReaderOptions& options) {
@@ -304,47 +244,6 @@ std::string rejected_tsv(const std::vector<RejectedRow>& rejected) {
                        clean_title(row.text));
   }
   return out;
-}
-
-std::optional<double> parse_iso_time(std::string_view text) {
-  const auto year = take_digits(text, 4);
-  if (!year || !take(text, '-')) return std::nullopt;
-  const auto month = take_digits(text, 2);
-  if (!month || !take(text, '-')) return std::nullopt;
-  const auto day = take_digits(text, 2);
-  if (!day) return std::nullopt;
-  using namespace std::chrono;
-  const year_month_day date{std::chrono::year(*year), std::chrono::month(*month),
-                            std::chrono::day(*day)};
-  if (!date.ok()) return std::nullopt;
-  double seconds = 86400.0 * static_cast<double>(sys_days(date).time_since_epoch().count());
-  if (text.empty()) return seconds;
-  if (!take(text, 'T') && !take(text, ' ')) return std::nullopt;
-  const auto clock = take_clock(text);
-  if (!clock) return std::nullopt;
-  const auto offset = take_offset(text);
-  if (!offset || !text.empty()) return std::nullopt;
-  return seconds + *clock - *offset;
-}
-
-std::string format_iso_time(int64_t seconds) {
-  using namespace std::chrono;
-  const sys_seconds time{std::chrono::seconds(seconds)};
-  const auto midnight = floor<days>(time);
-  const year_month_day date(midnight);
-  const int64_t rest = (time - midnight).count();
-  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z", static_cast<int>(date.year()),
-                     static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()),
-                     rest / 3600, rest / 60 % 60, rest % 60);
-}
-
-LogFormat log_format(const std::string& name) {
-  if (name == "auto") return LogFormat::kAuto;
-  if (name == "movielens") return LogFormat::kMovieLens;
-  if (name == "recbole") return LogFormat::kRecBole;
-  if (name == "table") return LogFormat::kTable;
-  fail(ExitCode::kUsage, "unknown format \"{}\"; known: auto, movielens, recbole, table, synthetic",
-       name);
 }
 
 }  // namespace etrlrec

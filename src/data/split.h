@@ -35,7 +35,7 @@ struct SplitOptions {
 Split split_leave_one_out(const Dataset& dataset);
 
 // train <= T_v, valid in (T_v, T_t], test > T_t. Histories of valid and test rows reach up to their
-// target, so they may hold events behind the cuts; train_end is the first event behind T_v.
+// target, so they may hold events after the cuts; train_end is the first event after T_v.
 Split split_global_time(const Dataset& dataset, const SplitOptions& options);
 
 // Whole users go to one part. Users of train: every interaction but the first is a row. Users of

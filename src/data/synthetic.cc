@@ -7,11 +7,11 @@
 
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <cmath>
 #include <string_view>
 
 #include "base/check.h"
+#include "data/calendar.h"
 
 namespace etrlrec {
 namespace {
@@ -209,16 +209,43 @@ bool is_available(const World& world, const WorldUser& user, int32_t item, int64
 
 }  // namespace
 
+EventRule rule_of(const WorldOptions& options, GapClass gap) {
+  EventRule rule;
+  const std::string& informative = options.informative;
+  const auto follow_last = [&] {
+    rule.genre = GenreSource::kSuccessorOfLast;
+    rule.follow = options.follow_transition;
+    rule.sequel = options.sequel;
+  };
+  const auto follow_season = [&] {
+    rule.genre = GenreSource::kSeason;
+    rule.follow = options.follow_season;
+  };
+  if (informative == "order") {
+    if (gap != GapClass::kFirst) follow_last();
+    return rule;
+  }
+  if (informative == "season") {
+    follow_season();
+    return rule;
+  }
+  const bool by_gaps = informative == "gaps";
+  rule.genre = GenreSource::kLongTerm;
+  rule.follow = options.follow_long_term;
+  if (!by_gaps && gap == GapClass::kShort) follow_last();
+  if (!by_gaps && gap == GapClass::kAbsence) follow_season();
+  if (by_gaps && gap == GapClass::kShort) {
+    rule.genre = GenreSource::kSuccessorOfLongTerm;
+    rule.follow = options.follow_transition;
+  }
+  rule.drift = by_gaps ? 0 : options.drift;
+  return rule;
+}
+
 GapClass gap_class(int64_t seconds) {
   return seconds <= kLongestShortGap ? GapClass::kShort
          : seconds <= kLongestPause  ? GapClass::kPause
                                      : GapClass::kAbsence;
-}
-
-int32_t quarter_of_year(int64_t time) {
-  using namespace std::chrono;
-  const year_month_day date{floor<days>(sys_seconds{seconds{time}})};
-  return static_cast<int32_t>((static_cast<unsigned>(date.month()) - 1) / 3);
 }
 
 WorldSampler::WorldSampler(const World& world) : world_(world) {

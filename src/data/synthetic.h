@@ -1,7 +1,6 @@
-// A synthetic world with known temporal rules (method.md G.10) and exact next-item probabilities
-// given the observable history, hence the Bayes-optimal ranking as an upper bound. Ingredients:
-// genre transition after short gaps, long-term taste after a pause (latent, drifting, filtered
-// exactly), the season's genre after a long absence, sequels, release dates and cold items, mild
+// A synthetic world with known temporal rules, as a catalogue and a log (method.md G.10).
+// Ingredients: genre transition after short gaps, long-term taste after a pause (latent and
+// drifting), the season's genre after a long absence, sequels, release dates and cold items, mild
 // popularity.
 //
 // One event of a user at time t, given the gap to the event before (rule_of says which sources are
@@ -17,8 +16,6 @@
 #pragma once
 
 #include <cstdint>
-#include <filesystem>
-#include <span>
 #include <string>
 #include <vector>
 
@@ -71,14 +68,6 @@ struct World {
 // The whole catalogue and log; equal options give equal worlds, and a user does not depend on how
 // many others there are. Errors (kUsage) name the option.
 World make_world(const WorldOptions& options);
-void save_world(const World& world, const std::filesystem::path& folder);  // world.json
-World load_world(const std::filesystem::path& folder);                     // dataset not included
-
-// p(next item | observable history, now), [N], sums to 1; exact forward filter over the latent
-// long-term genre. The history must be the user's whole one (a shortened one gives the wrong
-// posterior); one that the world cannot have produced is refused (kInput).
-std::vector<double> next_item_probabilities(const World& world, std::span<const int32_t> items,
-                                            std::span<const int64_t> times, int64_t now);
 
 // The rules in force for one event; both the generator and the filter ask here.
 enum class GenreSource : int8_t {
@@ -96,8 +85,7 @@ struct EventRule {
   double drift = 0;
 };
 EventRule rule_of(const WorldOptions& options, GapClass gap);
-GapClass gap_class(int64_t seconds);    // short up to seven days, a pause up to thirty
-int32_t quarter_of_year(int64_t time);  // 0: January to March, UTC
+GapClass gap_class(int64_t seconds);  // short up to seven days, a pause up to thirty
 
 // What the generator knows of a user.
 struct WorldUser {

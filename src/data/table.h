@@ -1,6 +1,7 @@
-// Rows of named columns from a file, as text: CSV, TSV and other delimited files, JSON Lines,
-// Parquet; gzip and zstd are undone on the way (recognised by their first bytes). One pass, bounded
-// memory (only files with "::" are held whole). It knows nothing about users and items.
+// Tables in files: what a caller may fix about one, and what was found out. Supported are CSV, TSV
+// and other delimited files, JSON Lines and Parquet; gzip and zstd are undone on the way
+// (recognised by their first bytes). Tables know nothing about users and items. table_sniff.h looks
+// at the first lines, table_stream.h reads the rows.
 #pragma once
 
 #include <cstdint>
@@ -38,25 +39,9 @@ struct TableInfo {
 // Lists inside a cell (JSON arrays, Parquet lists) arrive joined by this character.
 inline constexpr char kListSeparator = '\x1f';
 
-// Reads the beginning of the file only. Errors (kInput): missing, empty, unreadable, no delimiter
-// found.
-TableInfo sniff_table(const std::filesystem::path& path, const TableOptions& options);
-
-// Calls on_row for each row with the values of `columns` (indices into info.columns), in this
-// order; null is an empty value. `line` counts from 1, the header line included; a field that holds
-// line breaks counts as one line, and Parquet rows count from 1. Rows that cannot be split into the
-// expected fields go to on_bad with their first 1000 bytes; an empty line may arrive as a row of
-// empty values. Parquet timestamps and dates arrive as seconds since 1970. Errors (kInput) when the
-// file cannot be read on.
+// What readers of rows call: with the values of the asked columns, and with what is no row.
 using OnRow = std::function<void(int64_t line, std::span<const std::string_view> values)>;
 using OnBad = std::function<void(int64_t line, const std::string& reason, std::string_view text)>;
-void read_table(const TableInfo& info, std::span<const int32_t> columns, const OnRow& on_row,
-                const OnBad& on_bad);
-
-bool is_utf8(std::string_view text);
-std::string latin1_to_utf8(std::string_view text);
-// The text itself when it is UTF-8, else read as ISO-8859-1.
-std::string to_utf8(std::string_view text);
 
 std::string_view table_kind_name(TableKind kind);
 

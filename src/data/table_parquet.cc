@@ -12,7 +12,6 @@
 #include <charconv>
 
 #include "base/check.h"
-#include "data/table_stream.h"
 
 namespace etrlrec {
 namespace {

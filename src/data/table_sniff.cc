@@ -1,4 +1,5 @@
-// First lines of a file: kind, compression, delimiter, header, column names.
+#include "data/table_sniff.h"
+
 #include <algorithm>
 #include <array>
 #include <charconv>
@@ -6,7 +7,8 @@
 
 #include "base/check.h"
 #include "base/json.h"
-#include "data/table.h"
+#include "base/strings.h"
+#include "data/table_parquet.h"
 #include "data/table_stream.h"
 
 namespace etrlrec {
@@ -89,12 +91,6 @@ bool is_date(std::string_view text) {
          is_number(text.substr(8, 2));
 }
 
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) c = static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c);
-  return out;
-}
-
 // A first line with a hinted name is a header; one with a number, a date or an empty field is data;
 // any other names the columns of the lines below it.
 bool looks_like_header(const std::vector<std::vector<std::string>>& rows,
@@ -102,7 +98,7 @@ bool looks_like_header(const std::vector<std::vector<std::string>>& rows,
   const auto& first = rows.front();
   for (const std::string& cell : first) {
     for (const std::string& hint : hints) {
-      if (lower(cell) == lower(hint)) return true;
+      if (ascii_lower(cell) == ascii_lower(hint)) return true;
     }
   }
   if (std::any_of(first.begin(), first.end(), [](const auto& cell) {
@@ -158,7 +154,7 @@ void sniff_json_lines(std::string_view text, bool complete, TableInfo& info) {
 }
 
 bool has_json_name(const std::filesystem::path& path) {
-  const std::string name = lower(path.filename().string());
+  const std::string name = ascii_lower(path.filename().string());
   return name.find(".jsonl") != std::string::npos || name.find(".ndjson") != std::string::npos ||
          name.find(".json") != std::string::npos;
 }
@@ -192,60 +188,6 @@ TableInfo sniff_table(const std::filesystem::path& path, const TableOptions& opt
     sniff_delimited(body, complete, options, info);
   }
   return info;
-}
-
-bool is_utf8(std::string_view text) {
-  for (size_t i = 0; i < text.size();) {
-    const auto lead = static_cast<unsigned char>(text[i]);
-    const size_t length = lead < 0x80                   ? 1
-                          : lead >= 0xc2 && lead < 0xe0 ? 2
-                          : lead >= 0xe0 && lead < 0xf0 ? 3
-                          : lead >= 0xf0 && lead < 0xf5 ? 4
-                                                        : 0;
-    if (length == 0 || i + length > text.size()) return false;
-    for (size_t k = 1; k < length; ++k) {
-      if ((static_cast<unsigned char>(text[i + k]) & 0xc0) != 0x80) return false;
-    }
-    if (length > 2) {  // overlong forms, surrogates, beyond U+10FFFF
-      const auto second = static_cast<unsigned char>(text[i + 1]);
-      if ((lead == 0xe0 && second < 0xa0) || (lead == 0xed && second > 0x9f) ||
-          (lead == 0xf0 && second < 0x90) || (lead == 0xf4 && second > 0x8f)) {
-        return false;
-      }
-    }
-    i += length;
-  }
-  return true;
-}
-
-std::string latin1_to_utf8(std::string_view text) {
-  std::string out;
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte < 0x80) {
-      out += c;
-    } else {
-      out += static_cast<char>(0xc0 | (byte >> 6));
-      out += static_cast<char>(0x80 | (byte & 0x3f));
-    }
-  }
-  return out;
-}
-
-std::string to_utf8(std::string_view text) {
-  return is_utf8(text) ? std::string(text) : latin1_to_utf8(text);
-}
-
-std::string_view table_kind_name(TableKind kind) {
-  switch (kind) {
-    case TableKind::kDelimited:
-      return "delimited text";
-    case TableKind::kJsonLines:
-      return "JSON Lines";
-    case TableKind::kParquet:
-      return "Parquet";
-  }
-  return "";
 }
 
 }  // namespace etrlrec

@@ -1,11 +1,10 @@
-// world.json: options and rules of a synthetic world. Reading trusts nothing: every index,
-// probability and length is checked before use.
+#include "data/world_file.h"
+
 #include <cmath>
 #include <set>
 
 #include "base/check.h"
 #include "base/json.h"
-#include "data/synthetic.h"
 
 namespace etrlrec {
 namespace {

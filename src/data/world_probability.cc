@@ -1,11 +1,10 @@
-// Exact next-item probabilities of the synthetic world: a forward filter over the latent long-term
-// genre. Written as distributions, independently of the draws in synthetic.cc; the tests hold the
-// two against each other.
+#include "data/world_probability.h"
+
 #include <algorithm>
 #include <numeric>
 
 #include "base/check.h"
-#include "data/synthetic.h"
+#include "data/calendar.h"
 
 namespace etrlrec {
 namespace {
@@ -102,39 +101,6 @@ void check_history(const World& world, std::span<const int32_t> items,
 }
 
 }  // namespace
-
-EventRule rule_of(const WorldOptions& options, GapClass gap) {
-  EventRule rule;
-  const std::string& informative = options.informative;
-  const auto follow_last = [&] {
-    rule.genre = GenreSource::kSuccessorOfLast;
-    rule.follow = options.follow_transition;
-    rule.sequel = options.sequel;
-  };
-  const auto follow_season = [&] {
-    rule.genre = GenreSource::kSeason;
-    rule.follow = options.follow_season;
-  };
-  if (informative == "order") {
-    if (gap != GapClass::kFirst) follow_last();
-    return rule;
-  }
-  if (informative == "season") {
-    follow_season();
-    return rule;
-  }
-  const bool by_gaps = informative == "gaps";
-  rule.genre = GenreSource::kLongTerm;
-  rule.follow = options.follow_long_term;
-  if (!by_gaps && gap == GapClass::kShort) follow_last();
-  if (!by_gaps && gap == GapClass::kAbsence) follow_season();
-  if (by_gaps && gap == GapClass::kShort) {
-    rule.genre = GenreSource::kSuccessorOfLongTerm;
-    rule.follow = options.follow_transition;
-  }
-  rule.drift = by_gaps ? 0 : options.drift;
-  return rule;
-}
 
 std::vector<double> next_item_probabilities(const World& world, std::span<const int32_t> items,
                                             std::span<const int64_t> times, int64_t now) {

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "base/check.h"
-#include "text/pre_tokenizer.h"
+#include "text/utf8.h"
 
 namespace etrlrec {
 namespace {

@@ -13,7 +13,7 @@
 namespace etrlrec {
 
 //   none             the request as it is
-//   shuffle-history  the entries behind the first in random order, each with the gap before it; the
+//   shuffle-history  the entries after the first in random order, each with the gap before it; the
 //                    first entry, whose gap is not shown, and the request time stay
 //   permute-gaps     the gaps between entries and to the request in random order; items and request
 //                    time stay

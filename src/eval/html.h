@@ -1,4 +1,4 @@
-// Building blocks of the HTML and SVG writers: escaping, formatted appending, width in code points.
+// Building blocks of the HTML and SVG writers: escaping and formatted appending.
 #pragma once
 
 #include <fmt/format.h>
@@ -13,7 +13,6 @@ namespace etrlrec {
 // Safe as HTML text and as a quoted attribute value. Bytes that are no UTF-8 and control characters
 // become U+FFFD.
 std::string escape_html(std::string_view text);
-size_t code_points(std::string_view text);
 
 template <typename... Args>
 void append(std::string& out, fmt::format_string<Args...> format, Args&&... args) {

@@ -1,4 +1,3 @@
-// Ranking metrics on ranks (method.md F.2); a rank may be a half because of ties.
 #include "eval/metrics.h"
 
 #include <cmath>

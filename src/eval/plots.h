@@ -1,4 +1,4 @@
-// Small SVG pictures as strings: line plots, bars, whiskers, time lines. Pure functions; colours,
+// Small SVG pictures as strings: line plots, bars and whiskers. They are pure functions; colours,
 // fonts and dark mode come from the CSS classes of the page around them (report_style.cc). All text
 // is escaped here.
 #pragma once
@@ -43,15 +43,5 @@ std::string whisker(double mean, double low, double high, double top, double ran
 
 // Interval of a difference on the scale -reach..reach with a line at 0.
 std::string difference_whisker(double mean, double low, double high, double reach);
-
-struct TimeLineEvent {
-  std::string title, detail;  // e.g. "Hollow River 2", "drama · dark"
-  std::string gap;            // word for the gap before it, empty for the first
-  int64_t time = 0;
-};
-// Dots at their true times on an axis, each led to a column with its label so that close events
-// stay readable; gap words stand between the columns; the last event is "now". Times must not
-// decrease (kInput).
-std::string time_line(const std::vector<TimeLineEvent>& events);
 
 }  // namespace etrlrec

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "eval/metrics.h"
+#include "eval/significance.h"
 
 namespace etrlrec {
 

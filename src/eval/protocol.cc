@@ -6,8 +6,11 @@
 
 #include "base/check.h"
 #include "base/rng.h"
+#include "data/world_probability.h"
 #include "engine/scoring.h"
 #include "temporal/encoding.h"
+#include "temporal/names.h"
+#include "temporal/statistics.h"
 
 namespace etrlrec {
 namespace {
@@ -114,11 +117,11 @@ void first_answer(const Asked& asked, std::span<const Request> requests,
     while (!ids.empty() && ids.back() == asked.tokenizer().eos_id()) ids.pop_back();
     const std::string text = asked.tokenizer().decode(ids);
     const auto n = static_cast<int32_t>(requests[r].candidates.size());
-    const ParsedCompletion parsed = parse_completion(text, n, options.prompt.reasoning);
+    const ParsedCompletion parsed = parse_completion(text, n, options.prompt);
     prediction.valid = parsed.code == AnswerCode::kValid;
     prediction.answer = prediction.valid ? parsed.answer : 0;
     prediction.reasoning = std::string(parsed.reasoning);
-    // One answer orders nothing behind it: a miss names the target nowhere.
+    // One answer orders nothing after it: a miss names the target nowhere.
     const bool hit = prediction.valid && parsed.answer == requests[r].target_slot + 1;
     prediction.rank = hit ? 1.0 : n + 1.0;
     out.rows.push_back(std::move(prediction));
@@ -165,13 +168,14 @@ void elimination(const Asked& asked, std::span<const Request> requests,
   }
 }
 
-// The direct form of the prompt, and every candidate's title behind it instead of its number.
+// The direct form of the prompt, and every candidate's title after it instead of its number.
 void title_likelihood(const Asked& asked, std::span<const Request> requests,
                       const ProtocolOptions& options, int64_t first_row, Predictions& out) {
   const at::NoGradGuard no_grad;
   PromptOptions prompt = options.prompt;
   prompt.reasoning = false;
-  const std::vector<int64_t> close = asked.tokenizer().encode(kAnswerClose);
+  const std::vector<int64_t> close =
+      asked.tokenizer().encode(find_style(prompt.style).answer_form(false).finish);
   std::vector<std::vector<int64_t>> prompts;
   std::vector<Answers> titles;
   for (const Request& request : requests) {
@@ -215,8 +219,8 @@ GenerationRequest generation_request(const PromptEncoder& encoder, const Request
   GenerationRequest result;
   result.prompt = prompt_ids(encoder, request, options);
   result.answers =
-      encode_answers(encoder.tokenizer, static_cast<int32_t>(request.candidates.size()),
-                     options.reasoning, most_candidates)
+      encode_answers(encoder.tokenizer, static_cast<int32_t>(request.candidates.size()), options,
+                     most_candidates)
           .answers;
   return result;
 }
@@ -226,8 +230,7 @@ GenerationOptions generation_options(const Tokenizer& tokenizer, const ProtocolO
   GenerationOptions generation;
   generation.sampling.temperature = 0;
   generation.sampling.seed = options.seed;
-  const AnswerEncoding encoding =
-      encode_answers(tokenizer, 1, options.prompt.reasoning, most_candidates);
+  const AnswerEncoding encoding = encode_answers(tokenizer, 1, options.prompt, most_candidates);
   generation.format.close = encoding.close;
   generation.format.finish = encoding.finish;
   generation.format.max_reasoning_tokens =
@@ -341,7 +344,8 @@ Predictions answers_of_teacher(const Teacher& teacher, const Catalogue& catalogu
     const Request request = with_recent_history(requests[r], max_history);
     const FactSheet facts = compute_facts(catalogue, statistics, request);
     Rng rng(seed, "teacher answers", r);
-    const TeacherReply reply = teacher.reply({catalogue, request, facts}, false, rng);
+    const TeacherRequest draw{{catalogue, request, facts}, rng};
+    const TeacherReply reply = teacher.reply({&draw, 1}).front();
     Prediction prediction = new_prediction(request, static_cast<int64_t>(r));
     prediction.answer = reply.answer;
     prediction.reasoning = reply.reasoning;

@@ -26,6 +26,7 @@
 #include "models/recommender.h"
 #include "temporal/facts.h"
 #include "temporal/prompts.h"
+#include "temporal/statistics.h"
 #include "temporal/teacher.h"
 #include "text/tokenizer.h"
 
@@ -41,7 +42,7 @@ struct ProtocolOptions {
 };
 
 // How requests become prompts of a model: its tokenizer, the catalogue that prompts are rendered
-// from, and what stands before and after the text of every prompt (virtual tokens of soft prompts;
+// from, and what comes before and after the text of every prompt (virtual tokens of soft prompts;
 // the end token that an encoder reads).
 struct PromptEncoder {
   const Tokenizer& tokenizer;

@@ -1,20 +1,16 @@
-// The report of a run: one self-contained HTML page (no scripts, no links to anything outside), a
-// table for the terminal, and summary.json. Plain structs of strings and numbers; whoever fills
-// them knows models and files, this unit does not.
+// The content of a report as plain structs of strings and numbers. Whoever fills them knows models
+// and files, this unit does not. report_page.h makes an HTML page of them, report_text.h tables for
+// the terminal and summary.json.
 #pragma once
 
 #include <cstdint>
-#include <filesystem>
-#include <map>
-#include <nlohmann/json_fwd.hpp>
-#include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "eval/metrics.h"
 #include "eval/plots.h"
 #include "eval/predictions.h"
+#include "eval/time_line.h"
 #include "temporal/claims.h"
 
 namespace etrlrec {
@@ -61,24 +57,5 @@ struct ReportData {
   double peak_rss_mb = 0;
   std::vector<std::pair<std::string, std::string>> facts;  // "seed": "42", "data": …
 };
-
-std::string render_report(const ReportData& data);
-void write_report(const std::filesystem::path& path, const ReportData& data);
-
-// {"rows": [{"model", "stage", "protocol", "n", "hit@1", "hit@1_low", "hit@1_high", "hit@5",
-// "hit@10", "ndcg@5", "ndcg@10", "mrr", "valid_ratio"}], "random": {…}, "bayes": {…} or null,
-// "seconds": {stage: …}, "peak_rss_mb": …}
-nlohmann::ordered_json summary_json(const ReportData& data);
-// One model's row in every JSON document: summary.json, evaluate, compare.
-nlohmann::ordered_json to_json(const MetricRow& row);
-
-// Aligned columns for the terminal: the first row is the head; columns of numbers are flushed
-// right. Widths count code points.
-std::string format_table(std::span<const std::vector<std::string>> rows);
-// The main table with the random level and, when known, the bound and its share.
-std::string format_metrics(const ReportData& data);
-
-// metrics.jsonl of a training folder as one series per tag, x = step.
-std::map<std::string, Series> load_metrics(const std::filesystem::path& path);
 
 }  // namespace etrlrec

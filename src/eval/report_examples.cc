@@ -1,5 +1,5 @@
-// Worked examples of the report: the history on a time line, candidates with probabilities, the
-// reasoning with judged claims, answer and truth.
+#include "eval/report_examples.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -7,7 +7,7 @@
 
 #include "base/check.h"
 #include "eval/html.h"
-#include "eval/report_parts.h"
+#include "eval/time_line.h"
 
 namespace etrlrec {
 namespace {

@@ -1,6 +1,6 @@
-// CSS of the report: paper and ink in light mode, the same page by night in dark mode, plain enough
-// to print.
-#include "eval/report_parts.h"
+#include "eval/report_style.h"
+
+#include <string>
 
 namespace etrlrec {
 namespace {

@@ -1,12 +1,12 @@
-// The report's other forms: a table for the terminal, summary.json, and the reader of
-// metrics.jsonl.
+#include "eval/report_text.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
 
 #include "base/json.h"
 #include "eval/html.h"
-#include "eval/report.h"
+#include "text/utf8.h"
 
 namespace etrlrec {
 namespace {

@@ -1,4 +1,5 @@
-// Intervals and paired tests (method.md F.4): bootstrap over rows or clusters, exact McNemar, Holm.
+#include "eval/significance.h"
+
 #include <algorithm>
 #include <cmath>
 #include <numeric>
@@ -6,7 +7,6 @@
 
 #include "base/check.h"
 #include "base/rng.h"
-#include "eval/metrics.h"
 
 namespace etrlrec {
 namespace {

@@ -1,5 +1,5 @@
-// The time line of a history: an axis true to time above, evenly spaced readable columns below,
-// curves between them.
+#include "eval/time_line.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "eval/html.h"
 #include "eval/plots.h"
+#include "text/utf8.h"
 
 namespace etrlrec {
 namespace {
@@ -52,14 +53,6 @@ std::vector<TimeTick> time_ticks(int64_t begin, int64_t end) {
   }
 }
 
-std::string first_code_points(std::string_view text, size_t count) {
-  size_t i = 0;
-  for (; i < text.size(); ++i) {
-    if ((text[i] & 0xc0) != 0x80 && count-- == 0) break;
-  }
-  return std::string(text.substr(0, i));
-}
-
 // Words into at most three lines of about `width` code points; what does not fit ends in an
 // ellipsis.
 std::vector<std::string> wrap(std::string_view text, size_t width) {
@@ -78,7 +71,7 @@ std::vector<std::string> wrap(std::string_view text, size_t width) {
   const bool cut = lines.size() > 3;
   if (cut) lines.resize(3);
   for (std::string& line : lines) {
-    if (code_points(line) > width) line = first_code_points(line, width - 1) + "…";
+    if (code_points(line) > width) line = std::string(first_code_points(line, width - 1)) + "…";
   }
   if (cut && !lines.back().ends_with("…")) lines.back() += "…";
   return lines;

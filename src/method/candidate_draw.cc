@@ -8,6 +8,7 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "base/rng.h"
+#include "data/candidate_file.h"
 #include "data/candidates.h"
 #include "method/fit.h"
 

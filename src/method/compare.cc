@@ -3,7 +3,8 @@
 #include "base/check.h"
 #include "base/io.h"
 #include "base/json.h"
-#include "eval/report.h"
+#include "eval/report_text.h"
+#include "eval/significance.h"
 
 namespace etrlrec {
 namespace {

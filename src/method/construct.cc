@@ -12,8 +12,11 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "method/study.h"
+#include "temporal/claim_weights.h"
 #include "temporal/prompts.h"
-#include "temporal/teacher.h"
+#include "temporal/statistics.h"
+#include "temporal/teachers.h"
+#include "temporal/verifier.h"
 
 namespace etrlrec {
 namespace {
@@ -34,6 +37,10 @@ bool betrays(std::string text) {
   });
 }
 
+PromptOptions prompt_options(const ConstructOptions& options) {
+  return {options.max_history, options.with_times, true};
+}
+
 struct Judged {
   std::string verdict = "kept";  // or the first filter that refused
   ReasoningScore score;
@@ -45,8 +52,9 @@ Judged judge(const TeacherReply& reply, const ClaimContext& context, const Claim
   const auto n = static_cast<int32_t>(context.request.candidates.size());
   judged.score =
       score_reasoning(judge_claims(reply.reasoning, context, weights), reply.answer, context);
-  if (parse_completion(completion_text(reply.reasoning, reply.answer), n).code !=
-      AnswerCode::kValid)
+  const PromptOptions prompt = prompt_options(options);
+  const std::string text = completion_text(reply.reasoning, reply.answer, prompt);
+  if (parse_completion(text, n, prompt).code != AnswerCode::kValid)
     judged.verdict = "format";
   else if (betrays(reply.reasoning))
     judged.verdict = "betrayal";
@@ -61,16 +69,14 @@ class Constructor {
  public:
   Constructor(const ConstructOptions& options, const Study& study, const CandidateSet& set)
       : options_(options), study_(study), set_(set) {
-    CHECK(options.teacher == "program", kUsage, "unknown teacher \"{}\"; known: program",
-          options.teacher);
     CHECK(options.hint_policy == "fallback" || options.hint_policy == "never" ||
               options.hint_policy == "always",
           kUsage, "unknown hint policy \"{}\"; known: fallback, never, always",
           options.hint_policy);
     CHECK(options.max_per_row > 0 && options.draws >= 0 && options.hinted_draws >= 0, kUsage,
           "draws: expected numbers that are not negative, and at least one kept per row");
-    teacher_ = programmatic_teacher(study.dataset.catalogue, study.statistics,
-                                    {options.temperature, options.with_times});
+    teacher_ = make_teacher(options.teacher, study.dataset.catalogue, study.statistics,
+                            {options.temperature, options.with_times});
   }
 
   // Measured on training rows spread over the whole set; independent of --limit.
@@ -92,6 +98,8 @@ class Constructor {
   }
   const ClaimWeights& weights() const { return weights_; }
 
+  std::string resume_key(int64_t row) const { return teacher_->resume_key(row); }
+
   // The line of one row in the part file.
   std::string row_line(int64_t row) const {
     const Request request = make_request(study_.dataset, set_, row, options_.max_history);
@@ -100,12 +108,14 @@ class Constructor {
     Rng rng(options_.seed, "teacher", static_cast<uint64_t>(row));
     OrderedJson draws = OrderedJson::array(), kept = OrderedJson::array();
     std::set<std::string> texts;
+    int32_t drawn = 0;
     const auto draw = [&](bool hint) {
       if (static_cast<int32_t>(kept.size()) >= options_.max_per_row) return;
-      const TeacherReply reply = teacher_->reply(context, hint, rng);
+      const TeacherRequest request{context, rng, drawn++, hint};
+      const TeacherReply reply = teacher_->reply({&request, 1}).front();
       Judged judged = judge(reply, context, weights_, options_);
       if (judged.verdict == "kept" &&
-          !texts.insert(completion_text(reply.reasoning, reply.answer)).second)
+          !texts.insert(completion_text(reply.reasoning, reply.answer, prompt_)).second)
         judged.verdict = "repeated";
       draws.push_back({{"verdict", judged.verdict}, {"hinted", reply.hinted}});
       if (judged.verdict == "kept")
@@ -120,13 +130,15 @@ class Constructor {
       for (int32_t d = 0; d < options_.draws; ++d) draw(false);
     if (options_.hint_policy == "always" || (options_.hint_policy == "fallback" && kept.empty()))
       for (int32_t d = 0; d < options_.hinted_draws; ++d) draw(true);
-    return OrderedJson{{"row", row}, {"draws", draws}, {"kept", kept}}.dump();
+    return OrderedJson{{"row", row}, {"key", resume_key(row)}, {"draws", draws}, {"kept", kept}}
+        .dump();
   }
 
  private:
   const ConstructOptions& options_;
   const Study& study_;
   const CandidateSet& set_;
+  const PromptOptions prompt_ = prompt_options(options_);
   std::unique_ptr<Teacher> teacher_;
   ClaimWeights weights_;
 };
@@ -146,17 +158,26 @@ OrderedJson fingerprint(const ConstructOptions& options, const CandidateSet& set
           {"seed", options.seed}};
 }
 
-// Number of whole lines of the part file; a torn last line is cut off.
-int64_t continue_part(const fs::path& path) {
+// Number of rows that the part file holds under the keys that the teacher would give them; what
+// comes after these (a torn line, a row of another key) is cut off and drawn again.
+int64_t continue_part(const Constructor& constructor, const fs::path& path) {
   if (!fs::exists(path)) return 0;
   const std::string text = read_file(path, uint64_t{1} << 40);
-  const size_t end = text.rfind('\n');
-  fs::resize_file(path, end == std::string::npos ? 0 : end + 1);
-  return std::count(text.begin(), text.end(), '\n');
+  int64_t rows = 0;
+  size_t begin = 0;
+  for (size_t end = text.find('\n'); end != text.npos; end = text.find('\n', begin)) {
+    const std::string name = fmt::format("{}:{}", path.string(), rows + 1);
+    const Json line = parse_json(std::string_view(text).substr(begin, end - begin), name);
+    if (get_or<std::string>(line, "key", "", name) != constructor.resume_key(rows)) break;
+    begin = end + 1;
+    ++rows;
+  }
+  fs::resize_file(path, begin);
+  return rows;
 }
 
 void write_parts(const Constructor& constructor, const fs::path& path, int64_t total) {
-  int64_t done = continue_part(path);
+  int64_t done = continue_part(constructor, path);
   if (done > 0) log_info("construct: continuing at row {} of {}", done, total);
   std::ofstream file(path, std::ios::app | std::ios::binary);
   ProgressBar bar("construct", total, done);
@@ -191,7 +212,7 @@ ConstructSummary collect(const fs::path& part, const fs::path& out, const Study&
     if (line.at("kept").empty()) return;
     const auto row = line.at("row").get<int64_t>();
     const Request request = make_request(study.dataset, set, row, options.max_history);
-    const PromptOptions prompt{options.max_history, options.with_times, true};
+    const PromptOptions prompt = prompt_options(options);
     const std::string text = student_prompt(study.dataset.catalogue, request, prompt);
     OrderedJson candidates = OrderedJson::array();
     for (const int32_t item : request.candidates) candidates.push_back(ids[item]);
@@ -211,7 +232,7 @@ ConstructSummary collect(const fs::path& part, const fs::path& out, const Study&
                           {"coverage", kept.at("coverage")},
                           {"r_ver", kept.at("r_ver")}};
       file << OrderedJson{{"prompt", text},
-                          {"completion", completion_text(reply.reasoning, reply.answer)},
+                          {"completion", completion_text(reply.reasoning, reply.answer, prompt)},
                           {"meta", meta}}
                   .dump()
            << '\n';

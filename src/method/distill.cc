@@ -13,6 +13,7 @@
 #include "method/sft_row.h"
 #include "method/stage.h"
 #include "method/study.h"
+#include "temporal/prompts.h"
 
 namespace etrlrec {
 namespace {
@@ -47,7 +48,7 @@ std::vector<TeacherRow> read_reasoning(const DistillOptions& options, const Cand
     row.row = get<int64_t>(meta, "row", name);
     CHECK(row.row >= 0 && row.row < static_cast<int64_t>(set.rows.size()), kInput,
           "{}: row: expected 0 to {}, found {}", name, set.rows.size() - 1, row.row);
-    const ParsedCompletion parsed = parse_completion(text, set.options.count);
+    const ParsedCompletion parsed = parse_completion(text, set.options.count, PromptOptions());
     CHECK(parsed.code == AnswerCode::kValid, kInput, "{}: completion: {}", name,
           answer_code_name(parsed.code));
     row.answer = parsed.answer;
@@ -70,7 +71,7 @@ class RowMaker {
     SftRow made =
         make_sft_row(*model_.tokenizer, student_prompt(study_.dataset.catalogue, request, prompt),
                      reasoning, answer == 0 ? request.target_slot + 1 : answer,
-                     static_cast<int32_t>(request.candidates.size()), with_reasoning, names);
+                     static_cast<int32_t>(request.candidates.size()), prompt, names);
     made.prompt.insert(made.prompt.begin(), model_.virtual_tokens.begin(),
                        model_.virtual_tokens.end());
     made.prompt.insert(made.prompt.end(), model_.end_tokens.begin(), model_.end_tokens.end());

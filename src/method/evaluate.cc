@@ -6,13 +6,16 @@
 #include "base/io.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "data/candidate_file.h"
 #include "data/synthetic.h"
+#include "data/world_file.h"
 #include "eval/ablation.h"
-#include "eval/report.h"
+#include "eval/report_text.h"
 #include "method/fit.h"
 #include "models/recommender.h"
 #include "models/recommenders.h"
-#include "temporal/teacher.h"
+#include "temporal/statistics.h"
+#include "temporal/teachers.h"
 
 namespace etrlrec {
 namespace {
@@ -50,7 +53,7 @@ Predictions ask_teacher(const EvaluateSetup& setup) {
   const Catalogue& catalogue = setup.dataset.catalogue;
   const TemporalStatistics statistics =
       count_statistics(setup.dataset, load_split(setup.options.data));
-  const auto teacher = programmatic_teacher(catalogue, statistics, {});
+  const auto teacher = make_teacher("program", catalogue, statistics, {});
   return answers_of_teacher(*teacher, catalogue, statistics, setup.requests,
                             setup.protocol.prompt.max_history, setup.options.protocol.seed);
 }

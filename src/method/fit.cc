@@ -7,6 +7,8 @@
 #include "base/io.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/sha256.h"
+#include "data/candidate_file.h"
 #include "data/candidates.h"
 #include "eval/metrics.h"
 #include "eval/protocol.h"

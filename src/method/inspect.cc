@@ -6,6 +6,8 @@
 #include "base/check.h"
 #include "base/io.h"
 #include "base/json.h"
+#include "data/calendar.h"
+#include "data/candidate_file.h"
 #include "data/candidates.h"
 #include "data/dataset.h"
 #include "data/readers.h"

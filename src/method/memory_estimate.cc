@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "engine/engine.h"
 #include "nn/logprob.h"
+#include "temporal/names.h"
 #include "temporal/prompts.h"
 
 namespace etrlrec {
@@ -26,11 +27,12 @@ int64_t logits_bytes(int64_t vocab_size, int64_t rows) {
 
 // Of all candidates, as if they shared none.
 int64_t title_tokens(const LoadedModel& model, const Catalogue& catalogue, const Request& request) {
+  const PromptStyle& style = find_style(model.card.prompt.style);
+  const std::string finish(style.answer_form(false).finish);
   int64_t tokens = 0;
   for (const int32_t item : request.candidates) {
     const std::string title = escape_title(catalogue.titles[static_cast<size_t>(item)]);
-    tokens += static_cast<int64_t>(
-        model.tokenizer->encode(" " + title + std::string(kAnswerClose)).size());
+    tokens += static_cast<int64_t>(model.tokenizer->encode(" " + title + finish).size());
   }
   return tokens;
 }

@@ -11,6 +11,8 @@
 #include "models/model_files.h"
 #include "text/begin_tokens.h"
 #include "text/chat.h"
+#include "text/chat_recognition.h"
+#include "text/tokenizer_folder.h"
 
 namespace etrlrec {
 namespace {
@@ -56,6 +58,8 @@ ModelCard read_card(const fs::path& path) {
   card.prompt.max_history = get<int32_t>(json, "max_history", name);
   card.prompt.with_times = get<bool>(json, "with_times", name);
   card.prompt.reasoning = get<bool>(json, "reasoning", name);
+  card.prompt.style = get_or<std::string>(json, "style", card.prompt.style, name);
+  find_style(card.prompt.style);  // refuses one that this program does not know
   card.max_reasoning_tokens = get<int64_t>(json, "max_reasoning_tokens", name);
   card.parent = get_or<std::string>(json, "parent", "", name);
   card.soft_prompts = read_soft_prompts(json, name);
@@ -84,6 +88,7 @@ OrderedJson to_json(const ModelCard& card) {
                    {"max_history", card.prompt.max_history},
                    {"with_times", card.prompt.with_times},
                    {"reasoning", card.prompt.reasoning},
+                   {"style", card.prompt.style},
                    {"max_reasoning_tokens", card.max_reasoning_tokens},
                    {"parent", card.parent}};
   for (const SoftPrompt& prompt : card.soft_prompts)

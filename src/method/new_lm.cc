@@ -11,13 +11,12 @@
 #include "models/lookup_init.h"
 #include "temporal/names.h"
 #include "temporal/prompts.h"
-#include "temporal/teacher.h"
-#include "text/tokenizer.h"
+#include "temporal/teachers.h"
+#include "text/bpe_train.h"
+#include "text/tokenizer_folder.h"
 
 namespace etrlrec {
 namespace {
-
-constexpr int64_t kMaxRequiredAttributes = 256;
 
 // Prompts and completions as the student will see them, plus every title once.
 std::vector<std::string> tokenizer_documents(const Study& study, const CandidateSet& train,
@@ -27,14 +26,16 @@ std::vector<std::string> tokenizer_documents(const Study& study, const Candidate
   const std::vector<int64_t> rows =
       spread_rows(static_cast<int64_t>(train.rows.size()), options.sample_rows);
   const std::vector<Request> requests = make_requests(study, train, rows, max_history);
-  const auto teacher = programmatic_teacher(catalogue, study.statistics, {});
+  const auto teacher = make_teacher("program", catalogue, study.statistics, {});
+  const PromptOptions prompt{.max_history = max_history};
   std::vector<std::string> documents;
   for (size_t r = 0; r < requests.size(); ++r) {
     const FactSheet facts = compute_facts(catalogue, study.statistics, requests[r]);
     Rng rng(options.seed, "tokenizer-sample", r);
-    const TeacherReply reply = teacher->reply({catalogue, requests[r], facts}, false, rng);
-    documents.push_back(student_prompt(catalogue, requests[r], {.max_history = max_history}));
-    documents.push_back(completion_text(reply.reasoning, reply.answer));
+    const TeacherRequest draw{{catalogue, requests[r], facts}, rng};
+    const TeacherReply reply = teacher->reply({&draw, 1}).front();
+    documents.push_back(student_prompt(catalogue, requests[r], prompt));
+    documents.push_back(completion_text(reply.reasoning, reply.answer, prompt));
   }
   for (const std::string& title : catalogue.titles) documents.push_back(" " + escape_title(title));
   for (const std::string& path : options.documents) documents.push_back(read_file(path));
@@ -44,22 +45,9 @@ std::vector<std::string> tokenizer_documents(const Study& study, const Candidate
 // Words whose pieces have to be tokens: what is copied or looked up must not be spelled out.
 std::vector<std::string> required_words(const Catalogue& catalogue, int64_t numbers) {
   BpeTrainingOptions options{.required_words = {" 1"}};  // selects numbers with their leading space
-  std::vector<std::string> words, texts;
-  for (int64_t n = 1; n <= numbers; ++n) texts.push_back(fmt::format(" {}", n));
-  for (GapBucket gap :
-       {GapBucket::kTie, GapBucket::kSitting, GapBucket::kDay, GapBucket::kWeek, GapBucket::kMonth,
-        GapBucket::kQuarter, GapBucket::kYear, GapBucket::kLonger})
-    texts.push_back(fmt::format(" {}", gap_word(gap)));
-  for (int32_t season = 0; season < 4; ++season)
-    texts.push_back(fmt::format(" {}", season_word(season)));
-  const auto attributes =
-      std::min<int64_t>(static_cast<int64_t>(catalogue.attributes.size()), kMaxRequiredAttributes);
-  for (int32_t a = 0; a < attributes; ++a) {
-    texts.push_back(" " + attribute_word(catalogue, a));
-    texts.push_back(" " + key_word(catalogue, a));
-  }
+  std::vector<std::string> words;
   std::unordered_set<std::string> seen;
-  for (const std::string& text : texts)
+  for (const std::string& text : find_style(PromptOptions().style).words(catalogue, numbers))
     for (std::string& piece : training_pieces(text, options))
       if (piece.size() > 1 && seen.insert(piece).second) words.push_back(std::move(piece));
   return words;

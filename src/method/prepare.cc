@@ -8,7 +8,12 @@
 #include "base/io.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/rng.h"
+#include "data/calendar.h"
+#include "data/candidate_file.h"
+#include "data/world_file.h"
 #include "method/candidate_draw.h"
+#include "text/utf8.h"
 
 namespace etrlrec {
 namespace {

@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "eval/protocol.h"
 #include "method/fit.h"
+#include "temporal/verifier.h"
 
 namespace etrlrec {
 namespace {

@@ -16,6 +16,7 @@
 #include "method/study.h"
 #include "models/recommender.h"
 #include "temporal/claims.h"
+#include "temporal/verifier.h"
 
 namespace etrlrec {
 

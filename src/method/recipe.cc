@@ -10,10 +10,13 @@
 #include "base/io.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "eval/report_page.h"
+#include "eval/report_text.h"
 #include "method/evaluate.h"
 #include "method/report_data.h"
 #include "method/run_record.h"
 #include "method/study.h"
+#include "temporal/claim_weights.h"
 
 namespace etrlrec {
 namespace {

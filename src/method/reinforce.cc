@@ -14,7 +14,9 @@
 #include "method/reward.h"
 #include "method/stage.h"
 #include "method/study.h"
+#include "temporal/claim_weights.h"
 #include "temporal/encoding.h"
+#include "temporal/prompts.h"
 
 namespace etrlrec {
 namespace {
@@ -200,7 +202,7 @@ MemoryEstimate estimate_reinforce(const ReinforceOptions& options) {
   LoadedModel model = open_model_folder(options.model, study.catalogue_hash, options.dtype);
   const PromptPlan prompt = plan_prompt(options.model, options.prompt_tuning, model);
   const AnswerEncoding encoding =
-      encode_answers(*model.tokenizer, set.options.count, model.card.prompt.reasoning);
+      encode_answers(*model.tokenizer, set.options.count, model.card.prompt);
   Holdout holdout;
   if (!options.recommender.empty()) holdout.after = trained_until(options.recommender);
   return estimate_of(options, model, prompt, grpo_options(options, model, encoding),
@@ -215,7 +217,7 @@ TrainingResult reinforce(const ReinforceOptions& options) {
         "{}: not trained on this data set\nhint: etrlrec distill first", options.model);
   const PromptPlan prompt = plan_prompt(options.model, options.prompt_tuning, model);
   const AnswerEncoding encoding =
-      encode_answers(*model.tokenizer, set.options.count, model.card.prompt.reasoning);
+      encode_answers(*model.tokenizer, set.options.count, model.card.prompt);
   std::unique_ptr<Recommender> recommender;
   Holdout holdout;
   if (!options.recommender.empty()) {

@@ -5,6 +5,12 @@
 #include <algorithm>
 #include <numeric>
 
+#include "eval/report_text.h"
+#include "eval/time_line.h"
+#include "temporal/claim_weights.h"
+#include "temporal/gaps.h"
+#include "temporal/verifier.h"
+
 namespace etrlrec {
 namespace {
 
@@ -79,14 +85,13 @@ void add_plot(const std::map<std::string, Series>& metrics,
 
 }  // namespace
 
-ReportExample make_example(const Study& study, const Request& request,
-                           const Prediction& prediction, const Prediction* reference,
-                           const ClaimWeights& weights) {
+ReportExample make_example(const Study& study, const Request& request, const Prediction& prediction,
+                           const Prediction* reference, const ClaimWeights& weights) {
   const Catalogue& catalogue = study.dataset.catalogue;
   ReportExample example;
   example.heading =
-      fmt::format("user {}, test row {}",
-                  study.dataset.user_ids[static_cast<size_t>(request.user)], prediction.row);
+      fmt::format("user {}, test row {}", study.dataset.user_ids[static_cast<size_t>(request.user)],
+                  prediction.row);
   add_history(catalogue, request, example);
   add_candidates(catalogue, request, prediction, reference, example);
   const FactSheet facts = compute_facts(catalogue, study.statistics, request);

@@ -9,14 +9,14 @@
 #include "eval/predictions.h"
 #include "eval/report.h"
 #include "method/study.h"
+#include "temporal/claim_weights.h"
 
 namespace etrlrec {
 
 // One worked example: history on a time line, candidates with probabilities, the reasoning with
 // judged claims. `reference`: the exact rule's predictions of the same rows, or null.
-ReportExample make_example(const Study& study, const Request& request,
-                           const Prediction& prediction, const Prediction* reference,
-                           const ClaimWeights& weights);
+ReportExample make_example(const Study& study, const Request& request, const Prediction& prediction,
+                           const Prediction* reference, const ClaimWeights& weights);
 // `count` rows worth reading: hits and misses in turn, spread over the rows, with a closed
 // reasoning.
 std::vector<int64_t> example_rows(const Predictions& predictions, int64_t count);

@@ -9,6 +9,9 @@
 #include "base/check.h"
 #include "eval/metrics.h"
 #include "eval/protocol.h"
+#include "temporal/claim_weights.h"
+#include "temporal/prompts.h"
+#include "temporal/verifier.h"
 
 namespace etrlrec {
 namespace {
@@ -109,7 +112,7 @@ ScoredCompletion RecommendationReward::score(const Rollout& rollout, const RowCo
   std::vector<int64_t> ids = output.ids;
   while (!ids.empty() && ids.back() == tokenizer_.eos_id()) ids.pop_back();
   const std::string text = tokenizer_.decode(ids);
-  const ParsedCompletion parsed = parse_completion(text, n, setup_.prompt.reasoning);
+  const ParsedCompletion parsed = parse_completion(text, n, setup_.prompt);
 
   RewardInput input;
   input.num_candidates = n;

@@ -8,6 +8,7 @@
 
 #include "method/study.h"
 #include "models/recommender.h"
+#include "temporal/claim_weights.h"
 #include "temporal/prompts.h"
 #include "text/tokenizer.h"
 #include "train/grpo.h"

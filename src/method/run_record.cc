@@ -7,6 +7,7 @@
 #include "base/io.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/sha256.h"
 #include "nn/frozen_arithmetic.h"
 
 namespace etrlrec {

@@ -6,6 +6,7 @@
 
 #include "temporal/claims.h"
 #include "temporal/encoding.h"
+#include "temporal/prompts.h"
 
 namespace etrlrec {
 namespace {
@@ -66,8 +67,8 @@ std::vector<int16_t> reasoning_fields(const Tokenizer& tokenizer, std::string_vi
 
 SftRow make_sft_row(const Tokenizer& tokenizer, const std::string& prompt,
                     std::string_view reasoning, int32_t answer, int32_t num_candidates,
-                    bool with_reasoning, std::vector<std::string>& field_names) {
-  const AnswerEncoding encoding = encode_answers(tokenizer, num_candidates, with_reasoning);
+                    const PromptOptions& options, std::vector<std::string>& field_names) {
+  const AnswerEncoding encoding = encode_answers(tokenizer, num_candidates, options);
   SftRow row;
   row.prompt = tokenizer.encode(prompt);
   row.completion = encode_completion(tokenizer, encoding, reasoning, answer);
@@ -77,7 +78,7 @@ SftRow make_sft_row(const Tokenizer& tokenizer, const std::string& prompt,
   row.answer_begin = static_cast<int64_t>(row.completion.size()) - finish - row.answer_tokens;
   const auto close = static_cast<int64_t>(encoding.close.size());
   const auto reasoning_tokens = static_cast<size_t>(row.answer_begin - close);
-  row.fields = reasoning_fields(tokenizer, with_reasoning ? reasoning : std::string_view{},
+  row.fields = reasoning_fields(tokenizer, options.reasoning ? reasoning : std::string_view{},
                                 std::span(row.completion).first(reasoning_tokens), field_names);
   row.fields.resize(row.completion.size(), field_id(field_names, "format"));
   std::fill_n(row.fields.begin() + row.answer_begin, row.answer_tokens,

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "temporal/prompts.h"
 #include "text/tokenizer.h"
 #include "train/sft.h"
 
@@ -19,6 +20,6 @@ namespace etrlrec {
 // counts as "text".
 SftRow make_sft_row(const Tokenizer& tokenizer, const std::string& prompt,
                     std::string_view reasoning, int32_t answer, int32_t num_candidates,
-                    bool with_reasoning, std::vector<std::string>& field_names);
+                    const PromptOptions& options, std::vector<std::string>& field_names);
 
 }  // namespace etrlrec

@@ -3,6 +3,9 @@
 #include "base/io.h"
 #include "base/json.h"
 #include "base/rng.h"
+#include "data/candidate_file.h"
+#include "temporal/claim_weights.h"
+#include "temporal/statistics.h"
 
 namespace etrlrec {
 

@@ -10,8 +10,10 @@
 
 #include "data/candidates.h"
 #include "data/dataset.h"
+#include "temporal/claim_weights.h"
 #include "temporal/claims.h"
 #include "temporal/facts.h"
+#include "temporal/statistics.h"
 
 namespace etrlrec {
 

@@ -8,6 +8,7 @@
 #include "engine/beam.h"
 #include "engine/engine.h"
 #include "engine/text_stream.h"
+#include "text/chat_recognition.h"
 
 namespace etrlrec {
 

@@ -13,9 +13,7 @@ namespace etrlrec {
 namespace {
 
 constexpr int kDraws = 4;  // random claims of each predicate per context
-constexpr int64_t kMaxTrials =
-    20000;  // argument tuples looked at per predicate for its attainable bits
-constexpr double kMinUsefulness = 0.25, kBudgetBits = 3;
+constexpr double kMinUsefulness = 0.25;
 
 // How often a claim was true (first index) and the next item fitted it (second).
 struct Table {
@@ -85,52 +83,6 @@ std::vector<double> scale_usefulness(const std::vector<Table>& tables) {
   return values;
 }
 
-// Up to kCountedClaims true claims of one predicate.
-int32_t count_true(const Predicate& predicate, const ClaimContext& context) {
-  const size_t arity = predicate.arity();
-  std::array<int64_t, 3> domain{1, 1, 1};
-  int64_t tuples = 1;
-  for (size_t i = 0; i < arity; ++i)
-    tuples *= domain[i] = argument_domain(predicate.kinds[i], context);
-  int32_t found = 0;
-  for (int64_t t = 0; t < std::min(tuples, kMaxTrials) && found < kCountedClaims; ++t) {
-    ArgumentValues values{};
-    int64_t rest = t;
-    for (size_t i = arity; i-- > 0; rest /= domain[i])
-      values[i] = argument_value(predicate.kinds[i], rest % domain[i], context);
-    if (predicate.evaluate(context, values) == Verdict::kTrue) ++found;
-  }
-  return found;
-}
-
-ClaimWeights measure(std::span<const TrainingContext> rows, uint64_t seed, bool with_targets) {
-  const auto predicates = predicate_table();
-  std::vector<Truth> truths(predicates.size());
-  std::vector<Table> tables(predicates.size());
-  for (size_t r = 0; r < rows.size(); ++r) {
-    Rng rng(seed, "claims/weights", r);
-    for (size_t p = 0; p < predicates.size(); ++p)
-      for (int draw = 0; draw < kDraws; ++draw) {
-        ArgumentValues values{};
-        if (!draw_values(predicates[p], rows[r].context, rng, values)) continue;
-        const Verdict verdict = predicates[p].evaluate(rows[r].context, values);
-        if (verdict == Verdict::kUnverifiable) continue;
-        const bool holds = verdict == Verdict::kTrue;
-        truths[p].verdicts += 1;
-        truths[p].right += holds;
-        if (with_targets) ++tables[p].count[holds][target_fits(predicates[p], values, rows[r])];
-      }
-  }
-  ClaimWeights weights;
-  for (size_t p = 0; p < predicates.size(); ++p) {
-    weights.predicates.push_back(predicates[p].key());
-    weights.truth_rate.push_back((truths[p].right + 0.5) / (truths[p].verdicts + 1));
-  }
-  weights.usefulness =
-      with_targets ? scale_usefulness(tables) : std::vector<double>(predicates.size(), 1.0);
-  return weights;
-}
-
 }  // namespace
 
 std::vector<double> predicate_bits(const ClaimWeights& weights) {
@@ -164,31 +116,30 @@ ClaimWeights measure_claim_weights(std::span<const TrainingContext> contexts, ui
     CHECK(row.target_item >= 0 && row.target_item < row.context.catalogue.num_items(), kInput,
           "claim weights: expected a target item below {}, found {}",
           row.context.catalogue.num_items(), row.target_item);
-  return measure(contexts, seed, true);
-}
-
-ClaimWeights measure_claim_weights(std::span<const ClaimContext> contexts, uint64_t seed) {
-  std::vector<TrainingContext> rows;
-  for (const ClaimContext& context : contexts) rows.push_back({context, -1});
-  return measure(rows, seed, false);
-}
-
-std::array<double, 3> attainable_bits(const ClaimContext& context, const ClaimWeights& weights) {
-  const std::vector<double> bits = predicate_bits(weights);
   const auto predicates = predicate_table();
-  std::array<std::vector<double>, kNumDimensions> offers;
+  std::vector<Truth> truths(predicates.size());
+  std::vector<Table> tables(predicates.size());
+  for (size_t r = 0; r < contexts.size(); ++r) {
+    Rng rng(seed, "claims/weights", r);
+    for (size_t p = 0; p < predicates.size(); ++p)
+      for (int draw = 0; draw < kDraws; ++draw) {
+        ArgumentValues values{};
+        if (!draw_values(predicates[p], contexts[r].context, rng, values)) continue;
+        const Verdict verdict = predicates[p].evaluate(contexts[r].context, values);
+        if (verdict == Verdict::kUnverifiable) continue;
+        const bool holds = verdict == Verdict::kTrue;
+        truths[p].verdicts += 1;
+        truths[p].right += holds;
+        ++tables[p].count[holds][target_fits(predicates[p], values, contexts[r])];
+      }
+  }
+  ClaimWeights weights;
   for (size_t p = 0; p < predicates.size(); ++p) {
-    if (predicates[p].dimension == Dimension::kLink) continue;
-    auto& offer = offers[static_cast<size_t>(predicates[p].dimension)];
-    offer.insert(offer.end(), count_true(predicates[p], context), bits[p]);
+    weights.predicates.push_back(predicates[p].key());
+    weights.truth_rate.push_back((truths[p].right + 0.5) / (truths[p].verdicts + 1));
   }
-  std::array<double, 3> budgets{};
-  for (size_t d = 0; d < budgets.size(); ++d) {
-    std::sort(offers[d].rbegin(), offers[d].rend());
-    for (size_t i = 0; i < offers[d].size() && i < kCountedClaims; ++i) budgets[d] += offers[d][i];
-    budgets[d] = std::min(kBudgetBits, budgets[d]);
-  }
-  return budgets;
+  weights.usefulness = scale_usefulness(tables);
+  return weights;
 }
 
 nlohmann::ordered_json to_json(const ClaimWeights& weights) {

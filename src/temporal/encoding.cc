@@ -23,17 +23,18 @@ bool numbers_begin_others(const std::vector<std::vector<int64_t>>& numbers) {
 
 }  // namespace
 
-AnswerEncoding encode_answers(const Tokenizer& tokenizer, int32_t num_candidates, bool reasoning,
-                              int32_t most_candidates) {
+AnswerEncoding encode_answers(const Tokenizer& tokenizer, int32_t num_candidates,
+                              const PromptOptions& options, int32_t most_candidates) {
+  const PromptStyle& style = find_style(options.style);
+  const AnswerForm form = style.answer_form(options.reasoning);
   AnswerEncoding encoding;
-  if (reasoning) {
-    encoding.close = tokenizer.encode(kReasoningClose);
-    const auto open = tokenizer.encode(kAnswerOpen);
-    encoding.close.insert(encoding.close.end(), open.begin(), open.end());
+  for (const std::string_view text : form.close) {
+    const auto ids = tokenizer.encode(text);
+    encoding.close.insert(encoding.close.end(), ids.begin(), ids.end());
   }
   for (int32_t k = 1; k <= std::max(num_candidates, most_candidates); ++k)
-    encoding.answers.push_back(tokenizer.encode(answer_text(k)));
-  encoding.finish = tokenizer.encode(kAnswerClose);
+    encoding.answers.push_back(tokenizer.encode(style.number(k)));
+  encoding.finish = tokenizer.encode(form.finish);
   encoding.finish.push_back(tokenizer.eos_id());
   const bool ambiguous = numbers_begin_others(encoding.answers);
   encoding.answers.resize(static_cast<size_t>(num_candidates));

@@ -1,6 +1,5 @@
-// Token ids of a request as the student sees it, and of everything around its answer. Prompt,
-// reasoning, closing tags and answer are encoded apart, so that the same text gives the same ids in
-// distillation, rollouts and evaluation.
+// Token ids of everything around a student's answer. Reasoning, closing tags and answer are encoded
+// apart, so that the same text gives the same ids in distillation, rollouts and evaluation.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +13,7 @@
 namespace etrlrec {
 
 struct AnswerEncoding {
-  std::vector<int64_t> close;  // "</reasoning><answer>", or nothing for the direct answer
+  std::vector<int64_t> close;  // e.g. "</reasoning><answer>", or nothing for the direct answer
   // [n] " 1" .. " n", as answer_text writes them. Where the tokenizer splits digits, so that " 1"
   // begins " 12", each ends with the first token of "</answer>": no answer begins another one.
   std::vector<std::vector<int64_t>> answers;
@@ -22,8 +21,8 @@ struct AnswerEncoding {
 };
 // Rows with different numbers of candidates that are asked together name the largest number as
 // `most_candidates`, so that `finish` is the same for all.
-AnswerEncoding encode_answers(const Tokenizer& tokenizer, int32_t num_candidates, bool reasoning,
-                              int32_t most_candidates = 0);
+AnswerEncoding encode_answers(const Tokenizer& tokenizer, int32_t num_candidates,
+                              const PromptOptions& options, int32_t most_candidates = 0);
 
 // prompt ids | reasoning ids | close | answer | finish: the completion of a distillation row.
 std::vector<int64_t> encode_completion(const Tokenizer& tokenizer, const AnswerEncoding& encoding,

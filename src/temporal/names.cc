@@ -3,14 +3,16 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
-#include <chrono>
 
 #include "base/check.h"
+#include "data/calendar.h"
+#include "text/utf8.h"
 
 namespace etrlrec {
 namespace {
 
 constexpr int64_t kFirstTime = -62135596800, kLastTime = 253402300799;
+constexpr size_t kMaxTitleBytes = 96;
 constexpr std::array<const char*, 4> kSeasonWords{"winter", "spring", "summer", "autumn"};
 
 char word_byte(char c) {
@@ -33,15 +35,25 @@ bool same_but_for_case(std::string_view a, std::string_view b) {
          });
 }
 
-// Room for "#" and an id behind the longest plain word.
+char escape_byte(char c) {
+  switch (c) {
+    case '<':
+    case '(':
+      return '[';
+    case '>':
+    case ')':
+      return ']';
+    case ';':
+      return ',';
+    default:
+      return static_cast<unsigned char>(c) < 0x20 || c == 0x7F ? ' ' : c;
+  }
+}
+
+// Leaves room for "#" and an id after the longest plain word.
 constexpr size_t kMaxPlainBytes = kMaxWordBytes - 12;
 
-std::string_view cut(std::string_view name) {
-  if (name.size() <= kMaxPlainBytes) return name;
-  size_t end = kMaxPlainBytes;
-  while (end > 0 && (static_cast<unsigned char>(name[end]) & 0xC0) == 0x80) --end;
-  return name.substr(0, end);
-}
+std::string_view cut(std::string_view name) { return cut_utf8(name, kMaxPlainBytes); }
 
 bool written_equal(std::string_view name, std::string_view other) {
   name = cut(name), other = cut(other);
@@ -114,9 +126,7 @@ int32_t find_attribute(const Catalogue& catalogue, std::string_view word) {
 int32_t season_index(int64_t time) {
   CHECK(time >= kFirstTime && time <= kLastTime, kInput,
         "time: expected seconds since 1970 within the years 1 to 9999, found {}", time);
-  const std::chrono::sys_seconds instant{std::chrono::seconds{time}};
-  const std::chrono::year_month_day date{std::chrono::floor<std::chrono::days>(instant)};
-  return static_cast<int32_t>((static_cast<unsigned>(date.month()) - 1) / 3);
+  return quarter_of_year(time);
 }
 
 const char* season_word(int32_t season) { return kSeasonWords.at(season); }
@@ -124,6 +134,23 @@ const char* season_word(int32_t season) { return kSeasonWords.at(season); }
 int32_t find_season(std::string_view word) {
   const auto found = std::find(kSeasonWords.begin(), kSeasonWords.end(), word);
   return found == kSeasonWords.end() ? -1 : static_cast<int32_t>(found - kSeasonWords.begin());
+}
+
+std::string escape_title(std::string_view title) {
+  std::string out;
+  while (!title.empty()) {
+    const size_t length = utf8_length(title);
+    if (out.size() + std::max<size_t>(length, 1) > kMaxTitleBytes) break;
+    if (length <= 1) {
+      const char c = length == 0 ? '?' : escape_byte(title[0]);
+      if (c != ' ' || (!out.empty() && out.back() != ' ')) out += c;
+    } else {
+      out += title.substr(0, length);
+    }
+    title.remove_prefix(std::max<size_t>(length, 1));
+  }
+  while (!out.empty() && out.back() == ' ') out.pop_back();
+  return out;
 }
 
 int32_t lead_attribute(const Catalogue& catalogue, int32_t item, int32_t field) {

@@ -1,6 +1,6 @@
-// The words by which texts name what is inside: attributes and quarters of the year. One word per
-// thing, no blanks, so that a claim's arguments and a prompt's entries can be read back without
-// quoting.
+// The words by which texts name attributes, quarters of the year and titles. Attributes and
+// quarters are one word each, without blanks, so that a claim's arguments and a prompt's entries
+// can be read back without quoting.
 #pragma once
 
 #include <cstdint>
@@ -13,9 +13,9 @@ namespace etrlrec {
 
 // The attribute's name with every byte that is no letter, digit, '-', '_', apostrophe or part of a
 // UTF-8 sequence written as '-'. A word that an attribute with a smaller id has already gets "#id"
-// behind it: "dark", "dark#17". Never empty, at most kMaxWordBytes long.
+// after it: "dark", "dark#17". Never empty, at most kMaxWordBytes long.
 std::string attribute_word(const Catalogue& catalogue, int32_t attribute);
-// The word by which candidates are looked up: the attribute's word in capitals, so that it stands
+// The word by which candidates are looked up: the attribute's word in capitals, so that it is
 // nowhere but before candidate numbers and one attention step finds it. The plain word where the
 // capitals would name another attribute.
 std::string key_word(const Catalogue& catalogue, int32_t attribute);
@@ -28,6 +28,10 @@ inline constexpr size_t kMaxWordBytes = 64;
 int32_t season_index(int64_t time);
 const char* season_word(int32_t season);  // "winter" "spring" "summer" "autumn"
 int32_t find_season(std::string_view word);
+
+// At most 96 bytes of valid UTF-8 in one line without '<' '>' '(' ')' ';', which become '[' ']' '['
+// ']' ','. Bytes that are no UTF-8 become '?'. '&' is kept: nothing here reads entities.
+std::string escape_title(std::string_view title);
 
 // First attribute of the item that belongs to `field`, -1 when it has none.
 int32_t lead_attribute(const Catalogue& catalogue, int32_t item, int32_t field);

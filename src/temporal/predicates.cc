@@ -5,6 +5,7 @@
 #include <cstdlib>
 
 #include "base/check.h"
+#include "temporal/gaps.h"
 #include "temporal/names.h"
 
 namespace etrlrec {
@@ -13,6 +14,7 @@ namespace {
 using Values = ArgumentValues;
 using enum ArgumentKind;
 using enum Dimension;
+using enum Demand;
 
 constexpr size_t kMinDriftEntries = 4;
 constexpr int64_t kBundleEntries = 5;
@@ -141,6 +143,7 @@ Verdict lack(const ClaimContext& c, const Values& v) {
   return when(std::none_of(all.begin(), all.end(),
                            [&](int32_t item) { return has_attribute(c.catalogue, item, v[0]); }));
 }
+// What the writer wishes cannot be checked, so it is never false.
 Verdict wish(const ClaimContext&, const Values&) { return Verdict::kTrue; }
 
 constexpr std::array kTable{
@@ -151,10 +154,10 @@ constexpr std::array kTable{
     Predicate{"shift", kIS, {kEntry, kNone, kNone}, shift},
     Predicate{"trig", kIS, {kEntry, kEntry, kNone}, trig},
     Predicate{"recent", kIS, {kEntry, kNone, kNone}, recent},
-    Predicate{"sequel", kIS, {kCandidate, kNone, kNone}, sequel},
-    Predicate{"sequel", kIS, {kEntry, kCandidate, kNone}, sequel_of},
+    Predicate{"sequel", kIS, {kCandidate, kNone, kNone}, sequel, kSequel},
+    Predicate{"sequel", kIS, {kEntry, kCandidate, kNone}, sequel_of, kSequel},
     Predicate{"up", kIAT, {kAttribute, kNone, kNone}, up},
-    Predicate{"down", kIAT, {kAttribute, kNone, kNone}, down},
+    Predicate{"down", kIAT, {kAttribute, kNone, kNone}, down, kNothing, "up"},
     Predicate{"steady", kIAT, {kAttribute, kNone, kNone}, steady},
     Predicate{"count", kIAT, {kAttribute, kNumber, kNone}, count},
     Predicate{"trans", kIAT, {kAttribute, kAttribute, kNone}, trans},
@@ -174,14 +177,14 @@ constexpr std::array kTable{
     Predicate{"has", kLink, {kAttribute, kCandidate, kNone}, has_ak},
     Predicate{"has", kLink, {kAttribute, kCandidate, kAttribute}, has_aka},
     Predicate{"has", kLink, {kAttribute, kAttribute, kCandidate}, has_aak},
-    Predicate{"lack", kLink, {kAttribute, kNone, kNone}, lack},
-    Predicate{"need", kLink, {kAttribute, kNone, kNone}, wish},
-    Predicate{"need", kLink, {kAttribute, kAttribute, kNone}, wish},
-    Predicate{"avoid", kLink, {kAttribute, kNone, kNone}, wish},
-    Predicate{"prune", kLink, {kCandidate, kNone, kNone}, wish},
-    Predicate{"pick", kLink, {kCandidate, kNone, kNone}, wish},
-    Predicate{"pick", kLink, {kAttribute, kCandidate, kNone}, has_ak},
-    Predicate{"pick", kLink, {kAttribute, kAttribute, kCandidate}, has_aak},
+    Predicate{"lack", kLink, {kAttribute, kNone, kNone}, lack, kLack},
+    Predicate{"need", kLink, {kAttribute, kNone, kNone}, wish, kNeed},
+    Predicate{"need", kLink, {kAttribute, kAttribute, kNone}, wish, kNeed},
+    Predicate{"avoid", kLink, {kAttribute, kNone, kNone}, wish, kAvoid, "need"},
+    Predicate{"prune", kLink, {kCandidate, kNone, kNone}, wish, kPrune, "pick"},
+    Predicate{"pick", kLink, {kCandidate, kNone, kNone}, wish, kPick},
+    Predicate{"pick", kLink, {kAttribute, kCandidate, kNone}, has_ak, kPick},
+    Predicate{"pick", kLink, {kAttribute, kAttribute, kCandidate}, has_aak, kPick},
 };
 
 // Digits only, at most six, no leading zero; -1 when it is nothing of the kind.
@@ -198,12 +201,6 @@ template <typename Words>
 int32_t find_word(const Words& words, std::string_view word) {
   const auto found = std::find(words.begin(), words.end(), word);
   return found == words.end() ? -1 : static_cast<int32_t>(found - words.begin());
-}
-
-int32_t find_bucket(std::string_view word) {
-  for (int32_t b = 0; b < kNumGapBuckets; ++b)
-    if (word == gap_word(static_cast<GapBucket>(b))) return b;
-  return -1;
 }
 
 // Value of an argument, -1 when it names nothing in this context.
@@ -224,7 +221,7 @@ int32_t parse_argument(ArgumentKind kind, std::string_view text, const ClaimCont
     case kAttribute:
       return find_attribute(context.catalogue, text);
     case kBucket:
-      return find_bucket(text);
+      return find_gap_bucket(text);
     case kNumber:
       return parse_number(text);
     case kSeason:

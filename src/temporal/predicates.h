@@ -1,6 +1,7 @@
-// The vocabulary of claims as one table: name, dimension, kinds of the arguments, and the function
-// that tells whether a claim holds. A name may stand several times with other argument kinds. New
-// predicates are one line in predicates.cc.
+// The vocabulary of claims as one table: name, dimension, argument kinds and truth of each
+// predicate. A name may have several rows with different argument kinds. To add a predicate, write
+// its function and its row in predicates.cc and a case in temporal_claims_test.cc; parsing,
+// weights, verdicts and the demands on the answer follow from the row.
 #pragma once
 
 #include <array>
@@ -27,11 +28,25 @@ enum class ArgumentKind : int8_t {
 };
 using ArgumentValues = std::array<int32_t, 3>;
 
+// What a true claim asks of the answer (score_reasoning).
+enum class Demand : int8_t {
+  kNothing,
+  kNeed,    // the answer has the attributes
+  kAvoid,   // it has none of them
+  kLack,    // no candidate has them: needs for them are void
+  kPick,    // it is the candidate
+  kPrune,   // it is another one
+  kSequel,  // if the candidate is picked, it is one of these
+};
+
 struct Predicate {
   std::string_view name;
   Dimension dimension;
   std::array<ArgumentKind, 3> kinds;
   Verdict (*evaluate)(const ClaimContext& context, const ArgumentValues& values);
+  Demand demand = Demand::kNothing;
+  // Claims of this name that share an argument contradict this one; then both are false.
+  std::string_view opposite = {};
 
   size_t arity() const;
   std::string key() const;  // "gap(entry,moment,bucket)"

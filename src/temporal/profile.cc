@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <map>
 
-#include "temporal/facts.h"
+#include "temporal/gaps.h"
 
 namespace etrlrec {
 namespace {
@@ -64,6 +64,12 @@ std::vector<int32_t> leading_attributes(const Catalogue& catalogue, std::span<co
     return x.weight != y.weight ? x.weight > y.weight : x.last > y.last;
   });
   return leaders;
+}
+
+int32_t leader_of(std::span<const int32_t> leaders, const Catalogue& catalogue, int32_t field) {
+  for (const int32_t a : leaders)
+    if (catalogue.attribute_fields[a] == field) return a;
+  return -1;
 }
 
 double novelty_share(const Catalogue& catalogue, std::span<const int32_t> items) {

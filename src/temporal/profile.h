@@ -1,5 +1,5 @@
-// Small measures of one history that both the statistics of a data set and the fact sheet of a
-// request are built of.
+// Small measures of one history, from which both the statistics of a data set and the fact sheet of
+// a request are built.
 #pragma once
 
 #include <cstdint>
@@ -22,6 +22,8 @@ std::vector<double> recent_weights(size_t n);
 // Of each field only those with at least 3/4 of its best weight.
 std::vector<int32_t> leading_attributes(const Catalogue& catalogue, std::span<const int32_t> items,
                                         std::span<const double> weights);
+// Leading attribute of a field among them, -1 none.
+int32_t leader_of(std::span<const int32_t> leaders, const Catalogue& catalogue, int32_t field);
 // Share of the later half's entries whose set of attributes no earlier entry has; -1 for fewer than
 // four entries.
 double novelty_share(const Catalogue& catalogue, std::span<const int32_t> items);

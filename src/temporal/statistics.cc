@@ -1,8 +1,9 @@
+#include "temporal/statistics.h"
+
 #include <algorithm>
 #include <cmath>
 
 #include "base/check.h"
-#include "temporal/facts.h"
 #include "temporal/names.h"
 #include "temporal/profile.h"
 #include "temporal/series.h"
@@ -11,7 +12,6 @@ namespace etrlrec {
 namespace {
 
 constexpr int64_t kDaySeconds = 86400;
-constexpr double kRecencyHalfLife = 30.0 * kDaySeconds;
 constexpr int64_t kProfileEntries = 8;  // history length that precisions are measured with
 constexpr int64_t kMaxPrecisionRows = 50000;
 
@@ -65,7 +65,6 @@ class Counter {
     out_.transition_from.assign(a, 0);
     out_.seasonal.assign(4 * a, 0);
     out_.item_count.assign(data_.catalogue.num_items(), 0);
-    out_.item_recency.assign(data_.catalogue.num_items(), 0);
     out_.whole_days = true;
   }
 
@@ -125,8 +124,6 @@ class Counter {
       for (int64_t e = begin_of(u); e < end_of(u); ++e) {
         const int32_t item = data_.items[e];
         out_.event_times[next[item]++] = data_.times[e];
-        const auto age = static_cast<double>(out_.train_end_time - data_.times[e]);
-        out_.item_recency[item] += std::exp2(-age / kRecencyHalfLife);
       }
     for (int64_t i = 0; i < n; ++i)
       std::sort(out_.event_times.begin() + out_.event_offsets[i],

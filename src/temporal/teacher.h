@@ -1,21 +1,15 @@
-// Teachers write the reasoning a student is distilled on. The programmatic teacher renders true,
-// informative claims in the three dimensions and chooses a candidate by scored hypotheses, sampled
-// like a language model at a temperature; it does not see the target (no-hint policy). Only where
-// its draws all miss may a hinted draw follow; the flag is stored.
-//
-// Which hypothesis holds when (after which gap, in which season) is not known to it: it weighs them
-// by how often each was right on all training events. That is what reinforcement learning can find
-// out.
+// A teacher writes the reasoning a student is distilled on. It is asked in batches, so that one
+// at an endpoint can answer many rows at once. teachers.h has the table of teachers. A new one
+// is a unit like program_teacher, a row there and a test.
 #pragma once
 
 #include <cstdint>
-#include <memory>
+#include <span>
 #include <string>
+#include <vector>
 
 #include "base/rng.h"
-#include "data/dataset.h"
 #include "temporal/claims.h"
-#include "temporal/facts.h"
 
 namespace etrlrec {
 
@@ -25,26 +19,23 @@ struct TeacherReply {
   bool hinted = false;
 };
 
+// One draw for one row.
+struct TeacherRequest {
+  ClaimContext context;
+  Rng& rng;             // the row's stream; its draws are asked for in order
+  int32_t draw = 0;     // of this row, from 0, hinted ones after the others
+  bool hinted = false;  // allows the use of request.target_slot, else it is not read
+};
+
 class Teacher {
  public:
   virtual ~Teacher() = default;
   virtual std::string name() const = 0;
-  // One draw. `hint` allows the use of request.target_slot, else it is not read.
+  // One reply per request, in their order. May be called by several threads with different rows.
   // Errors (kInput): a request without candidates, a hint without a target slot.
-  virtual TeacherReply reply(const ClaimContext& context, bool hint, Rng& rng) const = 0;
+  virtual std::vector<TeacherReply> reply(std::span<const TeacherRequest> requests) const = 0;
+  // Under this key a stopped run keeps what it has for a row of a candidate set and finds it again.
+  virtual std::string resume_key(int64_t row) const;
 };
-
-struct TeacherOptions {
-  double temperature = 1.0;  // over hypotheses and matches; 0: the best scored one
-  bool with_times =
-      true;  // false: no claim about gaps or the season (the ablation without timestamps)
-};
-// Writes e.g. " trans( drama crime) long( horror) season( winter war) gap( 8 now week) so order
-// need( crime) pick( CRIME 7)". The word behind "so" names the hypothesis that decides: order (the
-// transition), taste (long-term), season, mood (the last entries) or sequel. A need that no
-// candidate meets is followed by lack( crime) and the next hypothesis.
-std::unique_ptr<Teacher> programmatic_teacher(const Catalogue& catalogue,
-                                              const TemporalStatistics& statistics,
-                                              const TeacherOptions& options);
 
 }  // namespace etrlrec

@@ -100,12 +100,12 @@ class Cursor {
 
   // \s*[\r\n]+ (where the pattern has it) |\s+(?!\S)|\s+
   size_t white_piece(bool newlines_end) const {
-    size_t end = begin_, behind_newline = begin_;
+    size_t end = begin_, after_newline = begin_;
     for (; is_white(at(end)); ++end)
-      if (at(end) == kNewline) behind_newline = end + 1;
+      if (at(end) == kNewline) after_newline = end + 1;
     if (at(end) == kBeyond) return 0;
-    if (newlines_end && behind_newline > begin_) return behind_newline - begin_;
-    // The last space goes to the word behind it.
+    if (newlines_end && after_newline > begin_) return after_newline - begin_;
+    // The last space goes to the word after it.
     return at(end) == kEnd ? end - begin_ : std::max<size_t>(1, end - begin_ - 1);
   }
 

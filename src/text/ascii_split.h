@@ -1,11 +1,11 @@
-// The split patterns of text/pre_tokenizer.h written out for ASCII: most pieces of most texts need
-// no regular expression. Internal to text/.
+// The split patterns of byte-level BPE written out for ASCII, so that most pieces of most texts
+// need no regular expression. Internal to text/.
 #pragma once
 
 #include <cstddef>
 #include <string_view>
 
-#include "text/pre_tokenizer.h"
+#include "text/split_patterns.h"
 
 namespace etrlrec {
 

@@ -5,6 +5,7 @@
 #include <queue>
 
 #include "base/check.h"
+#include "text/split_patterns.h"
 
 namespace etrlrec {
 namespace {
@@ -235,6 +236,14 @@ int64_t BpeVocabulary::end_token() const {
   CHECK(eos_id >= 0, kInput,
         "tokenizer: no end token\nhint: tokenizer_config.json should name \"eos_token\"");
   return eos_id;
+}
+
+AddedToken find_added_token(const AddedTokens& tokens, std::string_view name) {
+  const auto found = tokens.find(name);
+  if (found != tokens.end()) return found->second;
+  std::string known;
+  for (const auto& [content, token] : tokens) known += (known.empty() ? "" : ", ") + content;
+  fail(ExitCode::kInput, "tokenizer: no special token \"{}\"; known: {}", name, known);
 }
 
 }  // namespace etrlrec

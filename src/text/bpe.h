@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "text/pre_tokenizer.h"
+#include "text/split_patterns.h"
 #include "text/tokenizer.h"
 
 namespace etrlrec {
@@ -45,11 +46,6 @@ class BpeMerges {
   std::vector<Slot> slots_;
   size_t used_ = 0;
 };
-
-// GPT-2's printable stand-ins for bytes.
-std::string bytes_to_visible(std::string_view bytes);
-bool visible_to_bytes(std::string_view visible,
-                      std::string& bytes);  // false: a character outside the alphabet
 
 using AddedTokens = std::map<std::string, AddedToken, std::less<>>;             // by content
 AddedToken find_added_token(const AddedTokens& tokens, std::string_view name);  // kInput: unknown
@@ -88,10 +84,5 @@ class BpeTokenizer final : public Tokenizer {
   mutable std::mutex mutex_;
   mutable std::vector<std::unique_ptr<State>> idle_;
 };
-
-// Parses tokenizer.json; `config` (tokenizer_config.json or special_tokens_map.json, may be empty)
-// names the end token. `name` stands in errors.
-std::unique_ptr<BpeTokenizer> parse_bpe_tokenizer(std::string_view json, std::string_view config,
-                                                  const std::string& name);
 
 }  // namespace etrlrec

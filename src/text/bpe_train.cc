@@ -1,7 +1,5 @@
-// Training of byte-level BPE: pair counts are kept up to date word by word, the most frequent pair
-// comes from a heap with lazy counts. Required words are trained first and alone, then the
-// documents continue from there. No two merges give the same token, so the segmentation of training
-// is the one the encoder finds later.
+#include "text/bpe_train.h"
+
 #include <algorithm>
 #include <queue>
 #include <unordered_set>
@@ -10,6 +8,9 @@
 #include "base/io.h"
 #include "base/json.h"
 #include "text/bpe.h"
+#include "text/split_patterns.h"
+#include "text/utf8.h"
+#include "text/visible_bytes.h"
 
 namespace etrlrec {
 namespace {

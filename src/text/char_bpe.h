@@ -3,7 +3,6 @@
 // <0xNN> or the unknown token. Internal to text/; others use tokenizer.h.
 #pragma once
 
-#include <nlohmann/json_fwd.hpp>
 #include <unordered_map>
 
 #include "text/bpe.h"
@@ -32,7 +31,7 @@ class CharBpeTokenizer final : public Tokenizer {
   // Bytes that are not UTF-8 become byte tokens or unknown. kInput: an unknown character in a
   // vocabulary without unknown token.
   std::vector<int64_t> encode(std::string_view text) const override { return encode(text, true); }
-  std::vector<int64_t> encode_behind_special(std::string_view text) const override {
+  std::vector<int64_t> encode_after_special(std::string_view text) const override {
     return encode(text, false);
   }
   std::string decode(std::span<const int64_t> ids) const override;
@@ -50,9 +49,5 @@ class CharBpeTokenizer final : public Tokenizer {
   std::unordered_map<uint32_t, uint32_t> characters_;
   CharBpeSettings settings_;
 };
-
-// `root` is the parsed tokenizer.json, `config` as for parse_bpe_tokenizer.
-std::unique_ptr<CharBpeTokenizer> read_char_bpe(const nlohmann::json& root, std::string_view config,
-                                                const std::string& name);
 
 }  // namespace etrlrec

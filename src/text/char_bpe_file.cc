@@ -1,10 +1,9 @@
-// tokenizer.json with BPE over characters: the combinations of normalizer, pre-tokenizer and
-// decoder that converters of SentencePiece models write, everything else is refused by name.
+#include "text/char_bpe_file.h"
+
 #include <utf8proc.h>
 
 #include "base/check.h"
 #include "base/json.h"
-#include "text/char_bpe.h"
 #include "text/tokenizer_file.h"
 
 namespace etrlrec {

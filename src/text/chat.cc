@@ -1,7 +1,7 @@
 #include "text/chat.h"
 
 #include "base/check.h"
-#include "base/io.h"
+#include "base/sha256.h"
 
 namespace etrlrec {
 namespace {
@@ -99,7 +99,7 @@ void render_chatml(const ChatTemplate& chat, std::span<const ChatMessage> messag
   if (prompt) out.special("<|im_start|>").text("assistant\n");
 }
 
-// Index of the user's last question; results of tools stand in user turns and are none.
+// Index of the user's last question; results of tools are in user turns and are none.
 size_t last_question(std::span<const ChatMessage> messages) {
   for (size_t i = messages.size(); i-- > 0;) {
     const std::string& content = messages[i].content;
@@ -110,9 +110,8 @@ size_t last_question(std::span<const ChatMessage> messages) {
   return messages.size() - 1;
 }
 
-// Thoughts of earlier answers are left out; answers behind the last question keep theirs.
-void render_qwen3_answer(std::string_view content, bool is_last, bool behind_question,
-                         Pieces& out) {
+// Thoughts of earlier answers are left out; answers after the last question keep theirs.
+void render_qwen3_answer(std::string_view content, bool is_last, bool after_question, Pieces& out) {
   std::string_view thought;
   if (content.find(kCloseThought) != content.npos) {
     thought = strip_right(content.substr(0, content.find(kCloseThought)), "\n");
@@ -123,7 +122,7 @@ void render_qwen3_answer(std::string_view content, bool is_last, bool behind_que
     content = strip_left(content, "\n");
   }
   out.special("<|im_start|>").text("assistant\n");
-  if (behind_question && (is_last || !thought.empty())) {
+  if (after_question && (is_last || !thought.empty())) {
     out.special(kOpenThought).text("\n").text(strip(thought, "\n")).text("\n");
     out.special(kCloseThought).text("\n\n");
     content = strip_left(content, "\n");
@@ -165,7 +164,7 @@ void render_llama3(const ChatTemplate& chat, std::span<const ChatMessage> messag
   if (prompt) open("assistant");
 }
 
-// The system message stands in front of the last question, as a paragraph of it.
+// The system message is written in front of the last question, as a paragraph of it.
 void render_mistral(std::span<const ChatMessage> messages, Pieces& out) {
   std::string_view system;
   const bool has_system = messages[0].role == "system";
@@ -253,12 +252,6 @@ std::vector<ChatPiece> render_chat(const ChatTemplate& chat, std::span<const Cha
   return out.take();
 }
 
-std::string chat_text(std::span<const ChatPiece> pieces) {
-  std::string text;
-  for (const ChatPiece& piece : pieces) text += piece.text;
-  return text;
-}
-
 std::vector<int64_t> encode_chat(const Tokenizer& tokenizer, std::span<const ChatPiece> pieces) {
   std::vector<int64_t> ids;
   for (size_t i = 0; i < pieces.size(); ++i) {
@@ -272,7 +265,7 @@ std::vector<int64_t> encode_chat(const Tokenizer& tokenizer, std::span<const Cha
     if (i + 1 < pieces.size() && pieces[i + 1].is_special &&
         tokenizer.added_token(pieces[i + 1].text).lstrip)
       text = trim_right(text);
-    const auto part = i == 0 ? tokenizer.encode(text) : tokenizer.encode_behind_special(text);
+    const auto part = i == 0 ? tokenizer.encode(text) : tokenizer.encode_after_special(text);
     ids.insert(ids.end(), part.begin(), part.end());
   }
   return ids;

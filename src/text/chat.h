@@ -5,7 +5,6 @@
 #pragma once
 
 #include <cstdint>
-#include <filesystem>
 #include <span>
 #include <string>
 #include <string_view>
@@ -27,7 +26,7 @@ struct ChatTemplate {
   ChatFamily family = ChatFamily::kPlain;
   std::string default_system{};     // where the messages have no system message; "": no such turn
   std::string end_token{};          // special token that closes an answer; "": the tokenizer's own
-  bool thinking = true;             // false: the answer starts behind an empty thought (qwen3)
+  bool thinking = true;             // false: the answer starts after an empty thought (qwen3)
   std::string date{"26 Jul 2024"};  // llama3 prints a date; a fixed one keeps runs repeatable
 };
 
@@ -44,16 +43,7 @@ const std::vector<std::string>& chat_template_names();  // the choices of --chat
 // added. t5: contents separated by a space, closed by </s>. Error (kUsage) lists the names.
 ChatTemplate chat_template_by_name(std::string_view name);
 
-// Name of the template in chat_template.jinja or, failing that, in tokenizer_config.json. Judged by
-// the expressions that print the turns, so another layout of the same template is recognised.
-// Errors (kModel), each with the choices of --chat-template: there is none, or it is another one.
-std::string recognise_chat_template(const std::filesystem::path& folder);
-// The same without errors: "" where there is none or another one.
-std::string known_chat_template(const std::filesystem::path& folder);
-// The same for the text of a template; "" when it is none of the known ones.
-std::string recognise_chat_text(std::string_view jinja);
-
-// SHA-256 of all that decides the rendered text; checkpoints keep it beside the name.
+// SHA-256 of all that decides the rendered text; checkpoints keep it with the name.
 std::string chat_template_hash(const ChatTemplate& chat);
 
 // Adjacent plain pieces are joined. With add_generation_prompt the text ends where the assistant's
@@ -61,10 +51,9 @@ std::string chat_template_hash(const ChatTemplate& chat);
 // has no form for.
 std::vector<ChatPiece> render_chat(const ChatTemplate& chat, std::span<const ChatMessage> messages,
                                    bool add_generation_prompt);
-std::string chat_text(std::span<const ChatPiece> pieces);  // for people and logs
 
 // Ids of the pieces. Special pieces must be added tokens of the tokenizer (kInput otherwise); those
-// that take the white space beside them (lstrip, rstrip) do.
+// that take the white space next to them (lstrip, rstrip) do.
 std::vector<int64_t> encode_chat(const Tokenizer& tokenizer, std::span<const ChatPiece> pieces);
 
 }  // namespace etrlrec

@@ -1,7 +1,5 @@
-// Which of the known chat templates a Jinja text is. The text is brought into a form without
-// layout (white space outside of strings, kind of quotes, indexing by name, joined literals) and
-// compared by the expressions that print turns: all marks of a template must be there and none
-// that would change its output.
+#include "text/chat_recognition.h"
+
 #include "base/check.h"
 #include "base/io.h"
 #include "base/json.h"

@@ -6,11 +6,11 @@
 
 #include <array>
 #include <cstdlib>
-#include <cstring>
 #include <deque>
 
 #include "base/check.h"
 #include "text/ascii_split.h"
+#include "text/utf8.h"
 
 namespace etrlrec {
 namespace {
@@ -43,24 +43,7 @@ std::string spell_white_space(std::string_view pattern) {
   return out;
 }
 
-size_t utf8_sequence_length(const unsigned char* p, size_t left) {
-  const auto continues = [&](size_t i) { return i < left && (p[i] & 0xC0) == 0x80; };
-  if (p[0] < 0x80) return 1;
-  if (p[0] >= 0xC2 && p[0] <= 0xDF) return continues(1) ? 2 : 0;
-  if (p[0] >= 0xE0 && p[0] <= 0xEF) {
-    if (!continues(1) || !continues(2)) return 0;
-    const bool overlong = p[0] == 0xE0 && p[1] < 0xA0, surrogate = p[0] == 0xED && p[1] > 0x9F;
-    return overlong || surrogate ? 0 : 3;
-  }
-  if (p[0] >= 0xF0 && p[0] <= 0xF4) {
-    if (!continues(1) || !continues(2) || !continues(3)) return 0;
-    const bool overlong = p[0] == 0xF0 && p[1] < 0x90, beyond = p[0] == 0xF4 && p[1] > 0x8F;
-    return overlong || beyond ? 0 : 4;
-  }
-  return 0;
-}
-
-// Whether NFC may change the character that starts with these bytes or what stands before it. False
+// Whether NFC may change the character that starts with these bytes or what precedes it. False
 // for what is most frequent and certainly stable: below U+0300, Cyrillic without marks, dashes and
 // quotes, CJK, most Hangul syllables.
 bool is_risky(std::string_view character) {
@@ -83,7 +66,7 @@ void append_nfc(std::string_view text, std::string& out) {
 }
 
 // NFC of valid UTF-8. Nothing composes across the place before an ASCII character, so only
-// stretches of one ASCII character and the others behind it are normalised, and only those with a
+// stretches of one ASCII character and the others after it are normalised, and only those with a
 // risky one. False: unchanged, `out` is empty.
 bool normalize(std::string_view text, std::string& out) {
   const auto is_ascii = [&](size_t i) { return static_cast<unsigned char>(text[i]) < 0x80; };
@@ -107,41 +90,6 @@ bool normalize(std::string_view text, std::string& out) {
 }
 
 }  // namespace
-
-const std::string& split_pattern(PatternKind kind) {
-  static const std::array<std::string, 4> patterns{
-      R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)",
-      R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)",
-      R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)",
-      R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+| ?\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+)",
-  };
-  return patterns[static_cast<size_t>(kind)];
-}
-
-std::optional<PatternKind> find_split_pattern(std::string_view pattern) {
-  static constexpr std::array<PatternKind, 4> kKinds{
-      PatternKind::kGpt2, PatternKind::kQwen2, PatternKind::kLlama3, PatternKind::kSpacedNumbers};
-  for (const PatternKind kind : kKinds) {
-    if (split_pattern(kind) == pattern) return kind;
-  }
-  return std::nullopt;
-}
-
-size_t valid_utf8_length(std::string_view text) {
-  const auto* p = reinterpret_cast<const unsigned char*>(text.data());
-  size_t i = 0;
-  while (i < text.size()) {
-    uint64_t word;
-    while (i + 8 <= text.size() &&
-           (std::memcpy(&word, p + i, 8), (word & 0x8080808080808080u) == 0))
-      i += 8;
-    if (i == text.size()) break;
-    const size_t length = utf8_sequence_length(p + i, text.size() - i);
-    if (length == 0) return i;
-    i += length;
-  }
-  return i;
-}
 
 // Compiled patterns are immutable; one per kind serves the whole program.
 struct PreTokenizer::Code {
@@ -223,10 +171,7 @@ void PreTokenizer::split(std::string_view text, Scratch& scratch,
     split_valid(part, scratch, pieces);
     text.remove_prefix(valid);
     size_t invalid = 0;  // bytes up to the next character
-    while (invalid < text.size() &&
-           utf8_sequence_length(reinterpret_cast<const unsigned char*>(text.data()) + invalid,
-                                text.size() - invalid) == 0)
-      ++invalid;
+    while (invalid < text.size() && utf8_length(text.substr(invalid)) == 0) ++invalid;
     if (invalid > 0) pieces.push_back(text.substr(0, invalid));
     text.remove_prefix(invalid);
   }

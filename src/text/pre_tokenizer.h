@@ -1,27 +1,16 @@
 // Pre-tokenisation of byte-level BPE: text is cut into pieces that merges never cross. The split
-// patterns of GPT-2, Qwen2 and Llama 3 (as they stand in `tokenizer.json`) are compiled by PCRE2
-// with UTF, Unicode properties and JIT; pieces that ASCII alone decides take a path written by hand
-// (text/ascii_split.h). `\s` is compiled as the White_Space property, because
-// PCRE2's own `\s` also holds U+180E. Knows nothing about vocabularies.
+// patterns are compiled by PCRE2 with UTF, Unicode properties and JIT; pieces that ASCII alone
+// decides take a path written by hand (text/ascii_split.h). `\s` is compiled as the White_Space
+// property, because PCRE2's own `\s` also holds U+180E. This unit knows nothing about vocabularies.
 #pragma once
 
-#include <cstdint>
 #include <memory>
-#include <optional>
-#include <string>
 #include <string_view>
 #include <vector>
 
+#include "text/split_patterns.h"
+
 namespace etrlrec {
-
-// kSpacedNumbers is Llama 3's pattern with numbers that take one leading space into their piece.
-enum class PatternKind : int8_t { kGpt2, kQwen2, kLlama3, kSpacedNumbers };
-
-const std::string& split_pattern(PatternKind kind);  // as written in tokenizer.json
-std::optional<PatternKind> find_split_pattern(std::string_view pattern);  // exact spelling only
-
-// Length of the longest prefix of `text` that is valid UTF-8 (no overlong forms, no surrogates).
-size_t valid_utf8_length(std::string_view text);
 
 class PreTokenizer {
  public:

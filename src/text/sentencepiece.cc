@@ -42,7 +42,7 @@ class SentencePieceTokenizer final : public Tokenizer {
     return {ids.begin(), ids.end()};
   }
 
-  std::vector<int64_t> encode_behind_special(std::string_view text) const override {
+  std::vector<int64_t> encode_after_special(std::string_view text) const override {
     CHECK(extras_.legacy, kModel,
           "tokenizer: text behind a special token with \"legacy\": false needs a tokenizer.json");
     return encode(text);

@@ -7,8 +7,8 @@
 #include <cstring>
 
 #include "base/check.h"
-#include "text/pre_tokenizer.h"
 #include "text/tokenizer_file.h"
+#include "text/utf8.h"
 
 namespace etrlrec {
 namespace {

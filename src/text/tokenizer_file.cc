@@ -168,12 +168,4 @@ int64_t parse_eos(std::string_view config, const AddedTokens& tokens, const std:
   return found->second.id;
 }
 
-AddedToken find_added_token(const AddedTokens& tokens, std::string_view name) {
-  const auto found = tokens.find(name);
-  if (found != tokens.end()) return found->second;
-  std::string known;
-  for (const auto& [content, token] : tokens) known += (known.empty() ? "" : ", ") + content;
-  fail(ExitCode::kInput, "tokenizer: no special token \"{}\"; known: {}", name, known);
-}
-
 }  // namespace etrlrec

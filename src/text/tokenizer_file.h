@@ -1,6 +1,6 @@
 // tokenizer.json in the layout of Hugging Face `tokenizers`: what its two kinds of BPE share. What
 // would change the ids and is not implemented is refused by name (kInput). The post-processor is
-// not used: encode never adds special tokens. Added tokens stand in no text, whatever their flags:
+// not used: encode never adds special tokens. Added tokens are in no text, whatever their flags:
 // `special` and `normalized` then make no difference, lstrip and rstrip matter in encode_chat,
 // single_word is refused, and so are added tokens that are words of ordinary text. Internal to
 // text/.
@@ -16,7 +16,7 @@
 namespace etrlrec {
 
 using IdsByToken = std::unordered_map<std::string, uint32_t>;  // added tokens left out
-// Bytes behind a token as the file writes it; false: not a token of this kind of vocabulary.
+// Bytes of a token as the file writes it; false: not a token of this kind of vocabulary.
 using TokenSpelling = bool (*)(std::string_view written, std::string& bytes);
 
 // Written like <this> or [this]: nothing that ordinary text would hold.
@@ -45,11 +45,5 @@ void parse_merges(const nlohmann::json& model, const IdsByToken& ids, TokenSpell
                   BpeVocabulary& vocabulary, const std::string& name);
 // Id of the end token named by `config`, -1 where none is.
 int64_t parse_eos(std::string_view config, const AddedTokens& tokens, const std::string& name);
-
-// tokenizer.json of either kind of BPE; `config` as for parse_bpe_tokenizer.
-std::unique_ptr<Tokenizer> parse_tokenizer(std::string_view json, std::string_view config,
-                                           const std::string& name);
-std::unique_ptr<BpeTokenizer> read_byte_level(const nlohmann::json& root, std::string_view config,
-                                              const std::string& name);
 
 }  // namespace etrlrec

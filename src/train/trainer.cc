@@ -11,6 +11,7 @@
 #include "base/io.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/metrics_writer.h"
 #include "nn/safetensors.h"
 #include "train/checkpoint.h"
 #include "train/weight_average.h"

@@ -1,10 +1,10 @@
-// From the files of a model folder to a tokenizer.
-#include "text/tokenizer.h"
+#include "text/tokenizer_folder.h"
 
 #include "base/check.h"
 #include "base/io.h"
 #include "base/json.h"
-#include "text/char_bpe.h"
+#include "text/bpe_file.h"
+#include "text/char_bpe_file.h"
 #include "text/sentencepiece.h"
 #include "text/sentencepiece_file.h"
 #include "text/tokenizer_file.h"
@@ -38,7 +38,7 @@ bool is_byte_level(const Json& root) {
          root["model"]["byte_fallback"] == false;
 }
 
-// Added tokens of the files beside a SentencePiece model: tokenizer.json (`root`, or null), else
+// Added tokens of the files next to a SentencePiece model: tokenizer.json (`root`, or null), else
 // tokenizer_config.json, else added_tokens.json.
 AddedTokens read_added_tokens(const fs::path& folder, const Json& root, const Json& config) {
   AddedTokens out;
@@ -69,7 +69,7 @@ AddedTokens read_added_tokens(const fs::path& folder, const Json& root, const Js
   return out;
 }
 
-// T5 keeps its sentinels out of the model: behind the pieces, the last one first.
+// T5 keeps its sentinels out of the model: after the pieces, the last one first.
 void add_sentinels(const Json& config, bool is_t5_file, int64_t pieces, AddedTokens& added) {
   const std::string name = "tokenizer_config.json";
   const auto type = get_or<std::string>(config, "tokenizer_class", "T5", name);

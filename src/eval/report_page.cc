@@ -1,6 +1,4 @@
-// The report page: sections in the order a reader asks for them. Everything that comes from data
-// passes escape_html.
-#include "eval/report.h"
+#include "eval/report_page.h"
 
 #include <fmt/format.h>
 
@@ -11,7 +9,9 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "eval/html.h"
-#include "eval/report_parts.h"
+#include "eval/report_examples.h"
+#include "eval/report_style.h"
+#include "eval/report_text.h"
 
 namespace etrlrec {
 namespace {

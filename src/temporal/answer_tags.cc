@@ -1,12 +1,12 @@
-// The parser of answers: scans for the four tags, then compares what it found with the one allowed
-// order.
+#include "temporal/answer_tags.h"
+
 #include <algorithm>
 #include <array>
 #include <charconv>
 #include <limits>
 #include <vector>
 
-#include "temporal/prompts.h"
+#include "base/strings.h"
 
 namespace etrlrec {
 namespace {
@@ -31,17 +31,11 @@ std::vector<FoundTag> find_tags(std::string_view text) {
   return found;
 }
 
-bool is_blank(char c) { return c == ' ' || c == '\n' || c == '\t' || c == '\r'; }
-bool all_blank(std::string_view text) { return std::all_of(text.begin(), text.end(), is_blank); }
-
-std::string_view trim(std::string_view text) {
-  while (!text.empty() && is_blank(text.front())) text.remove_prefix(1);
-  while (!text.empty() && is_blank(text.back())) text.remove_suffix(1);
-  return text;
-}
+constexpr std::string_view kBlanks = " \n\t\r";
+bool all_blank(std::string_view text) { return text.find_first_not_of(kBlanks) == text.npos; }
 
 AnswerCode read_answer(std::string_view text, int32_t num_candidates, int32_t& answer) {
-  text = trim(text);
+  text = trim(text, kBlanks);
   const std::string_view digits = text.substr(!text.empty() && text.front() == '-' ? 1 : 0);
   const bool integer = !digits.empty() && std::all_of(digits.begin(), digits.end(),
                                                       [](char c) { return c >= '0' && c <= '9'; });
@@ -53,8 +47,7 @@ AnswerCode read_answer(std::string_view text, int32_t num_candidates, int32_t& a
   return answer >= 1 && answer <= num_candidates ? AnswerCode::kValid : AnswerCode::kOutOfRange;
 }
 
-// tags[0] is "<answer>" (or stands for the one in the prompt, with end = 0), tags[1] is what comes
-// next.
+// The answer begins at `begin`, after "<answer>"; `closing` are the tags found after it.
 AnswerCode read_answer_pair(std::string_view text, size_t begin,
                             const std::vector<FoundTag>& closing, int32_t num_candidates,
                             int32_t& answer) {
@@ -67,7 +60,8 @@ AnswerCode read_answer_pair(std::string_view text, size_t begin,
 
 }  // namespace
 
-ParsedCompletion parse_completion(std::string_view text, int32_t num_candidates, bool reasoning) {
+ParsedCompletion parse_tagged_answer(std::string_view text, int32_t num_candidates,
+                                     bool reasoning) {
   ParsedCompletion parsed;
   const std::vector<FoundTag> tags = find_tags(text);
   if (!reasoning) {
@@ -97,13 +91,6 @@ ParsedCompletion parse_completion(std::string_view text, int32_t num_candidates,
                                    num_candidates, parsed.answer);
   }
   return parsed;
-}
-
-const char* answer_code_name(AnswerCode code) {
-  constexpr std::array<const char*, 7> kNames{"valid",          "no_reasoning", "no_answer",
-                                              "not_an_integer", "out_of_range", "trailing_text",
-                                              "repeated_tag"};
-  return kNames.at(static_cast<size_t>(code));
 }
 
 }  // namespace etrlrec

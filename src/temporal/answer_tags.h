@@ -1,0 +1,22 @@
+// The contract of tagged answers: <reasoning> … </reasoning><answer> 7</answer>, one pair each, in
+// this order, nothing but blanks after it. The parser scans for the four tags, then compares what
+// it found with the one allowed order.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "temporal/style.h"
+
+namespace etrlrec {
+
+inline constexpr std::string_view kReasoningOpen = "<reasoning>";
+inline constexpr std::string_view kReasoningClose = "</reasoning>";
+inline constexpr std::string_view kAnswerOpen = "<answer>";
+inline constexpr std::string_view kAnswerClose = "</answer>";
+
+// `text` is what follows the opening tag of the prompt: "<reasoning>", or "<answer>" without
+// `reasoning`. Linear in the text, for any bytes.
+ParsedCompletion parse_tagged_answer(std::string_view text, int32_t num_candidates, bool reasoning);
+
+}  // namespace etrlrec

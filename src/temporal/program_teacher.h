@@ -1,0 +1,29 @@
+// The teacher "program": renders true, informative claims in the three dimensions and chooses a
+// candidate by scored hypotheses. It samples like a language model at a temperature and does not
+// see the target unless it is hinted. Which hypothesis holds when (after which gap, in which
+// season) is not known to it: it weighs them by how often each was right on all training events.
+// That is what reinforcement learning can find out.
+//
+// It writes e.g. " trans( drama crime) long( horror) season( winter war) gap( 8 now week) so order
+// need( crime) pick( CRIME 7)". The word after "so" names the hypothesis that decides: order (the
+// transition), taste (long-term), season, mood (the last entries) or sequel. A need that no
+// candidate meets is followed by lack( crime) and the next hypothesis.
+#pragma once
+
+#include <memory>
+
+#include "temporal/statistics.h"
+#include "temporal/teacher.h"
+
+namespace etrlrec {
+
+struct TeacherOptions {
+  double temperature = 1.0;  // over hypotheses and matches; 0: the best scored one
+  bool with_times = true;    // false: no claim about gaps or the season
+};
+// Error (kUsage): a negative temperature. Keeps references to catalogue and statistics.
+std::unique_ptr<Teacher> program_teacher(const Catalogue& catalogue,
+                                         const TemporalStatistics& statistics,
+                                         const TeacherOptions& options);
+
+}  // namespace etrlrec

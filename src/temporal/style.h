@@ -1,0 +1,64 @@
+// A style of writing: how a request becomes a prompt and how an answer is written and read back. A
+// style is a value of functions on text; it knows neither tokenizers nor models (encoding.h makes
+// token ids of its texts). prompts.h has the table of styles. A new one is a unit like
+// compact_style, a row there and a case in temporal_styles_test.cc.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "data/dataset.h"
+
+namespace etrlrec {
+
+// What decides the texts of a model; part of its card.
+struct PromptOptions {
+  int32_t max_history = 8;
+  bool with_times = true;         // false: the ablation without timestamps
+  bool reasoning = true;          // false: the direct-answer form (label-only arm)
+  std::string style = "compact";  // a name of prompt_styles()
+};
+
+// Reasons why an answer does not count; kept in logs and metrics.
+enum class AnswerCode : int8_t {
+  kValid,
+  kNoReasoning,   // no end of the reasoning, or nothing but blanks before it
+  kNoAnswer,      // no answer after it
+  kNotAnInteger,  // anything but blanks and ASCII digits in it, one '-' in front allowed
+  kOutOfRange,
+  kTrailingText,  // between reasoning and answer or after the answer
+  kRepeatedTag,   // a tag twice or out of order
+};
+const char* answer_code_name(AnswerCode code);
+
+struct ParsedCompletion {
+  AnswerCode code = AnswerCode::kNoAnswer;
+  std::string_view reasoning;  // view into the text
+  int32_t answer = 0;  // as written when valid or out of range (beyond int32: its limit), else 0
+};
+
+// What a student writes is `reasoning`, the texts of `close`, the number and `finish`; each text is
+// encoded apart, so that the same text gives the same token ids in every stage.
+struct AnswerForm {
+  std::vector<std::string_view> close;  // between reasoning and number; empty: direct answers
+  std::string_view finish;              // after the number
+};
+
+struct PromptStyle {
+  std::string_view name;
+  // Ends right where the completion begins. Errors (kInput): more than max_history entries (claims
+  // number the entries that are shown), times of another number.
+  std::string (*prompt)(const Catalogue& catalogue, const Request& request,
+                        const PromptOptions& options);
+  AnswerForm (*answer_form)(bool reasoning);
+  std::string (*number)(int32_t answer);  // between close and finish
+  // `text` is what follows the prompt. Linear in the text, for any bytes.
+  ParsedCompletion (*parse)(std::string_view text, int32_t num_candidates, bool reasoning);
+  // Texts that a tokenizer made for the style keeps whole where it can: what is copied or looked up
+  // must not be spelled out. `numbers`: the largest number that is written.
+  std::vector<std::string> (*words)(const Catalogue& catalogue, int64_t numbers);
+};
+
+}  // namespace etrlrec

@@ -1,0 +1,18 @@
+// Byte-level BPE read from tokenizer.json (GPT-2, Qwen2 to Qwen3, Llama 3). Internal to text/.
+#pragma once
+
+#include <memory>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <string_view>
+
+#include "text/bpe.h"
+
+namespace etrlrec {
+
+// `root` is the parsed tokenizer.json; `config` (tokenizer_config.json or special_tokens_map.json,
+// may be empty) names the end token; `name` is used in errors (kInput).
+std::unique_ptr<BpeTokenizer> read_byte_level(const nlohmann::json& root, std::string_view config,
+                                              const std::string& name);
+
+}  // namespace etrlrec
