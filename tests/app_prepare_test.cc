@@ -13,6 +13,10 @@
 #include "data/world_file.h"
 
 namespace etrlrec {
+
+void add_prepare(CommandLine& app, CommonOptions& common);
+void add_inspect(CommandLine& app, CommonOptions& common);
+
 namespace {
 
 class Prepare : public testing::Test {

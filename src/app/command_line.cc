@@ -5,9 +5,9 @@
 #include <cstdint>
 #include <filesystem>
 
-#include "app/command.h"
 #include "base/check.h"
 #include "base/nearest_word.h"
+#include "method/run_record.h"
 
 namespace etrlrec {
 namespace {

@@ -9,9 +9,17 @@
 #include "nn/frozen_arithmetic.h"
 
 namespace etrlrec {
+
+// Each command is in the file of its name: it adds itself to the command line, binds its options
+// struct and says what runs. `CommonOptions` outlives the parse.
+using AddCommand = void(CommandLine&, CommonOptions&);
+AddCommand add_demo, add_movielens, add_prepare, add_inspect, add_fit, add_new_lm, add_construct,
+    add_distill, add_reinforce, add_evaluate, add_compare, add_audit, add_recommend, add_generate,
+    add_export, add_doctor, add_candidates, add_score;
+
 namespace {
 
-constexpr AddCommand kCommands[] = {
+constexpr AddCommand* kCommands[] = {
     add_demo,      add_movielens, add_prepare,   add_inspect,  add_fit,        add_new_lm,
     add_construct, add_distill,   add_reinforce, add_evaluate, add_compare,    add_audit,
     add_recommend, add_generate,  add_export,    add_doctor,   add_candidates, add_score};
@@ -60,7 +68,7 @@ void run(int argc, char** argv) {
       "the next item and explains why",
       kFooter);
   CommonOptions common;
-  for (const AddCommand add : kCommands) add(app, common);
+  for (AddCommand* add : kCommands) add(app, common);
   for (Command& command : app.commands()) add_common(command, common);
   app.before_run([&common] { apply_common(common); });
   app.run({argv + 1, argv + argc});
