@@ -197,6 +197,8 @@ class Adapters(unittest.TestCase):
                    for model in (["-m", "prompted"], ["-m", "base", "--adapter", "prompted/adapter"], ["-m", "base"])]
         self.assertEqual(written[0], written[1])
         self.assertNotEqual(written[0]["logprobs"], written[2]["logprobs"])
+        run("evaluate", "-d", "data", "-m", "base", "--adapter", "prompted/adapter", "--limit", 9, "-q")
+        self.assertIn("--adapter", run("evaluate", "-d", "data", "-m", "random", "--adapter", "prompted/adapter", code=2))
         for command in [["generate", "-m", "prompted", "-p", "History", "--num-beams", 3, "-n", 5],
                         ["evaluate", "-d", "data", "-m", "prompted", "--limit", 9],
                         ["evaluate", "-d", "data", "-m", "prompted", "--limit", 9, "--protocol", "title-mean"],

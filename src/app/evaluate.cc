@@ -76,6 +76,7 @@ void add_evaluate(CommandLine& app, CommonOptions& common) {
                   "model folder (language model or recommender), or: random, teacher, bayes")
       .required();
   add_dtype(command, options->dtype);
+  add_adapters(command, options->adapters);
   command.add_option("--candidates", options->candidates,
                      "candidate file, default DATA/candidates-test.jsonl");
   command.add_option("-o,--out", output->folder, "folder for predictions.jsonl and summary.json");

@@ -100,6 +100,7 @@ void add_recommend(CommandLine& app, CommonOptions& common) {
       .required()
       .existing_folder();
   add_dtype(command, options->ranker.dtype);
+  add_adapters(command, options->ranker.adapters);
   command.add_option("--recommender", options->ranker.recommender,
                      "recommender folder whose best unseen items are the candidates");
   Option user = command.add_option("--user", options->query.user, "user id of the data set");

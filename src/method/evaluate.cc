@@ -96,10 +96,12 @@ EvaluateSetup setup(const EvaluateOptions& options) {
   if (is_named(options.model) || !is_language_model(options.model)) {
     CHECK(options.ablate == "none", kUsage, "--ablate: only language models, found {}",
           options.model);
+    CHECK(options.adapters.empty(), kUsage, "--adapter: only language models, found {}",
+          options.model);
     return setup;
   }
-  setup.model =
-      open_model_folder(options.model, catalogue_hash(setup.dataset.catalogue), options.dtype);
+  setup.model = open_model_folder(options.model, catalogue_hash(setup.dataset.catalogue),
+                                  options.dtype, options.adapters);
   setup.protocol.prompt = setup.model->card.prompt;
   setup.protocol.max_reasoning_tokens = setup.model->card.max_reasoning_tokens;
   std::vector<Request> shown;  // an ablation moves what the model sees, no more

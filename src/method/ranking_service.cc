@@ -42,7 +42,8 @@ std::vector<int32_t> best_unseen(std::span<const float> scores, const Request& r
 Ranker::Ranker(const RankerOptions& options)
     : options_(options),
       study_(open_study(options.data)),
-      model_(open_model_folder(options.model, study_.catalogue_hash, options.dtype)) {
+      model_(open_model_folder(options.model, study_.catalogue_hash, options.dtype,
+                               options.adapters)) {
   if (!options.recommender.empty())
     recommender_ = load_recommender_of(options.recommender, study_.dataset.catalogue);
 }

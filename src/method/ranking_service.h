@@ -24,6 +24,7 @@ struct RankerOptions {
   std::filesystem::path data, model;
   std::filesystem::path recommender;  // empty: every query names its candidates
   std::string dtype = "float32";      // of the language model's weights
+  std::vector<std::string> adapters;  // PEFT folders on top of it
 };
 
 // One user to recommend to, by the ids of the data set.
