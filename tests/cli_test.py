@@ -231,6 +231,29 @@ class Adapters(unittest.TestCase):
         self.assertIn("no step", run(*SFT, *ADALORA, "--max-steps", 3, "-o", "never", code=2))
 
 
+class Memory(unittest.TestCase):
+    def peak(self, model, out):
+        run("distill", "-d", "data", "--reasoning", "reasoning", "-m", model, *self.OPTIONS, "-o", out)
+        with open(f"{ROOT}/{out}/run.json", encoding="utf-8") as file:
+            return json.load(file)["peak_rss_mb"] * 2**20
+
+    def estimate(self, model):
+        told = json.loads(run("distill", "-d", "data", "--reasoning", "reasoning", "-m", model, *self.OPTIONS, "--dry-run",
+                              "--json", "-o", "never"))
+        return sum(told["memory"].values())
+
+    OPTIONS = ["--max-steps", 2, "--batch-size", 8, "--eval-rows", 0, "-t", 1, "-q"]
+
+    def test_the_estimate_is_near_the_measured_peak(self):
+        """A wide model against a narrow one: what the program itself takes is in both. The estimate may be off by a third."""
+        run("new-lm", "-d", "data", "-o", "wide", "--hidden-size", 512, "--num-hidden-layers", 4, "--num-attention-heads", 8,
+            "--init", "random", "-q")
+        measured = self.peak("wide", "wide-student") - self.peak("base", "narrow-student")
+        estimated = self.estimate("wide") - self.estimate("base")
+        self.assertGreater(estimated, 150 * 2**20)
+        self.assertLess(abs(measured - estimated), estimated / 3, f"estimated {estimated >> 20} MB, measured {measured / 2**20:.0f} MB")
+
+
 class Reinforce(unittest.TestCase):
     def test_refuses_a_recommender_that_knows_the_targets(self):
         command = [word if word != "early/sasrec" else "recommenders/sasrec" for word in RL]
@@ -716,5 +739,21 @@ class Using(unittest.TestCase):
         run("evaluate", "-d", "data", "-m", "reasoning", code=4)
 
 
+class TimedResult(unittest.TextTestResult):
+    """Writes seconds and name of every test into ETRLREC_TEST_TIMES."""
+
+    def startTest(self, test):
+        self.begin = time.time()
+        super().startTest(test)
+
+    def stopTest(self, test):
+        super().stopTest(test)
+        path = os.environ.get("ETRLREC_TEST_TIMES")
+        if path:
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            with open(path, "a", encoding="utf-8") as file:
+                file.write(f"{time.time() - self.begin:.2f}\t{test.id().removeprefix('__main__.')}\n")
+
+
 if __name__ == "__main__":
-    unittest.main(verbosity=1)
+    unittest.main(verbosity=1, testRunner=unittest.TextTestRunner(resultclass=TimedResult, verbosity=1))

@@ -1,0 +1,153 @@
+#!/usr/bin/env python3
+"""Each artefact to each command that takes one: matrix_test.py PROGRAM [ARGUMENT].
+
+Two small worlds are made, and with the first and the second one of everything: data set, recommenders, reasoning, language
+models, candidates, predictions. Every artefact is then given to every argument of every command. TAKES says which are
+right there; all others must be refused, with an exit code that says so (2 usage, 3 input, 4 does not fit), a message that
+names what was given or what it is, and nothing written. A second ARGUMENT of the program limits it to one row of the table.
+"""
+import itertools
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+PROGRAM = os.path.abspath(sys.argv[1])
+ROOT = tempfile.mkdtemp(prefix="etrlrec_matrix_")
+REFUSED = {2, 3, 4}
+
+
+def run(*arguments, threads=1):
+    command = [PROGRAM, *map(str, arguments), "-q", "-t", str(threads)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+
+
+def make(*arguments):
+    done = run(*arguments, threads=2)
+    if done.returncode != 0:
+        sys.exit(f"{' '.join(map(str, arguments))}: exit code {done.returncode}\n{done.stderr}")
+
+
+def make_world(name, users, items, seed):
+    """Everything that belongs to one log. `name` is the first letter of all its folders."""
+    make("prepare", "--format", "synthetic", "--users", users, "--num-items", items, "--seed", seed, "-o", name + "-data")
+    data = ["-d", name + "-data"]
+    make("fit", *data, "-o", name + "-fit", "-m", "popularity,markov", "--num-train-epochs", 1)
+    make("fit", *data, "-o", name + "-early", "-m", "markov", "--train-share", ".5")
+    make("construct", *data, "-o", name + "-reasoning", "--limit", 60, "--no-filter-answer")
+    make("new-lm", *data, "-o", name + "-base", "--hidden-size", 32, "--num-hidden-layers", 2, "--num-attention-heads", 1,
+         "--init", "random")
+    make("distill", *data, "--reasoning", name + "-reasoning", "-m", name + "-base", "--max-steps", 1, "--batch-size", 2,
+         "--lora-r", 2, "--eval-rows", 2, "-o", name + "-student")
+    make("candidates", *data, "-o", name + "-candidates.jsonl", "--num-candidates", 5, "--limit", 8)
+    make("evaluate", *data, "-m", "random", "--limit", 8, "-o", name + "-predictions")
+
+
+PARTS = {"data": "data", "recommender": "fit/markov", "early": "early/markov", "reasoning": "reasoning", "base": "base",
+         "student": "student", "adapter": "student/adapter", "candidates": "candidates.jsonl", "predictions": "predictions"}
+ARTEFACTS = {f"{world} {kind}": f"{world}-{path}" for world in "ab" for kind, path in PARTS.items()}
+ARTEFACTS.update({"empty folder": "empty", "text file": "text.txt", "damaged model": "damaged", "nothing": "not-there"})
+
+MODELS = {"a base", "a student"}
+ANY_MODEL = MODELS | {"b base", "b student"}
+RECOMMENDERS = {"a recommender", "a early"}
+RUNS = ["--limit", 4]
+A = ["-d", "a-data"]
+STEP = ["--max-steps", 1, "--batch-size", 2, "--eval-rows", 2, "-o", "OUT"]
+# Name of the argument -> the command with X in its place, the artefacts that are right there.
+TAKES = {
+    "inspect DATA": (["inspect", "X"], {"a data", "b data"}),
+    "fit --data": (["fit", "-d", "X", "-m", "popularity", "-o", "OUT"], {"a data", "b data"}),
+    "construct --data": (["construct", "-d", "X", "--limit", 4, "-o", "OUT"], {"a data", "b data"}),
+    "new-lm --data": (["new-lm", "-d", "X", "--hidden-size", 32, "--num-attention-heads", 1, "--num-hidden-layers", 2,
+                       "--init", "random", "-o", "OUT"], {"a data", "b data"}),
+    "candidates --data": (["candidates", "-d", "X", "--limit", 4, "-o", "OUT"], {"a data", "b data"}),
+    "candidates --recommender": (["candidates", *A, "--kind", "hard", "--recommender", "X", *RUNS, "-o", "OUT"],
+                                 RECOMMENDERS),
+    "audit --data": (["audit", "-d", "X"], {"a data", "b data"}),
+    "audit --reasoning": (["audit", *A, "--reasoning", "X"], {"a reasoning"}),
+    "evaluate --data": (["evaluate", "-d", "X", "-m", "random", *RUNS, "-o", "OUT"], {"a data", "b data"}),
+    "evaluate --model": (["evaluate", *A, "-m", "X", *RUNS, "-o", "OUT"], MODELS | RECOMMENDERS),
+    "evaluate --candidates": (["evaluate", *A, "-m", "random", "--candidates", "X", *RUNS, "-o", "OUT"], {"a candidates"}),
+    "compare": (["compare", "a-predictions", "X"], {"a predictions"}),
+    "distill --data": (["distill", "-d", "X", "--reasoning", "a-reasoning", "-m", "a-base", *STEP], {"a data"}),
+    "distill --reasoning": (["distill", *A, "--reasoning", "X", "-m", "a-base", *STEP], {"a reasoning"}),
+    "distill --model": (["distill", *A, "--reasoning", "a-reasoning", "-m", "X", *STEP], MODELS),
+    "reinforce --data": (["reinforce", "-d", "X", "--reasoning", "a-reasoning", "-m", "a-student", "--recommender",
+                          "a-early/markov", "--group-size", 2, *STEP], {"a data"}),
+    "reinforce --model": (["reinforce", *A, "--reasoning", "a-reasoning", "-m", "X", "--recommender", "a-early/markov",
+                           "--group-size", 2, *STEP], MODELS),
+    "reinforce --recommender": (["reinforce", *A, "--reasoning", "a-reasoning", "-m", "a-student", "--recommender", "X",
+                                 "--group-size", 2, *STEP], {"a early"}),
+    "reinforce --reasoning": (["reinforce", *A, "--reasoning", "X", "-m", "a-student", "--recommender", "a-early/markov",
+                               "--group-size", 2, *STEP], {"a reasoning"}),
+    "recommend --data": (["recommend", "-d", "X", "-m", "a-student", "--recommender", "a-fit/markov", "--user", "u7"],
+                         {"a data"}),
+    "recommend --model": (["recommend", *A, "-m", "X", "--recommender", "a-fit/markov", "--user", "u7"], MODELS),
+    "recommend --recommender": (["recommend", *A, "-m", "a-student", "--recommender", "X", "--user", "u7"], RECOMMENDERS),
+    "generate --model": (["generate", "-m", "X", "-p", "History", "-n", 2], ANY_MODEL),
+    "generate --adapter": (["generate", "-m", "a-base", "--adapter", "X", "-p", "History", "-n", 2], {"a adapter"}),
+    "score --model": (["score", "-m", "X", "--ids", "ids.json", "-o", "OUT"], ANY_MODEL),
+    "export merge --model": (["export", "merge", "-m", "X", "--adapter", "a-student/adapter", "-o", "OUT"], {"a base"}),
+    "export merge --adapter": (["export", "merge", "-m", "a-base", "--adapter", "X", "-o", "OUT"], {"a adapter"}),
+}
+# Right by chance or by design, beside TAKES: what a command cannot know (an adapter does not name the log it is of; the
+# shapes of both worlds' models are the same), or takes with a warning.
+ALSO_TAKES = {
+    "generate --adapter": {"b adapter"},
+    "export merge --adapter": {"b adapter"},
+}
+
+
+def check(argument, artefact):
+    """One line that says what is wrong, or nothing."""
+    command, right = TAKES[argument]
+    out = f"out-{argument}-{artefact}".replace(" ", "_")
+    given = ARTEFACTS[artefact]
+    done = run(*[{"X": given, "OUT": out}.get(word, word) for word in command])
+    code, said = done.returncode, done.stderr.strip()
+    where = f"{argument}, given {artefact}:"
+    written = os.path.exists(os.path.join(ROOT, out))
+    if artefact in right:
+        return f"{where} expected to be taken, found exit code {code}: {said}" if code != 0 else None
+    if artefact in ALSO_TAKES.get(argument, ()):
+        return None if code in REFUSED | {0} else f"{where} exit code {code}: {said}"
+    if code not in REFUSED:
+        return f"{where} expected exit code 2, 3 or 4, found {code}: {said}"
+    if "error" not in said.lower():
+        return f"{where} refused without a message: {said}"
+    return f"{where} refused, but something was written" if written else None
+
+
+def main():
+    begin = time.time()
+    make_world("a", 80, 120, 1)
+    make_world("b", 90, 130, 2)
+    os.mkdir(os.path.join(ROOT, "empty"))
+    shutil.copytree(os.path.join(ROOT, "a-student"), os.path.join(ROOT, "damaged"))
+    with open(os.path.join(ROOT, "damaged", "model.safetensors"), "r+b") as file:
+        file.truncate(1000)
+    for name, text in (("text.txt", "nothing of ours\n"), ("ids.json", "[[1, 2, 3]]")):
+        with open(os.path.join(ROOT, name), "w", encoding="utf-8") as file:
+            file.write(text)
+    rows = [row for row in TAKES if len(sys.argv) < 3 or row.startswith(sys.argv[2])]
+    with ThreadPoolExecutor(2) as pool:
+        cells = list(itertools.product(rows, ARTEFACTS))
+        wrong = [line for line in pool.map(lambda cell: check(*cell), cells) if line]
+    times = os.environ.get("ETRLREC_TEST_TIMES")
+    if times:
+        os.makedirs(os.path.dirname(times), exist_ok=True)
+        with open(times, "w", encoding="utf-8") as file:
+            file.write(f"{time.time() - begin:.2f}\tmatrix of {len(cells)} cells\n")
+    for line in wrong:
+        print(line)
+    print(f"{len(cells)} cells, {len(wrong)} wrong")
+    shutil.rmtree(ROOT, ignore_errors=True)
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
