@@ -51,8 +51,8 @@ PARTS = {"data": "data", "recommender": "fit/markov", "early": "early/markov", "
 ARTEFACTS = {f"{world} {kind}": f"{world}-{path}" for world in "ab" for kind, path in PARTS.items()}
 ARTEFACTS.update({"empty folder": "empty", "text file": "text.txt", "damaged model": "damaged", "nothing": "not-there"})
 
-MODELS = {"a base", "a student"}
-ANY_MODEL = MODELS | {"b base", "b student"}
+MODELS = {"a base", "a student", "b base"}  # a model of new-lm, like any published one, belongs to no log
+ANY_MODEL = MODELS | {"b student"}
 RECOMMENDERS = {"a recommender", "a early"}
 RUNS = ["--limit", 4]
 A = ["-d", "a-data"]
@@ -99,6 +99,7 @@ TAKES = {
 ALSO_TAKES = {
     "generate --adapter": {"b adapter"},
     "export merge --adapter": {"b adapter"},
+    "export merge --model": {"b base"},
 }
 
 
