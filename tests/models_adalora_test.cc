@@ -9,6 +9,7 @@
 #include "models_t5_fixture.h"
 #include "nn/safetensors.h"
 #include "tuning/adalora.h"
+#include "tuning/adapter_files.h"
 #include "tuning/optim.h"
 
 namespace etrlrec {

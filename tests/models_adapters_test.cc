@@ -17,6 +17,7 @@
 #include "nn/layers.h"
 #include "nn/safetensors.h"
 #include "tuning/adalora.h"
+#include "tuning/adapter_files.h"
 #include "tuning/optim.h"
 #include "tuning/prompt_tuning.h"
 

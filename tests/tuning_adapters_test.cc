@@ -9,6 +9,7 @@
 #include "base/io.h"
 #include "base/json.h"
 #include "nn/safetensors.h"
+#include "tuning/adapter_files.h"
 #include "tuning/adapters.h"
 
 namespace etrlrec {

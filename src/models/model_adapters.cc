@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "base/rng.h"
 #include "nn/weight.h"
+#include "tuning/adapter_files.h"
 
 namespace etrlrec {
 namespace {

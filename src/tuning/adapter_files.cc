@@ -1,4 +1,5 @@
-// save_lora and load_lora of tuning/adapters.h: adapter folders in PEFT's layout.
+#include "tuning/adapter_files.h"
+
 #include <ATen/ATen.h>
 #include <fmt/ranges.h>
 
@@ -8,7 +9,6 @@
 #include "base/check.h"
 #include "base/json.h"
 #include "nn/safetensors.h"
-#include "tuning/adapters.h"
 
 namespace etrlrec {
 namespace {

@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include "base/check.h"
+#include "tuning/adapter_files.h"
 
 namespace etrlrec {
 namespace {

@@ -8,7 +8,6 @@
 #pragma once
 
 #include <cstdint>
-#include <filesystem>
 #include <map>
 #include <optional>
 #include <string>
@@ -77,16 +76,6 @@ std::vector<std::string> target_modules_of(const ParameterMap& parameters,
 void attach_lora(ParameterMap& parameters, const LoraConfig& config, uint64_t seed);
 // Adds scale B A to the weights in fp32 and removes the adapter's tensors.
 void merge_lora(ParameterMap& parameters, const LoraConfig& config);
-// PEFT's folder: adapter_config.json + adapter_model.safetensors
-// ("base_model.model.…lora_A.weight"). AdaLoRA writes the kept ranks only.
-void save_lora(const ParameterMap& parameters, const LoraConfig& config,
-               const std::string& base_model, const std::filesystem::path& folder,
-               const std::string& task_type = "CAUSAL_LM");
-// Freezes every parameter and adds the tensors of the file, trainable. Errors: kModel for fields of
-// PEFT that would change the result and are not computed here (by name) and for tensors that do not
-// fit the model, kInput for a damaged folder; then nothing is changed.
-LoraConfig load_lora(ParameterMap& parameters, const std::filesystem::path& folder);
-
 // Everything that is attached to a base model: tensors of LoRA and AdaLoRA, and the prompts of
 // tuning/prompt_set.h.
 bool is_adapter_parameter(const std::string& name);
