@@ -21,6 +21,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "base/startup.h"
 #include "engine/engine.h"
 #include "engine/scoring.h"
 #include "models/decoder.h"
@@ -119,7 +120,6 @@ namespace {
 // Frozen matrices are made one by one, so that the model never stands in memory as fp32.
 std::unique_ptr<LanguageModel> model_of(const std::string& name, Storage storage) {
   if (storage == Storage::kFloat) return new_decoder(speed_shape(name), 1);
-  keep_freed_memory();
   std::unique_ptr<LanguageModel> model = make_decoder(speed_shape(name), storage);
   const at::NoGradGuard no_grad;
   at::manual_seed(1);
@@ -279,6 +279,7 @@ void run(int argc, char** argv) {
 }  // namespace etrlrec
 
 int main(int argc, char** argv) {
+  etrlrec::keep_freed_memory();
   try {
     at::init_num_threads();
     etrlrec::run(argc, argv);

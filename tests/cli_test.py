@@ -334,6 +334,22 @@ class Scoring(unittest.TestCase):
         self.assertIn("row 0", run("score", "-m", "student", "--ids", "bad.json", "-o", "bad.safetensors", code=3))
         self.assertFalse(os.path.exists(ROOT + "/bad.safetensors"))
 
+    def test_the_reference_arithmetic_gives_the_same_numbers_and_is_recorded(self):
+        with open(os.path.join(ROOT, "plain-rows.json"), "w") as file:
+            json.dump([[5, 9, 2, 7, 1], [3, 4]], file)
+        scores = []
+        for name in ("auto", "reference"):
+            run("score", "-m", "student", "--ids", "plain-rows.json", "-o", f"{name}.safetensors", "--arithmetic", name, "-q")
+            scores.append(read_safetensors(os.path.join(ROOT, f"{name}.safetensors")))
+        for row in ("logprobs.0", "logprobs.1"):
+            for fast, plain in zip(scores[0][row], scores[1][row]):
+                self.assertAlmostEqual(fast, plain, places=3)
+        run("evaluate", "-d", "data", "-m", "student", "--limit", 2, "--protocol", "first-answer", "-o", "plain-eval", "--arithmetic",
+            "reference", "-q")
+        with open(os.path.join(ROOT, "plain-eval", "run.json")) as file:
+            self.assertEqual(json.load(file)["arithmetic"], "reference")
+        self.assertIn("float16", run("score", "-m", "student", "--ids", "plain-rows.json", "-o", "x", "--arithmetic", "float16", code=2))
+
     def test_encoder_decoder_models_take_the_decoder_input_apart(self):
         folder = GOLDEN + "/t5/t5-flan"
         golden = read_safetensors(folder + "/golden.safetensors")

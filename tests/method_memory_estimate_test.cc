@@ -1,7 +1,6 @@
 // Estimates of memory: counts equal to those of real models, refusals with the largest part.
 #include <gtest/gtest.h>
 
-#include "arithmetic_scope.h"
 #include "base/check.h"
 #include "method/memory_estimate.h"
 #include "models/t5.h"
@@ -99,7 +98,6 @@ TEST(MemoryEstimate, holds_as_many_keys_and_values_as_rows_grow_together) {
   EXPECT_EQ(bytes_of(few, "keys and values"), (4 * 50 + 2 * 100) * kToken);
   EXPECT_EQ(few.tokens, 4 * 50 + 2 * 100);
   if (supports_bfloat16()) {  // frozen weights: kept in two bytes
-    const ArithmeticScope rounded(Arithmetic::kBFloat16);
     MemoryEstimate frozen;
     add_rollouts(shapes_of(qwen_half_billion(), Storage::kInt8), {4, 2, 100, 50, 0}, frozen);
     EXPECT_EQ(bytes_of(frozen, "keys and values"), (4 * 50 + 2 * 100) * kToken / 2);

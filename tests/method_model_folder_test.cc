@@ -144,15 +144,15 @@ TEST_F(ModelFolder, loads_adapters_and_prompts_together) {
   save_prompt(*model_, "default", "base", root_ / "first");
   save_prompt(*model_, "default", "base", root_ / "second");
   const auto name = [&](const char* folder) { return (root_ / folder).string(); };
-  LoadedModel loaded = open_model_folder(root_ / "saved", "", "float32",
+  LoadedModel loaded = open_model_folder(root_ / "saved", "", "float32", {},
                                          {name("first"), name("lora"), name("second")});
   EXPECT_EQ(loaded.virtual_tokens.size(), 6u);
   load_weights_of(loaded);
   EXPECT_EQ(loaded.model->prompts().names(), (std::vector<std::string>{"default", "second"}));
   EXPECT_EQ(loaded.model->lora().r, 2);
-  EXPECT_THROW(open_model_folder(root_ / "saved", "", "float32", {name("lora"), name("lora")}),
+  EXPECT_THROW(open_model_folder(root_ / "saved", "", "float32", {}, {name("lora"), name("lora")}),
                Error);
-  LoadedModel twice = open_model_folder(root_ / "saved", "", "float32",
+  LoadedModel twice = open_model_folder(root_ / "saved", "", "float32", {},
                                         {name("first"), name("second"), name("second")});
   EXPECT_THROW(load_weights_of(twice), Error);
 }

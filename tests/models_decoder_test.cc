@@ -6,7 +6,6 @@
 #include <filesystem>
 #include <functional>
 
-#include "arithmetic_scope.h"
 #include "base/check.h"
 #include "base/io.h"
 #include "base/json.h"
@@ -79,7 +78,8 @@ constexpr const char* kFamilies[] = {"qwen2", "qwen3", "llama-tied", "llama3-unt
                                      "mistral-swa"};
 
 // `same`: how near the twin with widened weights, and a cached token, must be.
-void expect_frozen_bases(double same, double bfloat16_error, double int8_error) {
+void expect_frozen_bases(const Numerics& numerics, double same, double bfloat16_error,
+                         double int8_error) {
   const fs::path folder = kGolden / "decoders/qwen2";
   const std::unique_ptr<LanguageModel> exact = load_decoder(folder);
   TokenForest forest;
@@ -90,13 +90,13 @@ void expect_frozen_bases(double same, double bfloat16_error, double int8_error) 
   };
   for (const auto& [storage, tolerance] :
        {std::pair{Storage::kBFloat16, bfloat16_error}, std::pair{Storage::kInt8, int8_error}}) {
-    const std::unique_ptr<LanguageModel> model = load_decoder(folder, storage),
+    const std::unique_ptr<LanguageModel> model = load_decoder(folder, storage, numerics),
                                          twin = load_decoder(folder);
     const at::NoGradGuard no_grad;
     for (auto& [name, tensor] : twin->parameters())
       tensor.copy_(tensor.dim() < 2 ? tensor : widened(model->parameters().at(name)));
     const at::Tensor hidden = model->hidden_states(forest);
-    const at::Tensor found = weight_product(hidden, model->head_weight());
+    const at::Tensor found = weight_product(hidden, model->head_weight(), numerics);
     EXPECT_LT(largest_difference(found, logits_of(*twin, forest)), same);
     EXPECT_LT(error(found), tolerance);
     EXPECT_GT(error(found), 0);
@@ -114,7 +114,8 @@ void expect_frozen_bases(double same, double bfloat16_error, double int8_error) 
     for (const auto& [name, tensor] : model->parameters())
       ASSERT_EQ(tensor.grad().defined(), is_adapter_parameter(name)) << name;
     model->adapters().merge();
-    EXPECT_LT(error(weight_product(model->hidden_states(forest).detach(), model->head_weight())),
+    EXPECT_LT(error(weight_product(model->hidden_states(forest).detach(), model->head_weight(),
+                                   numerics)),
               tolerance);
   }
 }
@@ -122,14 +123,12 @@ void expect_frozen_bases(double same, double bfloat16_error, double int8_error) 
 // Frozen weights: bfloat16 as exact as the weights are, int8 within what its steps allow; the same
 // from a cache; adapters train on them.
 TEST(DecoderStorage, bfloat16_and_int8_bases) {
-  const ArithmeticScope exact(Arithmetic::kFloat);
-  expect_frozen_bases(1e-4, 0.01, 0.05);
+  expect_frozen_bases({Arithmetic::kFloat}, 1e-4, 0.01, 0.05);
 }
 
 TEST(DecoderStorage, bfloat16_arithmetic) {
   if (!supports_bfloat16()) GTEST_SKIP() << "the machine has no AVX512_BF16";
-  const ArithmeticScope rounded(Arithmetic::kBFloat16);
-  expect_frozen_bases(0.2, 0.02, 0.05);
+  expect_frozen_bases({Arithmetic::kBFloat16}, 0.2, 0.02, 0.05);
 }
 
 TEST(DecoderGolden, logits_loss_and_gradients) {

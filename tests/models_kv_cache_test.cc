@@ -4,7 +4,6 @@
 #include "base/check.h"
 #include "models/decoder.h"
 #include "models_fixture.h"
-#include "nn/frozen_arithmetic.h"
 #include "nn/weight.h"
 #include "tuning/optim.h"
 
@@ -24,7 +23,7 @@ std::string description(const LanguageModel& model) {
 std::vector<std::unique_ptr<LanguageModel>> cached_models() {
   std::vector<std::unique_ptr<LanguageModel>> models;
   for (const LlmConfig& config : small_families()) models.push_back(new_decoder(config, 1));
-  if (frozen_arithmetic() == Arithmetic::kFloat) return models;
+  if (best_arithmetic() == Arithmetic::kFloat) return models;
   for (LlmConfig config : small_families()) {
     config.head_dim = 32;
     models.push_back(new_decoder(config, 1));

@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "base/rng.h"
+#include "forest_attention_twin.h"
 #include "isa_scope.h"
 #include "kernels/attention_bfloat16.h"
 #include "kernels/simd.h"
@@ -182,7 +183,7 @@ void expect_rounded_to_be_near(const TokenForest& forest, const HeadShape& shape
   std::vector<at::Tensor> outs, gradients;
   for (const bool rounds : {true, false}) {
     HeadShape mine = shape;
-    mine.rounds = rounds;
+    mine.uses_bfloat16_math = rounds;
     const at::Tensor input = qkv.clone().requires_grad_(true);
     outs.push_back(rotary_attention(input, plan, mine, table, 0.3));
     (outs.back() * weights).sum().backward();
@@ -217,7 +218,7 @@ TEST(ForestAttention, bfloat16_arithmetic_is_near_fp32) {
 TEST(ForestAttention, bfloat16_arithmetic_is_refused_where_it_cannot_be) {
   const TokenForest forest = random_forest(1, 3);
   HeadShape shape{2, 2, 16};
-  shape.rounds = true;
+  shape.uses_bfloat16_math = true;
   const at::Tensor qkv = random_tensor({forest.num_tokens(), shape.packed_width()}, 1);
   EXPECT_THROW(rotary_attention(qkv, plan_forest(forest), shape, {}, 1), Error);
 }

@@ -7,6 +7,7 @@
 #include "isa_scope.h"
 #include "kernels/simd.h"
 #include "nn/layers.h"
+#include "tuning/adapters.h"
 
 namespace etrlrec {
 namespace {

@@ -1,15 +1,16 @@
-// Layers between frozen weights in bfloat16 arithmetic against their formulas in fp64 on the
-// widened weights: values and gradients within what 8 bits allow, rounded somewhere, for bfloat16
-// and int8.
+// Layers between frozen weights in bfloat16 arithmetic (the default of a machine that has it)
+// against their formulas in fp64 on the widened weights: values and gradients within what 8 bits
+// allow, rounded somewhere, for bfloat16 and int8.
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
-#include "arithmetic_scope.h"
 #include "base/check.h"
 #include "nn/gated_mlp.h"
+#include "nn/layers.h"
 #include "nn/logprob.h"
 #include "nn/weight.h"
 #include "tensor_difference.h"
+#include "tuning/adapters.h"
 
 namespace etrlrec {
 namespace {
@@ -18,12 +19,8 @@ class RoundedLayers : public testing::Test {
  protected:
   void SetUp() override {
     if (!supports_bfloat16()) GTEST_SKIP() << "the machine has no AVX512_BF16";
-    rounded_.emplace(Arithmetic::kBFloat16);
     at::manual_seed(1);
   }
-
- private:
-  std::optional<ArithmeticScope> rounded_;
 };
 
 at::Tensor leaf(const at::Tensor& t) { return t.detach().clone().requires_grad_(true); }

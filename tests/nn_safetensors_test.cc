@@ -1,6 +1,8 @@
 // Round trips, files of the reference library, and every refusal on handmade bytes.
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cstring>
 #include <filesystem>
@@ -8,6 +10,7 @@
 
 #include "base/check.h"
 #include "base/io.h"
+#include "base/log.h"
 #include "golden_path.h"
 #include "nn/safetensors.h"
 
@@ -65,6 +68,41 @@ TEST(Safetensors, round_trip_keeps_types_shapes_and_bits) {
       EXPECT_TRUE(at::equal(loaded.at(name), t)) << name;
     }
   }
+}
+
+// In a process of its own, since the peak of a process never falls.
+TEST(Safetensors, saving_takes_far_less_memory_than_the_tensors) {
+  constexpr int64_t kTensors = 6, kBytes = int64_t{16} << 20;
+  ParameterMap tensors;
+  for (int64_t i = 0; i < kTensors; ++i)
+    tensors["t" + std::to_string(i)] = at::full({kBytes / 4}, static_cast<float>(i));
+  const fs::path path = temporary("large.safetensors");
+  const pid_t child = ::fork();
+  if (child == 0) {
+    const int64_t before = peak_rss_bytes();
+    save_safetensors(tensors, path);
+    ::_exit(peak_rss_bytes() - before < kBytes ? 0 : 1);
+  }
+  int status = -1;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0) << "saving raised the peak by more than one of the six tensors";
+  const ParameterMap loaded = load_safetensors(path, true);
+  for (const auto& [name, tensor] : tensors) EXPECT_TRUE(at::equal(loaded.at(name), tensor));
+  fs::remove(path);
+}
+
+TEST(Safetensors, a_save_that_fails_leaves_the_old_file) {
+  const fs::path path = temporary("kept.safetensors");
+  save_safetensors({{"a", at::ones({2})}}, path);
+  EXPECT_THROW(save_safetensors({{"a", at::ones({2}, at::kComplexFloat)}}, path), Error);
+  EXPECT_TRUE(at::equal(load_safetensors(path).at("a"), at::ones({2})));
+  {
+    AtomicFile file(path);
+    file.write("half of another file");
+  }
+  EXPECT_TRUE(at::equal(load_safetensors(path).at("a"), at::ones({2})));
+  for (const auto& entry : fs::directory_iterator(path.parent_path()))
+    EXPECT_FALSE(entry.path().filename().string().starts_with(".kept.safetensors")) << entry.path();
 }
 
 TEST(Safetensors, released_pages_are_read_again) {

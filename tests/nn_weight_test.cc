@@ -3,7 +3,6 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
-#include "arithmetic_scope.h"
 #include "base/check.h"
 #include "isa_scope.h"
 #include "kernels/bfloat16.h"
@@ -25,8 +24,8 @@ at::Tensor operand(const at::Tensor& x, bool rounds) {
 
 // What a product with `weight` sees of x [rows, in]. Few rows beside int8 weights: whole groups of
 // 64 as integers of 14 bits, what is left in fp32.
-at::Tensor seen_by(const at::Tensor& weight, const at::Tensor& x) {
-  const bool rounds = uses_bfloat16_math(weight);
+at::Tensor seen_by(const at::Tensor& weight, const at::Tensor& x, const Numerics& numerics) {
+  const bool rounds = uses_bfloat16_math(weight, numerics);
   if (!rounds || !is_int8(weight) || x.size(0) > 96) return operand(x, rounds);
   const int64_t whole = x.size(1) / 64 * 64;
   if (whole == 0) return x.to(at::kDouble);
@@ -37,17 +36,18 @@ at::Tensor seen_by(const at::Tensor& weight, const at::Tensor& x) {
 }
 
 // The transposed product multiplies g by the scales before it is rounded.
-at::Tensor transposed_twin(const at::Tensor& g, const at::Tensor& weight) {
+at::Tensor transposed_twin(const at::Tensor& g, const at::Tensor& weight,
+                           const Numerics& numerics) {
   const at::Tensor w = widened(weight).to(at::kDouble);
-  if (frozen_arithmetic() == Arithmetic::kFloat || !is_frozen_type(weight))
-    return at::mm(g.to(at::kDouble), w);
+  if (!uses_bfloat16_math(weight, numerics)) return at::mm(g.to(at::kDouble), w);
   if (!is_int8(weight)) return at::mm(operand(g, true), w);
   const at::Tensor values = weight.to(at::kDouble);
   const at::Tensor scale = at::where(values.abs().amax(1) > 0, w.abs().amax(1) / 127, 0.0);
   return at::mm(operand(g * scale.to(at::kFloat), true), values);
 }
 
-void expect_products(int64_t rows, int64_t in, std::vector<int64_t> outs) {
+void expect_products(const Numerics& numerics, int64_t rows, int64_t in,
+                     std::vector<int64_t> outs) {
   at::manual_seed(1);
   const at::Tensor x = at::randn({rows, in});
   std::vector<std::vector<at::Tensor>> weights(3);
@@ -67,14 +67,14 @@ void expect_products(int64_t rows, int64_t in, std::vector<int64_t> outs) {
     for (size_t i = 0; i < outs.size(); ++i) {
       const at::Tensor& weight = weights[type][i];
       const at::Tensor w = widened(weight).to(at::kDouble);
-      expected.push_back(at::mm(seen_by(weight, x), w.t()));
+      expected.push_back(at::mm(seen_by(weight, x, numerics), w.t()));
       if (biases[i].defined()) expected.back() += biases[i];
-      back += transposed_twin(g.narrow(1, column, outs[i]), weight);
+      back += transposed_twin(g.narrow(1, column, outs[i]), weight, numerics);
       column += outs[i];
     }
     at::Tensor found = at::full({rows, width}, 7.0f), found_back = at::full({rows, in}, 7.0f);
-    weights_product_out(found, x, weights[type], biases);
-    transposed_product_out(found_back, g, weights[type]);
+    weights_product_out(found, x, weights[type], biases, numerics);
+    transposed_product_out(found_back, g, weights[type], numerics);
     const auto terms = static_cast<double>(in + width);
     const double tolerance = 3e-6 * std::sqrt(terms) + 1e-7 * terms;  // random and one-sided errors
     EXPECT_LT(largest_difference(found, at::cat(expected, 1)), tolerance)
@@ -84,31 +84,31 @@ void expect_products(int64_t rows, int64_t in, std::vector<int64_t> outs) {
 }
 
 TEST(Weight, products_of_all_types_and_instruction_sets) {
-  const ArithmeticScope exact(Arithmetic::kFloat);
+  const Numerics exact{Arithmetic::kFloat};
   for (simd::Isa isa : instruction_sets()) {
     const IsaScope scope(isa);
     for (int64_t rows : {1, 2, 3, 4, 5, 9, 33, 130}) {
-      expect_products(rows, 64, {24});
-      expect_products(rows, 100, {7, 30, 1});
-      expect_products(rows, 17, {5, 3});
-      expect_products(rows, 512, {49, 25});
+      expect_products(exact, rows, 64, {24});
+      expect_products(exact, rows, 100, {7, 30, 1});
+      expect_products(exact, rows, 17, {5, 3});
+      expect_products(exact, rows, 512, {49, 25});
     }
   }
 }
 
 TEST(Weight, bfloat16_arithmetic_rounds_both_sides_and_nothing_else) {
   if (!supports_bfloat16()) GTEST_SKIP() << "the machine has no AVX512_BF16";
-  const ArithmeticScope rounded(Arithmetic::kBFloat16);
+  const Numerics rounded{Arithmetic::kBFloat16};
   for (int64_t rows : {1, 2, 3, 4, 5, 9, 12, 16, 24, 33, 48, 64, 70, 96, 100, 130, 400}) {
-    expect_products(rows, 17, {5, 3});  // first: no memory of an earlier product
-    expect_products(rows, 64, {24});
-    expect_products(rows, 100, {7, 30, 1});
-    expect_products(rows, 512, {49, 256, 80});
-    expect_products(rows, 1024, {50, 7});  // rows at multiples of 2,048 bytes
+    expect_products(rounded, rows, 17, {5, 3});  // first: no memory of an earlier product
+    expect_products(rounded, rows, 64, {24});
+    expect_products(rounded, rows, 100, {7, 30, 1});
+    expect_products(rounded, rows, 512, {49, 256, 80});
+    expect_products(rounded, rows, 1024, {50, 7});  // rows at multiples of 2,048 bytes
   }
-  expect_products(130, 5300, {70});  // more than is summed at a time
-  expect_products(130, 96, {2600, 2701, 302});
-  expect_products(5, 96, {4200});
+  expect_products(rounded, 130, 5300, {70});  // more than is summed at a time
+  expect_products(rounded, 130, 96, {2600, 2701, 302});
+  expect_products(rounded, 5, 96, {4200});
 }
 
 TEST(Weight, values_that_are_not_finite_stay_so) {
@@ -136,7 +136,8 @@ TEST(Weight, values_are_rounded_to_the_nearest_bfloat16) {
 
 TEST(Weight, bfloat16_arithmetic_without_the_instructions_is_refused) {
   const IsaScope scope(simd::Isa::kBase);
-  EXPECT_THROW(set_frozen_arithmetic(Arithmetic::kBFloat16), Error);
+  EXPECT_THROW(parse_arithmetic("bfloat16"), Error);
+  EXPECT_EQ(parse_arithmetic("auto"), Arithmetic::kFloat);
 }
 
 TEST(Weight, the_result_does_not_depend_on_the_threads) {
@@ -152,13 +153,14 @@ TEST(Weight, the_result_does_not_depend_on_the_threads) {
 }
 
 TEST(Weight, large_matrices_are_widened_in_blocks) {
-  const ArithmeticScope exact(Arithmetic::kFloat);
+  const Numerics exact{Arithmetic::kFloat};
   const at::Tensor x = at::randn({120, 512}), weight = at::randn({9001, 512}).to(at::kBFloat16);
-  EXPECT_LT(largest_difference(weight_product(x, weight), at::mm(x, weight.to(at::kFloat).t())),
-            1e-3);
+  EXPECT_LT(
+      largest_difference(weight_product(x, weight, exact), at::mm(x, weight.to(at::kFloat).t())),
+      1e-3);
   const at::Tensor g = at::randn({3, 9001});
   at::Tensor back = at::empty({3, 512});
-  transposed_product_out(back, g, {weight});
+  transposed_product_out(back, g, {weight}, exact);
   EXPECT_LT(largest_difference(back, at::mm(g, weight.to(at::kFloat))), 2e-3);
 }
 
@@ -177,6 +179,13 @@ TEST(Weight, rows_are_gathered_from_every_type) {
   const at::Tensor ids = at::tensor({3, 0, 3}, at::kLong);
   for (const at::Tensor& weight : stored(at::randn({5, 20})))
     EXPECT_TRUE(at::equal(weight_rows(weight, ids), widened(weight).index_select(0, ids)));
+}
+
+TEST(Weight, arithmetic_names) {
+  for (const char* name : {"float32", "reference"})
+    EXPECT_STREQ(name_of(parse_arithmetic(name)), name);
+  EXPECT_EQ(parse_arithmetic("auto"), best_arithmetic());
+  EXPECT_THROW(parse_arithmetic("float16"), Error);
 }
 
 TEST(Weight, storage_names) {

@@ -11,6 +11,7 @@ namespace {
 
 void run_candidates(CandidateDrawOptions options, const CommonOptions& common) {
   options.seed = common.seed;
+  options.numerics = common.numerics();
   const CandidateDraw draw = draw_candidate_file(options);
   if (common.json) {
     fmt::print("{}\n", OrderedJson{{"schema_version", 1},

@@ -15,8 +15,10 @@ class Command;
 struct CommonOptions {
   uint64_t seed = 42;
   int32_t threads = 0;              // 0: all cores
-  std::string arithmetic = "auto";  // of frozen bfloat16 and int8 weights
+  std::string arithmetic = "auto";  // of the models, see numerics()
   bool json = false, quiet = false, no_progress = false;
+
+  Numerics numerics() const { return {parse_arithmetic(arithmetic)}; }
 };
 
 // Writes run.json (method/run_record.h) and options.toml, which can be given back as --config, into

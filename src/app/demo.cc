@@ -100,6 +100,7 @@ void set_out(Recipe& recipe, const std::string& out, const std::string& user) {
 
 void run_demo(const DemoOptions& demo, const CommonOptions& common) {
   Recipe recipe = demo_recipe(demo.quick, common.seed);
+  recipe.numerics = common.numerics();
   const char* usual = demo.quick ? "runs/demo-quick" : "runs/demo";
   set_out(recipe, demo.out.empty() ? usual : demo.out, "u17");
   recipe.prepare.world->informative = demo.informative;
@@ -111,6 +112,7 @@ void run_demo(const DemoOptions& demo, const CommonOptions& common) {
 
 void run_movielens(const DemoOptions& movielens, const CommonOptions& common) {
   Recipe recipe = movielens_recipe(common.seed);
+  recipe.numerics = common.numerics();
   set_out(recipe, movielens.out.empty() ? "runs/movielens" : movielens.out, "42");
   recipe.prepare.input = movielens.input;
   recipe.options = {

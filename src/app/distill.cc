@@ -84,6 +84,7 @@ void add_distill(CommandLine& app, CommonOptions& common) {
     const Stopwatch watch;
     for (const std::string& text : *field_weights) add_field_weight(text, options->sft);
     options->trainer.seed = common.seed;
+    options->numerics = common.numerics();
     options->lora = adapter->config();
     options->prompt_tuning = adapter->prompt();
     check_trainable(options->dtype, *adapter);

@@ -13,20 +13,19 @@
 #include "app/command_line.h"
 #include "base/json.h"
 #include "kernels/product.h"
-#include "nn/frozen_arithmetic.h"
 #include "nn/weight.h"
 
 namespace etrlrec {
 namespace {
 
 // GFLOP/s of y = x W^T with 2048 x 512 by 512 x 512, the best of five, with weights of a type.
-double gemm_rate(at::ScalarType type) {
+double gemm_rate(at::ScalarType type, const Numerics& numerics) {
   const at::NoGradGuard no_grad;
   const at::Tensor x = at::randn({2048, 512}), w = at::randn({512, 512}).to(type);
   double best = 0;
   for (int i = 0; i < 5; ++i) {
     const Stopwatch watch;
-    for (int repeat = 0; repeat < 8; ++repeat) weight_product(x, w);
+    for (int repeat = 0; repeat < 8; ++repeat) weight_product(x, w, numerics);
     best = std::max(best, 8 * 2.0 * 2048 * 512 * 512 / watch.seconds() / 1e9);
   }
   return best;
@@ -81,7 +80,8 @@ void print_products(Arithmetic arithmetic) {
 void doctor(const CommonOptions& common) {
   const double memory =
       static_cast<double>(::sysconf(_SC_PHYS_PAGES)) * static_cast<double>(::sysconf(_SC_PAGESIZE));
-  const double fp32 = gemm_rate(at::kFloat), bf16 = gemm_rate(at::kBFloat16);
+  const Numerics numerics = common.numerics();
+  const double fp32 = gemm_rate(at::kFloat, numerics), bf16 = gemm_rate(at::kBFloat16, numerics);
   const OrderedJson found = {{"schema_version", 1},
                              {"version", kVersion},
                              {"cpu", cpu_description()},
@@ -89,7 +89,7 @@ void doctor(const CommonOptions& common) {
                              {"memory_gib", memory / (1 << 30)},
                              {"gflops_fp32", fp32},
                              {"gflops_bf16", bf16},
-                             {"arithmetic", frozen_arithmetic_name()},
+                             {"arithmetic", name_of(numerics.arithmetic)},
                              {"instruction_set", simd::name_of(simd::cpu_isa())},
                              {"products", products_json()}};
   if (common.json) {
@@ -101,8 +101,8 @@ void doctor(const CommonOptions& common) {
   fmt::print(
       "linear layers: {:.0f} GFLOP/s with fp32 weights, {:.0f} with bfloat16 ones ({} "
       "arithmetic)\n",
-      fp32, bf16, frozen_arithmetic_name());
-  print_products(parse_arithmetic(common.arithmetic));
+      fp32, bf16, name_of(numerics.arithmetic));
+  print_products(numerics.arithmetic);
   fmt::print("next: etrlrec demo --quick\n");
 }
 

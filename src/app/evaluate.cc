@@ -96,6 +96,7 @@ void add_evaluate(CommandLine& app, CommonOptions& common) {
   add_dry_run(command, output->dry_run);
   command.on_run([options, output, command, &common] {
     options->protocol.seed = common.seed;
+    options->numerics = common.numerics();
     evaluate(*options, *output, command, common);
   });
 }

@@ -27,6 +27,7 @@ void add_export(CommandLine& app, CommonOptions& common) {
                      "peft: base_model_name_or_path to write; default as in the adapter");
   command.add_option("-o,--out", options->out, "new folder").required();
   command.on_run([options, &common] {
+    options->numerics = common.numerics();
     const ExportResult result = export_adapter(*options);
     if (common.json) {
       OrderedJson report = {{"schema_version", 1},

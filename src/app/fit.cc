@@ -55,6 +55,7 @@ void run_fit(FitOptions options, const Command& command, const CommonOptions& co
   CHECK(!options.data.empty() && !options.out.empty(), kUsage,
         "fit: --data and --out are required");
   options.trainer.seed = common.seed;
+  options.numerics = common.numerics();
   for (const RecommenderType* type : recommender_types())
     for (const RecommenderOption& option : type->options)
       if (!command.is_given(option.flag)) options.recommender.erase(option.key);

@@ -109,6 +109,7 @@ void check_options(const GenerateOptions& options, const Command& command) {
 
 void run_generate(GenerateOptions options, const Command& command, const CommonOptions& common) {
   options.text.sampling.seed = common.seed;
+  options.text.numerics = common.numerics();
   options.text.conversation = options.text.chat && options.prompt.empty();
   check_options(options, command);
   TextGenerator generator(options.text);

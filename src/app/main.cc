@@ -6,7 +6,7 @@
 #include "app/command_line.h"
 #include "base/check.h"
 #include "base/log.h"
-#include "nn/frozen_arithmetic.h"
+#include "base/startup.h"
 
 namespace etrlrec {
 
@@ -42,8 +42,8 @@ void add_common(Command& command, CommonOptions& common) {
   command
       .add_option("--arithmetic", common.arithmetic,
                   "products with frozen bfloat16 or int8 weights; auto: bfloat16 where the machine "
-                  "has instructions for it")
-      .one_of({"auto", "float32", "bfloat16"})
+                  "has instructions for it; reference: plain, slow operations everywhere")
+      .one_of({"auto", "float32", "bfloat16", "reference"})
       .group(group);
   command.add_flag("--json", common.json, "one JSON document on stdout").group(group);
   command.add_flag("-q,--quiet", common.quiet, "only warnings and errors").group(group);
@@ -57,9 +57,7 @@ void apply_common(const CommonOptions& common) {
   set_log_options(log);
   at::init_num_threads();  // LibTorch's choice, which kernels/parallel finds in OpenMP
   if (common.threads > 0) at::set_num_threads(common.threads);
-  if (common.arithmetic != "auto")
-    set_frozen_arithmetic(common.arithmetic == "float32" ? Arithmetic::kFloat
-                                                         : Arithmetic::kBFloat16);
+  common.numerics();  // refuses what the machine cannot do before a command begins
 }
 
 void run(int argc, char** argv) {
@@ -78,6 +76,7 @@ void run(int argc, char** argv) {
 }  // namespace etrlrec
 
 int main(int argc, char** argv) {
+  etrlrec::keep_freed_memory();
   try {
     etrlrec::run(argc, argv);
     return 0;

@@ -116,7 +116,10 @@ void add_recommend(CommandLine& app, CommonOptions& common) {
   command.add_flag("--explain", options->explain,
                    "print the reasoning and the verdict on each claim");
   add_dry_run(command, options->dry_run);
-  command.on_run([options, &common] { recommend(*options, common); });
+  command.on_run([options, &common] {
+    options->ranker.numerics = common.numerics();
+    recommend(*options, common);
+  });
 }
 
 }  // namespace etrlrec

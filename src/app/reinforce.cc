@@ -122,6 +122,7 @@ void add_reinforce(CommandLine& app, CommonOptions& common) {
   command.on_run([options, adapter, mode, crm, dry_run, command, &common] {
     const Stopwatch watch;
     options->trainer.seed = common.seed;
+    options->numerics = common.numerics();
     options->lora = adapter->config();
     options->prompt_tuning = adapter->prompt();
     check_trainable(options->dtype, *adapter);

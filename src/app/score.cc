@@ -9,7 +9,7 @@
 
 namespace etrlrec {
 
-void add_score(CommandLine& app, CommonOptions&) {
+void add_score(CommandLine& app, CommonOptions& common) {
   Command command = app.add_command("score", "log-probabilities of given token ids");
   command.example("score --model shop-policy --ids rows.json --out scores.safetensors");
   auto options = std::make_shared<ScoreOptions>();
@@ -31,7 +31,10 @@ void add_score(CommandLine& app, CommonOptions&) {
       .add_option("-o,--out", options->out,
                   "safetensors file: logprobs.<row> [length - 1] of each next token, fp32")
       .required();
-  command.on_run([options] { score(*options); });
+  command.on_run([options, &common] {
+    options->numerics = common.numerics();
+    score(*options);
+  });
 }
 
 }  // namespace etrlrec

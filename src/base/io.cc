@@ -106,20 +106,39 @@ void for_each_line(const fs::path& path,
   }
 }
 
-void write_file_atomic(const fs::path& path, std::string_view content) {
-  const fs::path temporary = temporary_name(path);
-  {
-    const Descriptor file(temporary, O_WRONLY | O_CREAT | O_TRUNC, 0644);
-    for (size_t done = 0; done < content.size();) {
-      const ssize_t written = ::write(file.get(), content.data() + done, content.size() - done);
-      CHECK(written > 0 || errno == EINTR, kFailure, "{}: cannot write: {}", path.string(),
-            std::strerror(errno));
-      if (written > 0) done += static_cast<size_t>(written);
-    }
-    CHECK(::fsync(file.get()) == 0, kFailure, "{}: fsync failed: {}", path.string(),
+AtomicFile::AtomicFile(fs::path path) : path_(std::move(path)), temporary_(temporary_name(path_)) {
+  descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  CHECK(descriptor_ >= 0, kInput, "{}: cannot open: {}", temporary_.string(), std::strerror(errno));
+}
+
+AtomicFile::~AtomicFile() {
+  if (descriptor_ < 0) return;
+  ::close(descriptor_);
+  std::error_code ignored;
+  fs::remove(temporary_, ignored);
+}
+
+void AtomicFile::write(std::string_view bytes) {
+  while (!bytes.empty()) {
+    const ssize_t written = ::write(descriptor_, bytes.data(), bytes.size());
+    CHECK(written > 0 || errno == EINTR, kFailure, "{}: cannot write: {}", path_.string(),
           std::strerror(errno));
+    if (written > 0) bytes.remove_prefix(static_cast<size_t>(written));
   }
-  fs::rename(temporary, path);
+}
+
+void AtomicFile::commit() {
+  CHECK(::fsync(descriptor_) == 0, kFailure, "{}: fsync failed: {}", path_.string(),
+        std::strerror(errno));
+  ::close(descriptor_);
+  descriptor_ = -1;
+  fs::rename(temporary_, path_);
+}
+
+void write_file_atomic(const fs::path& path, std::string_view content) {
+  AtomicFile file(path);
+  file.write(content);
+  file.commit();
 }
 
 MappedFile::MappedFile(const fs::path& path) {

@@ -22,8 +22,22 @@ std::string read_file(const fs::path& path, uint64_t max_bytes = uint64_t{1} << 
 void for_each_line(const fs::path& path,
                    const std::function<void(std::string_view line, int64_t number)>& on_line);
 
-// Writes to a temporary name in the same folder, fsyncs, renames. The old content stays until the
-// rename.
+// A file that appears complete or not at all, written piece by piece: the pieces go to a temporary
+// name in the same folder; commit() syncs them and renames. The old content stays until the rename.
+// Uncommitted work is deleted at destruction. Errors (kFailure) name the path.
+class AtomicFile {
+ public:
+  explicit AtomicFile(fs::path path);
+  AtomicFile(const AtomicFile&) = delete;
+  ~AtomicFile();
+  void write(std::string_view bytes);
+  void commit();
+
+ private:
+  fs::path path_, temporary_;
+  int descriptor_ = -1;
+};
+// The same with all bytes at once.
 void write_file_atomic(const fs::path& path, std::string_view content);
 
 // Read-only memory map of a file; movable, unmaps at destruction.

@@ -235,8 +235,10 @@ class Rollouts {
       tails.push_back(std::move(tail));
     }
     const at::Tensor hidden = model_.hidden_states_at(forest, sources);
-    const std::vector<float> logprobs = to_floats(
-        linear_logprob(hidden, model_.head_weight(), at::tensor(targets, at::kLong)).logprobs);
+    const std::vector<float> logprobs =
+        to_floats(linear_logprob(hidden, model_.head_weight(), at::tensor(targets, at::kLong),
+                                 false, model_.numerics())
+                      .logprobs);
     size_t next = 0;
     for (size_t i = 0; i < rows.size(); ++i) {
       Completion& completion = rows_[static_cast<size_t>(rows[i])].completion();

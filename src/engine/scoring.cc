@@ -94,7 +94,7 @@ at::Tensor index_tensor(const std::vector<int64_t>& values, const at::Tensor& li
 // log p(token | node) of every edge; edges of roots lack the normaliser unless asked for: it
 // cancels in a softmax over answers.
 at::Tensor edge_logprobs(const at::Tensor& node_hidden, const at::Tensor& head, const Tries& tries,
-                         bool normalise_roots) {
+                         bool normalise_roots, const Numerics& numerics) {
   std::vector<int64_t> tokens = tries.edge_tokens;
   std::sort(tokens.begin(), tokens.end());
   tokens.erase(std::unique(tokens.begin(), tokens.end()), tokens.end());
@@ -103,7 +103,7 @@ at::Tensor edge_logprobs(const at::Tensor& node_hidden, const at::Tensor& head, 
     cells[e] =
         tries.edge_nodes[e] * static_cast<int64_t>(tokens.size()) +
         (std::lower_bound(tokens.begin(), tokens.end(), tries.edge_tokens[e]) - tokens.begin());
-  const at::Tensor rows = weight_rows(head, index_tensor(tokens, head));
+  const at::Tensor rows = weight_rows(head, index_tensor(tokens, head), numerics);
   const at::Tensor logits = at::mm(node_hidden, rows.t()).to(at::kFloat);                // [M, U]
   at::Tensor edges = logits.reshape({-1}).index_select(0, index_tensor(cells, logits));  // [E]
 
@@ -119,7 +119,7 @@ at::Tensor edge_logprobs(const at::Tensor& node_hidden, const at::Tensor& head, 
   // One full normaliser per inner node: log p(first edge) - its logit.
   const at::Tensor full =
       linear_logprob(node_hidden.index_select(0, index_tensor(inner, node_hidden)), head,
-                     index_tensor(targets, head))
+                     index_tensor(targets, head), false, numerics)
           .logprobs;
   const at::Tensor shift = full - edges.index_select(0, index_tensor(first, edges));
   std::vector<int64_t> edge_slots;
@@ -174,8 +174,8 @@ at::Tensor path_sums(const LanguageModel& model, TokenForest forest,
     add_trie(forest, segments[r], tree, tries);
   }
   const at::Tensor node_hidden = model.hidden_states_at(forest, tries.node_sources);  // [M, C]
-  const at::Tensor edges =
-      edge_logprobs(node_hidden, model.head_weight(), tries, normalise_roots);  // [E]
+  const at::Tensor edges = edge_logprobs(node_hidden, model.head_weight(), tries, normalise_roots,
+                                         model.numerics());  // [E]
   row_sizes = tries.row_sizes;
   return at::zeros({tries.num_cells}, edges.options())
       .index_add(0, index_tensor(tries.path_cells, edges),

@@ -20,8 +20,8 @@ constexpr int64_t kBatch = 256;
 
 // Item indices of the recommender's kTop best for every row.
 std::vector<std::vector<int32_t>> top_items(const fs::path& folder, const Dataset& dataset,
-                                            std::span<const Row> rows) {
-  const auto recommender = load_recommender_of(folder, dataset.catalogue);
+                                            std::span<const Row> rows, const Numerics& numerics) {
+  const auto recommender = load_recommender_of(folder, dataset.catalogue, numerics);
   const auto tasks = ranking_tasks(dataset, rows);
   std::vector<std::vector<int32_t>> tops;
   ProgressBar bar("candidates", static_cast<int64_t>(tasks.size()));
@@ -70,8 +70,8 @@ CandidateDraw draw_candidate_file(const CandidateDrawOptions& options) {
     log_info("--limit: {} of {} rows", options.limit, rows.size());
     rows = draw_rows(std::move(rows), options.limit, options.seed, "candidates rows");
   }
-  const auto tops =
-      hard ? top_items(options.recommender, dataset, rows) : std::vector<std::vector<int32_t>>{};
+  const auto tops = hard ? top_items(options.recommender, dataset, rows, options.numerics)
+                         : std::vector<std::vector<int32_t>>{};
   const CandidateSet set = draw_candidates(dataset, split, rows, draw, tops);
   save_candidates(set, dataset, options.out);
   return {static_cast<int64_t>(rows.size()), set.hash};

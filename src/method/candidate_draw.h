@@ -8,6 +8,8 @@
 
 #include "data/dataset.h"
 
+#include "nn/numerics.h"
+
 namespace etrlrec {
 
 // At most `count` of the rows, drawn by the named stream, in stored order.
@@ -22,6 +24,7 @@ struct CandidateDrawOptions {
   int32_t count = 20;            // per row, the target included
   int64_t limit = 0;             // at most so many rows, drawn by seed; 0: all
   uint64_t seed = 42;
+  Numerics numerics;  // of the recommender
 };
 
 struct CandidateDraw {

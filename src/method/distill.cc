@@ -150,7 +150,8 @@ MemoryEstimate estimate_of(const DistillOptions& options, const LoadedModel& mod
 MemoryEstimate estimate_distill(const DistillOptions& options) {
   const Study study = open_study(options.data);
   const CandidateSet set = study.candidates("train");
-  LoadedModel model = open_model_folder(options.model, study.catalogue_hash, options.dtype);
+  LoadedModel model =
+      open_model_folder(options.model, study.catalogue_hash, options.dtype, options.numerics);
   const PromptPlan prompt = plan_prompt(options.model, options.prompt_tuning, model);
   std::vector<std::string> names;
   return estimate_of(options, model, prompt, make_rows(options, study, set, model, names));
@@ -163,7 +164,8 @@ TrainingResult distill(const DistillOptions& options) {
         "--prompt-weight: not with --adapter prompt, whose virtual tokens are no targets");
   const Study study = open_study(options.data);
   const CandidateSet set = study.candidates("train");
-  LoadedModel model = open_model_folder(options.model, study.catalogue_hash, options.dtype);
+  LoadedModel model =
+      open_model_folder(options.model, study.catalogue_hash, options.dtype, options.numerics);
   const PromptPlan prompt = plan_prompt(options.model, options.prompt_tuning, model);
 
   ModelCard card;

@@ -18,6 +18,7 @@ namespace etrlrec {
 // becomes a complete model folder that also holds the checkpoints and metrics of the run.
 struct DistillOptions {
   std::string data, reasoning, model, out, dtype = "float32";
+  Numerics numerics;
   bool label_only = false;
   double direct_share = 0;  // share of the rows that is trained as a direct answer, too
   double sft_share = 0.4;   // of the training rows, by seeded hash; reinforce uses the others

@@ -69,7 +69,8 @@ Predictions rank(const EvaluateSetup& setup) {
   } else if (options.model == "teacher") {
     predictions = ask_teacher(setup);
   } else {
-    const auto recommender = load_recommender_of(options.model, setup.dataset.catalogue);
+    const auto recommender =
+        load_recommender_of(options.model, setup.dataset.catalogue, options.numerics);
     predictions = rank_by_recommender(*recommender, setup.requests);
   }
   predictions.stage = is_bound(options.model)      ? "bound"
@@ -101,7 +102,7 @@ EvaluateSetup setup(const EvaluateOptions& options) {
     return setup;
   }
   setup.model = open_model_folder(options.model, catalogue_hash(setup.dataset.catalogue),
-                                  options.dtype, options.adapters);
+                                  options.dtype, options.numerics, options.adapters);
   setup.protocol.prompt = setup.model->card.prompt;
   setup.protocol.max_reasoning_tokens = setup.model->card.max_reasoning_tokens;
   std::vector<Request> shown;  // an ablation moves what the model sees, no more

@@ -26,6 +26,7 @@ struct EvaluateOptions {
   std::string name;             // of the row in tables; empty: the folder's name
   std::string ablate = "none";  // what is taken from a language model's input (eval/ablation.h)
   std::string dtype = "float32";
+  Numerics numerics;
   std::vector<std::string> adapters;  // PEFT folders on top of a language model
   ProtocolOptions protocol;           // its seed is the seed of everything that is drawn
   int64_t limit = 0;                  // rows, 0: all

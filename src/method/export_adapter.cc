@@ -63,7 +63,7 @@ ExportResult export_adapter(ExportOptions options) {
   CHECK(options.what != "merge" || prompts_of_folder(options.model).empty(), kUsage,
         "{}: has a trained prompt, which merging would lose\nhint: --model names its base model",
         options.model);
-  const auto model = load_language_model(options.model);
+  const auto model = load_language_model(options.model, Storage::kFloat, options.numerics);
   const LoadedAdapter adapter = load_adapter(*model, options.adapter);
   ExportResult result{adapter.peft_type, -1};
   FolderWriter writer(options.out);

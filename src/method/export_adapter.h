@@ -3,6 +3,8 @@
 
 #include <string>
 
+#include "nn/numerics.h"
+
 namespace etrlrec {
 
 struct ExportOptions {
@@ -10,6 +12,7 @@ struct ExportOptions {
   std::string model;       // folder of the base model
   std::string adapter;     // folder; empty: MODEL/adapter, as training writes it
   std::string out;         // new folder
+  Numerics numerics;       // of the merge
   std::string base_model;  // peft: base_model_name_or_path to write; empty: as in the adapter
 };
 

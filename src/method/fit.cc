@@ -119,9 +119,10 @@ FitSummary fit_one(const FitOptions& options, const FitData& data, const std::st
   std::unique_ptr<Recommender> model;
   if (prepare_folder(folder, inputs, options.replace)) {
     log_info("{}: fitted before with the same inputs", folder.string());
-    model = type.load(folder);
+    model = load_recommender(folder, options.numerics);
   } else if (type.create != nullptr) {
     auto trained = type.create(data.log.num_items, options.recommender, options.trainer.seed);
+    trained->set_numerics(options.numerics);
     TrainerOptions trainer = options.trainer;
     if (trainer.label.empty()) trainer.label = name;
     train_recommender(*trained, data.log, data.valid, options.mask_seen, trainer, folder);
@@ -176,9 +177,9 @@ int64_t trained_until(const fs::path& folder) {
   return inputs.at("trained_until").get<int64_t>();
 }
 
-std::unique_ptr<Recommender> load_recommender_of(const fs::path& folder,
-                                                 const Catalogue& catalogue) {
-  auto recommender = load_recommender(folder);
+std::unique_ptr<Recommender> load_recommender_of(const fs::path& folder, const Catalogue& catalogue,
+                                                 const Numerics& numerics) {
+  auto recommender = load_recommender(folder, numerics);
   CHECK(recommender->num_items() == catalogue.num_items(), kModel,
         "{}: trained on {} items, the data set has {}", folder.string(), recommender->num_items(),
         catalogue.num_items());

@@ -26,7 +26,8 @@ int64_t trained_until(const std::filesystem::path& folder);
 
 // The recommender of a folder of fit; error (kModel) when it was trained on another catalogue.
 std::unique_ptr<Recommender> load_recommender_of(const std::filesystem::path& folder,
-                                                 const Catalogue& catalogue);
+                                                 const Catalogue& catalogue,
+                                                 const Numerics& numerics = {});
 
 // Full-ranking tasks of rows; they point into the data set. Above `limit` rows (0: no limit) every
 // k-th row is taken.
@@ -51,6 +52,7 @@ std::vector<std::string> all_recommenders();
 struct FitOptions {
   std::string data, out;
   std::vector<std::string> models = all_recommenders();
+  Numerics numerics;         // of models that are trained
   OptionValues recommender;  // options of the models, by key; those left out have their defaults
   // Of models that are trained. An empty label: the name of the model.
   TrainerOptions trainer = next_item_trainer_options();

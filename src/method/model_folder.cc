@@ -144,7 +144,8 @@ std::vector<NamedAdapter> name_adapters(const std::vector<NamedAdapter>& present
 }
 
 LoadedModel open_model_folder(const fs::path& folder, const std::string& catalogue_hash,
-                              const std::string& dtype, const std::vector<std::string>& adapters) {
+                              const std::string& dtype, const Numerics& numerics,
+                              const std::vector<std::string>& adapters) {
   CHECK(fs::exists(folder / "config.json"), kInput,
         "{}: no config.json: not a model folder\nhint: etrlrec new-lm --help", folder.string());
   LoadedModel loaded;
@@ -156,7 +157,7 @@ LoadedModel open_model_folder(const fs::path& folder, const std::string& catalog
         kModel, "{}: trained on another item table (its hash begins {}, the data set's {})",
         folder.string(), loaded.card.catalogue_hash.substr(0, 12), catalogue_hash.substr(0, 12));
   loaded.tokenizer = load_tokenizer(folder);
-  loaded.model = open_language_model(folder, loaded.storage);
+  loaded.model = open_language_model(folder, loaded.storage, numerics);
   CHECK(loaded.tokenizer->vocab_size() <= loaded.model->vocab_size(), kModel,
         "{}: tokenizer has {} tokens, the model only {}", folder.string(),
         loaded.tokenizer->vocab_size(), loaded.model->vocab_size());
@@ -193,13 +194,14 @@ std::vector<int64_t> LoadedModel::encode_raw(const std::string& text) const {
 }
 
 void load_weights_of(LoadedModel& loaded) {
-  loaded.model = load_language_model(loaded.folder, loaded.storage);
+  loaded.model = load_language_model(loaded.folder, loaded.storage, loaded.model->numerics());
   for (const NamedAdapter& adapter : loaded.adapters)
     load_adapter(*loaded.model, adapter.folder, adapter.name);
 }
 
-LoadedModel load_model_folder(const fs::path& folder, const std::string& catalogue_hash) {
-  LoadedModel loaded = open_model_folder(folder, catalogue_hash);
+LoadedModel load_model_folder(const fs::path& folder, const std::string& catalogue_hash,
+                              const Numerics& numerics) {
+  LoadedModel loaded = open_model_folder(folder, catalogue_hash, "float32", numerics);
   load_weights_of(loaded);
   return loaded;
 }

@@ -78,13 +78,13 @@ struct LoadedModel {
 // that is not the one that etrlrec.json tells of.
 LoadedModel open_model_folder(const std::filesystem::path& folder,
                               const std::string& catalogue_hash,
-                              const std::string& dtype = "float32",
+                              const std::string& dtype = "float32", const Numerics& numerics = {},
                               const std::vector<std::string>& adapters = {});
 // The weights of an opened folder, in its storage type, its soft prompts and adapters.
 void load_weights_of(LoadedModel& loaded);
 // Both.
 LoadedModel load_model_folder(const std::filesystem::path& folder,
-                              const std::string& catalogue_hash);
+                              const std::string& catalogue_hash, const Numerics& numerics = {});
 
 // The folder of a soft prompt of a model folder.
 std::filesystem::path prompt_folder(const std::filesystem::path& folder, const std::string& name);

@@ -43,9 +43,10 @@ Ranker::Ranker(const RankerOptions& options)
     : options_(options),
       study_(open_study(options.data)),
       model_(open_model_folder(options.model, study_.catalogue_hash, options.dtype,
-                               options.adapters)) {
+                               options.numerics, options.adapters)) {
   if (!options.recommender.empty())
-    recommender_ = load_recommender_of(options.recommender, study_.dataset.catalogue);
+    recommender_ =
+        load_recommender_of(options.recommender, study_.dataset.catalogue, options.numerics);
 }
 
 Request Ranker::history_of(const RankingQuery& query) const {

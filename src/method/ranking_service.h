@@ -15,6 +15,7 @@
 #include "method/model_folder.h"
 #include "method/study.h"
 #include "models/recommender.h"
+#include "nn/numerics.h"
 #include "temporal/claims.h"
 #include "temporal/verifier.h"
 
@@ -25,6 +26,7 @@ struct RankerOptions {
   std::filesystem::path recommender;  // empty: every query names its candidates
   std::string dtype = "float32";      // of the language model's weights
   std::vector<std::string> adapters;  // PEFT folders on top of it
+  Numerics numerics;
 };
 
 // One user to recommend to, by the ids of the data set.

@@ -112,6 +112,7 @@ Stage RecipeRun::fit_stage() {
   all.data = folder("data");
   all.out = folder("recommenders");
   all.trainer.seed = recipe_.seed;
+  all.numerics = recipe_.numerics;
   FitOptions early = all;
   early.out = folder("reward");
   early.models = {"sasrec"};
@@ -147,6 +148,7 @@ Stage RecipeRun::distill_stage(const std::string& name, const std::string& title
   options.out = folder(name);
   options.label_only = label_only;
   options.trainer.seed = recipe_.seed;
+  options.numerics = recipe_.numerics;
   options.trainer.label = name;
   if (label_only)
     options.trainer.max_steps = static_cast<int64_t>(
@@ -162,6 +164,7 @@ Stage RecipeRun::reinforce_stage() {
   options.reasoning = folder("reasoning");
   options.out = folder("policy");
   options.trainer.seed = recipe_.seed;
+  options.numerics = recipe_.numerics;
   return {"reinforce", out_ / "policy" / "etrlrec.json", [options] { reinforce(options); }};
 }
 
@@ -185,6 +188,7 @@ void RecipeRun::judge(const std::string& model, const std::string& name, Evaluat
   how.model = model;
   how.name = name;
   how.protocol.seed = recipe_.seed;
+  how.numerics = recipe_.numerics;
   Evaluation evaluation = run(setup(how));
   const MetricRow& row = evaluation.row;
   log_info("   {:<24} hit@1 {:.4f} [{:.4f}, {:.4f}]  ndcg@10 {:.4f}  mrr {:.4f}  ({} rows)", name,

@@ -24,6 +24,7 @@ struct Recipe {
   std::string title;                  // of the report
   std::string out;                    // gets one folder for each stage
   uint64_t seed = 42;                 // of every stage
+  Numerics numerics;                  // of every model
   PrepareOptions prepare;             // data/
   FitOptions fit;                     // recommenders/
   double reward_share = 0.5;          // reward/: SASRec of the earliest share of the training

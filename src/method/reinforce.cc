@@ -199,7 +199,8 @@ MemoryEstimate estimate_of(const ReinforceOptions& options, const LoadedModel& m
 MemoryEstimate estimate_reinforce(const ReinforceOptions& options) {
   const Study study = open_study(options.data);
   const CandidateSet set = study.candidates("train");
-  LoadedModel model = open_model_folder(options.model, study.catalogue_hash, options.dtype);
+  LoadedModel model =
+      open_model_folder(options.model, study.catalogue_hash, options.dtype, options.numerics);
   const PromptPlan prompt = plan_prompt(options.model, options.prompt_tuning, model);
   const AnswerEncoding encoding =
       encode_answers(*model.tokenizer, set.options.count, model.card.prompt);
@@ -212,7 +213,8 @@ MemoryEstimate estimate_reinforce(const ReinforceOptions& options) {
 TrainingResult reinforce(const ReinforceOptions& options) {
   const Study study = open_study(options.data);
   const CandidateSet set = study.candidates("train");
-  LoadedModel model = open_model_folder(options.model, study.catalogue_hash, options.dtype);
+  LoadedModel model =
+      open_model_folder(options.model, study.catalogue_hash, options.dtype, options.numerics);
   CHECK(!model.card.catalogue_hash.empty(), kModel,
         "{}: not trained on this data set\nhint: etrlrec distill first", options.model);
   const PromptPlan prompt = plan_prompt(options.model, options.prompt_tuning, model);
@@ -222,7 +224,8 @@ TrainingResult reinforce(const ReinforceOptions& options) {
   Holdout holdout;
   if (!options.recommender.empty()) {
     holdout.after = trained_until(options.recommender);
-    recommender = load_recommender_of(options.recommender, study.dataset.catalogue);
+    recommender =
+        load_recommender_of(options.recommender, study.dataset.catalogue, options.numerics);
   }
   std::vector<GrpoRow> rows = make_rows(options, study, set, model, encoding, holdout);
   log_info("reinforce: {} prompts, {} left out because the recommender may have seen them",

@@ -20,6 +20,7 @@ namespace etrlrec {
 // construct.
 struct ReinforceOptions {
   std::string data, model, recommender, reasoning, out, dtype = "float32";
+  Numerics numerics;
   RewardOptions reward;
   int64_t length_limit =
       0;  // tokens where the length penalty is complete, 0: the completion's budget

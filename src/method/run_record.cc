@@ -8,7 +8,6 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/sha256.h"
-#include "nn/frozen_arithmetic.h"
 
 namespace etrlrec {
 namespace {
@@ -44,7 +43,7 @@ void write_run_record(const fs::path& folder, const RunRequest& request,
                         {"version", kVersion},
                         {"seed", request.seed},
                         {"threads", at::get_num_threads()},
-                        {"arithmetic", frozen_arithmetic_name()},
+                        {"arithmetic", name_of(request.numerics.arithmetic)},
                         {"cpu", cpu_description()},
                         {"seconds", seconds},
                         {"peak_rss_mb", peak_rss_bytes() / 1048576}};

@@ -10,6 +10,8 @@
 #include <utility>
 #include <vector>
 
+#include "nn/numerics.h"
+
 namespace etrlrec {
 
 inline constexpr const char* kVersion = "0.1.0";
@@ -24,11 +26,12 @@ class Stopwatch {
   std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
 };
 
-// What was asked for: the command's name, its seed, and the options that were given, each with its
-// values.
+// What was asked for: the command's name, its seed, its arithmetic, and the options that were
+// given, each with its values.
 struct RunRequest {
   std::string command;
   uint64_t seed = 42;
+  Numerics numerics;
   std::vector<std::pair<std::string, std::vector<std::string>>> options;
 };
 

@@ -88,11 +88,14 @@ void score_rows(const LanguageModel& model, const ScoredRows& scored, const Scor
     at::Tensor& logprobs = tensors[fmt::format("logprobs.{}", r)];
     if (length > 1) {
       const at::Tensor targets = at::tensor(row).slice(0, 1);
-      logprobs = linear_logprob(states.slice(0, 0, length - 1), head_weight, targets).logprobs;
+      logprobs = linear_logprob(states.slice(0, 0, length - 1), head_weight, targets, false,
+                                options.numerics)
+                     .logprobs;
     } else {
       logprobs = at::empty({0});
     }
-    if (options.logits) tensors[fmt::format("logits.{}", r)] = weight_product(states, head_weight);
+    if (options.logits)
+      tensors[fmt::format("logits.{}", r)] = weight_product(states, head_weight, options.numerics);
     tokens += length;
     bar.update(static_cast<int64_t>(r) + 1);
   }
@@ -104,7 +107,8 @@ void score_rows(const LanguageModel& model, const ScoredRows& scored, const Scor
 
 void score(const ScoreOptions& options) {
   const at::NoGradGuard no_grad;
-  const auto model = load_language_model(options.model, parse_storage(options.dtype));
+  const auto model =
+      load_language_model(options.model, parse_storage(options.dtype), options.numerics);
   std::vector<NamedAdapter> adapters = prompts_of_folder(options.model);
   for (NamedAdapter& adapter : name_adapters(adapters, options.adapters))
     adapters.push_back(std::move(adapter));

@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "nn/numerics.h"
+
 namespace etrlrec {
 
 struct ScoreOptions {
@@ -14,6 +16,7 @@ struct ScoreOptions {
   std::string decoder_ids;            // T5: the same of the decoder input, start token first
   std::string out;                    // safetensors file
   std::string dtype = "float32";
+  Numerics numerics;
   bool logits = false;  // write the logits, too
 };
 

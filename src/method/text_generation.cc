@@ -14,7 +14,8 @@ namespace etrlrec {
 
 TextGenerator::TextGenerator(TextGenerationOptions options)
     : options_(std::move(options)),
-      model_(open_model_folder(options_.model, "", options_.dtype, options_.adapters)),
+      model_(open_model_folder(options_.model, "", options_.dtype, options_.numerics,
+                               options_.adapters)),
       eos_ids_(model_.model->eos_ids()) {
   if (options_.chat) {
     CHECK(!model_.model->has_encoder(), kUsage,

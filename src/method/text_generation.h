@@ -22,11 +22,12 @@ struct TextGenerationOptions {
   std::string model;                  // folder
   std::vector<std::string> adapters;  // PEFT folders: one LoRA or AdaLoRA at most, soft prompts
   std::string dtype = "float32";      // of the weights
-  bool chat = false;                  // prompts are messages
-  std::string chat_template;          // by name; empty: the folder's own one
-  bool conversation = false;          // the next prompt begins with this one: its keys are kept
-  int64_t prefix_cache_mb = 256;      // conversations: MiB of keys and values kept
-  std::vector<std::string> stop;      // texts that end a completion
+  Numerics numerics;
+  bool chat = false;              // prompts are messages
+  std::string chat_template;      // by name; empty: the folder's own one
+  bool conversation = false;      // the next prompt begins with this one: its keys are kept
+  int64_t prefix_cache_mb = 256;  // conversations: MiB of keys and values kept
+  std::vector<std::string> stop;  // texts that end a completion
   int64_t num_return_sequences = 1;
   int64_t num_beams = 1;  // 1: sampling
   int64_t max_new_tokens = 256, min_new_tokens = 0;

@@ -13,8 +13,8 @@
 #include "models/decoder_weights.h"
 #include "models/kv_cache.h"
 #include "nn/embedding.h"
-#include "nn/frozen_arithmetic.h"
 #include "nn/gated_mlp.h"
+#include "nn/layers.h"
 #include "nn/weight.h"
 
 namespace etrlrec {
@@ -26,19 +26,19 @@ HeadShape shape_of(const LlmConfig& config) {
   return {config.num_attention_heads, config.num_key_value_heads, config.head_dim};
 }
 
-Tensor index_of(std::span<const int64_t> rows, int64_t tokens) {
+Tensor index_of(std::span<const int64_t> rows, int64_t tokens, at::Device device) {
   for (int64_t row : rows)
     CHECK(row >= 0 && row < tokens, kUsage, "hidden states: expected tokens in [0, {}), found {}",
           tokens, row);
-  return at::tensor(at::ArrayRef<int64_t>(rows.data(), rows.size()), at::kLong);
+  return at::tensor(at::ArrayRef<int64_t>(rows.data(), rows.size()), at::kLong).to(device);
 }
 
 }  // namespace
 
-Decoder::Decoder(const LlmConfig& config, Storage storage, Memory memory)
-    : LanguageModel(storage), config_(config) {
+Decoder::Decoder(const LlmConfig& config, Storage storage, Memory memory, const Numerics& numerics)
+    : LanguageModel(storage, numerics), config_(config) {
   const ParameterGroups groups = decoder_parameter_groups(config);
-  parameters_ = memory == Memory::kAllocated ? allocate_parameters(groups, storage)
+  parameters_ = memory == Memory::kAllocated ? allocate_parameters(groups, storage, numerics)
                                              : describe_parameters(groups);
 }
 
@@ -51,7 +51,8 @@ Tensor Decoder::hidden_states(const TokenForest& forest) const {
 }
 
 Tensor Decoder::hidden_states_at(const TokenForest& forest, std::span<const int64_t> rows) const {
-  return forward(weights(noise_), forest, noise_, index_of(rows, forest.num_tokens()), nullptr);
+  return forward(weights(noise_), forest, noise_,
+                 index_of(rows, forest.num_tokens(), numerics().device), nullptr);
 }
 
 void Decoder::check_ids(std::span<const int64_t> ids) const {
@@ -73,11 +74,12 @@ namespace {
 
 // RMSNorm of every query and key head (Qwen3), before the rotation.
 Tensor normalise_heads(const Tensor& qkv, const DecoderLayer& layer, const HeadShape& shape,
-                       double eps) {
+                       double eps, const Numerics& numerics) {
   const int64_t queries = shape.num_heads * shape.head_dim,
                 keys = shape.num_key_value_heads * shape.head_dim, tokens = qkv.size(0);
   const auto normed = [&](int64_t begin, int64_t width, const Tensor& weight) {
-    return rms_norm(qkv.narrow(1, begin, width).reshape({-1, shape.head_dim}), weight, eps)
+    return rms_norm(qkv.narrow(1, begin, width).reshape({-1, shape.head_dim}), weight, eps,
+                    numerics)
         .view({tokens, width});
   };
   return at::cat({normed(0, queries, layer.q_norm), normed(queries, keys, layer.k_norm),
@@ -87,52 +89,65 @@ Tensor normalise_heads(const Tensor& qkv, const DecoderLayer& layer, const HeadS
 
 }  // namespace
 
+template <typename Attend>
+Tensor Decoder::run_layers(const DecoderWeights& weights, Tensor x, const Tensor& rows,
+                           const Attend& attend) const {
+  const double eps = config_.rms_norm_eps;
+  const Numerics& how = numerics();
+  Tensor normed, delta;
+  for (size_t l = 0; l < weights.layers.size(); ++l) {
+    const DecoderLayer& layer = weights.layers[l];
+    if (l == 0) {
+      normed = rms_norm(x, layer.input_layernorm, eps, how);
+    } else {
+      std::tie(x, normed) = add_rms_norm(x, delta, layer.input_layernorm, eps, how);
+    }
+    Tensor qkv = linear(normed, layer.qkv, how);  // [T, (H + 2 H_kv) D]
+    if (layer.q_norm.defined()) qkv = normalise_heads(qkv, layer, shape_of(config_), eps, how);
+    Tensor attended = attend(static_cast<int64_t>(l), qkv);
+    if (rows.defined() && l + 1 == weights.layers.size()) {  // no later token looks at the others
+      attended = attended.index_select(0, rows);
+      x = x.index_select(0, rows);
+    }
+    delta = linear(attended, layer.o_proj, how);
+    std::tie(x, normed) = add_rms_norm(x, delta, layer.post_attention_layernorm, eps, how);
+    delta = gated_mlp(normed, layer.gate_up, layer.down_proj, how);
+  }
+  return add_rms_norm(x, delta, weights.norm, eps, how).second;
+}
+
 Tensor Decoder::forward(const DecoderWeights& weights, const TokenForest& forest,
                         const TrainingNoise& noise, const Tensor& rows, DecoderCache* cache) const {
   CHECK(forest.num_tokens() > 0, kInput, "language model: expected at least one token");
   CHECK(forest.sources.empty(), kUsage, "{}: has no encoder that could read a source text",
         config_.model_type);
-  HeadShape shape = shape_of(config_);
-  const double scale = 1.0 / std::sqrt(static_cast<double>(shape.head_dim));
-  const double eps = config_.rms_norm_eps;
+  const double scale = 1.0 / std::sqrt(static_cast<double>(config_.head_dim));
   const auto plan = plan_forest(forest);
   const RotaryTable& table =
       rotary(*std::max_element(forest.positions.begin(), forest.positions.end()) + 1);
-  Tensor x =
-      embed_forest(weights.embed_tokens, weights.prompt_embeddings, forest, noise);  // [T, C]
-  Tensor normed, delta;
-  for (size_t l = 0; l < weights.layers.size(); ++l) {
-    const DecoderLayer& layer = weights.layers[l];
-    if (l == 0) {
-      normed = rms_norm(x, layer.input_layernorm, eps);
-    } else {
-      std::tie(x, normed) = add_rms_norm(x, delta, layer.input_layernorm, eps);
-    }
-    Tensor qkv = linear(normed, layer.qkv);  // [T, (H + 2 H_kv) D]
-    if (layer.q_norm.defined()) qkv = normalise_heads(qkv, layer, shape, eps);
-    shape.window = config_.window(static_cast<int64_t>(l));
-    shape.rounds = config_.rounds_attention(storage_of(layer.o_proj[0].weight));
+  const Tensor x = embed_forest(weights.embed_tokens, weights.prompt_embeddings, forest, noise,
+                                numerics());  // [T, C]
+  return run_layers(weights, x, rows, [&](int64_t l, const Tensor& qkv) {
+    HeadShape shape = shape_of(config_);
+    shape.window = config_.window(l);
+    const Tensor& weight = weights.layers[static_cast<size_t>(l)].o_proj[0].weight;
+    shape.uses_bfloat16_math = config_.attention_uses_bfloat16_math(storage_of(weight), numerics());
+    if (cache != nullptr) cache->store_prompts(l, qkv);
+    if (cache == nullptr || !cache->has_front())
+      return rotary_attention(qkv, plan, shape, table, scale, numerics());
+    if (takes_plain_way(qkv, numerics()))
+      return plain::forest_attention(qkv, *plan, shape, table, scale,
+                                     [&](int64_t root) { return cache->plain_front(l, root); });
     const FrontKeys front = [&](int64_t root, int64_t head, std::vector<FrontSpan>& spans) {
-      cache->add_front(static_cast<int64_t>(l), root, head, spans);
+      cache->add_front(l, root, head, spans);
     };
-    if (cache != nullptr) cache->store_prompts(static_cast<int64_t>(l), qkv);
-    Tensor attended = cache != nullptr && cache->has_front()
-                          ? rotary_attention_behind(front, qkv, plan, shape, table, scale)
-                          : rotary_attention(qkv, plan, shape, table, scale);
-    if (rows.defined() && l + 1 == weights.layers.size()) {  // no later token looks at the others
-      attended = attended.index_select(0, rows);
-      x = x.index_select(0, rows);
-    }
-    delta = linear(attended, layer.o_proj);
-    std::tie(x, normed) = add_rms_norm(x, delta, layer.post_attention_layernorm, eps);
-    delta = gated_mlp(normed, layer.gate_up, layer.down_proj);
-  }
-  return add_rms_norm(x, delta, weights.norm, eps).second;
+    return rotary_attention_behind(front, qkv, plan, shape, table, scale);
+  });
 }
 
 std::unique_ptr<KvCache> Decoder::new_cache(int64_t rows, int64_t capacity) const {
   CHECK(capacity >= 0, kUsage, "prefill: expected a capacity of at least 0, found {}", capacity);
-  return std::make_unique<DecoderCache>(config_, weights({}), rows, capacity);
+  return std::make_unique<DecoderCache>(config_, weights({}), numerics(), rows, capacity);
 }
 
 void Decoder::admit(KvCache& base, const TokenForest& prompts,
@@ -150,12 +165,18 @@ void Decoder::admit(KvCache& base, const TokenForest& prompts,
     if (keys.empty() || keys[s] == nullptr) computed.push_back(s);
   const TokenForest forest = cache.admit(prompts, segment_of_row, keys,
                                          rotary(longest + cache.capacity()));  // it never shrinks
-  last_hidden = at::zeros({std::ssize(prompts.segments), config_.hidden_size});
+  last_hidden = at::zeros({std::ssize(prompts.segments), config_.hidden_size}, numerics().device);
   if (computed.empty()) return;
   for (const Segment& segment : forest.segments) last.push_back(segment.end - 1);
-  last_hidden.index_copy_(
-      0, at::tensor(computed, at::kLong),
-      forward(cache.weights(), forest, {}, index_of(last, forest.num_tokens()), &cache));
+  last_hidden.index_copy_(0, at::tensor(computed, at::kLong).to(numerics().device),
+                          forward(cache.weights(), forest, {},
+                                  index_of(last, forest.num_tokens(), numerics().device), &cache));
+}
+
+Tensor Decoder::plain_decode(DecoderCache& cache, const Tensor& x) const {
+  return run_layers(cache.weights(), x, {}, [&](int64_t layer, const Tensor& qkv) {
+    return cache.plain_attend_rows(layer, qkv);
+  });
 }
 
 // One layer after the other for ordered rows [begin, end); products and attention use the threads
@@ -185,17 +206,17 @@ void Decoder::decode_rows(DecoderCache& cache, int64_t begin, int64_t end) const
   for (size_t l = 0; l < weights.layers.size(); ++l) {
     const DecoderLayer& layer = weights.layers[l];
     normalise(layer.input_layernorm);
-    linear_out(qkv, normed, layer.qkv);
+    linear_out(qkv, normed, layer.qkv, numerics());
     cache.attend_rows(static_cast<int64_t>(l), begin, end, b.qkv, b.attended);
-    linear_out(delta, attended, layer.o_proj);
+    linear_out(delta, attended, layer.o_proj, numerics());
     normalise(layer.post_attention_layernorm);
-    linear_out(gate_up, normed, layer.gate_up);
+    linear_out(gate_up, normed, layer.gate_up, numerics());
     at::parallel_for(begin, end, grain(config_.intermediate_size),
                      [&](int64_t first, int64_t last) {
                        swiglu_rows(b.gate_up.const_data_ptr<float>(), b.activated.data_ptr<float>(),
                                    config_.intermediate_size, first, last);
                      });
-    linear_out(delta, activated, layer.down_proj);
+    linear_out(delta, activated, layer.down_proj, numerics());
   }
   normalise(weights.norm);
 }
@@ -208,13 +229,19 @@ Tensor Decoder::decode(KvCache& base, std::span<const int64_t> ids) const {
         rows, ids.size());
   check_ids(ids);
   cache.check_room();
-  Tensor out = at::empty({rows, columns}, at::kFloat);
+  Tensor out = at::empty({rows, columns}, at::TensorOptions(at::kFloat).device(numerics().device));
   if (rows == 0) return out;
   std::vector<int64_t> ordered;
   for (int64_t r : cache.order()) ordered.push_back(ids[static_cast<size_t>(r)]);
-  cache.buffers()
-      .x.narrow(0, 0, rows)
-      .copy_(weight_rows(cache.weights().embed_tokens.detach(), at::tensor(ordered, at::kLong)));
+  const Tensor x = weight_rows(cache.weights().embed_tokens.detach(),
+                               at::tensor(ordered, at::kLong).to(numerics().device), numerics());
+  if (takes_plain_way(x, numerics())) {
+    const Tensor order = at::tensor(cache.order(), at::kLong).to(numerics().device);
+    out.index_copy_(0, order, plain_decode(cache, x));
+    cache.advance();
+    return out;
+  }
+  cache.buffers().x.narrow(0, 0, rows).copy_(x);
   // Workers with rows of their own need no barriers, but each reads all weights: for small models
   // with many rows.
   constexpr int64_t kRowsPerWorker = 16, kCachedBytes = int64_t{1} << 23;
@@ -246,7 +273,7 @@ Tensor Decoder::decode(KvCache& base, std::span<const int64_t> ids) const {
 
 int64_t Decoder::key_value_bytes() const {
   const Tensor& weight = parameters_.at(layer_prefix(0) + "self_attn.o_proj.weight");
-  return config_.key_value_bytes(weight.is_meta() ? storage() : storage_of(weight));
+  return config_.key_value_bytes(weight.is_meta() ? storage() : storage_of(weight), numerics());
 }
 
 PassCost Decoder::cost(const PassShape& shape) const {
@@ -260,7 +287,7 @@ PassCost Decoder::cost(const PassShape& shape) const {
     // What the backward pass keeps of one token and layer; gate and up in two bytes with bfloat16
     // arithmetic.
     const bool compact =
-        storage() != Storage::kFloat && frozen_arithmetic() == Arithmetic::kBFloat16;
+        storage() != Storage::kFloat && numerics().arithmetic == Arithmetic::kBFloat16;
     values +=
         c.num_hidden_layers * (4 * c.hidden_size + heads + (compact ? 1 : 2) * c.intermediate_size);
   }
@@ -271,10 +298,11 @@ PassCost Decoder::cost(const PassShape& shape) const {
 
 // ---- Making, loading, saving.
 
-std::unique_ptr<Decoder> new_decoder(const LlmConfig& config, uint64_t seed) {
+std::unique_ptr<Decoder> new_decoder(const LlmConfig& config, uint64_t seed,
+                                     const Numerics& numerics) {
   check_llm_config(config, "new language model");
-  keep_freed_memory();
-  auto model = std::make_unique<Decoder>(config, Storage::kFloat, Decoder::Memory::kAllocated);
+  auto model =
+      std::make_unique<Decoder>(config, Storage::kFloat, Decoder::Memory::kAllocated, numerics);
   const at::NoGradGuard no_grad;
   for (auto& [name, tensor] : model->parameters()) {
     if (name.ends_with("norm.weight")) {
@@ -283,23 +311,27 @@ std::unique_ptr<Decoder> new_decoder(const LlmConfig& config, uint64_t seed) {
       tensor.zero_();
     } else {
       Rng rng(seed, "init." + name);
-      float* values = tensor.data_ptr<float>();
+      const Tensor drawn = at::empty(tensor.sizes(), at::kFloat);
+      float* values = drawn.data_ptr<float>();
       for (int64_t i = 0; i < tensor.numel(); ++i) {
         values[i] = static_cast<float>(rng.normal() * config.initializer_range);
       }
+      tensor.copy_(drawn);
     }
   }
   return model;
 }
 
-std::unique_ptr<Decoder> open_decoder(const std::filesystem::path& folder, Storage storage) {
-  return std::make_unique<Decoder>(read_llm_config(folder), storage, Decoder::Memory::kShapesOnly);
+std::unique_ptr<Decoder> open_decoder(const std::filesystem::path& folder, Storage storage,
+                                      const Numerics& numerics) {
+  return std::make_unique<Decoder>(read_llm_config(folder), storage, Decoder::Memory::kShapesOnly,
+                                   numerics);
 }
 
-std::unique_ptr<Decoder> load_decoder(const std::filesystem::path& folder, Storage storage) {
-  keep_freed_memory();
-  auto model =
-      std::make_unique<Decoder>(read_llm_config(folder), storage, Decoder::Memory::kAllocated);
+std::unique_ptr<Decoder> load_decoder(const std::filesystem::path& folder, Storage storage,
+                                      const Numerics& numerics) {
+  auto model = std::make_unique<Decoder>(read_llm_config(folder), storage,
+                                         Decoder::Memory::kAllocated, numerics);
   ParameterMap weights = load_weights(folder);
   // Of two names of one tensor some writers keep the head's.
   const auto head = weights.find("lm_head.weight");
@@ -309,6 +341,7 @@ std::unique_ptr<Decoder> load_decoder(const std::filesystem::path& folder, Stora
     assign_parameters(model->parameters(), weights, folder.string());
   } else {
     store_parameters(model->parameters(), weights, storage, folder.string());
+    for (auto& [name, tensor] : model->parameters()) tensor = moved_to(tensor, numerics.device);
   }
   return model;
 }

@@ -28,7 +28,7 @@ class Decoder final : public LanguageModel {
   // The parameters are uninitialised: of kFloat trainable memory, of another storage shapes for
   // what is loaded (allocate_parameters), with kShapesOnly on the meta device.
   enum class Memory : int8_t { kAllocated, kShapesOnly };
-  Decoder(const LlmConfig& config, Storage storage, Memory memory);
+  Decoder(const LlmConfig& config, Storage storage, Memory memory, const Numerics& numerics = {});
 
   const LlmConfig& config() const { return config_; }
   const std::string& type() const override { return config_.model_type; }
@@ -66,6 +66,11 @@ class Decoder final : public LanguageModel {
   // admission computes; keys and values go there.
   at::Tensor forward(const DecoderWeights& weights, const TokenForest& forest,
                      const TrainingNoise& noise, const at::Tensor& rows, DecoderCache* cache) const;
+  // All layers and the final norm over x [T, C]; attend(layer, qkv [T, packed width]) -> [T, H D].
+  template <typename Attend>
+  at::Tensor run_layers(const DecoderWeights& weights, at::Tensor x, const at::Tensor& rows,
+                        const Attend& attend) const;
+  at::Tensor plain_decode(DecoderCache& cache, const at::Tensor& x) const;
   void decode_rows(DecoderCache& cache, int64_t begin, int64_t end) const;
   const RotaryTable& rotary(int64_t positions) const;
   void check_ids(std::span<const int64_t> ids) const;
@@ -76,14 +81,17 @@ class Decoder final : public LanguageModel {
 };
 
 // Random weights, N(0, initializer_range); biases 0, norms 1.
-std::unique_ptr<Decoder> new_decoder(const LlmConfig& config, uint64_t seed);
+std::unique_ptr<Decoder> new_decoder(const LlmConfig& config, uint64_t seed,
+                                     const Numerics& numerics = {});
 // config.json without weights: parameters are shapes only.
 std::unique_ptr<Decoder> open_decoder(const std::filesystem::path& folder,
-                                      Storage storage = Storage::kFloat);
+                                      Storage storage = Storage::kFloat,
+                                      const Numerics& numerics = {});
 // config.json + model.safetensors (or its shards). With bfloat16 or int8 the matrices are frozen
 // and kept in that type: bfloat16 ones of the file stay mapped, others are converted; vectors are
 // fp32.
 std::unique_ptr<Decoder> load_decoder(const std::filesystem::path& folder,
-                                      Storage storage = Storage::kFloat);
+                                      Storage storage = Storage::kFloat,
+                                      const Numerics& numerics = {});
 
 }  // namespace etrlrec

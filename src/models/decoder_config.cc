@@ -6,9 +6,7 @@
 #include "base/check.h"
 #include "base/json.h"
 #include "kernels/attention_bfloat16.h"
-#include "kernels/attention_kernel.h"
 #include "models/config_fields.h"
-#include "nn/frozen_arithmetic.h"
 
 // Both spellings of the rotation are read (rope_theta and rope_scaling at the top level, or
 // rope_parameters). Fields that would change the result and are not computed here are refused by
@@ -154,14 +152,14 @@ void write_windows(const LlmConfig& c, OrderedJson& json) {
 
 }  // namespace
 
-bool LlmConfig::rounds_attention(Storage storage) const {
-  return storage != Storage::kFloat && frozen_arithmetic() == Arithmetic::kBFloat16 &&
+bool LlmConfig::attention_uses_bfloat16_math(Storage storage, const Numerics& numerics) const {
+  return storage != Storage::kFloat && numerics.arithmetic == Arithmetic::kBFloat16 &&
          can_round_attention(head_dim);
 }
 
-int64_t LlmConfig::key_value_bytes(Storage storage) const {
+int64_t LlmConfig::key_value_bytes(Storage storage, const Numerics& numerics) const {
   return 2 * num_hidden_layers * num_key_value_heads * head_dim *
-         (rounds_attention(storage) ? 2 : 4);
+         (attention_uses_bfloat16_math(storage, numerics) ? 2 : 4);
 }
 
 void check_llm_config(const LlmConfig& c, const std::string& name) {
@@ -173,12 +171,11 @@ void check_llm_config(const LlmConfig& c, const std::string& name) {
   check_positive(name, "num_key_value_heads", c.num_key_value_heads);
   check_positive(name, "intermediate_size", c.intermediate_size);
   check_positive(name, "max_position_embeddings", c.max_position_embeddings);
-  CHECK(c.head_dim > 0 && c.head_dim % 2 == 0 && c.head_dim <= 512, kModel,
-        "{}: head_dim: expected an even number up to 512, found {}", name, c.head_dim);
-  CHECK(c.num_attention_heads % c.num_key_value_heads == 0 &&
-            c.num_attention_heads / c.num_key_value_heads <= kTileRows,
-        kModel, "{}: num_key_value_heads: expected a divisor of {}, found {}", name,
-        c.num_attention_heads, c.num_key_value_heads);
+  CHECK(c.head_dim > 0 && c.head_dim % 2 == 0, kModel,
+        "{}: head_dim: expected a positive even number, found {}", name, c.head_dim);
+  CHECK(c.num_attention_heads % c.num_key_value_heads == 0, kModel,
+        "{}: num_key_value_heads: expected a divisor of {}, found {}", name, c.num_attention_heads,
+        c.num_key_value_heads);
   CHECK(c.rms_norm_eps > 0, kModel, "{}: rms_norm_eps: expected a positive number, found {}", name,
         c.rms_norm_eps);
   check_rope(c.rope, name);

@@ -35,9 +35,10 @@ struct LlmConfig {  // keys of config.json
     return sliding_layers.empty() || !sliding_layers[static_cast<size_t>(layer)] ? 0
                                                                                  : sliding_window;
   }
-  // With weights stored so, attention rounds to bfloat16, and keys and values are kept so.
-  bool rounds_attention(Storage storage) const;
-  int64_t key_value_bytes(Storage storage = Storage::kFloat) const;  // of one token
+  // True if attention beside weights stored so rounds to bfloat16 and keeps keys and values so.
+  bool attention_uses_bfloat16_math(Storage storage, const Numerics& numerics) const;
+  // Of the keys and values of one token.
+  int64_t key_value_bytes(Storage storage = Storage::kFloat, const Numerics& numerics = {}) const;
 };
 // Errors (kModel) name the field: values out of range, and fields that would change the result and
 // are not computed here. head_dim missing: hidden_size / num_attention_heads (qwen3: 128).

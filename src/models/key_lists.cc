@@ -29,9 +29,13 @@ void put_pairs(uint32_t* blocks, uint32_t* pairs, int64_t index, const uint16_t*
 
 }  // namespace
 
-KeyLists::KeyLists(int64_t count, int64_t capacity, int64_t head_dim, bool rounds)
-    : count_(count), capacity_(simd::padded(capacity)), head_dim_(head_dim), rounds_(rounds) {
-  if (rounds) {
+KeyLists::KeyLists(int64_t count, int64_t capacity, int64_t head_dim, KeyLayout layout,
+                   at::Device device)
+    : count_(count), capacity_(simd::padded(capacity)), head_dim_(head_dim), layout_(layout) {
+  if (layout == KeyLayout::kPlain) {
+    keys_ = at::empty({count, capacity_, head_dim}, at::TensorOptions(at::kFloat).device(device));
+    values_ = at::empty_like(keys_);
+  } else if (layout == KeyLayout::kPairs) {
     keys_ = at::empty({count, capacity_ * head_dim / 2}, at::kInt);
     values_ = at::empty({count, capacity_ * head_dim / 2}, at::kInt);
   } else {
@@ -42,8 +46,8 @@ KeyLists::KeyLists(int64_t count, int64_t capacity, int64_t head_dim, bool round
 
 int64_t KeyLists::bytes() const { return static_cast<int64_t>(keys_.nbytes() + values_.nbytes()); }
 
-bool KeyLists::has_layout(int64_t count, int64_t head_dim, bool rounds) const {
-  return count == count_ && head_dim == head_dim_ && rounds == rounds_;
+bool KeyLists::has_layout(int64_t count, int64_t head_dim, KeyLayout layout) const {
+  return count == count_ && head_dim == head_dim_ && layout == layout_;
 }
 
 KeySpan KeyLists::span(int64_t list, int64_t tokens) const {
@@ -52,7 +56,7 @@ KeySpan KeyLists::span(int64_t list, int64_t tokens) const {
   };
   KeySpan span;
   span.count = tokens;
-  if (rounds_) {
+  if (layout_ == KeyLayout::kPairs) {
     span.key_block_pairs = reinterpret_cast<const uint32_t*>(at(keys_));
     span.value_pairs = reinterpret_cast<const uint32_t*>(at(values_));
   } else {
@@ -64,7 +68,7 @@ KeySpan KeyLists::span(int64_t list, int64_t tokens) const {
 
 void KeyLists::put(int64_t list, int64_t index, const float* key, const float* value) {
   const KeySpan to = span(list, index);
-  if (rounds_) {
+  if (layout_ == KeyLayout::kPairs) {
     thread_local std::vector<uint16_t> rounded;
     rounded.resize(static_cast<size_t>(2 * head_dim_));
     round_to_bfloat16(key, head_dim_, rounded.data());
@@ -80,8 +84,21 @@ void KeyLists::put(int64_t list, int64_t index, const float* key, const float* v
   std::fill(row + head_dim_, row + width, 0.0f);
 }
 
+at::Tensor KeyLists::keys(int64_t first, int64_t lists, int64_t tokens) const {
+  return keys_.narrow(0, first, lists).narrow(1, 0, tokens).transpose(0, 1);
+}
+
+at::Tensor KeyLists::values(int64_t first, int64_t lists, int64_t tokens) const {
+  return values_.narrow(0, first, lists).narrow(1, 0, tokens).transpose(0, 1);
+}
+
 void KeyLists::copy(int64_t from, int64_t to, int64_t tokens) {
   if (tokens == 0) return;
+  if (layout_ == KeyLayout::kPlain) {
+    keys(to, 1, tokens).copy_(keys(from, 1, tokens));
+    values(to, 1, tokens).copy_(values(from, 1, tokens));
+    return;
+  }
   for (const at::Tensor* memory : {&keys_, &values_}) {
     const int64_t list = memory->stride(0) * memory->element_size();
     auto* data = static_cast<char*>(memory->data_ptr());

@@ -16,13 +16,15 @@
 #include "models/decoder_weights.h"
 #include "models/key_lists.h"
 #include "models/language_model.h"
+#include "nn/attention_dense.h"
 
 namespace etrlrec {
 
 // Keys and values of all layers and heads of a segment, filled while it is admitted.
 class SpanMemory final : public PromptKeys {
  public:
-  SpanMemory(int64_t num_layers, const HeadShape& shape, int64_t count);
+  SpanMemory(int64_t num_layers, const HeadShape& shape, int64_t count, KeyLayout layout,
+             at::Device device);
   int64_t num_tokens() const override { return count_; }
   int64_t bytes() const override { return lists_.bytes(); }
   // The first `count` tokens.
@@ -32,7 +34,14 @@ class SpanMemory final : public PromptKeys {
   void put(int64_t layer, int64_t head, int64_t index, const float* key, const float* value) {
     lists_.put(layer * heads_ + head, index, key, value);
   }
-  bool fits(int64_t num_layers, const HeadShape& shape) const;
+  // The plain way: keys and values of the first `count` tokens and all heads, [count, H_kv, D].
+  at::Tensor keys(int64_t layer, int64_t count) const {
+    return lists_.keys(layer * heads_, heads_, count);
+  }
+  at::Tensor values(int64_t layer, int64_t count) const {
+    return lists_.values(layer * heads_, heads_, count);
+  }
+  bool fits(int64_t num_layers, const HeadShape& shape, KeyLayout layout) const;
 
  private:
   int64_t count_ = 0, heads_ = 0;
@@ -42,8 +51,8 @@ class SpanMemory final : public PromptKeys {
 class DecoderCache final : public KvCache {
  public:
   // Room for num_slots rows that grow by at most `capacity` tokens.
-  DecoderCache(const LlmConfig& config, DecoderWeights weights, int64_t num_slots,
-               int64_t capacity);
+  DecoderCache(const LlmConfig& config, DecoderWeights weights, const Numerics& numerics,
+               int64_t num_slots, int64_t capacity);
 
   int64_t num_rows() const override { return static_cast<int64_t>(rows_.size()); }
   void keep_rows(std::span<const int64_t> rows) override;
@@ -60,12 +69,17 @@ class DecoderCache final : public KvCache {
   bool has_front() const { return has_front_; }
   // Appends what stands in front of a root of the forest that admit returned.
   void add_front(int64_t layer, int64_t root, int64_t head, std::vector<FrontSpan>& spans) const;
+  // The same for the plain way, all heads at once.
+  plain::DenseKeys plain_front(int64_t layer, int64_t root) const;
   // Rows in the order of computation (rows of one prompt together): the caller's row index of each.
   const std::vector<int64_t>& order() const { return order_; }
   // Appends the keys and values of ordered rows [begin, end) and attends; qkv and out hold all
   // ordered rows.
   void attend_rows(int64_t layer, int64_t begin, int64_t end, const at::Tensor& qkv,
                    const at::Tensor& out);
+  // The same of all rows in plain ATen operations: qkv [rows, packed width], its heads normalised
+  // -> [rows, H D].
+  at::Tensor plain_attend_rows(int64_t layer, const at::Tensor& qkv);
   void advance();           // after all layers: every row is one token longer
   void check_room() const;  // error (kUsage) when a row has reached the capacity
 
@@ -100,12 +114,17 @@ class DecoderCache final : public KvCache {
   }
   void normalise_heads(const DecoderLayer& layer, float* qkv) const;
   void append(int64_t layer, const Row& row, const float* qkv);
-  void attend_group(int64_t layer, const Group& group, int64_t head, const float* qkv,
-                    float* out) const;
+  // Query heads [first, first + count) of a group's key/value head; at most kTileRows queries.
+  void attend_group(int64_t layer, const Group& group, int64_t head, int64_t first, int64_t count,
+                    const float* qkv, float* out) const;
+  void plain_store_prompts(int64_t layer, const at::Tensor& qkv);
+  plain::DenseKeys plain_chain(int64_t layer, int64_t span) const;
   void sort_rows();
   void drop_unused_spans();
 
   HeadShape shape_;
+  Numerics numerics_;
+  KeyLayout layout_ = KeyLayout::kBlocks;
   float norm_eps_ = 0;
   DecoderWeights weights_;
   RotaryTable rotary_;

@@ -22,7 +22,8 @@ bool operator==(const ModelStamp& a, const ModelStamp& b) {
          std::equal(a.tensors_.begin(), a.tensors_.end(), b.tensors_.begin(), b.tensors_.end());
 }
 
-LanguageModel::LanguageModel(Storage storage) : storage_(storage) {
+LanguageModel::LanguageModel(Storage storage, const Numerics& numerics)
+    : storage_(storage), numerics_(numerics) {
   static std::atomic<uint64_t> next{1};
   id_ = next++;
 }

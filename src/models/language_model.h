@@ -15,6 +15,7 @@
 
 #include "nn/forest.h"
 #include "nn/noise.h"
+#include "nn/numerics.h"
 #include "nn/parameters.h"
 #include "nn/weight.h"
 #include "tuning/adapter_set.h"
@@ -80,7 +81,7 @@ struct PassCost {
 
 class LanguageModel {
  public:
-  explicit LanguageModel(Storage storage = Storage::kFloat);
+  explicit LanguageModel(Storage storage = Storage::kFloat, const Numerics& numerics = {});
   LanguageModel(const LanguageModel&) = delete;
   virtual ~LanguageModel() = default;
 
@@ -97,6 +98,8 @@ class LanguageModel {
 
   // --- What it takes.
   Storage storage() const { return storage_; }  // of its matrices
+  // How it computes. What multiplies its head (nn/logprob, nn/weight) is handed the same.
+  const Numerics& numerics() const { return numerics_; }
   virtual int64_t key_value_bytes() const = 0;  // of one token in a cache
   virtual PassCost cost(const PassShape& shape) const = 0;
   int64_t num_parameters() const;  // adapters and prompts not included
@@ -165,6 +168,7 @@ class LanguageModel {
  private:
   uint64_t id_;  // of no other model of this process
   Storage storage_;
+  Numerics numerics_;
 };
 
 // Noise while it lives.

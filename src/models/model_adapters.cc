@@ -72,8 +72,9 @@ void save_prompt(const LanguageModel& model, const std::string& name, const std:
 double merge_adapter(LanguageModel& model) {
   const at::NoGradGuard no_grad;
   const TokenForest rows = random_rows(model);
-  return model.adapters().merge_verified(
-      [&] { return weight_product(model.hidden_states(rows), model.head_weight()); });
+  return model.adapters().merge_verified([&] {
+    return weight_product(model.hidden_states(rows), model.head_weight(), model.numerics());
+  });
 }
 
 }  // namespace etrlrec

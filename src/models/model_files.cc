@@ -12,26 +12,31 @@ namespace {
 
 namespace fs = std::filesystem;
 
-using Reader = std::unique_ptr<LanguageModel> (*)(const fs::path& folder, Storage storage);
+using Reader = std::unique_ptr<LanguageModel> (*)(const fs::path& folder, Storage storage,
+                                                  const Numerics& numerics);
 
 void check_t5_storage(const fs::path& folder, Storage storage) {
   CHECK(storage == Storage::kFloat, kUsage,
         "{}: --dtype: encoder-decoder models are computed in float32 only", folder.string());
 }
 
-std::unique_ptr<LanguageModel> open_one_decoder(const fs::path& folder, Storage storage) {
-  return open_decoder(folder, storage);
+std::unique_ptr<LanguageModel> open_one_decoder(const fs::path& folder, Storage storage,
+                                                const Numerics& numerics) {
+  return open_decoder(folder, storage, numerics);
 }
-std::unique_ptr<LanguageModel> load_one_decoder(const fs::path& folder, Storage storage) {
-  return load_decoder(folder, storage);
+std::unique_ptr<LanguageModel> load_one_decoder(const fs::path& folder, Storage storage,
+                                                const Numerics& numerics) {
+  return load_decoder(folder, storage, numerics);
 }
-std::unique_ptr<LanguageModel> open_one_t5(const fs::path& folder, Storage storage) {
+std::unique_ptr<LanguageModel> open_one_t5(const fs::path& folder, Storage storage,
+                                           const Numerics& numerics) {
   check_t5_storage(folder, storage);
-  return open_t5(folder);
+  return open_t5(folder, numerics);
 }
-std::unique_ptr<LanguageModel> load_one_t5(const fs::path& folder, Storage storage) {
+std::unique_ptr<LanguageModel> load_one_t5(const fs::path& folder, Storage storage,
+                                           const Numerics& numerics) {
   check_t5_storage(folder, storage);
-  return load_t5(folder);
+  return load_t5(folder, numerics);
 }
 
 struct Family {
@@ -74,12 +79,14 @@ bool is_language_model_folder(const fs::path& folder) {
          find_family(json["model_type"].get<std::string>()) != nullptr;
 }
 
-std::unique_ptr<LanguageModel> open_language_model(const fs::path& folder, Storage storage) {
-  return family_of(folder).open(folder, storage);
+std::unique_ptr<LanguageModel> open_language_model(const fs::path& folder, Storage storage,
+                                                   const Numerics& numerics) {
+  return family_of(folder).open(folder, storage, numerics);
 }
 
-std::unique_ptr<LanguageModel> load_language_model(const fs::path& folder, Storage storage) {
-  return family_of(folder).load(folder, storage);
+std::unique_ptr<LanguageModel> load_language_model(const fs::path& folder, Storage storage,
+                                                   const Numerics& numerics) {
+  return family_of(folder).load(folder, storage, numerics);
 }
 
 }  // namespace etrlrec

@@ -16,9 +16,11 @@ bool is_language_model_folder(const std::filesystem::path& folder);
 // tensors). Error (kModel) for an unknown model_type names the known ones; kUsage for a storage
 // that the family cannot have (T5: float32 only).
 std::unique_ptr<LanguageModel> open_language_model(const std::filesystem::path& folder,
-                                                   Storage storage = Storage::kFloat);
+                                                   Storage storage = Storage::kFloat,
+                                                   const Numerics& numerics = {});
 // The same with the weights of model.safetensors or its shards.
 std::unique_ptr<LanguageModel> load_language_model(const std::filesystem::path& folder,
-                                                   Storage storage = Storage::kFloat);
+                                                   Storage storage = Storage::kFloat,
+                                                   const Numerics& numerics = {});
 
 }  // namespace etrlrec

@@ -17,6 +17,7 @@
 
 #include "base/rng.h"
 #include "nn/forest.h"
+#include "nn/numerics.h"
 #include "nn/parameters.h"
 
 namespace etrlrec {
@@ -47,6 +48,12 @@ class Recommender {
   virtual at::Tensor score(std::span<const HistoryView> histories) const = 0;
   // Writes config.json and model.safetensors (tensors by name).
   virtual void save(const std::filesystem::path& folder) const = 0;
+  // How a trained model computes from now on; models that count have one way.
+  const Numerics& numerics() const { return numerics_; }
+  void set_numerics(const Numerics& numerics) { numerics_ = numerics; }
+
+ private:
+  Numerics numerics_;
 };
 
 // A recommender that is trained by gradient steps (train/next_item_objective.h): a state after each

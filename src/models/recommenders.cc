@@ -42,14 +42,16 @@ const RecommenderType& recommender_type(std::string_view name) {
   return *type;
 }
 
-std::unique_ptr<Recommender> load_recommender(const fs::path& folder) {
+std::unique_ptr<Recommender> load_recommender(const fs::path& folder, const Numerics& numerics) {
   const fs::path file = folder / "config.json";
   CHECK(fs::exists(file), kModel, "{}: no recommender: config.json is missing", folder.string());
   const auto name = get<std::string>(read_json(file), "model_type", file.string());
   const RecommenderType* type = find_type(name);
   CHECK(type != nullptr, kModel, "{}: unknown model_type \"{}\"; known: {}", file.string(), name,
         recommender_names());
-  return type->load(folder);
+  std::unique_ptr<Recommender> model = type->load(folder);
+  model->set_numerics(numerics);
+  return model;
 }
 
 }  // namespace etrlrec

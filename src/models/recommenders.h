@@ -19,6 +19,7 @@ const RecommenderType& recommender_type(std::string_view name);
 // "popularity, recency, markov, sasrec": for messages.
 std::string recommender_names();
 // Reads a folder of any type. Error (kModel) for a folder that holds no recommender.
-std::unique_ptr<Recommender> load_recommender(const std::filesystem::path& folder);
+std::unique_ptr<Recommender> load_recommender(const std::filesystem::path& folder,
+                                              const Numerics& numerics = {});
 
 }  // namespace etrlrec

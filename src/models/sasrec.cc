@@ -10,7 +10,6 @@
 #include "models/recommender_file.h"
 #include "models/sasrec_ops.h"
 #include "nn/attention.h"
-#include "nn/layers.h"
 #include "nn/safetensors.h"
 
 namespace etrlrec {
@@ -142,7 +141,6 @@ Inputs make_inputs(const TokenForest& forest, const SasrecConfig& config) {
 
 Sasrec::Sasrec(const SasrecConfig& config, uint64_t seed) : config_(config) {
   check_config(config, "sasrec");
-  keep_freed_memory();
   const int64_t width = config.hidden_size, inner = config.intermediate_size;
   const auto add_matrix = [&](const std::string& name, int64_t rows, int64_t columns) {
     Rng rng(seed, name);
@@ -195,13 +193,14 @@ Tensor Sasrec::hidden_states(const TokenForest& forest, Rng* rng) const {
   const bool norm_embeddings = config_.embedding_norm;
   Tensor hidden = embed_items(item_weight(), parameters_.at("position_embeddings.weight"),
                               inputs.items, inputs.positions, input_scale,
-                              norm_embeddings ? DropoutMask{} : next_mask());  // [T, C]
-  if (norm_embeddings) hidden = masked_dropout(layer_norm(hidden, "embedding_norm"), next_mask());
+                              norm_embeddings ? DropoutMask{} : next_mask(), numerics());  // [T, C]
+  if (norm_embeddings)
+    hidden = masked_dropout(layer_norm(hidden, "embedding_norm"), next_mask(), numerics());
   for (int64_t layer = 0; layer < config_.num_hidden_layers; ++layer) {
     const std::string prefix = fmt::format("layers.{}.", layer);
     const auto attend = [&](const Tensor& values) {
       const Tensor mixed = rotary_attention(linear(values, prefix + "attention.qkv"), plan, shape,
-                                            RotaryTable{}, scale);
+                                            RotaryTable{}, scale, numerics());
       return linear(mixed, prefix + "attention.out");
     };
     const auto feed_forward = [&](const Tensor& values) {
@@ -211,11 +210,13 @@ Tensor Sasrec::hidden_states(const TokenForest& forest, Rng* rng) const {
     };
     const std::string norm1 = prefix + "attention_norm", norm2 = prefix + "feed_forward_norm";
     if (config_.norm_first) {
-      hidden = residual_dropout(hidden, attend(layer_norm(hidden, norm1)), next_mask());
-      hidden = residual_dropout(hidden, feed_forward(layer_norm(hidden, norm2)), next_mask());
+      hidden = residual_dropout(hidden, attend(layer_norm(hidden, norm1)), next_mask(), numerics());
+      hidden = residual_dropout(hidden, feed_forward(layer_norm(hidden, norm2)), next_mask(),
+                                numerics());
     } else {
-      hidden = layer_norm(residual_dropout(hidden, attend(hidden), next_mask()), norm1);
-      hidden = layer_norm(residual_dropout(hidden, feed_forward(hidden), next_mask()), norm2);
+      hidden = layer_norm(residual_dropout(hidden, attend(hidden), next_mask(), numerics()), norm1);
+      hidden = layer_norm(residual_dropout(hidden, feed_forward(hidden), next_mask(), numerics()),
+                          norm2);
     }
   }
   return config_.final_norm ? layer_norm(hidden, "norm") : hidden;

@@ -1,5 +1,6 @@
 #include "models/sasrec_ops.h"
 
+#include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
 
@@ -88,10 +89,24 @@ struct EmbedFunction : torch::autograd::Function<EmbedFunction> {
   }
 };
 
-}  // namespace
+namespace plain {
 
 Tensor embed_items(const Tensor& item_weight, const Tensor& position_weight, const Tensor& items,
                    const Tensor& positions, double scale, const DropoutMask& mask) {
+  const Tensor sum = at::embedding(item_weight, items.to(item_weight.device())) * scale +
+                     at::embedding(position_weight, positions.to(position_weight.device()));
+  return masked_dropout(sum, mask, {Arithmetic::kReference});
+}
+
+}  // namespace plain
+
+}  // namespace
+
+Tensor embed_items(const Tensor& item_weight, const Tensor& position_weight, const Tensor& items,
+                   const Tensor& positions, double scale, const DropoutMask& mask,
+                   const Numerics& numerics) {
+  if (takes_plain_way(item_weight, numerics))
+    return plain::embed_items(item_weight, position_weight, items, positions, scale, mask);
   return EmbedFunction::apply(item_weight, position_weight, items, positions, scale, mask.rate,
                               static_cast<int64_t>(mask.seed));
 }

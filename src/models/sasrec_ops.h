@@ -4,6 +4,7 @@
 #include <torch/types.h>
 
 #include "nn/noise.h"
+#include "nn/numerics.h"
 
 namespace etrlrec {
 
@@ -11,6 +12,6 @@ namespace etrlrec {
 // [T, C].
 at::Tensor embed_items(const at::Tensor& item_weight, const at::Tensor& position_weight,
                        const at::Tensor& items, const at::Tensor& positions, double scale,
-                       const DropoutMask& mask);
+                       const DropoutMask& mask, const Numerics& numerics = {});
 
 }  // namespace etrlrec

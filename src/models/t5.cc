@@ -36,16 +36,20 @@ std::vector<int64_t> sources_of_trees(const TokenForest& forest) {
 
 }  // namespace
 
-T5::T5(const T5Config& config, Memory memory) : config_(config) {
+T5::T5(const T5Config& config, Memory memory, const Numerics& numerics)
+    : LanguageModel(Storage::kFloat, numerics), config_(config) {
   const ParameterGroups groups = t5_parameter_groups(config);
-  parameters_ =
-      memory == Memory::kAllocated ? allocate_parameters(groups) : describe_parameters(groups);
+  parameters_ = memory == Memory::kAllocated
+                    ? allocate_parameters(groups, Storage::kFloat, numerics)
+                    : describe_parameters(groups);
 }
 
 int64_t T5::max_length() const { return std::numeric_limits<int64_t>::max(); }
 
 T5Weights T5::weights() const {
-  return T5Weights(parameters_, config_, adapters_.pass(noise_), prompts_.table());
+  T5Weights weights(parameters_, config_, adapters_.pass(noise_), prompts_.table());
+  weights.numerics = numerics();
+  return weights;
 }
 
 StateRows T5::encode(std::span<const std::vector<int64_t>> sources) const {
@@ -56,7 +60,8 @@ StateRows T5::encode(std::span<const std::vector<int64_t>> sources) const {
     rows.add(-1, source);
     lengths.push_back(std::ssize(source));
   }
-  return encode({embed_forest(embed_tokens(), prompts_.table(), rows, noise_), lengths});
+  return encode(
+      {embed_forest(embed_tokens(), prompts_.table(), rows, noise_, numerics()), lengths});
 }
 
 StateRows T5::encode(const StateRows& inputs_embeds) const {
@@ -66,11 +71,11 @@ StateRows T5::encode(const StateRows& inputs_embeds) const {
   const int64_t longest =
       *std::max_element(inputs_embeds.lengths.begin(), inputs_embeds.lengths.end());
   const Tensor bias = relative_position_bias(weights.encoder, config_, true, 0, longest, longest);
-  ResidualStream x(inputs_embeds.states, config_.layer_norm_epsilon);
+  ResidualStream x(inputs_embeds.states, config_.layer_norm_epsilon, numerics());
   for (const T5Block& block : weights.encoder.blocks) {
-    const Tensor qkv = linear(x.normed(block.self_norm), block.qkv);
-    x.add(linear(self_attention(qkv, runs, bias, config_.num_heads), block.o));
-    x.add(feed_forward(block, x.normed(block.feed_forward_norm)));
+    const Tensor qkv = linear(x.normed(block.self_norm), block.qkv, numerics());
+    x.add(linear(self_attention(qkv, runs, bias, config_.num_heads), block.o, numerics()));
+    x.add(feed_forward(block, x.normed(block.feed_forward_norm), numerics()));
   }
   return {x.normed(weights.encoder.final_layer_norm), inputs_embeds.lengths};
 }
@@ -89,17 +94,17 @@ Tensor T5::states_at(const TokenForest& forest, const StateRows& encoded,
   const std::vector<RowRun> cross_runs = source_runs(trees.lengths, source_of_tree);
   const Tensor bias =
       relative_position_bias(weights.decoder, config_, false, 0, trees.longest, trees.longest);
-  Tensor inputs = embed_forest(weights.shared, weights.prompt_embeddings, forest);
+  Tensor inputs = embed_forest(weights.shared, weights.prompt_embeddings, forest, {}, numerics());
   if (!trees.order.empty()) inputs = inputs.index_select(0, ids_tensor(trees.order));
-  ResidualStream x(inputs, config_.layer_norm_epsilon);
+  ResidualStream x(inputs, config_.layer_norm_epsilon, numerics());
   for (const T5Block& block : weights.decoder.blocks) {
-    const Tensor qkv = linear(x.normed(block.self_norm), block.qkv);
-    x.add(linear(self_attention(qkv, trees.runs, bias, config_.num_heads), block.o));
-    const auto sources =
-        source_heads(linear(encoded.states, block.cross_kv), encoded.lengths, config_.num_heads);
-    const Tensor q = linear(x.normed(block.cross_norm), block.cross_q);
-    x.add(linear(cross_attention(q, cross_runs, sources), block.cross_o));
-    x.add(feed_forward(block, x.normed(block.feed_forward_norm)));
+    const Tensor qkv = linear(x.normed(block.self_norm), block.qkv, numerics());
+    x.add(linear(self_attention(qkv, trees.runs, bias, config_.num_heads), block.o, numerics()));
+    const auto sources = source_heads(linear(encoded.states, block.cross_kv, numerics()),
+                                      encoded.lengths, config_.num_heads);
+    const Tensor q = linear(x.normed(block.cross_norm), block.cross_q, numerics());
+    x.add(linear(cross_attention(q, cross_runs, sources), block.cross_o, numerics()));
+    x.add(feed_forward(block, x.normed(block.feed_forward_norm), numerics()));
   }
   const Tensor states = head_input(x, weights.decoder, config_);
   if (rows == nullptr)
@@ -235,10 +240,9 @@ double initial_deviation(const std::string& name, const T5Config& c) {
 
 }  // namespace
 
-std::unique_ptr<T5> new_t5(const T5Config& config, uint64_t seed) {
+std::unique_ptr<T5> new_t5(const T5Config& config, uint64_t seed, const Numerics& numerics) {
   check_t5_config(config, "new T5");
-  keep_freed_memory();
-  auto model = std::make_unique<T5>(config, T5::Memory::kAllocated);
+  auto model = std::make_unique<T5>(config, T5::Memory::kAllocated, numerics);
   const at::NoGradGuard no_grad;
   for (auto& [name, tensor] : model->parameters()) {
     if (name.ends_with("layer_norm.weight")) {
@@ -247,24 +251,25 @@ std::unique_ptr<T5> new_t5(const T5Config& config, uint64_t seed) {
     }
     Rng rng(seed, "init." + name);
     const double deviation = config.initializer_factor * initial_deviation(name, config);
-    float* values = tensor.data_ptr<float>();
+    const Tensor drawn = at::empty(tensor.sizes(), at::kFloat);
+    float* values = drawn.data_ptr<float>();
     for (int64_t i = 0; i < tensor.numel(); ++i) {
       values[i] = static_cast<float>(rng.normal() * deviation);
     }
+    tensor.copy_(drawn);
   }
   return model;
 }
 
-std::unique_ptr<T5> open_t5(const std::filesystem::path& folder) {
-  return std::make_unique<T5>(read_t5_config(folder), T5::Memory::kShapesOnly);
+std::unique_ptr<T5> open_t5(const std::filesystem::path& folder, const Numerics& numerics) {
+  return std::make_unique<T5>(read_t5_config(folder), T5::Memory::kShapesOnly, numerics);
 }
 
-std::unique_ptr<T5> load_t5(const std::filesystem::path& folder) {
-  keep_freed_memory();
+std::unique_ptr<T5> load_t5(const std::filesystem::path& folder, const Numerics& numerics) {
   T5Config config = read_t5_config(folder);
   ParameterMap weights = load_weights(folder);
   remove_copies(weights, config, folder.string());
-  auto model = std::make_unique<T5>(config, T5::Memory::kAllocated);
+  auto model = std::make_unique<T5>(config, T5::Memory::kAllocated, numerics);
   assign_parameters(model->parameters(), weights, folder.string());
   return model;
 }

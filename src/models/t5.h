@@ -24,7 +24,7 @@ class T5 final : public LanguageModel {
  public:
   // The parameters are uninitialised and trainable, or shapes only, on the meta device.
   enum class Memory : int8_t { kAllocated, kShapesOnly };
-  T5(const T5Config& config, Memory memory);
+  T5(const T5Config& config, Memory memory, const Numerics& numerics = {});
 
   const T5Config& config() const { return config_; }
   const std::string& type() const override { return config_.model_type; }
@@ -76,11 +76,12 @@ class T5 final : public LanguageModel {
   TrainingNoise noise_;
 };
 
-std::unique_ptr<T5> new_t5(const T5Config& config, uint64_t seed);  // the paper's initialisation
+// The paper's initialisation.
+std::unique_ptr<T5> new_t5(const T5Config& config, uint64_t seed, const Numerics& numerics = {});
 // config.json without weights: parameters are shapes only.
-std::unique_ptr<T5> open_t5(const std::filesystem::path& folder);
+std::unique_ptr<T5> open_t5(const std::filesystem::path& folder, const Numerics& numerics = {});
 // config.json + model.safetensors (or its shards). The head is taken from the file if it holds one
 // that differs from the embeddings, whatever tie_word_embeddings says.
-std::unique_ptr<T5> load_t5(const std::filesystem::path& folder);
+std::unique_ptr<T5> load_t5(const std::filesystem::path& folder, const Numerics& numerics = {});
 
 }  // namespace etrlrec

@@ -41,8 +41,8 @@ T5Cache::T5Cache(std::shared_ptr<const T5Weights> weights, const T5Config& confi
     Layer layer;
     layer.keys = at::empty({num_rows(), config.num_heads, capacity, config.d_kv});
     layer.values = at::empty_like(layer.keys);
-    layer.sources =
-        source_heads(linear(encoded.states, block.cross_kv), encoded.lengths, config.num_heads);
+    layer.sources = source_heads(linear(encoded.states, block.cross_kv, weights_->numerics),
+                                 encoded.lengths, config.num_heads);
     for (KeyValue& source : layer.sources)
       source = {source.key.contiguous(), source.value.contiguous()};
     layers_.push_back(std::move(layer));
@@ -89,20 +89,21 @@ Tensor T5Cache::decode(std::span<const int64_t> ids) {
   const Tensor bias = relative_position_bias(stack, config_, false, length_, 1, length_ + 1);
   ResidualStream x(
       at::embedding(weights_->shared, at::tensor(std::vector<int64_t>(ids.begin(), ids.end()))),
-      config_.layer_norm_epsilon);
+      config_.layer_norm_epsilon, weights_->numerics);
   for (size_t l = 0; l < layers_.size(); ++l) {
     const T5Block& block = stack.blocks[l];
     const Layer& layer = layers_[l];
     const std::vector<Tensor> heads =
-        split_heads(linear(x.normed(block.self_norm), block.qkv), num_rows(), 3, config_.num_heads);
+        split_heads(linear(x.normed(block.self_norm), block.qkv, weights_->numerics), num_rows(), 3,
+                    config_.num_heads);
     layer.keys.narrow(2, length_, 1).copy_(heads[1]);
     layer.values.narrow(2, length_, 1).copy_(heads[2]);
     const Tensor attended = biased_attention(heads[0], layer.keys.narrow(2, 0, length_ + 1),
                                              layer.values.narrow(2, 0, length_ + 1), bias);
-    x.add(linear(attended, block.o));
-    const Tensor q = linear(x.normed(block.cross_norm), block.cross_q);
-    x.add(linear(cross_attention(q, runs, layer.sources), block.cross_o));
-    x.add(feed_forward(block, x.normed(block.feed_forward_norm)));
+    x.add(linear(attended, block.o, weights_->numerics));
+    const Tensor q = linear(x.normed(block.cross_norm), block.cross_q, weights_->numerics);
+    x.add(linear(cross_attention(q, runs, layer.sources), block.cross_o, weights_->numerics));
+    x.add(feed_forward(block, x.normed(block.feed_forward_norm), weights_->numerics));
   }
   ++length_;
   return head_input(x, stack, config_);

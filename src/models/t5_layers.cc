@@ -116,9 +116,9 @@ ParameterGroups t5_parameter_groups(const T5Config& config) {
 }
 
 Tensor ResidualStream::normed(const Tensor& weight) {
-  if (!delta_.defined()) return rms_norm(x_, weight, eps_);
+  if (!delta_.defined()) return rms_norm(x_, weight, eps_, numerics_);
   Tensor out;
-  std::tie(x_, out) = add_rms_norm(x_, delta_, weight, eps_);
+  std::tie(x_, out) = add_rms_norm(x_, delta_, weight, eps_, numerics_);
   return out;
 }
 
@@ -158,11 +158,11 @@ Tensor relative_position_bias(const T5Stack& stack, const T5Config& config, bool
   return bias.masked_fill(relative > 0, -std::numeric_limits<float>::infinity());
 }
 
-Tensor feed_forward(const T5Block& block, const Tensor& normed) {
-  const Tensor inner = linear(normed, block.wi);
-  if (block.wi.size() == 1) return linear(at::relu(inner), block.wo);
+Tensor feed_forward(const T5Block& block, const Tensor& normed, const Numerics& numerics) {
+  const Tensor inner = linear(normed, block.wi, numerics);
+  if (block.wi.size() == 1) return linear(at::relu(inner), block.wo, numerics);
   const std::vector<Tensor> halves = inner.chunk(2, 1);
-  return linear(at::gelu(halves[0], "tanh") * halves[1], block.wo);
+  return linear(at::gelu(halves[0], "tanh") * halves[1], block.wo, numerics);
 }
 
 std::vector<Tensor> split_heads(const Tensor& packed, int64_t rows, int64_t parts,

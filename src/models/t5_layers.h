@@ -40,6 +40,7 @@ struct T5Weights {
             at::Tensor prompt_table);
   at::Tensor shared, prompt_embeddings;
   T5Stack encoder, decoder;
+  Numerics numerics;
 };
 
 ParameterGroups t5_parameter_groups(const T5Config& config);
@@ -47,13 +48,15 @@ ParameterGroups t5_parameter_groups(const T5Config& config);
 // The residual stream of a stack: every block's output is added in the norm that follows it.
 class ResidualStream {
  public:
-  ResidualStream(at::Tensor x, double eps) : x_(std::move(x)), eps_(eps) {}
+  ResidualStream(at::Tensor x, double eps, const Numerics& numerics)
+      : x_(std::move(x)), eps_(eps), numerics_(numerics) {}
   void add(at::Tensor delta) { delta_ = std::move(delta); }
   at::Tensor normed(const at::Tensor& weight);  // [T, d_model]
 
  private:
   at::Tensor x_, delta_;
   double eps_;
+  Numerics numerics_;
 };
 
 // Buckets of relative positions key - query (int64, any shape), int64 of the same shape (Raffel et
@@ -70,7 +73,7 @@ at::Tensor relative_position_bias(const T5Stack& stack, const T5Config& config, 
                                   int64_t query_begin, int64_t queries, int64_t keys);
 
 // [T, d_model] -> [T, d_model]
-at::Tensor feed_forward(const T5Block& block, const at::Tensor& normed);
+at::Tensor feed_forward(const T5Block& block, const at::Tensor& normed, const Numerics& numerics);
 
 // Heads of `parts` products side by side, [rows * length, parts * H * D] -> parts tensors
 // [rows, H, length, D].

@@ -44,7 +44,8 @@ ParameterMap describe_parameters(const ParameterGroups& groups) {
   return parameters;
 }
 
-ParameterMap allocate_parameters(const ParameterGroups& groups, Storage storage) {
+ParameterMap allocate_parameters(const ParameterGroups& groups, Storage storage,
+                                 const Numerics& numerics) {
   ParameterMap parameters;
   for (const auto& group : groups) {
     if (storage != Storage::kFloat && group[0].second.size() > 1) {
@@ -54,7 +55,7 @@ ParameterMap allocate_parameters(const ParameterGroups& groups, Storage storage)
     }
     std::vector<std::vector<int64_t>> shapes;
     for (const auto& [name, shape] : group) shapes.push_back(shape);
-    std::vector<at::Tensor> tensors = allocate_packed(shapes);
+    std::vector<at::Tensor> tensors = allocate_packed(shapes, numerics);
     for (size_t i = 0; i < group.size(); ++i) {
       parameters[group[i].first] = tensors[i].requires_grad_(true);
     }

@@ -17,9 +17,10 @@ using ParameterGroups = std::vector<std::vector<std::pair<std::string, std::vect
 
 // Shapes without memory: fp32 tensors on the meta device.
 ParameterMap describe_parameters(const ParameterGroups& groups);
-// Uninitialised trainable fp32 tensors. For another storage matrices are only shapes, to be
-// replaced by what is loaded: they share one value and take no memory.
-ParameterMap allocate_parameters(const ParameterGroups& groups, Storage storage = Storage::kFloat);
+// Uninitialised trainable fp32 tensors on the device of `numerics`. For another storage matrices
+// are only shapes, to be replaced by what is loaded: they share one value and take no memory.
+ParameterMap allocate_parameters(const ParameterGroups& groups, Storage storage = Storage::kFloat,
+                                 const Numerics& numerics = {});
 
 // Tensors of model.safetensors, or of the files that model.safetensors.index.json names; read-only
 // views of the files. Errors (kInput) name the file and the tensor.

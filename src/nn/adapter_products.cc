@@ -11,6 +11,9 @@ namespace {
 
 using at::Tensor;
 
+// What the products below compute with once their operands are bfloat16.
+const Numerics kRounded{Arithmetic::kBFloat16};
+
 bool is_rounded(const Tensor& x) { return x.scalar_type() == at::kBFloat16; }
 
 // An adapter's matrix in the type of x.
@@ -44,7 +47,7 @@ void for_each_adapter(const std::vector<LinearPart>& parts, const F& work) {
 Tensor product(const Tensor& x, const Tensor& matrix) {
   if (!is_rounded(x)) return at::mm(x, matrix.t());
   Tensor out = at::empty({x.size(0), matrix.size(0)}, at::kFloat);
-  weights_product_out(out, x, {matrix}, {Tensor()});
+  weights_product_out(out, x, {matrix}, {Tensor()}, kRounded);
   return out;
 }
 
@@ -53,7 +56,7 @@ void plain_product_out(Tensor out, const Tensor& left, const Tensor& right) {
   if (!is_rounded(right)) {
     at::mm_out(out, left, right);
   } else {
-    transposed_product_out(out, left, {right});
+    transposed_product_out(out, left, {right}, kRounded);
   }
 }
 
@@ -69,10 +72,11 @@ bool has_adapter(const std::vector<LinearPart>& parts) {
                      [](const LinearPart& part) { return part.lora_A.defined(); });
 }
 
-bool adapters_round(int64_t rows, const std::vector<LinearPart>& parts) {
-  return std::all_of(parts.begin(), parts.end(), [rows](const LinearPart& part) {
+bool adapters_use_bfloat16_math(int64_t rows, const std::vector<LinearPart>& parts,
+                                const Numerics& numerics) {
+  return std::all_of(parts.begin(), parts.end(), [&](const LinearPart& part) {
     const Tensor& w = part.weight;  // bfloat16 rows are read pair by pair
-    return uses_bfloat16_math(rows, w) && w.size(0) % 2 == 0 && w.size(1) % 2 == 0;
+    return uses_bfloat16_math(rows, w, numerics) && w.size(0) % 2 == 0 && w.size(1) % 2 == 0;
   });
 }
 

@@ -6,17 +6,20 @@
 
 #include <vector>
 
-#include "nn/layers.h"
+#include "nn/linear_part.h"
+#include "nn/numerics.h"
 
 namespace etrlrec {
 
 bool has_adapter(const std::vector<LinearPart>& parts);
-// The arithmetic below, and with it the type of x: bfloat16 (operands rounded, sums fp32) for many
-// rows beside weights that round (nn/weight.h), fp32 otherwise.
-bool adapters_round(int64_t rows, const std::vector<LinearPart>& parts);
+// True if the products below round their operands to bfloat16 (sums fp32), and x is bfloat16 then:
+// for many rows, where all weights use bfloat16 math (nn/weight.h).
+bool adapters_use_bfloat16_math(int64_t rows, const std::vector<LinearPart>& parts,
+                                const Numerics& numerics);
 
 // out [T, sum of out] += lora_scale * lora_B lora_A x of every part in its columns. x: [T, in],
-// fp32 or bfloat16 where adapters_round(). No gradient.
+// fp32 or bfloat16 where
+// adapters_use_bfloat16_math(). No gradient.
 void add_adapters(at::Tensor out, const at::Tensor& x, const std::vector<LinearPart>& parts);
 
 struct AdapterGradient {

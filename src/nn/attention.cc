@@ -4,13 +4,11 @@
 
 #include <torch/csrc/autograd/custom_function.h>
 
-#include <algorithm>
-#include <cmath>
-#include <numbers>
 #include <optional>
 
 #include "base/check.h"
 #include "kernels/attention_bfloat16.h"
+#include "nn/attention_dense.h"
 #include "nn/attention_tree.h"
 
 namespace etrlrec {
@@ -94,44 +92,6 @@ std::shared_ptr<const ForestPlan> plan_forest(const TokenForest& forest) {
 
 namespace {
 
-double rotary_frequency(double exponent, const RopeConfig& rope) {
-  const double plain = std::pow(rope.theta, -exponent);
-  if (rope.type == "default") return plain;
-  if (rope.type == "linear") return plain / rope.factor;
-  CHECK(rope.type == "llama3", kModel,
-        "rotary embedding: expected type default, linear or llama3, found \"{}\"", rope.type);
-  // Share of the plain frequency: 0 for slow ones, 1 for fast ones.
-  const double periods =
-      static_cast<double>(rope.original_max_position_embeddings) * plain / (2 * std::numbers::pi);
-  const double share = std::clamp(
-      (periods - rope.low_freq_factor) / (rope.high_freq_factor - rope.low_freq_factor), 0.0, 1.0);
-  return (1 - share) * plain / rope.factor + share * plain;
-}
-
-}  // namespace
-
-RotaryTable rotary_table(int64_t positions, int64_t head_dim, const RopeConfig& rope) {
-  CHECK(head_dim % 2 == 0, kModel, "rotary embedding: expected an even head size, found {}",
-        head_dim);
-  const int64_t half = head_dim / 2;
-  RotaryTable table{at::empty({positions, half}, at::kFloat),
-                    at::empty({positions, half}, at::kFloat)};
-  float* cos = table.cos.data_ptr<float>();
-  float* sin = table.sin.data_ptr<float>();
-  for (int64_t d = 0; d < half; ++d) {
-    const auto frequency = static_cast<float>(
-        rotary_frequency(static_cast<double>(2 * d) / static_cast<double>(head_dim), rope));
-    for (int64_t p = 0; p < positions; ++p) {
-      const float angle = static_cast<float>(p) * frequency;
-      cos[p * half + d] = std::cos(angle);
-      sin[p * half + d] = std::sin(angle);
-    }
-  }
-  return table;
-}
-
-namespace {
-
 void check_problem(const Tensor& qkv, const ForestPlan& plan, const HeadShape& shape,
                    const RotaryTable& rotary) {
   CHECK(qkv.dim() == 2 && qkv.size(0) == plan.num_tokens && qkv.size(1) == shape.packed_width() &&
@@ -141,7 +101,7 @@ void check_problem(const Tensor& qkv, const ForestPlan& plan, const HeadShape& s
   CHECK(shape.num_heads % shape.num_key_value_heads == 0, kModel,
         "attention: expected a multiple of {} heads, found {}", shape.num_key_value_heads,
         shape.num_heads);
-  CHECK(!shape.rounds || can_round_attention(shape.head_dim), kUsage,
+  CHECK(!shape.uses_bfloat16_math || can_round_attention(shape.head_dim), kUsage,
         "attention in bfloat16 arithmetic: expected AVX512_BF16 and heads of a multiple of 32, "
         "found heads of {}",
         shape.head_dim);
@@ -152,15 +112,18 @@ void check_problem(const Tensor& qkv, const ForestPlan& plan, const HeadShape& s
 }  // namespace
 
 Tensor rotary_attention(const Tensor& qkv, const std::shared_ptr<const ForestPlan>& plan,
-                        const HeadShape& shape, const RotaryTable& rotary, double scale) {
+                        const HeadShape& shape, const RotaryTable& rotary, double scale,
+                        const Numerics& numerics) {
   check_problem(qkv, *plan, shape, rotary);
+  if (takes_plain_way(qkv, numerics))
+    return plain::forest_attention(qkv, *plan, shape, rotary, scale);
   const Tensor none = at::empty({0});  // custom functions take defined tensors only
   const at::IValue holder = at::IValue::make_capsule(c10::make_intrusive<PlanHolder>(plan));
-  return PackedAttention::apply(qkv.contiguous(), holder,
-                                std::vector<int64_t>{shape.num_heads, shape.num_key_value_heads,
-                                                     shape.head_dim, shape.window, shape.rounds},
-                                rotary.cos.defined() ? rotary.cos : none,
-                                rotary.sin.defined() ? rotary.sin : none, scale);
+  return PackedAttention::apply(
+      qkv.contiguous(), holder,
+      std::vector<int64_t>{shape.num_heads, shape.num_key_value_heads, shape.head_dim, shape.window,
+                           shape.uses_bfloat16_math},
+      rotary.cos.defined() ? rotary.cos : none, rotary.sin.defined() ? rotary.sin : none, scale);
 }
 
 Tensor rotary_attention_behind(const FrontKeys& front, const Tensor& qkv,
@@ -179,10 +142,11 @@ Tensor rotary_attention_behind(const FrontKeys& front, const Tensor& qkv,
 }
 
 Tensor forest_attention(const Tensor& query, const Tensor& key, const Tensor& value,
-                        const TokenForest& forest, double scale, int64_t window) {
+                        const TokenForest& forest, double scale, int64_t window,
+                        const Numerics& numerics) {
   const HeadShape shape{query.size(1), key.size(1), query.size(2), window};
   const Tensor packed = at::cat({query, key, value}, 1).flatten(1);
-  return rotary_attention(packed, plan_forest(forest), shape, {}, scale)
+  return rotary_attention(packed, plan_forest(forest), shape, {}, scale, numerics)
       .view({query.size(0), shape.num_heads, shape.head_dim});
 }
 

@@ -137,7 +137,7 @@ PackedTree pack_rounded(const AttentionProblem& p, const ForestPlan::Tree& tree,
 
 PackedTree pack(const AttentionProblem& p, const ForestPlan::Tree& tree, int64_t head,
                 bool backward, Scratch& scratch) {
-  if (p.shape.rounds) return pack_rounded(p, tree, head, backward, scratch);
+  if (p.shape.uses_bfloat16_math) return pack_rounded(p, tree, head, backward, scratch);
   const int64_t dim = p.shape.head_dim, width = p.width();
   PackedTree out;
   out.key_blocks = scratch.take_zeros(tree.packed * dim);

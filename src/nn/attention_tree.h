@@ -7,7 +7,7 @@
 
 #include "kernels/attention_kernel.h"
 #include "kernels/simd.h"
-#include "nn/attention.h"
+#include "nn/attention_shape.h"
 #include "nn/forest.h"
 
 namespace etrlrec {

@@ -5,6 +5,7 @@
 
 #include "nn/forest.h"
 #include "nn/noise.h"
+#include "nn/numerics.h"
 
 namespace etrlrec {
 
@@ -12,6 +13,7 @@ namespace etrlrec {
 // is on; ids from V on are virtual tokens, rows of prompt_embeddings [n, C] (may be undefined).
 // Differentiable. Error (kInput) for ids outside of [0, V + n).
 at::Tensor embed_forest(const at::Tensor& embed_tokens, const at::Tensor& prompt_embeddings,
-                        const TokenForest& forest, const TrainingNoise& noise = {});
+                        const TokenForest& forest, const TrainingNoise& noise = {},
+                        const Numerics& numerics = {});
 
 }  // namespace etrlrec

@@ -9,6 +9,7 @@
 
 #include "kernels/bfloat16.h"
 #include "kernels/row_kernels.h"
+#include "nn/layers.h"
 #include "nn/weight.h"
 
 namespace etrlrec {
@@ -19,6 +20,7 @@ using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
 constexpr int64_t kRowGrain = 32;
+const Numerics kRounded{Arithmetic::kBFloat16};
 
 uint16_t* rounded_data(const Tensor& t) { return static_cast<uint16_t*>(t.data_ptr()); }
 
@@ -93,10 +95,10 @@ class RoundedMlp : public torch::autograd::Function<RoundedMlp> {
                         const Tensor& down) {
     const int64_t rows = x.size(0);
     const Tensor gate_up = at::empty({rows, 2 * gate.size(0)}, at::kBFloat16);
-    weights_product_out(gate_up, x, {gate, up}, {Tensor(), Tensor()});
+    weights_product_out(gate_up, x, {gate, up}, {Tensor(), Tensor()}, kRounded);
     const Tensor activated = rounded_swiglu(gate_up);
     Tensor out = at::empty({rows, down.size(0)}, x.options());
-    weights_product_out(out, activated, {down}, {Tensor()});
+    weights_product_out(out, activated, {down}, {Tensor()}, kRounded);
     ctx->save_for_backward({gate_up, gate, up, down});
     return out;
   }
@@ -106,27 +108,32 @@ class RoundedMlp : public torch::autograd::Function<RoundedMlp> {
     const Tensor &gate_up = saved[0], &gate = saved[1], &up = saved[2], &down = saved[3];
     const Tensor g = gradients[0].contiguous();
     const Tensor activated = at::empty({g.size(0), down.size(1)}, at::kBFloat16);
-    transposed_product_out(activated, g, {down});
+    transposed_product_out(activated, g, {down}, kRounded);
     const Tensor inner = rounded_swiglu_backward(gate_up, activated, gate, up);
     const Tensor x_gradient = at::empty({g.size(0), gate.size(1)}, g.options());
-    transposed_product_out(x_gradient, inner, {gate, up});
+    transposed_product_out(x_gradient, inner, {gate, up}, kRounded);
     return {x_gradient, Tensor(), Tensor(), Tensor()};
   }
 };
 
-bool is_plain(const LinearPart& part) {
-  return uses_bfloat16_math(part.weight) && !part.bias.defined() && !part.lora_A.defined();
+// The part is one product in bfloat16 arithmetic and nothing else.
+bool is_rounded_product(const LinearPart& part, const Numerics& numerics) {
+  return uses_bfloat16_math(part.weight, numerics) && !part.bias.defined() &&
+         !part.lora_A.defined();
 }
 
 }  // namespace
 
 Tensor gated_mlp(const Tensor& x, const std::vector<LinearPart>& gate_up,
-                 const std::vector<LinearPart>& down_proj) {
+                 const std::vector<LinearPart>& down_proj, const Numerics& numerics) {
   const LinearPart& down = down_proj[0];
-  const bool plain = std::all_of(gate_up.begin(), gate_up.end(), is_plain) && is_plain(down);
-  if (plain && uses_bfloat16_math(x.size(0), down.weight) && down.weight.size(1) % 2 == 0)
+  const auto is_fused = [&](const LinearPart& part) { return is_rounded_product(part, numerics); };
+  const bool fused = !takes_plain_way(x, numerics) && is_fused(down) &&
+                     std::all_of(gate_up.begin(), gate_up.end(), is_fused);
+  if (fused && uses_bfloat16_math(x.size(0), down.weight, numerics) && down.weight.size(1) % 2 == 0)
     return RoundedMlp::apply(x.contiguous(), gate_up[0].weight, gate_up[1].weight, down.weight);
-  return linear(swiglu(linear(x, gate_up), uses_bfloat16_math(down.weight)), down_proj);
+  const bool compact = uses_bfloat16_math(down.weight, numerics);
+  return linear(swiglu(linear(x, gate_up, numerics), compact, numerics), down_proj, numerics);
 }
 
 }  // namespace etrlrec

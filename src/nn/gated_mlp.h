@@ -5,16 +5,17 @@
 
 #include <vector>
 
-#include "nn/layers.h"
+#include "nn/linear_part.h"
+#include "nn/numerics.h"
 
 namespace etrlrec {
 
 // x [T, C] -> [T, out of down_proj]; gate_up: both layers, gate first. Differentiable. Where all
 // weights multiply in bfloat16 arithmetic (nn/weight.h) and carry neither bias nor adapter, many
 // rows pass through as one function: what lies between the products is bfloat16, forward and
-// backward, and gate and up are all that is kept. Otherwise the same as
-// linear(swiglu(linear(x, gate_up)), down_proj).
+// backward, and gate and up are all that is kept. Otherwise,
+// and in the plain way, the same as linear(swiglu(linear(x, gate_up)), down_proj).
 at::Tensor gated_mlp(const at::Tensor& x, const std::vector<LinearPart>& gate_up,
-                     const std::vector<LinearPart>& down_proj);
+                     const std::vector<LinearPart>& down_proj, const Numerics& numerics = {});
 
 }  // namespace etrlrec

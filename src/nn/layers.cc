@@ -1,18 +1,10 @@
 #include "nn/layers.h"
 
-#include <malloc.h>
-#include <sys/mman.h>
 #include <torch/csrc/autograd/custom_function.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cstdlib>
-#include <fstream>
-#include <mutex>
 #include <optional>
 
-#include "base/check.h"
-#include "base/rng.h"
 #include "kernels/bfloat16.h"
 #include "kernels/row_kernels.h"
 #include "nn/adapter_products.h"
@@ -70,15 +62,18 @@ std::vector<LinearPart> unflatten(const std::vector<Tensor>& tensors,
 }
 
 // Rows as the products take them: rounded once for weights and adapters.
-Tensor product_rows(const Tensor& rows, const std::vector<LinearPart>& parts) {
-  const bool rounded = has_adapter(parts) && adapters_round(rows.size(0), parts);
+Tensor product_rows(const Tensor& rows, const std::vector<LinearPart>& parts,
+                    const Numerics& numerics) {
+  const bool rounded =
+      has_adapter(parts) && adapters_use_bfloat16_math(rows.size(0), parts, numerics);
   return rounded ? rounded_rows(rows) : rows;
 }
 
-void product_out(Tensor out, const Tensor& input, const std::vector<LinearPart>& parts) {
+void product_out(Tensor out, const Tensor& input, const std::vector<LinearPart>& parts,
+                 const Numerics& numerics) {
   std::vector<Tensor> biases;
   for (const LinearPart& part : parts) biases.push_back(part.bias);
-  weights_product_out(out, input, weights_of(parts), biases);
+  weights_product_out(out, input, weights_of(parts), biases, numerics);
   if (has_adapter(parts)) add_adapters(out, input, parts);
 }
 
@@ -90,13 +85,15 @@ bool any_int8(const std::vector<LinearPart>& parts) {
 class PackedLinear : public torch::autograd::Function<PackedLinear> {
  public:
   static Tensor forward(AutogradContext* ctx, const Tensor& x, at::TensorList tensors,
-                        std::vector<int64_t> flags, std::vector<double> scales) {
+                        std::vector<int64_t> flags, std::vector<double> scales,
+                        int64_t arithmetic) {
+    const Numerics numerics{static_cast<Arithmetic>(arithmetic)};
     const std::vector<LinearPart> parts = unflatten(tensors.vec(), flags, scales);
     int64_t width = 0;
     for (const LinearPart& part : parts) width += part.weight.size(0);
     Tensor out = at::empty({x.size(0), width}, x.options());
-    const Tensor input = product_rows(x, parts);
-    product_out(out, input, parts);
+    const Tensor input = product_rows(x, parts, numerics);
+    product_out(out, input, parts, numerics);
     bool keep_input = false;  // only products with x need it: gradients of weights and adapters
     for (const Tensor& t : tensors) keep_input = keep_input || t.requires_grad();
     std::vector<Tensor> saved = tensors.vec();
@@ -104,6 +101,7 @@ class PackedLinear : public torch::autograd::Function<PackedLinear> {
     ctx->save_for_backward(saved);
     ctx->saved_data["flags"] = flags;
     ctx->saved_data["scales"] = scales;
+    ctx->saved_data["arithmetic"] = arithmetic;
     return out;
   }
 
@@ -113,13 +111,14 @@ class PackedLinear : public torch::autograd::Function<PackedLinear> {
     saved.pop_back();
     const std::vector<int64_t> flags = ctx->saved_data["flags"].toIntVector();
     const auto parts = unflatten(saved, flags, ctx->saved_data["scales"].toDoubleVector());
+    const Numerics numerics{static_cast<Arithmetic>(ctx->saved_data["arithmetic"].toInt())};
     const Tensor g = gradients[0].contiguous();
-    const Tensor rows_g = product_rows(g, parts);
-    variable_list out(saved.size() + 3);
+    const Tensor rows_g = product_rows(g, parts, numerics);
+    variable_list out(saved.size() + 4);
     if (ctx->needs_input_grad(0)) {
       out[0] = at::empty({g.size(0), parts[0].weight.size(1)}, g.options());
       // Beside int8 weights the gradient is rounded with their scales in it.
-      transposed_product_out(out[0], any_int8(parts) ? g : rows_g, weights_of(parts));
+      transposed_product_out(out[0], any_int8(parts) ? g : rows_g, weights_of(parts), numerics);
     }
     std::vector<AdapterGradient> adapters(parts.size());
     if (has_adapter(parts)) adapters = adapter_gradients(x, rows_g, parts, out[0]);
@@ -153,10 +152,11 @@ class PackedLinear : public torch::autograd::Function<PackedLinear> {
 };
 
 // The adapters beside the product of the weights, since each sees an input of its own.
-Tensor linear_with_dropout(const Tensor& x, const std::vector<LinearPart>& parts) {
-  std::vector<LinearPart> plain = parts;
+Tensor linear_with_dropout(const Tensor& x, const std::vector<LinearPart>& parts,
+                           const Numerics& numerics) {
+  std::vector<LinearPart> bare = parts;
   std::vector<Tensor> deltas;
-  for (LinearPart& part : plain) {
+  for (LinearPart& part : bare) {
     if (part.lora_A.defined()) {
       const Tensor inner = at::mm(masked_dropout(x, part.lora_dropout), part.lora_A.t());
       deltas.push_back(at::mm(inner, part.lora_B.t()) * part.lora_scale);
@@ -166,7 +166,7 @@ Tensor linear_with_dropout(const Tensor& x, const std::vector<LinearPart>& parts
     part.lora_A = part.lora_B = Tensor();
     part.lora_dropout = {};
   }
-  return linear(x, plain) + at::cat(deltas, 1);
+  return linear(x, bare, numerics) + at::cat(deltas, 1);
 }
 
 // {sum, out} of x and an optional delta
@@ -281,85 +281,66 @@ class SwiGlu : public torch::autograd::Function<SwiGlu> {
   }
 };
 
-// Where the system counts reserved addresses as used memory, reserving them would take them from
-// others.
-bool counts_addresses() {
-  std::ifstream setting("/proc/sys/vm/overcommit_memory");
-  int mode = 0;
-  return setting >> mode && mode == 2;
+namespace plain {
+
+const Numerics kNumerics{Arithmetic::kReference};
+
+Tensor linear(const Tensor& x, const std::vector<LinearPart>& parts) {
+  std::vector<Tensor> outs;
+  for (const LinearPart& part : parts) {
+    Tensor out = at::mm(x, widened(part.weight).t());
+    if (part.bias.defined()) out = out + part.bias;
+    if (part.lora_A.defined()) {
+      const Tensor input = masked_dropout(x, part.lora_dropout, kNumerics);
+      const Tensor inner = at::mm(input, part.lora_A.t());
+      out = out + at::mm(inner, part.lora_B.t()) * part.lora_scale;
+    }
+    outs.push_back(out);
+  }
+  return outs.size() == 1 ? outs[0] : at::cat(outs, 1);
 }
+
+Tensor rms_norm(const Tensor& x, const Tensor& weight, double eps) {
+  return x * at::rsqrt(x.square().mean(-1, true) + eps) * weight;
+}
+
+Tensor swiglu(const Tensor& gate_up) {
+  const std::vector<Tensor> halves = gate_up.chunk(2, 1);
+  return at::silu(halves[0]) * halves[1];
+}
+
+}  // namespace plain
 
 }  // namespace
 
-void keep_freed_memory() {
-  static std::once_flag once;
-  std::call_once(once, [] {
-    mallopt(M_MMAP_MAX, 0);
-    mallopt(M_TRIM_THRESHOLD, -1);
-    mallopt(M_TOP_PAD, 64 << 20);
-    // The heap is grown once, by addresses only, and asks for huge pages: with small ones, walks of
-    // the page table take a third of the time of decoding.
-    if (counts_addresses()) return;
-    const auto pages = static_cast<size_t>(::sysconf(_SC_PHYS_PAGES)) / 2;
-    const auto page = static_cast<size_t>(::sysconf(_SC_PAGESIZE));
-    void* const heap = std::malloc(pages * page);
-    if (heap == nullptr) return;  // a limit on address space: small pages
-    const auto first = (reinterpret_cast<uintptr_t>(heap) + page - 1) / page * page;
-    ::madvise(reinterpret_cast<void*>(first), (pages - 1) * page, MADV_HUGEPAGE);
-    std::free(heap);
-  });
-}
-
-LinearPart linear_part(const ParameterMap& parameters, const std::string& module,
-                       double lora_scale) {
-  const auto find = [&](const std::string& suffix) {
-    const auto it = parameters.find(module + suffix);
-    return it == parameters.end() ? Tensor() : it->second;
-  };
-  LinearPart part;
-  part.weight = find(".weight");
-  CHECK(part.weight.defined(), kModel, "model: parameter \"{}.weight\" is missing", module);
-  part.bias = find(".bias");
-  if (lora_scale != 0) {
-    const AdapterTensors adapter = adapter_tensors(parameters, module);
-    part.lora_A = adapter.E.defined() ? adapter.A * adapter.E : adapter.A;
-    part.lora_B = adapter.B;
-    part.lora_scale = lora_scale;
-  }
-  return part;
-}
-
-LinearPart linear_part(const ParameterMap& parameters, const std::string& module,
-                       const AdapterPass& pass) {
-  LinearPart part =
-      linear_part(parameters, module, pass.config == nullptr ? 0 : pass.config->scale(module));
-  if (part.lora_A.defined() && pass.noise.enabled && pass.config->lora_dropout > 0) {
-    Rng rng(pass.noise.seed, "lora_dropout." + module);
-    part.lora_dropout = {pass.config->lora_dropout, rng.next()};
-  }
-  return part;
-}
-
-void linear_out(Tensor out, const Tensor& x, const std::vector<LinearPart>& parts) {
+void linear_out(Tensor out, const Tensor& x, const std::vector<LinearPart>& parts,
+                const Numerics& numerics) {
   const at::NoGradGuard no_grad;
-  product_out(out, product_rows(x.detach(), parts), parts);
+  if (takes_plain_way(x, numerics)) {
+    out.copy_(plain::linear(x, parts));
+    return;
+  }
+  product_out(out, product_rows(x.detach(), parts, numerics), parts, numerics);
 }
 
-Tensor linear(const Tensor& x, const std::vector<LinearPart>& parts) {
+Tensor linear(const Tensor& x, const std::vector<LinearPart>& parts, const Numerics& numerics) {
+  if (takes_plain_way(x, numerics)) return plain::linear(x, parts);
   for (const LinearPart& part : parts) {
-    if (part.lora_dropout.rate > 0) return linear_with_dropout(x.contiguous(), parts);
+    if (part.lora_dropout.rate > 0) return linear_with_dropout(x.contiguous(), parts, numerics);
   }
   std::vector<int64_t> flags;
   std::vector<double> scales;
   const std::vector<Tensor> tensors = flatten(parts, flags, scales);
-  return PackedLinear::apply(x.contiguous(), at::TensorList(tensors), flags, scales);
+  return PackedLinear::apply(x.contiguous(), at::TensorList(tensors), flags, scales,
+                             static_cast<int64_t>(numerics.arithmetic));
 }
 
-std::vector<Tensor> allocate_packed(const std::vector<std::vector<int64_t>>& shapes) {
+std::vector<Tensor> allocate_packed(const std::vector<std::vector<int64_t>>& shapes,
+                                    const Numerics& numerics) {
   std::vector<int64_t> whole = shapes[0];
   whole[0] = 0;
   for (const auto& shape : shapes) whole[0] += shape[0];
-  const Tensor memory = at::empty(whole, at::kFloat);
+  const Tensor memory = at::empty(whole, at::TensorOptions(at::kFloat).device(numerics.device));
   std::vector<Tensor> out;
   int64_t row = 0;
   for (const auto& shape : shapes) {
@@ -369,18 +350,24 @@ std::vector<Tensor> allocate_packed(const std::vector<std::vector<int64_t>>& sha
   return out;
 }
 
-Tensor rms_norm(const Tensor& x, const Tensor& weight, double eps) {
+Tensor rms_norm(const Tensor& x, const Tensor& weight, double eps, const Numerics& numerics) {
+  if (takes_plain_way(x, numerics)) return plain::rms_norm(x, weight, eps);
   return RmsNorm::apply(x.contiguous(), std::optional<Tensor>(), weight, eps)[0];
 }
 
 std::pair<Tensor, Tensor> add_rms_norm(const Tensor& x, const Tensor& delta, const Tensor& weight,
-                                       double eps) {
+                                       double eps, const Numerics& numerics) {
+  if (takes_plain_way(x, numerics)) {
+    const Tensor sum = x + delta;
+    return {sum, plain::rms_norm(sum, weight, eps)};
+  }
   const variable_list out =
       RmsNorm::apply(x.contiguous(), std::optional<Tensor>(delta.contiguous()), weight, eps);
   return {out[0], out[1]};
 }
 
-Tensor swiglu(const Tensor& gate_up, bool compact) {
+Tensor swiglu(const Tensor& gate_up, bool compact, const Numerics& numerics) {
+  if (takes_plain_way(gate_up, numerics)) return plain::swiglu(gate_up);
   return SwiGlu::apply(gate_up.contiguous(), compact);
 }
 

@@ -85,6 +85,38 @@ struct ResidualFunction : torch::autograd::Function<ResidualFunction> {
   }
 };
 
+namespace plain {
+
+// noise_hash() of the elements 0 .. count, as int64 in [0, 2^32). Products of int64 wrap around, so
+// their low 32 bits are those of the unsigned product.
+Tensor hashes(int64_t count, uint32_t low, uint32_t high, at::Device device) {
+  constexpr int64_t kWord = 0xffffffff;
+  const auto word = [](const Tensor& t) { return at::bitwise_and(t, kWord); };
+  const auto shifted = [](const Tensor& t, int64_t bits) { return t ^ t.__rshift__(bits); };
+  const Tensor index = at::arange(count, at::TensorOptions(at::kLong).device(device));
+  const int64_t keyed_low = low, keyed_high = high;
+  Tensor x = word(word(index + keyed_low) * int64_t{0x9e3779b1}) ^ keyed_high;
+  x = word(shifted(x, 16) * int64_t{0x85ebca6b});
+  x = word(shifted(x, 13) * int64_t{0xc2b2ae35});
+  return shifted(x, 16);
+}
+
+// 1 / (1 - rate) for kept elements and 0 for dropped ones, in the shape of `values`.
+Tensor dropout_factors(const Tensor& values, const DropoutMask& mask) {
+  const MaskKey key = mask_key(mask);
+  const Tensor kept = hashes(values.numel(), key.low, key.high, values.device()) >=
+                      static_cast<int64_t>(key.threshold);
+  return (kept.to(at::kFloat) * key.keep).view(values.sizes());
+}
+
+Tensor uniform_noise(int64_t rows, int64_t columns, uint64_t seed, at::Device device) {
+  const Tensor h = hashes(rows * columns, static_cast<uint32_t>(seed),
+                          static_cast<uint32_t>(seed >> 32), device);
+  return (h.__rshift__(8).to(at::kFloat) * 0x1.0p-23f - 1.0f).view({rows, columns});
+}
+
+}  // namespace plain
+
 }  // namespace
 
 MaskKey mask_key(const DropoutMask& mask) {
@@ -106,13 +138,17 @@ Tensor mask_values(const Tensor& values, const MaskKey& key) {
   return out;
 }
 
-Tensor masked_dropout(const Tensor& values, const DropoutMask& mask) {
+Tensor masked_dropout(const Tensor& values, const DropoutMask& mask, const Numerics& numerics) {
   if (mask.rate == 0) return values;
+  if (takes_plain_way(values, numerics)) return values * plain::dropout_factors(values, mask);
   return MaskFunction::apply(values, mask.rate, static_cast<int64_t>(mask.seed));
 }
 
-Tensor residual_dropout(const Tensor& residual, const Tensor& values, const DropoutMask& mask) {
+Tensor residual_dropout(const Tensor& residual, const Tensor& values, const DropoutMask& mask,
+                        const Numerics& numerics) {
   if (mask.rate == 0) return residual + values;
+  if (takes_plain_way(values, numerics))
+    return residual + values * plain::dropout_factors(values, mask);
   return ResidualFunction::apply(residual, values, mask.rate, static_cast<int64_t>(mask.seed));
 }
 
@@ -139,8 +175,10 @@ Tensor neftune_magnitudes(const TokenForest& forest, int64_t columns, double alp
   return magnitudes;
 }
 
-Tensor uniform_noise(int64_t rows, int64_t columns, uint64_t seed) {
-  Tensor noise = at::empty({rows, columns});
+Tensor uniform_noise(int64_t rows, int64_t columns, uint64_t seed, const Numerics& numerics) {
+  Tensor noise = at::empty({rows, columns}, numerics.device);
+  if (takes_plain_way(noise, numerics))
+    return plain::uniform_noise(rows, columns, seed, numerics.device);
   float* out = noise.data_ptr<float>();
   at::parallel_for(0, noise.numel(), kGrain, [&](int64_t begin, int64_t end) {
     fill_uniform(out + begin, begin, end - begin, static_cast<uint32_t>(seed),

@@ -1,6 +1,7 @@
 // Noise of training: dropout, and the noise of NEFTune on input embeddings. Nothing is stored: what
 // happens to an element is a hash of (seed, its index), so that backward passes repeat it, resumed
-// runs continue with the same bits, and the result depends on neither threads nor order.
+// runs continue with the same bits, and the result depends on neither threads nor order. The plain
+// way drops the same elements and gives the same noise.
 #pragma once
 
 #include <torch/types.h>
@@ -8,6 +9,7 @@
 #include <cstdint>
 
 #include "nn/forest.h"
+#include "nn/numerics.h"
 
 namespace etrlrec {
 
@@ -26,10 +28,11 @@ struct DropoutMask {
   uint64_t seed = 0;
 };
 // dropout(values), same shape, differentiable; fp32 contiguous.
-at::Tensor masked_dropout(const at::Tensor& values, const DropoutMask& mask);
+at::Tensor masked_dropout(const at::Tensor& values, const DropoutMask& mask,
+                          const Numerics& numerics = {});
 // residual + dropout(values), same shapes; fp32 contiguous.
 at::Tensor residual_dropout(const at::Tensor& residual, const at::Tensor& values,
-                            const DropoutMask& mask);
+                            const DropoutMask& mask, const Numerics& numerics = {});
 
 // NEFTune (Jain et al. 2023, arXiv 2310.05914): embeddings + u * alpha / sqrt(L C), u ~ U(-1, 1).
 // L is the length of a token's row as in the authors' code, or that of the longest row of the batch
@@ -39,8 +42,9 @@ enum class NeftuneLength { kRow, kBatch };
 // alpha / sqrt(L C) of every token, [T, 1].
 at::Tensor neftune_magnitudes(const TokenForest& forest, int64_t columns, double alpha,
                               NeftuneLength length = NeftuneLength::kRow);
-// Values of U(-1, 1), [rows, columns].
-at::Tensor uniform_noise(int64_t rows, int64_t columns, uint64_t seed);
+// Values of U(-1, 1), [rows, columns], on the device of `numerics`.
+at::Tensor uniform_noise(int64_t rows, int64_t columns, uint64_t seed,
+                         const Numerics& numerics = {});
 
 // For kernels that apply a mask on the fly: element i is kept when noise_hash(i, key.low, key.high)
 // >= key.threshold, and multiplied by key.keep.

@@ -193,7 +193,6 @@ void save_safetensors(const ParameterMap& tensors, const std::filesystem::path& 
   header["__metadata__"] = metadata;
   header["__metadata__"]["format"] = "pt";
   uint64_t offset = 0;
-  std::vector<at::Tensor> kept;
   for (const auto& [name, tensor] : tensors) {
     const char* dtype = nullptr;
     for (const TypeName& t : kTypes) {
@@ -201,8 +200,7 @@ void save_safetensors(const ParameterMap& tensors, const std::filesystem::path& 
     }
     CHECK(dtype != nullptr, kInput, "{}: tensor \"{}\" has a type that cannot be stored",
           path.string(), name);
-    kept.push_back(tensor.detach().cpu().contiguous());
-    const uint64_t end = offset + kept.back().nbytes();
+    const uint64_t end = offset + static_cast<uint64_t>(tensor.numel()) * tensor.element_size();
     header[name] = {
         {"dtype", dtype}, {"shape", tensor.sizes().vec()}, {"data_offsets", {offset, end}}};
     offset = end;
@@ -210,15 +208,14 @@ void save_safetensors(const ParameterMap& tensors, const std::filesystem::path& 
   std::string text = header.dump();
   text.append((8 - text.size() % 8) % 8, ' ');
   const uint64_t header_bytes = text.size();
-  std::string content(sizeof header_bytes, '\0');
-  std::memcpy(content.data(), &header_bytes, sizeof header_bytes);
-  content.reserve(content.size() + text.size() + offset);
-  content += text;
-  for (const at::Tensor& tensor : kept) {
-    if (tensor.nbytes() > 0)
-      content.append(static_cast<const char*>(tensor.data_ptr()), tensor.nbytes());
+  AtomicFile file(path);
+  file.write({reinterpret_cast<const char*>(&header_bytes), sizeof header_bytes});
+  file.write(text);
+  for (const auto& [name, tensor] : tensors) {
+    const at::Tensor values = tensor.detach().cpu().contiguous();
+    file.write({static_cast<const char*>(values.const_data_ptr()), values.nbytes()});
   }
-  write_file_atomic(path, content);
+  file.commit();
 }
 
 }  // namespace etrlrec

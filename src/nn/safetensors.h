@@ -18,7 +18,9 @@ ParameterMap load_safetensors(const std::filesystem::path& path, bool mapped = f
 // Gives back the memory that a view of a mapped file has taken; what is read later comes from the
 // file again. Nothing happens to tensors that are copies.
 void release_pages(const at::Tensor& view);
-// Atomic. Header metadata holds {"format": "pt"} and `metadata`.
+// The file appears complete or not at all. It is written tensor by tensor: at most one tensor that
+// is not contiguous, or not on the CPU, is copied at a time. Header metadata holds {"format": "pt"}
+// and `metadata`.
 void save_safetensors(const ParameterMap& tensors, const std::filesystem::path& path,
                       const std::map<std::string, std::string>& metadata = {});
 

@@ -8,7 +8,6 @@
 #include "kernels/bfloat16.h"
 #include "kernels/product.h"
 #include "kernels/weight_rows.h"
-#include "nn/frozen_arithmetic.h"
 
 namespace etrlrec {
 namespace {
@@ -98,8 +97,9 @@ WeightType type_of(const Tensor& weight) {
   return is_frozen_type(weight) ? WeightType::kBFloat16 : WeightType::kFloat;
 }
 
-ProductCase case_of(int64_t rows, const Tensor& weight, Direction direction) {
-  return {rows, type_of(weight), frozen_arithmetic(), direction, weight.size(1), false};
+ProductCase case_of(int64_t rows, const Tensor& weight, Direction direction,
+                    const Numerics& numerics) {
+  return {rows, type_of(weight), numerics.arithmetic, direction, weight.size(1), false};
 }
 
 // Kernels read memory row by row.
@@ -108,21 +108,64 @@ bool in_rows(const Tensor& x) { return x.stride(1) == 1; }
 // The kernel of a product of x with the weights. Weights of unlike types have one kernel in common
 // at most, that of many rows.
 ProductKernel kernel_of(const Tensor& out, const Tensor& x, const std::vector<Tensor>& weights,
-                        Direction direction) {
+                        Direction direction, const Numerics& numerics) {
   const auto all = [&](auto holds) { return std::all_of(weights.begin(), weights.end(), holds); };
   const bool alike = all([&](const Tensor& w) { return type_of(w) == type_of(weights[0]); });
   const bool stored_in_rows = all([](const Tensor& w) { return w.is_contiguous(); });
-  ProductCase c = case_of(x.size(0), weights[0], direction);
+  ProductCase c = case_of(x.size(0), weights[0], direction, numerics);
   c.is_rounded = !all_float({x, out});
   ProductKernel kernel = ProductKernel::kLibrary;
   if (in_rows(x) && in_rows(out) && stored_in_rows) {
     if (alike) return choose_product(c).kernel;
-    if (all([](const Tensor& w) { return uses_bfloat16_math(w); })) kernel = ProductKernel::kPacked;
+    if (all([&](const Tensor& w) { return uses_bfloat16_math(w, numerics); }))
+      kernel = ProductKernel::kPacked;
   }
   CHECK(!c.is_rounded || kernel == ProductKernel::kPacked, kUsage,
         "product: expected bfloat16 operands and weights in rows, found others");
   return kernel;
 }
+
+namespace plain {
+
+// The scales of an int8 weight, which lie in front of its values, as fp32 [out].
+Tensor scales(const Tensor& weight) {
+  const auto bytes = weight.size(0) * static_cast<int64_t>(sizeof(float));
+  return weight.as_strided({bytes}, {1}, 0).view(at::kFloat);
+}
+
+Tensor widened(const Tensor& weight) {
+  if (!is_frozen_type(weight)) return weight;
+  const Tensor values = weight.to(at::kFloat);
+  return is_int8(weight) ? values * scales(weight).unsqueeze(1) : values;
+}
+
+Tensor weight_rows(const Tensor& weight, const Tensor& ids) {
+  if (!is_frozen_type(weight)) return at::embedding(weight, ids);
+  const Tensor values = weight.index_select(0, ids).to(at::kFloat);
+  return is_int8(weight) ? values * scales(weight).index_select(0, ids).unsqueeze(1) : values;
+}
+
+void weights_product_out(const Tensor& out, const Tensor& x, const std::vector<Tensor>& weights,
+                         const std::vector<Tensor>& biases) {
+  int64_t column = 0;
+  for (size_t i = 0; i < weights.size(); ++i) {
+    Tensor slice = out.narrow(1, column, weights[i].size(0));
+    at::mm_out(slice, x, widened(weights[i]).t());
+    if (biases[i].defined()) slice.add_(biases[i]);
+    column += weights[i].size(0);
+  }
+}
+
+void transposed_product_out(Tensor out, const Tensor& g, const std::vector<Tensor>& weights) {
+  int64_t column = 0;
+  for (const Tensor& weight : weights) {
+    const Tensor part = g.narrow(1, column, weight.size(0));
+    at::addmm_out(out, out, part, widened(weight), column == 0 ? 0 : 1);
+    column += weight.size(0);
+  }
+}
+
+}  // namespace plain
 
 // Many rows of x, fp32 weights. Weights that lie behind each other are one product.
 void wide_product(Tensor out, const Tensor& x, const std::vector<Tensor>& weights,
@@ -169,12 +212,14 @@ Storage storage_of(const Tensor& weight) {
 
 bool is_frozen_type(const Tensor& weight) { return weight.scalar_type() != at::kFloat; }
 
-bool uses_bfloat16_math(const Tensor& weight) {
-  return weight.is_contiguous() && uses_packed_product(case_of(1, weight, Direction::kTransposed));
+bool uses_bfloat16_math(const Tensor& weight, const Numerics& numerics) {
+  return weight.is_contiguous() && !takes_plain_way(weight, numerics) &&
+         uses_packed_product(case_of(1, weight, Direction::kTransposed, numerics));
 }
 
-bool uses_bfloat16_math(int64_t rows, const Tensor& weight) {
-  return weight.is_contiguous() && uses_packed_product(case_of(rows, weight, Direction::kForward));
+bool uses_bfloat16_math(int64_t rows, const Tensor& weight, const Numerics& numerics) {
+  return weight.is_contiguous() && !takes_plain_way(weight, numerics) &&
+         uses_packed_product(case_of(rows, weight, Direction::kForward, numerics));
 }
 
 bool is_int8(const Tensor& weight) { return weight.scalar_type() == at::kChar; }
@@ -194,15 +239,24 @@ Tensor quantized(const Tensor& weight) {
   return memory.as_strided({rows, columns}, {columns, 1}, scale_bytes).detach();
 }
 
+Tensor moved_to(const Tensor& weight, at::Device device) {
+  if (!is_int8(weight)) return weight.to(device);
+  const int64_t offset = weight.storage_offset();
+  const Tensor memory = weight.as_strided({offset + weight.numel()}, {1}, 0).to(device);
+  return memory.as_strided(weight.sizes(), weight.strides(), offset).detach();
+}
+
 Tensor widened(const Tensor& weight) {
   if (!is_frozen_type(weight)) return weight;
+  if (takes_plain_way(weight, {})) return plain::widened(weight);
   Tensor out = at::empty(weight.sizes(), at::kFloat);
   const WeightRows rows = stored_rows(weight);
   widen_rows(rows, 0, rows.out, out.data_ptr<float>());
   return out;
 }
 
-Tensor weight_rows(const Tensor& weight, const Tensor& ids) {
+Tensor weight_rows(const Tensor& weight, const Tensor& ids, const Numerics& numerics) {
+  if (takes_plain_way(weight, numerics)) return plain::weight_rows(weight, ids);
   if (!is_frozen_type(weight)) return at::embedding(weight, ids);
   Tensor out = at::empty({ids.numel(), weight.size(1)}, at::kFloat);
   const WeightRows rows = stored_rows(weight);
@@ -215,9 +269,10 @@ Tensor weight_rows(const Tensor& weight, const Tensor& ids) {
 const float* row_scales(const Tensor& weight) { return stored_rows(weight).scale; }
 
 void weights_product_out(Tensor out, const Tensor& x, const std::vector<Tensor>& weights,
-                         const std::vector<Tensor>& biases) {
+                         const std::vector<Tensor>& biases, const Numerics& numerics) {
   const at::NoGradGuard no_grad;
-  const ProductKernel kernel = kernel_of(out, x, weights, Direction::kForward);
+  if (takes_plain_way(x, numerics)) return plain::weights_product_out(out, x, weights, biases);
+  const ProductKernel kernel = kernel_of(out, x, weights, Direction::kForward, numerics);
   if (kernel != ProductKernel::kLibrary) {
     std::vector<WeightRows> stored = stored_rows(weights);
     for (size_t i = 0; i < weights.size(); ++i)
@@ -232,15 +287,17 @@ void weights_product_out(Tensor out, const Tensor& x, const std::vector<Tensor>&
   }
 }
 
-Tensor weight_product(const Tensor& x, const Tensor& weight) {
-  Tensor out = at::empty({x.size(0), weight.size(0)}, at::kFloat);
-  weights_product_out(out, x.detach().contiguous(), {weight}, {Tensor()});
+Tensor weight_product(const Tensor& x, const Tensor& weight, const Numerics& numerics) {
+  Tensor out = at::empty({x.size(0), weight.size(0)}, x.options().dtype(at::kFloat));
+  weights_product_out(out, x.detach().contiguous(), {weight}, {Tensor()}, numerics);
   return out;
 }
 
-void transposed_product_out(Tensor out, const Tensor& g, const std::vector<Tensor>& weights) {
+void transposed_product_out(Tensor out, const Tensor& g, const std::vector<Tensor>& weights,
+                            const Numerics& numerics) {
   const at::NoGradGuard no_grad;
-  const ProductKernel kernel = kernel_of(out, g, weights, Direction::kTransposed);
+  if (takes_plain_way(g, numerics)) return plain::transposed_product_out(out, g, weights);
+  const ProductKernel kernel = kernel_of(out, g, weights, Direction::kTransposed, numerics);
   if (kernel != ProductKernel::kLibrary)
     return multiply(kernel, Direction::kTransposed, operands(out, g, stored_rows(weights)));
   if (all_float(weights)) {

@@ -74,6 +74,7 @@ class GrpoObjective : public Objective {
                 GrpoOptions options, RewardFn reward, RolloutLog log = {});
   int64_t num_rows() const override { return static_cast<int64_t>(rows_.size()); }
   ParameterMap& parameters() override { return model_.parameters(); }
+  Numerics numerics() const override { return model_.numerics(); }
   LossOutput loss(std::span<const int64_t> rows, int64_t step, Rng& rng) override;
 
   // The two halves of loss(), for --check-rewards and tests.

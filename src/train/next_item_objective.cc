@@ -72,7 +72,9 @@ LossOutput NextItemObjective::loss(std::span<const int64_t> rows, int64_t, Rng& 
   if (count == 0) return {model_.item_weight().sum() * 0, 0, {}};
   const at::Tensor hidden = model_.hidden_states(forest, &rng);
   const at::Tensor weights = at::full({count}, 1.0 / static_cast<double>(count));
-  return {linear_nll(hidden, model_.item_weight(), at::tensor(targets), weights), count, {}};
+  return {linear_nll(hidden, model_.item_weight(), at::tensor(targets), weights, model_.numerics()),
+          count,
+          {}};
 }
 
 }  // namespace etrlrec

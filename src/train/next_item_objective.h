@@ -25,6 +25,7 @@ class NextItemObjective : public Objective {
 
   int64_t num_rows() const override { return static_cast<int64_t>(users_.size()); }
   ParameterMap& parameters() override { return model_.parameters(); }
+  Numerics numerics() const override { return model_.numerics(); }
   void begin_epoch(int64_t epoch) override;
   LossOutput loss(std::span<const int64_t> rows, int64_t step, Rng& rng) override;
 

@@ -119,15 +119,16 @@ at::Tensor answer_scores(const LanguageModel& model, const PolicyForest& forest,
   const at::Tensor& head = model.head_weight();
   at::Tensor edge_nodes = at::tensor(forest.edge_nodes);
   at::Tensor edge_tokens = at::tensor(forest.edge_tokens);
-  at::Tensor logits =
-      (nodes.index_select(0, edge_nodes).to(at::kFloat) * weight_rows(head, edge_tokens))
-          .sum(-1);  // [E]
+  at::Tensor logits = (nodes.index_select(0, edge_nodes).to(at::kFloat) *
+                       weight_rows(head, edge_tokens, model.numerics()))
+                          .sum(-1);  // [E]
   const bool with_contract = !forest.finish_sources.empty();
   if (!forest.single_tokens || with_contract) {
     at::Tensor first = at::tensor(forest.first_edges);
     at::Tensor known =
-        linear_logprob(nodes, head, edge_tokens.index_select(0, first)).logprobs;  // [M]
-    at::Tensor normaliser = logits.index_select(0, first) - known;                 // [M]
+        linear_logprob(nodes, head, edge_tokens.index_select(0, first), false, model.numerics())
+            .logprobs;                                              // [M]
+    at::Tensor normaliser = logits.index_select(0, first) - known;  // [M]
     logits = logits - normaliser.index_select(0, edge_nodes);
   }
   at::Tensor scores = at::zeros({forest.num_samples * forest.num_answers}, logits.options())
@@ -140,7 +141,9 @@ at::Tensor answer_scores(const LanguageModel& model, const PolicyForest& forest,
 at::Tensor score_finish(const LanguageModel& model, const PolicyForest& forest,
                         const at::Tensor& hidden) {
   const at::Tensor tokens =
-      linear_logprob(hidden, model.head_weight(), at::tensor(forest.finish_targets)).logprobs;
+      linear_logprob(hidden, model.head_weight(), at::tensor(forest.finish_targets), false,
+                     model.numerics())
+          .logprobs;
   return at::zeros({forest.num_samples}, tokens.options())
       .index_add(0, at::tensor(forest.finish_rows), tokens);
 }
@@ -218,8 +221,9 @@ PolicyOutput evaluate_policy(const LanguageModel& model, const PolicyForest& for
     output.logprobs = at::zeros({0});
     if (with_entropy) output.entropy = at::zeros({0});
   } else {
-    LogprobOutput tokens = linear_logprob(tokens_hidden, model.head_weight(),
-                                          at::tensor(forest.targets), with_entropy);
+    LogprobOutput tokens =
+        linear_logprob(tokens_hidden, model.head_weight(), at::tensor(forest.targets), with_entropy,
+                       model.numerics());
     output.logprobs = tokens.logprobs;
     output.entropy = tokens.entropy;
   }

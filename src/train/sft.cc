@@ -223,13 +223,15 @@ class Tally {
 };
 
 // Most probable token of every hidden state, in chunks, without gradient. [N]
-at::Tensor best_tokens(const at::Tensor& hidden, const at::Tensor& weight) {
+at::Tensor best_tokens(const at::Tensor& hidden, const at::Tensor& weight,
+                       const Numerics& numerics) {
   constexpr int64_t kChunk = 256;
   at::NoGradGuard no_grad;
   std::vector<at::Tensor> parts;
   for (int64_t begin = 0; begin < hidden.size(0); begin += kChunk)
     parts.push_back(
-        weight_product(hidden.narrow(0, begin, std::min(kChunk, hidden.size(0) - begin)), weight)
+        weight_product(hidden.narrow(0, begin, std::min(kChunk, hidden.size(0) - begin)), weight,
+                       numerics)
             .argmax(-1));
   return at::cat(parts);
 }
@@ -240,15 +242,17 @@ struct Measures {
   double nll = 0, tokens = 0;
 };
 
-void measure(const at::Tensor& hidden, const at::Tensor& weight, const Batch& batch,
+void measure(const at::Tensor& hidden, const LanguageModel& model, const Batch& batch,
              std::span<const SftRow* const> rows, const SftOptions& options, Measures& measures) {
   std::vector<int64_t> targets;
   for (const Prediction& p : batch.predictions) targets.push_back(p.target);
   const at::NoGradGuard no_grad;
+  const at::Tensor weight = model.head_weight().detach();
   const at::Tensor logprobs =
-      linear_logprob(hidden.detach(), weight.detach(), at::tensor(targets)).logprobs;
+      linear_logprob(hidden.detach(), weight, at::tensor(targets), false, model.numerics())
+          .logprobs;
   const float* logprob = logprobs.const_data_ptr<float>();
-  at::Tensor best = best_tokens(hidden.detach(), weight.detach()).contiguous();
+  at::Tensor best = best_tokens(hidden.detach(), weight, model.numerics()).contiguous();
   const int64_t* found = best.data_ptr<int64_t>();
   Tally& tally = measures.accuracy;
   for (size_t i = 0; i < batch.predictions.size(); ++i) {
@@ -331,9 +335,9 @@ LossOutput SftObjective::loss_in_parts(std::span<const int64_t> indices, int64_t
       noise.emplace(model_, TrainingNoise{true, rng.next(), options_.neftune_noise_alpha});
     const at::Tensor hidden = model_.hidden_states_at(batch.forest, sources);
     noise.reset();
-    if (measured) measure(hidden, model_.head_weight(), batch, rows, options_, measures);
-    at::Tensor part =
-        linear_nll(hidden, model_.head_weight(), at::tensor(targets), at::tensor(weights));
+    if (measured) measure(hidden, model_, batch, rows, options_, measures);
+    at::Tensor part = linear_nll(hidden, model_.head_weight(), at::tensor(targets),
+                                 at::tensor(weights), model_.numerics());
     const bool last = &batch == &batches.back();
     if (!last) backward(part);
     if (!last) part = part.detach();

@@ -48,6 +48,7 @@ class SftObjective : public Objective {
   SftObjective(LanguageModel& model, std::vector<SftRow> rows, SftOptions options);
   int64_t num_rows() const override { return static_cast<int64_t>(rows_.size()); }
   ParameterMap& parameters() override { return model_.parameters(); }
+  Numerics numerics() const override { return model_.numerics(); }
   LossOutput loss(std::span<const int64_t> rows, int64_t step, Rng& rng) override;
   LossOutput loss_in_parts(std::span<const int64_t> rows, int64_t step, Rng& rng,
                            const Backward& backward) override;

@@ -105,7 +105,8 @@ class TrainingRun {
                     .beta1 = options.adam_beta1,
                     .beta2 = options.adam_beta2,
                     .epsilon = options.adam_epsilon,
-                    .weight_decay = options.weight_decay}) {
+                    .weight_decay = options.weight_decay},
+                   objective.numerics()) {
     CHECK(options.ema_decay == 0 || ranks == nullptr, kUsage,
           "ema_decay: not with AdaLoRA, whose ranks change while it trains");
     if (options.ema_decay > 0) average_.emplace(optimizer_.parameters(), options.ema_decay);
@@ -268,7 +269,8 @@ void TrainingRun::optimizer_step() {
     const double share = static_cast<double>(count) / static_cast<double>(size);
     last_loss_ += share * backward({rows.data() + begin, static_cast<size_t>(count)}, micro, share);
   }
-  last_grad_norm_ = clip_grad_norm(optimizer_.parameters(), options_.max_grad_norm);
+  last_grad_norm_ =
+      clip_grad_norm(optimizer_.parameters(), options_.max_grad_norm, objective_.numerics());
   if (!std::isfinite(last_grad_norm_)) stop_nonfinite(rows, "grad_norm", last_grad_norm_);
   last_learning_rate_ =
       options_.learning_rate * schedule_factor(options_.lr_scheduler_type, state_.global_step,

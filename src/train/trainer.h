@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "base/rng.h"
+#include "nn/numerics.h"
 #include "nn/parameters.h"
 #include "tuning/adalora.h"
 
@@ -57,6 +58,8 @@ class Objective {
   virtual ~Objective() = default;
   virtual int64_t num_rows() const = 0;
   virtual ParameterMap& parameters() = 0;  // those with requires_grad are trained
+  // How the model computes, and with it the optimiser.
+  virtual Numerics numerics() const { return {}; }
   // Called before the first step of every epoch, and again when training continues in the middle of
   // one; what it prepares may depend on `epoch` (and fixed seeds) only.
   virtual void begin_epoch(int64_t epoch) { static_cast<void>(epoch); }

@@ -137,6 +137,36 @@ AdapterTensors adapter_tensors(const ParameterMap& parameters, const std::string
   return out;
 }
 
+LinearPart linear_part(const ParameterMap& parameters, const std::string& module,
+                       double lora_scale) {
+  const auto find = [&](const std::string& suffix) {
+    const auto it = parameters.find(module + suffix);
+    return it == parameters.end() ? at::Tensor() : it->second;
+  };
+  LinearPart part;
+  part.weight = find(".weight");
+  CHECK(part.weight.defined(), kModel, "model: parameter \"{}.weight\" is missing", module);
+  part.bias = find(".bias");
+  if (lora_scale != 0) {
+    const AdapterTensors adapter = adapter_tensors(parameters, module);
+    part.lora_A = adapter.E.defined() ? adapter.A * adapter.E : adapter.A;
+    part.lora_B = adapter.B;
+    part.lora_scale = lora_scale;
+  }
+  return part;
+}
+
+LinearPart linear_part(const ParameterMap& parameters, const std::string& module,
+                       const AdapterPass& pass) {
+  LinearPart part =
+      linear_part(parameters, module, pass.config == nullptr ? 0 : pass.config->scale(module));
+  if (part.lora_A.defined() && pass.noise.enabled && pass.config->lora_dropout > 0) {
+    Rng rng(pass.noise.seed, "lora_dropout." + module);
+    part.lora_dropout = {pass.config->lora_dropout, rng.next()};
+  }
+  return part;
+}
+
 std::vector<std::string> adapted_modules(const ParameterMap& parameters) {
   std::set<std::string> modules;
   for (const auto& [name, tensor] : parameters) {

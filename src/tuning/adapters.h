@@ -2,9 +2,10 @@
 // al. 2023): W x + scale P Λ Q x in the singular value form, with PEFT's names B = P, A = Q and the
 // diagonal E = Λ. Adapters are attached to an existing model by adding tensors to its parameters:
 // "<module>.lora_A.weight" [rank, in] and "<module>.lora_B.weight" [out, rank] for LoRA,
-// "<module>.lora_A", "<module>.lora_E" [rank, 1] and "<module>.lora_B" for AdaLoRA. The linear
-// function of nn/layers.h uses them when present. Models hold their adapters in an AdapterSet
-// (tuning/adapter_set.h), because the scale must be known where the tensors are used.
+// "<module>.lora_A", "<module>.lora_E" [rank, 1] and "<module>.lora_B" for AdaLoRA. linear_part()
+// looks them up for the linear layers of nn/layers.h. Models hold their adapters in an AdapterSet
+// (tuning/adapter_set.h), because the scale must be known where the tensors are used. Files:
+// tuning/adapter_files.h.
 #pragma once
 
 #include <cstdint>
@@ -13,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "nn/linear_part.h"
 #include "nn/noise.h"
 #include "nn/parameters.h"
 
@@ -64,6 +66,14 @@ struct AdapterTensors {
 };
 // Error (kModel) when only a part of them is there.
 AdapterTensors adapter_tensors(const ParameterMap& parameters, const std::string& module);
+// "<module>.weight", ".bias" and the adapter of one module as nn/layers.h takes them. Dropout of
+// the adapter comes with the noise of the pass, every module with a mask of its own. Error (kModel)
+// when the weight is missing.
+LinearPart linear_part(const ParameterMap& parameters, const std::string& module,
+                       const AdapterPass& pass);
+// The same with one scale for all modules; 0 ignores the adapter.
+LinearPart linear_part(const ParameterMap& parameters, const std::string& module,
+                       double lora_scale);
 // Modules with an adapter, in order.
 std::vector<std::string> adapted_modules(const ParameterMap& parameters);
 // Modules "<name>" whose "<name>.weight" is a matrix that the configuration selects.

@@ -2,6 +2,7 @@
 // then the update with sqrt(v) / sqrt(1 - beta2^t) + epsilon as denominator.
 #include "tuning/optim.h"
 
+#include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 
 #include <algorithm>
@@ -59,6 +60,36 @@ void sgd_range(float* __restrict parameter, float* __restrict buffer,
   }
 }
 
+namespace plain {
+
+void adam_step(at::Tensor parameter, at::Tensor exp_avg, at::Tensor exp_avg_sq,
+               const at::Tensor& gradient, const StepFactors& f) {
+  const at::Tensor g = gradient + parameter * f.l2;
+  exp_avg.add_(g - exp_avg, f.add1);
+  exp_avg_sq.mul_(f.keep2).addcmul_(g, g, f.add2);
+  const at::Tensor denominator = exp_avg_sq.sqrt() * f.inverse_root + f.epsilon;
+  parameter.mul_(f.decay).addcdiv_(exp_avg, denominator, -f.step_size);
+}
+
+void lion_step(at::Tensor parameter, at::Tensor exp_avg, const at::Tensor& gradient, double decay,
+               double learning_rate, double beta1, double beta2) {
+  const at::Tensor direction = exp_avg * beta1 + gradient * (1 - beta1);
+  parameter.mul_(decay).sub_(direction.sign(), learning_rate);
+  exp_avg.mul_(beta2).add_(gradient, 1 - beta2);
+}
+
+void sgd_step(at::Tensor parameter, at::Tensor buffer, const at::Tensor& gradient, double l2,
+              double learning_rate, double momentum) {
+  buffer.mul_(momentum).add_(gradient + parameter * l2);
+  parameter.sub_(buffer, learning_rate);
+}
+
+double sum_of_squares(const at::Tensor& tensor) {
+  return tensor.to(at::kDouble).square().sum().item<double>();
+}
+
+}  // namespace plain
+
 bool is_adam(const OptimizerOptions& options) {
   return options.optim == "adamw" || options.optim == "adam";
 }
@@ -92,8 +123,9 @@ ParameterMap trainable_parameters(const ParameterMap& parameters) {
   return trainable;
 }
 
-Optimizer::Optimizer(ParameterMap parameters, const OptimizerOptions& options)
-    : options_(options), parameters_(std::move(parameters)) {
+Optimizer::Optimizer(ParameterMap parameters, const OptimizerOptions& options,
+                     const Numerics& numerics)
+    : options_(options), numerics_(numerics), parameters_(std::move(parameters)) {
   CHECK(is_adam(options) || options.optim == "lion" || options.optim == "sgd", kUsage,
         "unknown optimiser \"{}\"; known: adamw, adam, lion, sgd", options.optim);
   CHECK(options.beta1 >= 0 && options.beta1 < 1 && options.beta2 >= 0 && options.beta2 < 1, kUsage,
@@ -101,12 +133,12 @@ Optimizer::Optimizer(ParameterMap parameters, const OptimizerOptions& options)
         options.beta2);
   CHECK(!parameters_.empty(), kUsage, "{}: expected a trainable tensor, found none", options.optim);
   for (const auto& [name, tensor] : parameters_) {
-    CHECK(tensor.scalar_type() == at::kFloat && tensor.is_contiguous() && tensor.device().is_cpu(),
-          kModel, "{}: a trainable tensor must be float32, contiguous and on the CPU", name);
+    CHECK(tensor.scalar_type() == at::kFloat && tensor.is_contiguous(), kModel,
+          "{}: a trainable tensor must be float32 and contiguous", name);
     const char* first = options.optim == "sgd" ? "momentum_buffer." : "exp_avg.";
-    state_[first + name] = at::zeros(tensor.sizes());
+    state_[first + name] = at::zeros(tensor.sizes(), tensor.device());
     if (!is_adam(options)) continue;
-    state_["exp_avg_sq." + name] = at::zeros(tensor.sizes());
+    state_["exp_avg_sq." + name] = at::zeros(tensor.sizes(), tensor.device());
     state_["step." + name] = at::zeros({1}, at::kLong);
   }
 }
@@ -126,6 +158,9 @@ void Optimizer::adam_step(const std::string& name, const at::Tensor& tensor, dou
                             static_cast<float>(1 / std::sqrt(correction2)),
                             static_cast<float>(options_.epsilon)};
   const at::Tensor gradient = tensor.grad().contiguous();
+  if (takes_plain_way(tensor, numerics_))
+    return plain::adam_step(tensor.detach(), state_.at("exp_avg." + name),
+                            state_.at("exp_avg_sq." + name), gradient, factors);
   float* values = static_cast<float*>(tensor.data_ptr());
   float* exp_avg = state_.at("exp_avg." + name).data_ptr<float>();
   float* exp_avg_sq = state_.at("exp_avg_sq." + name).data_ptr<float>();
@@ -135,31 +170,51 @@ void Optimizer::adam_step(const std::string& name, const at::Tensor& tensor, dou
   });
 }
 
+void Optimizer::lion_step(const std::string& name, const at::Tensor& tensor, double learning_rate,
+                          double decay) {
+  const at::Tensor gradient = tensor.grad().contiguous();
+  const at::Tensor& state = state_.at("exp_avg." + name);
+  if (takes_plain_way(tensor, numerics_))
+    return plain::lion_step(tensor.detach(), state, gradient, 1 - learning_rate * decay,
+                            learning_rate, options_.beta1, options_.beta2);
+  float* values = static_cast<float*>(tensor.data_ptr());
+  float* exp_avg = state.data_ptr<float>();
+  const float* gradients = gradient.const_data_ptr<float>();
+  const auto rate = static_cast<float>(learning_rate),
+             keep = static_cast<float>(1 - learning_rate * decay),
+             beta1 = static_cast<float>(options_.beta1), beta2 = static_cast<float>(options_.beta2);
+  at::parallel_for(0, tensor.numel(), kBlock, [&](int64_t begin, int64_t end) {
+    lion_range(values, exp_avg, gradients, begin, end, keep, rate, beta1, beta2);
+  });
+}
+
+void Optimizer::sgd_step(const std::string& name, const at::Tensor& tensor, double learning_rate,
+                         double decay) {
+  const at::Tensor gradient = tensor.grad().contiguous();
+  const at::Tensor& state = state_.at("momentum_buffer." + name);
+  if (takes_plain_way(tensor, numerics_))
+    return plain::sgd_step(tensor.detach(), state, gradient, decay, learning_rate,
+                           options_.momentum);
+  float* values = static_cast<float*>(tensor.data_ptr());
+  float* buffer = state.data_ptr<float>();
+  const float* gradients = gradient.const_data_ptr<float>();
+  const auto rate = static_cast<float>(learning_rate), l2 = static_cast<float>(decay),
+             momentum = static_cast<float>(options_.momentum);
+  at::parallel_for(0, tensor.numel(), kBlock, [&](int64_t begin, int64_t end) {
+    sgd_range(values, buffer, gradients, begin, end, l2, rate, momentum);
+  });
+}
+
 void Optimizer::step(double learning_rate) {
   for (const auto& [name, tensor] : parameters_) {
     if (!tensor.grad().defined()) continue;
     const double decay = tensor.dim() >= 2 ? options_.weight_decay : 0;
-    const at::Tensor gradient = tensor.grad().contiguous();
-    float* values = static_cast<float*>(tensor.data_ptr());
-    const float* gradients = gradient.const_data_ptr<float>();
-    const auto rate = static_cast<float>(learning_rate);
-    if (options_.optim == "lion") {
-      float* exp_avg = state_.at("exp_avg." + name).data_ptr<float>();
-      const auto keep = static_cast<float>(1 - learning_rate * decay),
-                 beta1 = static_cast<float>(options_.beta1),
-                 beta2 = static_cast<float>(options_.beta2);
-      at::parallel_for(0, tensor.numel(), kBlock, [&](int64_t begin, int64_t end) {
-        lion_range(values, exp_avg, gradients, begin, end, keep, rate, beta1, beta2);
-      });
-    } else if (options_.optim == "sgd") {
-      float* buffer = state_.at("momentum_buffer." + name).data_ptr<float>();
-      const auto l2 = static_cast<float>(decay), momentum = static_cast<float>(options_.momentum);
-      at::parallel_for(0, tensor.numel(), kBlock, [&](int64_t begin, int64_t end) {
-        sgd_range(values, buffer, gradients, begin, end, l2, rate, momentum);
-      });
-    } else {
+    if (options_.optim == "lion")
+      lion_step(name, tensor, learning_rate, decay);
+    else if (options_.optim == "sgd")
+      sgd_step(name, tensor, learning_rate, decay);
+    else
       adam_step(name, tensor, learning_rate, decay);
-    }
     tensor.unsafeGetTensorImpl()->bump_version();
   }
 }
@@ -188,12 +243,14 @@ void copy_state(const ParameterMap& source, ParameterMap& target, const std::str
   }
 }
 
-double clip_grad_norm(const ParameterMap& parameters, double max_norm) {
+double clip_grad_norm(const ParameterMap& parameters, double max_norm, const Numerics& numerics) {
   CHECK(max_norm >= 0, kUsage, "max_grad_norm: expected a value of at least 0, found {}", max_norm);
   double sum = 0;
   for (const auto& [name, tensor] : parameters) {
     if (!tensor.grad().defined()) continue;
-    sum += sum_of_squares(tensor.grad().contiguous());
+    const at::Tensor gradient = tensor.grad().contiguous();
+    sum += takes_plain_way(gradient, numerics) ? plain::sum_of_squares(gradient)
+                                               : sum_of_squares(gradient);
   }
   const double norm = std::sqrt(sum), factor = max_norm / (norm + 1e-6);
   if (max_norm > 0 && factor < 1) {

@@ -1,12 +1,14 @@
 // Optimisers with the arithmetic of torch, the learning-rate schedules of Transformers, and
-// clipping by the global norm. One fused pass over each tensor. fp32 tensors on the CPU only:
-// frozen weights may have any type, they never come here.
+// clipping by the global norm. One fused pass over each tensor on the CPU, ATen's operations
+// otherwise (nn/numerics.h). fp32 tensors only: frozen weights may have any type, they never come
+// here.
 #pragma once
 
 #include <cstdint>
 #include <string>
 #include <string_view>
 
+#include "nn/numerics.h"
 #include "nn/parameters.h"
 
 namespace etrlrec {
@@ -29,7 +31,8 @@ class Optimizer {
  public:
   // `parameters` share their storage with the model: fp32, contiguous, requires_grad. Error
   // (kUsage) for an unknown name or options out of range.
-  Optimizer(ParameterMap parameters, const OptimizerOptions& options);
+  Optimizer(ParameterMap parameters, const OptimizerOptions& options,
+            const Numerics& numerics = {});
   // Uses and keeps the gradients. A tensor without gradient is left alone, its step count included,
   // as in torch.
   void step(double learning_rate);
@@ -46,7 +49,12 @@ class Optimizer {
  private:
   void adam_step(const std::string& name, const at::Tensor& tensor, double learning_rate,
                  double decay);
+  void lion_step(const std::string& name, const at::Tensor& tensor, double learning_rate,
+                 double decay);
+  void sgd_step(const std::string& name, const at::Tensor& tensor, double learning_rate,
+                double decay);
   OptimizerOptions options_;
+  Numerics numerics_;
   ParameterMap parameters_, state_;
 };
 
@@ -57,7 +65,8 @@ void copy_state(const ParameterMap& source, ParameterMap& target, const std::str
 // Norm of all gradients as one vector, the same for any thread count. Gradients are multiplied by
 // max_norm / (norm + 1e-6) when that is below 1; max_norm = 0 only measures. Returns the norm
 // before clipping.
-double clip_grad_norm(const ParameterMap& parameters, double max_norm);
+double clip_grad_norm(const ParameterMap& parameters, double max_norm,
+                      const Numerics& numerics = {});
 
 // Factor of the learning rate at an optimiser step counted from 0: "cosine" (to 0), "linear" (to 0)
 // or "constant", after linear warm-up from 0. Error (kUsage) for other names.
