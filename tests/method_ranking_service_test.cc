@@ -51,7 +51,11 @@ class RankingService : public ::testing::Test {
     writer.commit();
   }
   static RankerOptions options() {
-    return {root_ / "data", root_ / "lm", root_ / "data-fit/markov", "float32"};
+    RankerOptions options;
+    options.data = root_ / "data";
+    options.model = root_ / "lm";
+    options.recommender = root_ / "data-fit/markov";
+    return options;
   }
   static std::vector<RankingQuery> queries() {
     return {{.user = "u3", .num_candidates = 8},
