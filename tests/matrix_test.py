@@ -135,16 +135,18 @@ def main():
         with open(os.path.join(ROOT, name), "w", encoding="utf-8") as file:
             file.write(text)
     rows = [row for row in TAKES if len(sys.argv) < 3 or row.startswith(sys.argv[2])]
+    cells = list(itertools.product(rows, ARTEFACTS))
+    wrong = []
     with ThreadPoolExecutor(2) as pool:
-        cells = list(itertools.product(rows, ARTEFACTS))
-        wrong = [line for line in pool.map(lambda cell: check(*cell), cells) if line]
+        for line in pool.map(lambda cell: check(*cell), cells):
+            if line:
+                wrong.append(line)
+                print(line, flush=True)
     times = os.environ.get("ETRLREC_TEST_TIMES")
     if times:
         os.makedirs(os.path.dirname(times), exist_ok=True)
         with open(times, "w", encoding="utf-8") as file:
             file.write(f"{time.time() - begin:.2f}\tmatrix of {len(cells)} cells\n")
-    for line in wrong:
-        print(line)
     print(f"{len(cells)} cells, {len(wrong)} wrong")
     shutil.rmtree(ROOT, ignore_errors=True)
     return 1 if wrong else 0
