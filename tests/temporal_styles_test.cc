@@ -49,7 +49,7 @@ TEST(Styles, show_every_entry_and_candidate_and_not_the_target) {
     const PromptOptions options{.style = std::string(style.name)};
     Request request = small_request();
     const std::string text = student_prompt(catalogue, request, options);
-    for (const std::string& word : {"Hollow River", "Paper Crown", "Iron Letter", "Lost Meadow"})
+    for (const char* word : {"Hollow River", "Paper Crown", "Iron Letter", "Lost Meadow"})
       EXPECT_NE(text.find(word), text.npos) << style.name << ": " << word;
     request.target_slot = 0;
     EXPECT_EQ(student_prompt(catalogue, request, options), text) << style.name;

@@ -6,7 +6,7 @@
 #include <span>
 #include <vector>
 
-#include "engine/engine.h"
+#include "engine/generation.h"
 
 namespace etrlrec {
 

@@ -10,8 +10,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   static const FactSheet facts = compute_facts(catalogue, small_statistics(), request);
   const std::string_view text = fuzz::bytes_of(data, size);
   // No refusal here: whatever a model writes has to be judged.
-  parse_completion(text, 4, true);
-  parse_completion(text, 4, false);
+  parse_completion(text, 4, {});
+  parse_completion(text, 4, {.reasoning = false});
   judge_claims(text, {catalogue, request, facts}, {});
   return 0;
 }

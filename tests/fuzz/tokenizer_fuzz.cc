@@ -1,6 +1,6 @@
 // tokenizer.json of both kinds of BPE, and encoding with what was accepted.
 #include "fuzz.h"
-#include "text/tokenizer.h"
+#include "text/tokenizer_folder.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace etrlrec;
