@@ -268,9 +268,11 @@ class Judging(unittest.TestCase):
 
     def assert_paired(self, compared):
         """The pairs of a comparison are the differences of its rows, inside their intervals, with adjusted p-values."""
-        first, second = compared["rows"]
+        rows = {row["model"]: row for row in compared["rows"]}
         (pair,) = compared["pairs"]
-        self.assertEqual((pair["first"], pair["second"], pair["n"]), (first["model"], second["model"], 60))
+        first, second = (rows[pair[side].split(" / ")[0]] for side in ["first", "second"])
+        self.assertNotEqual(first["model"], second["model"])
+        self.assertEqual(pair["n"], 60)
         for metric in ["hit@1", "ndcg@10"]:
             test = pair[metric]
             self.assertAlmostEqual(test["difference"], first[metric] - second[metric], places=9)
