@@ -68,7 +68,7 @@ def write_safetensors(path, shapes):
 SFT = ["distill", "-d", "data", "--reasoning", "reasoning", "-m", "base", "--sft-share", ".5", "--max-reasoning-tokens",
        "96", "--batch-size", "8", "--save-steps", "5", "--eval-rows", "10", "--eval-steps", "20", "-t", "1", "-q"]
 RL = ["reinforce", "-d", "data", "--reasoning", "reasoning", "-m", "student", "--recommender", "early/sasrec",
-      "--sft-share", ".5", "--batch-size", "4", "--group-size", "4", "--save-steps", "3", "--eval-rows", "10",
+      "--batch-size", "4", "--group-size", "4", "--save-steps", "3", "--eval-rows", "10",
       "--eval-steps", "10", "--beta", "0.05", "-t", "1", "-q"]
 
 PROMPT = ["--adapter", "prompt", "--num-virtual-tokens", "6", "--lr", ".1"]
@@ -128,6 +128,10 @@ class Killed(unittest.TestCase):
 
     def test_reinforce(self):
         self.check(RL, "rl-plain", "rl-killed", 24)
+
+    def test_checkpoints_by_the_clock(self):
+        by_clock = [word for word in SFT if word not in ("--save-steps", "5")] + ["--save-seconds", ".2", "--seed", "43"]
+        self.check(by_clock, "clock-plain", "clock-killed", 60)
 
 
 class Dtype(unittest.TestCase):

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <cmath>
+#include <functional>
 #include <set>
 
 #include "base/io.h"
@@ -13,11 +14,13 @@
 #include "data/candidate_file.h"
 #include "data/split.h"
 #include "data/synthetic.h"
+#include "method/audit.h"
 #include "method/construct.h"
 #include "method/distill.h"
 #include "method/fit.h"
 #include "method/reinforce.h"
 #include "method/reward.h"
+#include "method/row.h"
 #include "method/sft_row.h"
 #include "method/study.h"
 #include "models/decoder.h"
@@ -178,7 +181,8 @@ TEST_F(Stages, without_hints_and_filters_every_row_keeps_a_draw) {
 
 TEST_F(Stages, rows_belong_to_distillation_or_to_reinforcement) {
   int64_t distillation = 0;
-  for (int64_t row = 0; row < 5000; ++row) distillation += is_distillation_row(42, row, 0.4);
+  for (int64_t row = 0; row < 5000; ++row)
+    distillation += DistillationRows{0.4, 42, ""}.contains(row);
   EXPECT_NEAR(distillation / 5000.0, 0.4, 0.03);
   EXPECT_EQ(spread_rows(10, 5), (std::vector<int64_t>{0, 2, 4, 6, 8}));
   EXPECT_EQ(spread_rows(3, 9).size(), 3u);
@@ -187,8 +191,8 @@ TEST_F(Stages, rows_belong_to_distillation_or_to_reinforcement) {
 TEST_F(Stages, fields_of_a_row_follow_its_claims) {
   const auto tokenizer = load_tokenizer(root_ / "base");
   std::vector<std::string> names;
-  const SftRow row =
-      make_sft_row(*tokenizer, "p", " gap( 8 now week) pick( crime 3)", 3, 6, {}, names);
+  const SftRow row = make_sft_row(*tokenizer, tokenizer->encode("p"),
+                                  " gap( 8 now week) pick( crime 3)", 3, 6, {}, names);
   ASSERT_EQ(row.fields.size(), row.completion.size());
   const std::set<std::string> found(names.begin(), names.end());
   for (const char* name :
@@ -246,19 +250,114 @@ TEST_F(Stages, distill_refuses_reasoning_written_for_other_prompts) {
   EXPECT_THROW(distill(options), Error);
 }
 
+TEST_F(Stages, reinforce_never_rolls_out_a_distilled_row_whatever_its_seed_is) {
+  DistillOptions options = distill_into("seeded");
+  options.sft_share = 0.5;
+  options.trainer.seed = 5;
+  distill(options);
+  ReinforceOptions rl = reinforce_into("seeded", "never");
+  rl.trainer.seed = 77;
+  const ReinforceSetup chosen = setup(rl);
+  EXPECT_GT(chosen.rows.size(), 40u);
+  const DistillationRows distilled{0.5, 5, ""};
+  for (const GrpoRow& row : chosen.rows) EXPECT_FALSE(distilled.contains(row.id)) << row.id;
+  rl.sft_share = 0.4;  // contradicts the folder
+  EXPECT_THROW(setup(rl), Error);
+  OrderedJson card = OrderedJson::parse(read_file(root_ / "seeded/etrlrec.json"));
+  card.erase("distillation_rows");  // as older versions wrote it
+  write_json_atomic(root_ / "seeded/etrlrec.json", card);
+  rl.sft_share.reset();
+  EXPECT_THROW(setup(rl), Error);
+  rl.sft_share = 0.5, rl.trainer.seed = 5;
+  EXPECT_EQ(setup(rl).rows.size(), chosen.rows.size());
+}
+
+TEST_F(Stages, a_limit_is_a_draw_of_the_seed_and_not_the_first_rows) {
+  EXPECT_EQ(draw_limited(4, 0, 1), (std::vector<int64_t>{0, 1, 2, 3}));
+  EXPECT_EQ(draw_limited(1000, 10, 1), draw_limited(1000, 10, 1));
+  EXPECT_NE(draw_limited(1000, 10, 1), draw_limited(1000, 10, 2));
+  const std::vector<int64_t> drawn = draw_limited(1000, 50, 1);
+  EXPECT_GT(*std::max_element(drawn.begin(), drawn.end()), 800);
+  EXPECT_EQ(std::set<int64_t>(drawn.begin(), drawn.end()).size(), 50u);
+  DistillOptions options = distill_into("limited");
+  options.limit = 10;
+  EXPECT_EQ(setup(options).rows.size(), 10u);
+  ConstructOptions construct_options = construct_into("limited-reasoning");
+  construct_options.limit = 20;
+  EXPECT_GT(setup(construct_options).rows.back(), 100);
+}
+
+TEST_F(Stages, distill_reads_the_prompt_from_the_reasoning_folder) {
+  ConstructOptions longer = construct_into("longer");
+  longer.max_history = 12, longer.with_times = false;
+  construct(longer);
+  DistillOptions options = distill_into("never");
+  options.reasoning = root_ / "longer";
+  const DistillSetup made = setup(options);
+  EXPECT_EQ(made.card.prompt.max_history, 12);
+  EXPECT_FALSE(made.card.prompt.with_times);
+  options.label_only = true;
+  options.reasoning.clear();
+  options.max_history = 5;
+  EXPECT_EQ(setup(options).card.prompt.max_history, 5);
+}
+
+// The findings of an audit of `folder`, whose reasoning.jsonl has its first line changed.
+AuditReport audit_changed(const fs::path& root, const std::function<void(Json&)>& change) {
+  const fs::path folder = root / "changed";
+  fs::remove_all(folder);
+  fs::copy(root / "reasoning", folder);
+  std::string lines;
+  for_each_json_line(root / "reasoning/reasoning.jsonl", [&](const Json& line, int64_t number) {
+    Json changed = line;
+    if (number == 1) change(changed);
+    lines += changed.dump() + "\n";
+  });
+  write_file_atomic(folder / "reasoning.jsonl", lines);
+  return audit({root / "data", folder});
+}
+
+TEST_F(Stages, audit_finds_what_does_not_belong_to_its_row) {
+  EXPECT_EQ(audit_changed(root_, [](Json&) {}).total(), 0);
+  const auto finds = [&](const std::string& kind, const std::function<void(Json&)>& change) {
+    const AuditReport report = audit_changed(root_, change);
+    EXPECT_EQ(report.total(), 1) << kind;
+    EXPECT_TRUE(report.counts.contains(kind)) << kind;
+  };
+  finds("prompt", [](Json& line) { line["prompt"] = "History; start drama"; });
+  finds("reasoning", [](Json& line) { line["meta"]["target_item_id"] = "nothing"; });
+  finds("reasoning", [](Json& line) { line["meta"]["now"] = 1; });
+  finds("reasoning", [](Json& line) { line["meta"]["row"] = 1'000'000; });
+  finds("answer", [](Json& line) { line["meta"]["answer"] = 99; });
+}
+
+TEST_F(Stages, audit_takes_the_history_length_from_the_folder) {
+  ConstructOptions longer = construct_into("long");
+  longer.max_history = 20;
+  construct(longer);
+  EXPECT_EQ(audit({root_ / "data", root_ / "long"}).total(), 0);
+}
+
+TEST_F(Stages, audit_finds_reasoning_of_other_candidates) {
+  fs::copy(root_ / "reasoning", root_ / "foreign");
+  OrderedJson record = OrderedJson::parse(read_file(root_ / "foreign/construct.json"));
+  record["options"]["candidates"] = "another hash";
+  write_json_atomic(root_ / "foreign/construct.json", record);
+  EXPECT_EQ(audit({root_ / "data", root_ / "foreign"}).counts.at("reasoning"), 1);
+}
+
 TEST_F(Stages, reinforce_refuses_a_model_that_was_not_distilled) {
   EXPECT_THROW(reinforce(reinforce_into("base", "refused")), Error);
 }
 
 TEST_F(Stages, reward_of_the_teachers_own_completion_is_higher_with_the_right_answer) {
   const Study study = open_study(root_ / "data");
-  const CandidateSet set = study.candidates("train");
+  const RowSource rows(study, study.candidates("train"), {});
   const auto tokenizer = load_tokenizer(root_ / "base");
   RewardSetup setup;
   setup.reward.max_length = 400, setup.reward.length_buffer = 100;
-  const RecommendationReward reward(setup, study, set, nullptr,
-                                    read_claim_weights(root_ / "reasoning/claim_weights.json"),
-                                    *tokenizer);
+  const RecommendationReward reward(
+      setup, rows, nullptr, read_claim_weights(root_ / "reasoning/claim_weights.json"), *tokenizer);
   Json line;
   for_each_json_line(root_ / "reasoning/reasoning.jsonl", [&](const Json& value, int64_t number) {
     if (number == 1) line = value;

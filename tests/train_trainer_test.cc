@@ -117,6 +117,24 @@ TEST(Trainer, continues_after_a_failure_with_the_same_bits) {
   EXPECT_TRUE(at::equal(uninterrupted.parameters()["weight"], resumed.parameters()["weight"]));
 }
 
+TEST(Trainer, saves_by_the_clock_without_changing_a_bit) {
+  const TemporaryFolder rare("rare"), often("often");
+  NoisyRegression first, second;
+  TrainerOptions options = small_options();
+  options.save_steps = options.eval_steps = 0;
+  options.save_total_limit = 100;
+  options.save_seconds = 0;
+  train(first, options, rare.path(), validation);
+  EXPECT_EQ(CheckpointFolder(rare.path()).steps(), (std::vector<int64_t>{30}));
+  options.save_seconds = 1e-9;
+  train(second, options, often.path(), validation);
+  EXPECT_EQ(CheckpointFolder(often.path()).steps().size(), 30u);
+  EXPECT_EQ(model_bytes(rare.path(), 30), model_bytes(often.path(), 30));
+  EXPECT_EQ(read_file(rare.path() / "metrics.jsonl"), read_file(often.path() / "metrics.jsonl"));
+  options.save_seconds = -1;
+  EXPECT_THROW(train(second, options, often.path(), validation), Error);
+}
+
 TEST(Trainer, ends_with_the_best_checkpoint_and_keeps_it) {
   const TemporaryFolder folder("best");
   NoisyRegression objective;

@@ -29,6 +29,19 @@ void print_summary(const ConstructSummary& summary) {
   }
 }
 
+void print_plan(const ConstructPlan& plan, bool json) {
+  if (json) {
+    const OrderedJson out{{"schema_version", 1},
+                          {"rows", plan.rows},
+                          {"rows_done", plan.rows_done},
+                          {"most_draws", plan.most_draws}};
+    fmt::print("{}\n", out.dump(2));
+    return;
+  }
+  fmt::print("{} rows, {} of them done; at most {} draws of the teacher are left\n", plan.rows,
+             plan.rows_done, plan.most_draws);
+}
+
 }  // namespace
 
 void add_construct(CommandLine& app, CommonOptions& common) {
@@ -54,11 +67,18 @@ void add_construct(CommandLine& app, CommonOptions& common) {
   command.add_option("--max-history", options->max_history, "history entries in a prompt");
   command.add_flag("--times,!--no-times", options->with_times,
                    "times in the prompt and claims about them");
-  command.add_option("--limit", options->limit, "training rows, 0: all");
-  command.on_run([options, command, &common] {
+  command.add_option("--limit", options->limit, "training rows, drawn by the seed; 0: all");
+  auto dry_run = std::make_shared<bool>(false);
+  command.add_flag("--dry-run", *dry_run, "only print what would be written");
+  command.on_run([=, &common] {
     const Stopwatch watch;
     options->seed = common.seed;
-    const ConstructSummary summary = construct(*options);
+    const ConstructSetup stage = setup(*options);
+    if (*dry_run) {
+      print_plan(plan(stage), common.json);
+      return;
+    }
+    const ConstructSummary summary = run(stage);
     write_run_record(options->out, command, common, {{"data", options->data}}, watch.seconds());
     if (common.json)
       fmt::print("{}\n", to_json(summary).dump(2));

@@ -44,7 +44,6 @@ Recipe common_recipe(uint64_t seed) {
   rl.lr_scheduler_type = "constant";
   rl.train_batch_size = 32;
   recipe.reinforce.curriculum.name = "C1";  // constant weights, the label leads
-  recipe.reinforce.sft_share = recipe.distill.sft_share;
   recipe.reinforce.grpo.num_generations = 8;
   recipe.reinforce.grpo.exact_answer_expectation = true;
   // Holds the entropy up until the policy has found what decides; without it one hypothesis wins

@@ -49,11 +49,15 @@ void add_distill(CommandLine& app, CommonOptions& common) {
       .add_option("--sft-share", options->sft_share,
                   "share of the training rows for distill; reinforce uses the others")
       .range(0.0, 1.0);
-  command.add_flag("--times,!--no-times", options->with_times, "times in the prompt");
-  command.add_option("--max-history", options->max_history, "history entries in a prompt");
+  auto with_times = std::make_shared<bool>(true);
+  auto max_history = std::make_shared<int32_t>(PromptOptions{}.max_history);
+  command.add_flag("--times,!--no-times", *with_times,
+                   "times in the prompt; only without --reasoning, which says so itself");
+  command.add_option("--max-history", *max_history,
+                     "history entries in a prompt; only without --reasoning, which says so itself");
   command.add_option("--max-reasoning-tokens", options->max_reasoning_tokens,
                      "budget of a reasoning; longer rows are dropped");
-  command.add_option("--limit", options->limit, "training rows, 0: all");
+  command.add_option("--limit", options->limit, "training rows, drawn by the seed; 0: all");
   command.add_option("--eval-rows", options->eval_rows, "validation rows, 0: no validation");
   command
       .add_option("--loss-type", options->sft.loss_type,
@@ -80,7 +84,7 @@ void add_distill(CommandLine& app, CommonOptions& common) {
   add_dtype(command, options->dtype);
   auto dry_run = std::make_shared<bool>(false);
   add_dry_run(command, *dry_run);
-  command.on_run([options, adapter, field_weights, dry_run, command, &common] {
+  command.on_run([=, &common] {
     const Stopwatch watch;
     for (const std::string& text : *field_weights) add_field_weight(text, options->sft);
     options->trainer.seed = common.seed;
@@ -89,11 +93,11 @@ void add_distill(CommandLine& app, CommonOptions& common) {
     options->prompt_tuning = adapter->prompt();
     check_trainable(options->dtype, *adapter);
     options->sft.accuracy_steps = options->trainer.logging_steps;
-    if (*dry_run) {
-      report_estimate(estimate_distill(*options), "distill", common);
-      return;
-    }
-    const TrainingResult result = distill(*options);
+    if (command.is_changed("--times")) options->with_times = *with_times;
+    if (command.is_changed("--max-history")) options->max_history = *max_history;
+    DistillSetup stage = setup(*options);
+    if (*dry_run) return report_estimate(plan(stage), "distill", common);
+    const TrainingResult result = run(std::move(stage));
     write_run_record(options->out, command, common,
                      {{"data", options->data}, {"model", options->model}}, watch.seconds());
     report_training(result, options->trainer, options->out, common);

@@ -12,7 +12,7 @@ namespace etrlrec {
 namespace {
 
 void add_reward_options(Command& command, ReinforceOptions& options, std::string& mode,
-                        std::string& crm) {
+                        std::string& crm, int64_t& check_prompts) {
   const std::string group = "Reward";
   command.add_option("--reward-mode", mode, "verified: format gate and dominance of the label")
       .one_of({"faithful", "verified"})
@@ -45,9 +45,7 @@ void add_reward_options(Command& command, ReinforceOptions& options, std::string
       .add_option("--length-limit", options.length_limit,
                   "tokens of a completion with the full length penalty, 0: its budget")
       .group(group);
-  command
-      .add_option("--check-rewards", options.check_rewards,
-                  "only roll out and score that many prompts")
+  command.add_option("--check-rewards", check_prompts, "only roll out and score that many prompts")
       .group(group);
 }
 
@@ -85,6 +83,19 @@ void add_policy_options(Command& command, GrpoOptions& options) {
       .group(group);
 }
 
+void print_check(const RewardCheck& check) {
+  const auto line = [](const std::string& name, double value) {
+    fmt::print("  {:<20} {:8.4f}\n", name, value);
+  };
+  fmt::print("{} prompts, {} completions, valid {:.3f}\n", check.prompts, check.completions,
+             check.valid);
+  line("reward", check.reward);
+  for (const auto& [name, value] : check.parts) line(name, value);
+  line("zero-variance share", check.zero_variance_share);
+  for (const RewardCheck::Sample& sample : check.samples)
+    fmt::print("\n[{}] reward {:.4f}\n{}\n", sample.row, sample.reward, sample.text);
+}
+
 }  // namespace
 
 void add_reinforce(CommandLine& app, CommonOptions& common) {
@@ -108,36 +119,47 @@ void add_reinforce(CommandLine& app, CommonOptions& common) {
                      "folder of construct (claim weights); without it every claim weighs one bit");
   command.add_option("-o,--out", options->out,
                      "model folder to fill; an unfinished one is continued");
-  command.add_option("--sft-share", options->sft_share, "as given to distill").range(0.0, 1.0);
-  command.add_option("--limit", options->limit, "prompts, 0: all");
+  auto sft_share = std::make_shared<std::vector<double>>();
+  command
+      .add_option("--sft-share", *sft_share,
+                  "only for a model folder that does not say which rows it was distilled on: their "
+                  "share; --seed is then the seed of distill")
+      .count(1, 1);
+  command.add_option("--limit", options->limit, "prompts, drawn by the seed; 0: all");
   command.add_option("--eval-rows", options->eval_rows, "validation rows, 0: no validation");
   command.add_option("--samples", options->samples, "completions kept of every logged step");
-  add_reward_options(command, *options, *mode, *crm);
+  auto check_prompts = std::make_shared<int64_t>(0);
+  add_reward_options(command, *options, *mode, *crm, *check_prompts);
   add_policy_options(command, options->grpo);
   add_training_options(command, options->trainer);
   add_adapter_options(command, *adapter);
   add_dtype(command, options->dtype);
   auto dry_run = std::make_shared<bool>(false);
   add_dry_run(command, *dry_run);
-  command.on_run([options, adapter, mode, crm, dry_run, command, &common] {
+  command.on_run([=, &common] {
     const Stopwatch watch;
     options->trainer.seed = common.seed;
     options->numerics = common.numerics();
     options->lora = adapter->config();
     options->prompt_tuning = adapter->prompt();
+    if (!sft_share->empty()) options->sft_share = sft_share->front();
     check_trainable(options->dtype, *adapter);
-    if (*dry_run) {
-      report_estimate(estimate_reinforce(*options), "reinforce", common);
-      return;
-    }
-    CHECK(options->check_rewards > 0 || !options->out.empty(), kUsage, "--out is required");
+    CHECK(*dry_run || *check_prompts > 0 || !options->out.empty(), kUsage, "--out is required");
     options->reward.mode = reward_mode_from_name(*mode);
     const bool faithful = options->reward.mode == RewardMode::kFaithful;
     options->reward.crm = crm_reward_from_name(!crm->empty() ? *crm
                                                : faithful    ? "faithful"
                                                              : "calibrated");
-    const TrainingResult result = reinforce(*options);
-    if (options->check_rewards > 0) return;
+    ReinforceSetup stage = setup(*options);
+    if (*dry_run) {
+      report_estimate(plan(stage), "reinforce", common);
+      return;
+    }
+    if (*check_prompts > 0) {
+      print_check(check_rewards(std::move(stage), *check_prompts));
+      return;
+    }
+    const TrainingResult result = run(std::move(stage));
     write_run_record(options->out, command, common,
                      {{"data", options->data}, {"model", options->model}}, watch.seconds());
     report_training(result, options->trainer, options->out, common);

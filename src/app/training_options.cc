@@ -30,6 +30,8 @@ void add_schedule_options(Command& command, TrainerOptions& options) {
   add("--ema-decay", options.ema_decay,
       "validate and keep a moving average of the weights with this decay per step, e.g. 0.99; 0: "
       "off");
+  add("--save-seconds", options.save_seconds,
+      "seconds between two checkpoints, so that a kill costs no more; 0: never by time");
 }
 
 void add_training_options(Command& command, TrainerOptions& options) {
@@ -47,7 +49,8 @@ void add_training_options(Command& command, TrainerOptions& options) {
   add("--max-steps", options.max_steps, "optimiser steps, -1: the epochs decide");
   add("--logging-steps", options.logging_steps, "steps between two lines of metrics.jsonl");
   add("--eval-steps", options.eval_steps, "steps between two validations, 0: only at the end");
-  add("--save-steps", options.save_steps, "steps between two checkpoints, 0: only at the end");
+  add("--save-steps", options.save_steps,
+      "steps between two checkpoints, 0: only by --save-seconds");
   add("--save-total-limit", options.save_total_limit, "checkpoints kept");
   add("--early-stopping-patience", options.early_stopping_patience,
       "validations without a better metric, 0: off");

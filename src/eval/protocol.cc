@@ -10,6 +10,7 @@
 #include "engine/scoring.h"
 #include "temporal/encoding.h"
 #include "temporal/names.h"
+#include "temporal/row_view.h"
 #include "temporal/statistics.h"
 
 namespace etrlrec {
@@ -47,12 +48,8 @@ void set_ranking(Prediction& prediction, std::vector<double> scores) {
 
 std::vector<int64_t> prompt_ids(const PromptEncoder& encoder, const Request& request,
                                 const PromptOptions& options) {
-  std::vector<int64_t> ids(encoder.before.begin(), encoder.before.end());
-  const auto text = encoder.tokenizer.encode(student_prompt(
-      encoder.catalogue, with_recent_history(request, options.max_history), options));
-  ids.insert(ids.end(), text.begin(), text.end());
-  ids.insert(ids.end(), encoder.after.begin(), encoder.after.end());
-  return ids;
+  return RowView(encoder.catalogue, nullptr, request, options)
+      .encoding(encoder.tokenizer, encoder.before, encoder.after);
 }
 
 int32_t most_candidates(std::span<const Request> requests) {
@@ -204,16 +201,6 @@ void title_likelihood(const Asked& asked, std::span<const Request> requests,
 
 }  // namespace
 
-Request with_recent_history(const Request& request, int32_t max_history) {
-  Request recent = request;
-  const auto extra = static_cast<int64_t>(request.history.size()) - max_history;
-  if (extra > 0) {
-    recent.history.erase(recent.history.begin(), recent.history.begin() + extra);
-    recent.times.erase(recent.times.begin(), recent.times.begin() + extra);
-  }
-  return recent;
-}
-
 GenerationRequest generation_request(const PromptEncoder& encoder, const Request& request,
                                      const PromptOptions& options, int32_t most_candidates) {
   GenerationRequest result;
@@ -341,10 +328,10 @@ Predictions answers_of_teacher(const Teacher& teacher, const Catalogue& catalogu
   Predictions out;
   out.protocol = "first-answer";
   for (size_t r = 0; r < requests.size(); ++r) {
-    const Request request = with_recent_history(requests[r], max_history);
-    const FactSheet facts = compute_facts(catalogue, statistics, request);
+    const RowView view(catalogue, &statistics, requests[r], {.max_history = max_history});
+    const Request& request = view.request();
     Rng rng(seed, "teacher answers", r);
-    const TeacherRequest draw{{catalogue, request, facts}, rng};
+    const TeacherRequest draw{view.context(), rng};
     const TeacherReply reply = teacher.reply({&draw, 1}).front();
     Prediction prediction = new_prediction(request, static_cast<int64_t>(r));
     prediction.answer = reply.answer;

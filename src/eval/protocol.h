@@ -55,8 +55,6 @@ inline constexpr int64_t kEliminationCacheBytes = int64_t{256} << 20;
 
 using ProgressFn = std::function<void(int64_t done, int64_t total)>;
 
-// The request with only the last max_history entries, as prompts and fact sheets see it.
-Request with_recent_history(const Request& request, int32_t max_history);
 GenerationRequest generation_request(const PromptEncoder& encoder, const Request& request,
                                      const PromptOptions& options, int32_t most_candidates = 0);
 // `most_candidates` of the requests that are asked together (temporal/encoding.h).

@@ -4,13 +4,14 @@
 
 #include <cmath>
 #include <limits>
+#include <optional>
 #include <unordered_set>
 
 #include "base/io.h"
 #include "base/json.h"
 #include "base/log.h"
-#include "method/study.h"
-#include "temporal/prompts.h"
+#include "method/construct.h"
+#include "method/row.h"
 
 namespace etrlrec {
 namespace {
@@ -20,8 +21,12 @@ std::string row_name(const Study& study, const Row& row) {
                      study.dataset.user_ids[static_cast<size_t>(row.user)], row.position);
 }
 
+std::string shown(const Study& study, const Request& request, const PromptOptions& prompt) {
+  return RowView(study.dataset.catalogue, nullptr, request, prompt).prompt();
+}
+
 void check_candidate_row(const Study& study, const CandidateSet& set, int64_t r,
-                         AuditReport& findings) {
+                         const PromptOptions& prompt, AuditReport& findings) {
   const Dataset& dataset = study.dataset;
   const Row& row = set.rows[static_cast<size_t>(r)];
   const Request request = make_request(dataset, set, r, std::numeric_limits<int32_t>::max());
@@ -44,11 +49,10 @@ void check_candidate_row(const Study& study, const CandidateSet& set, int64_t r,
     if (item != target && seen.contains(item))
       findings.add("candidates", name + ": a negative was seen before");
   }
-  const PromptOptions prompt{8, true, true};
-  Request asked = make_request(dataset, set, r, prompt.max_history);
-  const std::string with_target = student_prompt(dataset.catalogue, asked, prompt);
+  Request asked = request;
+  const std::string with_target = shown(study, asked, prompt);
   asked.target_slot = -1;
-  if (student_prompt(dataset.catalogue, asked, prompt) != with_target) {
+  if (shown(study, asked, prompt) != with_target) {
     findings.add("prompt", name + ": depends on which candidate is the target");
   }
 }
@@ -71,11 +75,11 @@ void check_slots(const CandidateSet& set, const std::string& part, AuditReport& 
 }
 
 void check_candidates(const Study& study, const Split& split, const std::string& part,
-                      AuditReport& findings) {
+                      const PromptOptions& prompt, AuditReport& findings) {
   if (!fs::exists(study.folder / ("candidates-" + part + ".jsonl"))) return;
   const CandidateSet set = study.candidates(part);
   for (int64_t r = 0; r < static_cast<int64_t>(set.rows.size()); ++r) {
-    check_candidate_row(study, set, r, findings);
+    check_candidate_row(study, set, r, prompt, findings);
     const Row& row = set.rows[static_cast<size_t>(r)];
     const bool in_training = row.position < split.train_end[static_cast<size_t>(row.user)];
     if (in_training != (part == "train")) {
@@ -87,10 +91,37 @@ void check_candidates(const Study& study, const Split& split, const std::string&
   findings.passed("candidates-" + part, static_cast<int64_t>(set.rows.size()));
 }
 
+// What a line of reasoning.jsonl says about its row, against the row itself.
+void check_line(const RowSource& source, const Json& line, const std::string& name,
+                AuditReport& findings) {
+  const auto& ids = source.study().dataset.catalogue.item_ids;
+  const Json meta = get<Json>(line, "meta", name);
+  const RowView view = source.view(get<int64_t>(meta, "row", name));
+  const Request& request = view.request();
+  const std::string& target = ids[static_cast<size_t>(request.candidates[request.target_slot])];
+  if (get<std::string>(meta, "target_item_id", name) != target ||
+      get<int32_t>(meta, "target", name) != request.target_slot + 1)
+    findings.add("reasoning", name + ": names another target");
+  std::vector<std::string> candidates;
+  for (const int32_t item : request.candidates) candidates.push_back(ids[item]);
+  if (get<std::vector<std::string>>(meta, "candidates", name) != candidates ||
+      get<int64_t>(meta, "now", name) != request.now)
+    findings.add("reasoning", name + ": names other candidates or another request time");
+  const auto completion = get<std::string>(line, "completion", name);
+  const ParsedCompletion parsed = parse_completion(
+      completion, static_cast<int32_t>(request.candidates.size()), source.prompt());
+  if (parsed.code != AnswerCode::kValid || parsed.answer != get<int32_t>(meta, "answer", name))
+    findings.add("answer", name + ": the completion does not give the answer of its record");
+  if (get<std::string>(line, "prompt", name) != view.prompt())
+    findings.add("prompt", name + ": is not what the events before the request give");
+}
+
+// At the history length that construct.json records.
 void check_reasoning(const Study& study, const Split& split, const fs::path& folder,
-                     AuditReport& findings) {
-  const CandidateSet train = study.candidates("train");
-  const auto& ids = study.dataset.catalogue.item_ids;
+                     const ReasoningRecord& record, AuditReport& findings) {
+  const RowSource source(study, study.candidates("train"), record.prompt);
+  if (record.candidates != source.set().hash || record.catalogue_hash != study.catalogue_hash)
+    return findings.add("reasoning", folder.string() + ": written for another candidate file");
   int64_t lines = 0, hinted = 0;
   for_each_json_line(folder / "reasoning.jsonl", [&](const Json& line, int64_t number) {
     const std::string name = fmt::format("reasoning.jsonl:{}", number);
@@ -98,23 +129,12 @@ void check_reasoning(const Study& study, const Split& split, const fs::path& fol
     const auto r = get<int64_t>(meta, "row", name);
     ++lines;
     hinted += get<bool>(meta, "hinted", name);
-    if (r < 0 || r >= static_cast<int64_t>(train.rows.size()))
+    if (r < 0 || r >= source.size())
       return findings.add("reasoning", name + ": is no training row");
-    const Row& row = train.rows[static_cast<size_t>(r)];
-    if (row.position >= split.train_end[static_cast<size_t>(row.user)]) {
+    const Row& row = source.set().rows[static_cast<size_t>(r)];
+    if (row.position >= split.train_end[static_cast<size_t>(row.user)])
       findings.add("reasoning", name + ": its target lies outside the training part");
-    }
-    const Request request = make_request(study.dataset, train, r, 8);
-    const std::string target =
-        ids[static_cast<size_t>(request.candidates[static_cast<size_t>(request.target_slot)])];
-    if (get<std::string>(meta, "target_item_id", name) != target)
-      findings.add("reasoning", name + ": names another target");
-    const PromptOptions with_times{8, true, true}, without{8, false, true};
-    const auto text = get<std::string>(line, "prompt", name);
-    if (text != student_prompt(study.dataset.catalogue, request, with_times) &&
-        text != student_prompt(study.dataset.catalogue, request, without)) {
-      findings.add("prompt", name + ": is not what the events before the request give");
-    }
+    check_line(source, line, name, findings);
   });
   findings.passed("reasoning", lines);
   log_info("reasoning: {} lines, {} written with a hint", lines, hinted);
@@ -155,8 +175,12 @@ AuditReport audit(const AuditOptions& options) {
   const Split split = load_split(options.data);
   AuditReport report;
   check_statistics(study, split, report);
-  for (const char* part : {"train", "valid", "test"}) check_candidates(study, split, part, report);
-  if (!options.reasoning.empty()) check_reasoning(study, split, options.reasoning, report);
+  std::optional<ReasoningRecord> record;
+  if (!options.reasoning.empty()) record = read_reasoning_record(options.reasoning);
+  const PromptOptions prompt = record ? record->prompt : PromptOptions{};
+  for (const char* part : {"train", "valid", "test"})
+    check_candidates(study, split, part, prompt, report);
+  if (record) check_reasoning(study, split, options.reasoning, *record, report);
   return report;
 }
 

@@ -11,7 +11,6 @@
 #include "base/io.h"
 #include "base/json.h"
 #include "base/log.h"
-#include "method/study.h"
 #include "temporal/claim_weights.h"
 #include "temporal/prompts.h"
 #include "temporal/statistics.h"
@@ -67,33 +66,24 @@ Judged judge(const TeacherReply& reply, const ClaimContext& context, const Claim
 
 class Constructor {
  public:
-  Constructor(const ConstructOptions& options, const Study& study, const CandidateSet& set)
-      : options_(options), study_(study), set_(set) {
-    CHECK(options.hint_policy == "fallback" || options.hint_policy == "never" ||
-              options.hint_policy == "always",
-          kUsage, "unknown hint policy \"{}\"; known: fallback, never, always",
-          options.hint_policy);
-    CHECK(options.max_per_row > 0 && options.draws >= 0 && options.hinted_draws >= 0, kUsage,
-          "draws: expected numbers that are not negative, and at least one kept per row");
-    teacher_ = make_teacher(options.teacher, study.dataset.catalogue, study.statistics,
-                            {options.temperature, options.with_times});
-  }
+  explicit Constructor(const ConstructSetup& setup)
+      : options_(setup.options),
+        source_(setup.source),
+        teacher_(make_teacher(options_.teacher, setup.study->dataset.catalogue,
+                              setup.study->statistics,
+                              {options_.temperature, options_.with_times})) {}
 
   // Measured on training rows spread over the whole set; independent of --limit.
   void measure_weights() {
-    const auto rows = spread_rows(static_cast<int64_t>(set_.rows.size()), kWeightContexts);
-    const auto requests = make_requests(study_, set_, rows, options_.max_history);
-    std::vector<FactSheet> facts(requests.size());
-    at::parallel_for(0, static_cast<int64_t>(facts.size()), 1, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i)
-        facts[i] = compute_facts(study_.dataset.catalogue, study_.statistics, requests[i]);
+    std::vector<RowView> views;
+    for (const int64_t row : spread_rows(source_.size(), kWeightContexts))
+      views.push_back(source_.view(row));
+    at::parallel_for(0, std::ssize(views), 1, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) views[static_cast<size_t>(i)].facts();
     });
     std::vector<TrainingContext> contexts;
-    for (size_t i = 0; i < facts.size(); ++i) {
-      const Request& request = requests[i];
-      contexts.push_back(
-          {{study_.dataset.catalogue, request, facts[i]}, request.candidates[request.target_slot]});
-    }
+    for (const RowView& view : views)
+      contexts.push_back({view.context(), view.request().candidates[view.request().target_slot]});
     weights_ = measure_claim_weights(contexts, options_.seed);
   }
   const ClaimWeights& weights() const { return weights_; }
@@ -102,9 +92,8 @@ class Constructor {
 
   // The line of one row in the part file.
   std::string row_line(int64_t row) const {
-    const Request request = make_request(study_.dataset, set_, row, options_.max_history);
-    const FactSheet facts = compute_facts(study_.dataset.catalogue, study_.statistics, request);
-    const ClaimContext context{study_.dataset.catalogue, request, facts};
+    const RowView view = source_.view(row);
+    const ClaimContext context = view.context();
     Rng rng(options_.seed, "teacher", static_cast<uint64_t>(row));
     OrderedJson draws = OrderedJson::array(), kept = OrderedJson::array();
     std::set<std::string> texts;
@@ -115,7 +104,7 @@ class Constructor {
       const TeacherReply reply = teacher_->reply({&request, 1}).front();
       Judged judged = judge(reply, context, weights_, options_);
       if (judged.verdict == "kept" &&
-          !texts.insert(completion_text(reply.reasoning, reply.answer, prompt_)).second)
+          !texts.insert(completion_text(reply.reasoning, reply.answer, source_.prompt())).second)
         judged.verdict = "repeated";
       draws.push_back({{"verdict", judged.verdict}, {"hinted", reply.hinted}});
       if (judged.verdict == "kept")
@@ -136,31 +125,45 @@ class Constructor {
 
  private:
   const ConstructOptions& options_;
-  const Study& study_;
-  const CandidateSet& set_;
-  const PromptOptions prompt_ = prompt_options(options_);
+  const RowSource& source_;
   std::unique_ptr<Teacher> teacher_;
   ClaimWeights weights_;
 };
 
+void check_options(const ConstructOptions& options) {
+  CHECK(options.hint_policy == "fallback" || options.hint_policy == "never" ||
+            options.hint_policy == "always",
+        kUsage, "unknown hint policy \"{}\"; known: fallback, never, always", options.hint_policy);
+  CHECK(options.max_per_row > 0 && options.draws >= 0 && options.hinted_draws >= 0, kUsage,
+        "draws: expected numbers that are not negative, and at least one kept per row");
+}
+
+// The options that decide the result. The limit stands here only where there is one.
 OrderedJson fingerprint(const ConstructOptions& options, const CandidateSet& set) {
-  return {{"candidates", set.hash},
-          {"teacher", options.teacher},
-          {"draws", options.draws},
-          {"hinted_draws", options.hinted_draws},
-          {"hint_policy", options.hint_policy},
-          {"temperature", options.temperature},
-          {"filter_answer", options.filter_answer},
-          {"min_precision", options.min_precision},
-          {"max_per_row", options.max_per_row},
-          {"max_history", options.max_history},
-          {"with_times", options.with_times},
-          {"seed", options.seed}};
+  OrderedJson print = {{"candidates", set.hash},
+                       {"teacher", options.teacher},
+                       {"draws", options.draws},
+                       {"hinted_draws", options.hinted_draws},
+                       {"hint_policy", options.hint_policy},
+                       {"temperature", options.temperature},
+                       {"filter_answer", options.filter_answer},
+                       {"min_precision", options.min_precision},
+                       {"max_per_row", options.max_per_row},
+                       {"max_history", options.max_history},
+                       {"with_times", options.with_times},
+                       {"seed", options.seed}};
+  if (options.limit > 0) print["limit"] = options.limit;
+  return print;
+}
+
+fs::path part_file(const ConstructOptions& options) {
+  return fs::path(options.out) / "reasoning.part.jsonl";
 }
 
 // Number of rows that the part file holds under the keys that the teacher would give them; what
 // comes after these (a torn line, a row of another key) is cut off and drawn again.
-int64_t continue_part(const Constructor& constructor, const fs::path& path) {
+int64_t continue_part(const Constructor& constructor, const fs::path& path,
+                      std::span<const int64_t> chosen) {
   if (!fs::exists(path)) return 0;
   const std::string text = read_file(path, uint64_t{1} << 40);
   int64_t rows = 0;
@@ -168,7 +171,9 @@ int64_t continue_part(const Constructor& constructor, const fs::path& path) {
   for (size_t end = text.find('\n'); end != text.npos; end = text.find('\n', begin)) {
     const std::string name = fmt::format("{}:{}", path.string(), rows + 1);
     const Json line = parse_json(std::string_view(text).substr(begin, end - begin), name);
-    if (get_or<std::string>(line, "key", "", name) != constructor.resume_key(rows)) break;
+    if (rows == std::ssize(chosen) || get_or<std::string>(line, "key", "", name) !=
+                                          constructor.resume_key(chosen[static_cast<size_t>(rows)]))
+      break;
     begin = end + 1;
     ++rows;
   }
@@ -176,8 +181,10 @@ int64_t continue_part(const Constructor& constructor, const fs::path& path) {
   return rows;
 }
 
-void write_parts(const Constructor& constructor, const fs::path& path, int64_t total) {
-  int64_t done = continue_part(constructor, path);
+void write_parts(const Constructor& constructor, const fs::path& path,
+                 std::span<const int64_t> rows) {
+  const int64_t total = std::ssize(rows);
+  int64_t done = continue_part(constructor, path, rows);
   if (done > 0) log_info("construct: continuing at row {} of {}", done, total);
   std::ofstream file(path, std::ios::app | std::ios::binary);
   ProgressBar bar("construct", total, done);
@@ -185,7 +192,7 @@ void write_parts(const Constructor& constructor, const fs::path& path, int64_t t
     const int64_t count = std::min(kRowsPerPart, total - done);
     std::vector<std::string> lines(static_cast<size_t>(count));
     at::parallel_for(0, count, 1, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) lines[i] = constructor.row_line(done + i);
+      for (int64_t i = begin; i < end; ++i) lines[i] = constructor.row_line(rows[done + i]);
     });
     for (const std::string& line : lines) file << line << '\n';
     file.flush();
@@ -196,8 +203,8 @@ void write_parts(const Constructor& constructor, const fs::path& path, int64_t t
 }
 
 // reasoning.jsonl from the part file: one line per kept draw, usable as it is by other trainers.
-ConstructSummary collect(const fs::path& part, const fs::path& out, const Study& study,
-                         const CandidateSet& set, const ConstructOptions& options) {
+ConstructSummary collect(const fs::path& part, const fs::path& out, const RowSource& source) {
+  const Study& study = source.study();
   ConstructSummary summary;
   const fs::path temporary = out.string() + ".tmp";
   std::ofstream file(temporary, std::ios::binary | std::ios::trunc);
@@ -211,9 +218,8 @@ ConstructSummary collect(const fs::path& part, const fs::path& out, const Study&
     summary.rows_kept += !line.at("kept").empty();
     if (line.at("kept").empty()) return;
     const auto row = line.at("row").get<int64_t>();
-    const Request request = make_request(study.dataset, set, row, options.max_history);
-    const PromptOptions prompt = prompt_options(options);
-    const std::string text = student_prompt(study.dataset.catalogue, request, prompt);
+    const RowView view = source.view(row);
+    const Request& request = view.request();
     OrderedJson candidates = OrderedJson::array();
     for (const int32_t item : request.candidates) candidates.push_back(ids[item]);
     for (const Json& kept : line.at("kept")) {
@@ -231,8 +237,9 @@ ConstructSummary collect(const fs::path& part, const fs::path& out, const Study&
                           {"precision", kept.at("precision")},
                           {"coverage", kept.at("coverage")},
                           {"r_ver", kept.at("r_ver")}};
-      file << OrderedJson{{"prompt", text},
-                          {"completion", completion_text(reply.reasoning, reply.answer, prompt)},
+      file << OrderedJson{{"prompt", view.prompt()},
+                          {"completion",
+                           completion_text(reply.reasoning, reply.answer, source.prompt())},
                           {"meta", meta}}
                   .dump()
            << '\n';
@@ -242,22 +249,6 @@ ConstructSummary collect(const fs::path& part, const fs::path& out, const Study&
   CHECK(file.good(), kFailure, "{}: cannot write", temporary.string());
   fs::rename(temporary, out);
   return summary;
-}
-
-OrderedJson statistics_json(const TemporalStatistics& statistics, const Study& study) {
-  const HypothesisPrecision& p = statistics.precision;
-  return {{"schema_version", 1},
-          {"catalogue_hash", study.catalogue_hash},
-          {"events", statistics.num_events},
-          {"attributes", statistics.num_attributes},
-          {"train_end_time", statistics.train_end_time},
-          {"session_gap", statistics.session_gap},
-          {"hypothesis_precision",
-           {{"transition", p.transition},
-            {"long_term", p.long_term},
-            {"season", p.season},
-            {"recent", p.recent},
-            {"sequel", p.sequel}}}};
 }
 
 }  // namespace
@@ -270,36 +261,68 @@ OrderedJson to_json(const ConstructSummary& summary) {
           {"rejected", rejected}};
 }
 
-ConstructSummary construct(const ConstructOptions& options) {
-  const fs::path out = options.out;
-  const Study study = open_study(options.data);
-  const CandidateSet set = study.candidates("train");
-  const auto rows = static_cast<int64_t>(set.rows.size());
-  const int64_t total = options.limit > 0 ? std::min(options.limit, rows) : rows;
+ReasoningRecord read_reasoning_record(const fs::path& folder) {
+  const std::string name = (folder / "construct.json").string();
+  CHECK(fs::exists(name), kInput, "{}: no construct.json: not a finished folder of construct",
+        folder.string());
+  const Json json = read_json(name);
+  const Json made = get<Json>(json, "options", name);
+  return {get<std::string>(made, "candidates", name),
+          get<std::string>(json, "catalogue_hash", name),
+          {get<int32_t>(made, "max_history", name), get<bool>(made, "with_times", name), true}};
+}
 
+ConstructSetup setup(const ConstructOptions& options) {
+  check_options(options);
+  auto study = std::make_unique<const Study>(open_study(options.data));
+  RowSource source(*study, study->candidates("train"),
+                   {options.max_history, options.with_times, true});
+  std::vector<int64_t> rows = draw_limited(source.size(), options.limit, options.seed);
+  std::sort(rows.begin(), rows.end());
+  return {options, std::move(study), std::move(source), std::move(rows)};
+}
+
+ConstructPlan plan(const ConstructSetup& setup) {
+  const ConstructOptions& options = setup.options;
+  ConstructPlan plan;
+  plan.rows = std::ssize(setup.rows);
+  const fs::path part = part_file(options);
+  if (fs::exists(part)) {
+    const std::string text = read_file(part, uint64_t{1} << 40);
+    plan.rows_done = std::count(text.begin(), text.end(), '\n');
+  }
+  const int32_t draws = (options.hint_policy != "always" ? options.draws : 0) +
+                        (options.hint_policy != "never" ? options.hinted_draws : 0);
+  plan.most_draws = (plan.rows - plan.rows_done) * draws;
+  return plan;
+}
+
+ConstructSummary run(const ConstructSetup& setup) {
+  const ConstructOptions& options = setup.options;
+  const fs::path out = options.out, part = part_file(options), begun = out / "construct.part.json";
   fs::create_directories(out);
-  const fs::path part = out / "reasoning.part.jsonl", plan = out / "construct.part.json";
-  const OrderedJson effective = fingerprint(options, set);
-  if (fs::exists(plan)) {
-    CHECK(read_json(plan) == Json::parse(effective.dump()), kUsage,
+  const OrderedJson effective = fingerprint(options, setup.source.set());
+  if (fs::exists(begun)) {
+    CHECK(read_json(begun) == Json::parse(effective.dump()), kUsage,
           "{}: begun with other options\nhint: repeat the command with the old ones, or choose "
           "another folder",
           out.string());
   } else {
     CHECK(!fs::exists(part), kInput, "{}: part file without its options", part.string());
-    write_json_atomic(plan, effective);
+    write_json_atomic(begun, effective);
   }
-  Constructor constructor(options, study, set);
+  Constructor constructor(setup);
   constructor.measure_weights();
   write_claim_weights(constructor.weights(), out / "claim_weights.json");
-  write_json_atomic(out / "statistics.json", statistics_json(study.statistics, study));
-  write_parts(constructor, part, total);
-  const ConstructSummary summary = collect(part, out / "reasoning.jsonl", study, set, options);
+  write_parts(constructor, part, setup.rows);
+  const ConstructSummary summary = collect(part, out / "reasoning.jsonl", setup.source);
   OrderedJson record = to_json(summary);
   record["options"] = effective;
-  record["catalogue_hash"] = study.catalogue_hash;
+  record["catalogue_hash"] = setup.study->catalogue_hash;
   write_json_atomic(out / "construct.json", record);
   return summary;
 }
+
+ConstructSummary construct(const ConstructOptions& options) { return run(setup(options)); }
 
 }  // namespace etrlrec

@@ -4,14 +4,19 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <map>
+#include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
+#include <vector>
+
+#include "method/row.h"
+#include "method/study.h"
+#include "temporal/prompts.h"
 
 namespace etrlrec {
 
-// Stage 1: teacher reasoning for the training rows of a data set, filtered (method.md G.2).
-// Writes reasoning.jsonl, claim_weights.json, statistics.json, construct.json.
 struct ConstructOptions {
   std::string data, out;
   std::string teacher = "program";
@@ -24,15 +29,44 @@ struct ConstructOptions {
   int32_t max_per_row = 1;     // kept draws of one row, all different
   int32_t max_history = 8;
   bool with_times = true;  // false: no claim about gaps or the season
-  int64_t limit = 0;       // rows, 0: all
+  int64_t limit = 0;       // rows, drawn by the seed; 0: all
   uint64_t seed = 42;
 };
 struct ConstructSummary {
   int64_t rows = 0, rows_kept = 0, draws = 0, kept = 0, hinted = 0;
   std::map<std::string, int64_t> rejected;  // by the first filter that refused
 };
-ConstructSummary construct(const ConstructOptions& options);
-
 nlohmann::ordered_json to_json(const ConstructSummary& summary);
+
+// What the later stages must repeat of a construct folder (construct.json).
+struct ReasoningRecord {
+  std::string candidates;      // hash of the candidate file it was written for
+  std::string catalogue_hash;  // of the data set's items
+  PromptOptions prompt;        // that the reasoning answers to
+};
+// Error (kInput) where construct.json is missing or incomplete.
+ReasoningRecord read_reasoning_record(const std::filesystem::path& folder);
+
+// Everything that construct reads. Nothing is written before run().
+struct ConstructSetup {
+  ConstructOptions options;
+  std::unique_ptr<const Study> study;
+  RowSource source;
+  std::vector<int64_t> rows;  // to be written, ascending
+};
+// What run() still has to do.
+struct ConstructPlan {
+  int64_t rows = 0;        // of the result
+  int64_t rows_done = 0;   // by an earlier run in the same folder
+  int64_t most_draws = 0;  // of the teacher, for the rows that are left
+};
+
+// Errors (kUsage): an unknown teacher or hint policy, numbers of draws that make no sense.
+ConstructSetup setup(const ConstructOptions& options);
+ConstructPlan plan(const ConstructSetup& setup);
+// Writes reasoning.jsonl, claim_weights.json and, last, construct.json. An interrupted run
+// continues; error (kUsage) where it was begun with other options.
+ConstructSummary run(const ConstructSetup& setup);
+ConstructSummary construct(const ConstructOptions& options);  // run(setup(options))
 
 }  // namespace etrlrec

@@ -8,11 +8,10 @@
 #include "base/io.h"
 #include "base/json.h"
 #include "base/log.h"
-#include "method/model_folder.h"
-#include "method/prompt_adapter.h"
+#include "method/construct.h"
+#include "method/row.h"
 #include "method/sft_row.h"
 #include "method/stage.h"
-#include "method/study.h"
 #include "temporal/prompts.h"
 
 namespace etrlrec {
@@ -24,20 +23,7 @@ struct TeacherRow {
   std::string reasoning;
 };
 
-// reasoning.jsonl of construct; checks that it was written for this candidate file and history
-// length.
-std::vector<TeacherRow> read_reasoning(const DistillOptions& options, const CandidateSet& set) {
-  const fs::path folder = options.reasoning;
-  const std::string record_name = (folder / "construct.json").string();
-  const Json made = get<Json>(read_json(record_name), "options", record_name);
-  CHECK(get<std::string>(made, "candidates", record_name) == set.hash, kModel,
-        "{}: written for another candidate file", folder.string());
-  CHECK(get<int32_t>(made, "max_history", record_name) == options.max_history, kUsage,
-        "--max-history: the reasoning was written for {}, found {}",
-        get<int32_t>(made, "max_history", record_name), options.max_history);
-  CHECK(get<bool>(made, "with_times", record_name) == options.with_times, kUsage,
-        "--times: the reasoning was written {} times",
-        get<bool>(made, "with_times", record_name) ? "with" : "without");
+std::vector<TeacherRow> read_reasoning(const fs::path& folder, const CandidateSet& set) {
   std::vector<TeacherRow> rows;
   const fs::path path = folder / "reasoning.jsonl";
   for_each_json_line(path, [&](const Json& line, int64_t number) {
@@ -58,23 +44,41 @@ std::vector<TeacherRow> read_reasoning(const DistillOptions& options, const Cand
   return rows;
 }
 
+// The prompt of the run: that of the reasoning folder, or the options'.
+PromptOptions prompt_of(const DistillOptions& options, const CandidateSet& set) {
+  PromptOptions prompt;
+  if (options.reasoning.empty()) {
+    prompt.max_history = options.max_history.value_or(prompt.max_history);
+    prompt.with_times = options.with_times.value_or(prompt.with_times);
+    return prompt;
+  }
+  const ReasoningRecord record = read_reasoning_record(options.reasoning);
+  CHECK(record.candidates == set.hash, kModel, "{}: written for another candidate file",
+        options.reasoning);
+  CHECK(!options.max_history && !options.with_times, kUsage,
+        "--max-history, --times: only without --reasoning; {} was written for {} entries {} times",
+        options.reasoning, record.prompt.max_history,
+        record.prompt.with_times ? "with" : "without");
+  return record.prompt;
+}
+
+// Turns rows of the candidate file into rows to be trained on.
 class RowMaker {
  public:
-  RowMaker(const DistillOptions& options, const Study& study, const CandidateSet& set,
-           const LoadedModel& model)
-      : options_(options), study_(study), set_(set), model_(model) {}
+  RowMaker(const DistillOptions& options, const RowSource& source, const LoadedModel& model)
+      : options_(options), source_(source), model_(model) {}
 
   // An answer of 0 means the target.
   void add(int64_t row, std::string_view reasoning, int32_t answer, bool with_reasoning) {
-    const Request request = make_request(study_.dataset, set_, row, options_.max_history);
-    PromptOptions prompt{options_.max_history, options_.with_times, with_reasoning};
+    PromptOptions prompt = source_.prompt();
+    prompt.reasoning = with_reasoning;
+    const RowView view = source_.view(row, prompt);
+    const Request& request = view.request();
     SftRow made =
-        make_sft_row(*model_.tokenizer, student_prompt(study_.dataset.catalogue, request, prompt),
+        make_sft_row(*model_.tokenizer,
+                     view.encoding(*model_.tokenizer, model_.virtual_tokens, model_.end_tokens),
                      reasoning, answer == 0 ? request.target_slot + 1 : answer,
                      static_cast<int32_t>(request.candidates.size()), prompt, names);
-    made.prompt.insert(made.prompt.begin(), model_.virtual_tokens.begin(),
-                       model_.virtual_tokens.end());
-    made.prompt.insert(made.prompt.end(), model_.end_tokens.begin(), model_.end_tokens.end());
     const int64_t close = made.answer_begin;  // reasoning and closing tags stand before the answer
     if (with_reasoning && close > options_.max_reasoning_tokens) {
       ++too_long;
@@ -91,31 +95,39 @@ class RowMaker {
 
  private:
   const DistillOptions& options_;
-  const Study& study_;
-  const CandidateSet& set_;
+  const RowSource& source_;
   const LoadedModel& model_;
 };
 
-std::vector<SftRow> make_rows(const DistillOptions& options, const Study& study,
-                              const CandidateSet& set, const LoadedModel& model,
-                              std::vector<std::string>& names) {
-  RowMaker maker(options, study, set, model);
-  const uint64_t seed = options.trainer.seed;
-  const auto is_full = [&] {
-    return options.limit > 0 && static_cast<int64_t>(maker.rows.size()) >= options.limit;
-  };
-  const auto total = static_cast<int64_t>(set.rows.size());
+// What may be trained on, in the order of the file: reasoning of distillation rows, or with
+// label_only the rows themselves.
+std::vector<TeacherRow> eligible_rows(const DistillOptions& options, const CandidateSet& set,
+                                      const DistillationRows& chosen) {
+  std::vector<TeacherRow> rows;
   if (options.label_only) {
-    for (int64_t row = 0; row < total && !is_full(); ++row)
-      if (is_distillation_row(seed, row, options.sft_share)) maker.add(row, {}, 0, false);
-  } else {
-    for (const TeacherRow& row : read_reasoning(options, set)) {
-      if (is_full()) break;
-      if (!is_distillation_row(seed, row.row, options.sft_share)) continue;
-      maker.add(row.row, row.reasoning, row.answer, true);
-      Rng rng(seed, "direct answers", static_cast<uint64_t>(row.row));
-      if (rng.chance(options.direct_share)) maker.add(row.row, {}, 0, false);
-    }
+    for (int64_t row = 0; row < std::ssize(set.rows); ++row)
+      if (chosen.contains(row)) rows.push_back({row, 0, {}});
+    return rows;
+  }
+  rows = read_reasoning(options.reasoning, set);
+  std::erase_if(rows, [&](const TeacherRow& row) { return !chosen.contains(row.row); });
+  return rows;
+}
+
+std::vector<SftRow> make_rows(const DistillOptions& options, const RowSource& source,
+                              const LoadedModel& model, const DistillationRows& chosen,
+                              std::vector<std::string>& names) {
+  RowMaker maker(options, source, model);
+  const uint64_t seed = options.trainer.seed;
+  const std::vector<TeacherRow> eligible = eligible_rows(options, source.set(), chosen);
+  std::vector<int64_t> drawn = draw_limited(std::ssize(eligible), options.limit, seed);
+  std::sort(drawn.begin(), drawn.end());
+  for (const int64_t index : drawn) {
+    const TeacherRow& row = eligible[static_cast<size_t>(index)];
+    maker.add(row.row, row.reasoning, row.answer, !options.label_only);
+    if (options.label_only) continue;
+    Rng rng(seed, "direct answers", static_cast<uint64_t>(row.row));
+    if (rng.chance(options.direct_share)) maker.add(row.row, {}, 0, false);
   }
   CHECK(!maker.rows.empty(), kInput,
         "distill: no rows to train on ({} had more than {} reasoning tokens)", maker.too_long,
@@ -136,59 +148,68 @@ void check_field_weights(const SftOptions& options) {
           fmt::join(options.field_names, ", "));
 }
 
-MemoryEstimate estimate_of(const DistillOptions& options, const LoadedModel& model,
-                           const PromptPlan& prompt, std::span<const SftRow> rows) {
-  std::vector<RowTokens> tokens;
-  for (const SftRow& row : rows)
-    tokens.push_back({std::ssize(row.prompt), std::ssize(row.completion)});
-  return estimate_training(*model.model, {options.lora, prompt.num_trained_tokens}, options.trainer,
-                           std::move(tokens), options.sft.tokens_per_pass);
-}
-
-}  // namespace
-
-MemoryEstimate estimate_distill(const DistillOptions& options) {
-  const Study study = open_study(options.data);
-  const CandidateSet set = study.candidates("train");
-  LoadedModel model =
-      open_model_folder(options.model, study.catalogue_hash, options.dtype, options.numerics);
-  const PromptPlan prompt = plan_prompt(options.model, options.prompt_tuning, model);
-  std::vector<std::string> names;
-  return estimate_of(options, model, prompt, make_rows(options, study, set, model, names));
-}
-
-TrainingResult distill(const DistillOptions& options) {
-  CHECK(options.label_only || !options.reasoning.empty(), kUsage,
-        "--reasoning: expected the folder of construct (or --label-only)");
-  CHECK(!options.prompt_tuning || options.sft.prompt_weight == 0, kUsage,
-        "--prompt-weight: not with --adapter prompt, whose virtual tokens are no targets");
-  const Study study = open_study(options.data);
-  const CandidateSet set = study.candidates("train");
-  LoadedModel model =
-      open_model_folder(options.model, study.catalogue_hash, options.dtype, options.numerics);
-  const PromptPlan prompt = plan_prompt(options.model, options.prompt_tuning, model);
-
+ModelCard card_of(const DistillOptions& options, const Study& study, const PromptOptions& prompt,
+                  const DistillationRows& rows, const LoadedModel& model) {
   ModelCard card;
   card.stage = options.label_only ? "label-only" : "distill";
   card.catalogue_hash = study.catalogue_hash;
-  card.prompt = {options.max_history, options.with_times, !options.label_only};
+  card.prompt = prompt;
+  card.prompt.reasoning = !options.label_only;
   card.max_reasoning_tokens = options.max_reasoning_tokens;
+  card.distillation_rows = rows;
   card.parent = options.model;
   card.soft_prompts = model.card.soft_prompts;
   card.merged_dtype = model.card.merged_dtype;
   if (options.lora.r > 0 && options.dtype != "float32") card.merged_dtype = options.dtype;
+  return card;
+}
 
-  SftOptions sft = options.sft;
-  std::vector<SftRow> rows = make_rows(options, study, set, model, sft.field_names);
+}  // namespace
+
+DistillSetup setup(const DistillOptions& options) {
+  CHECK(options.label_only || !options.reasoning.empty(), kUsage,
+        "--reasoning: expected the folder of construct (or --label-only)");
+  CHECK(!options.prompt_tuning || options.sft.prompt_weight == 0, kUsage,
+        "--prompt-weight: not with --adapter prompt, whose virtual tokens are no targets");
+  DistillSetup setup;
+  setup.options = options;
+  setup.study = std::make_unique<const Study>(open_study(options.data));
+  const Study& study = *setup.study;
+  CandidateSet set = study.candidates("train");
+  const PromptOptions prompt = prompt_of(options, set);
+  const RowSource source(study, std::move(set), prompt);
+  setup.model =
+      open_model_folder(options.model, study.catalogue_hash, options.dtype, options.numerics);
+  setup.prompt = plan_prompt(options.model, options.prompt_tuning, setup.model);
+  const DistillationRows chosen{options.sft_share, options.trainer.seed, source.set().hash};
+  setup.card = card_of(options, study, prompt, chosen, setup.model);
+  SftOptions& sft = setup.options.sft;
+  setup.rows = make_rows(options, source, setup.model, chosen, sft.field_names);
   check_field_weights(sft);
-  check_memory(estimate_of(options, model, prompt, rows), available_memory(), "distill",
-               kTrainingMemoryHint);
+  return setup;
+}
+
+MemoryEstimate plan(const DistillSetup& setup) {
+  const DistillOptions& options = setup.options;
+  std::vector<RowTokens> tokens;
+  for (const SftRow& row : setup.rows)
+    tokens.push_back({std::ssize(row.prompt), std::ssize(row.completion)});
+  return estimate_training(*setup.model.model, {options.lora, setup.prompt.num_trained_tokens},
+                           options.trainer, std::move(tokens), options.sft.tokens_per_pass);
+}
+
+TrainingResult run(DistillSetup setup) {
+  check_memory(plan(setup), available_memory(), "distill", kTrainingMemoryHint);
+  const DistillOptions& options = setup.options;
+  LoadedModel& model = setup.model;
   load_weights_of(model);
-  attach_planned_prompt(*model.model, prompt, options.trainer.seed);
-  attach_adapter(*model.model, options.lora, static_cast<int64_t>(rows.size()), options.trainer);
-  SftObjective objective(*model.model, std::move(rows), sft);
-  return train_model(objective, study, model, card, options.trainer, options.eval_rows,
+  attach_planned_prompt(*model.model, setup.prompt, options.trainer.seed);
+  attach_adapter(*model.model, options.lora, std::ssize(setup.rows), options.trainer);
+  SftObjective objective(*model.model, std::move(setup.rows), options.sft);
+  return train_model(objective, *setup.study, model, setup.card, options.trainer, options.eval_rows,
                      options.model, options.out);
 }
+
+TrainingResult distill(const DistillOptions& options) { return run(setup(options)); }
 
 }  // namespace etrlrec

@@ -3,36 +3,58 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "method/memory_estimate.h"
+#include "method/model_folder.h"
 #include "method/prompt_adapter.h"
+#include "method/study.h"
 #include "train/sft.h"
 #include "train/trainer.h"
 #include "tuning/adapters.h"
 
 namespace etrlrec {
 
-// Stage 2: the student is trained on the reasoning (or on the answers alone: label_only). `out`
-// becomes a complete model folder that also holds the checkpoints and metrics of the run.
 struct DistillOptions {
   std::string data, reasoning, model, out, dtype = "float32";
   Numerics numerics;
   bool label_only = false;
   double direct_share = 0;  // share of the rows that is trained as a direct answer, too
   double sft_share = 0.4;   // of the training rows, by seeded hash; reinforce uses the others
-  bool with_times = true;
-  int32_t max_history = 8;
+  // How a row is shown. A run with a reasoning folder reads both from that folder and refuses them
+  // here; without one (label_only), nothing means 8 entries with times.
+  std::optional<int32_t> max_history;
+  std::optional<bool> with_times;
   int64_t max_reasoning_tokens = 160;
-  int64_t limit = 0;        // training rows, 0: all
+  int64_t limit = 0;        // training rows, drawn by the seed; 0: all
   int64_t eval_rows = 500;  // of the validation rows, 0: no validation
   SftOptions sft;
   LoraConfig lora;  // r = 0 and no prompt: full fine-tuning
   std::optional<PromptTuningOptions> prompt_tuning;
   TrainerOptions trainer;  // its seed is the seed of the stage
 };
-TrainingResult distill(const DistillOptions& options);
-MemoryEstimate estimate_distill(const DistillOptions& options);  // loads no weights
+
+// Everything that distill reads, except the weights of the model. Rows are ready to be trained on.
+struct DistillSetup {
+  DistillOptions options;
+  std::unique_ptr<const Study> study;
+  LoadedModel model;
+  PromptPlan prompt;  // attached once the weights are loaded
+  ModelCard card;     // of the result
+  std::vector<SftRow> rows;
+};
+
+// Errors: kUsage for options that contradict each other or the reasoning folder, kModel for a
+// reasoning folder or a model of another data set, kInput where no row is left.
+DistillSetup setup(const DistillOptions& options);
+// Memory and work of run().
+MemoryEstimate plan(const DistillSetup& setup);
+// `out` becomes a complete model folder that also holds the checkpoints and metrics of the run. An
+// interrupted run continues. Error (kMemory) where the plan does not fit.
+TrainingResult run(DistillSetup setup);
+TrainingResult distill(const DistillOptions& options);  // run(setup(options))
 
 }  // namespace etrlrec

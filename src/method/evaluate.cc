@@ -12,6 +12,7 @@
 #include "eval/ablation.h"
 #include "eval/report_text.h"
 #include "method/fit.h"
+#include "method/row.h"
 #include "models/recommender.h"
 #include "models/recommenders.h"
 #include "temporal/statistics.h"
@@ -93,7 +94,7 @@ EvaluateSetup setup(const EvaluateOptions& options) {
   const int64_t count = options.limit > 0 ? std::min(options.limit, rows) : rows;
   if (count < rows) log_info("--limit: {} of {} rows", count, rows);
   for (int64_t r = 0; r < count; ++r)
-    setup.requests.push_back(make_request(setup.dataset, setup.set, r, 200));
+    setup.requests.push_back(make_request(setup.dataset, setup.set, r, kRecommenderHistory));
   if (is_named(options.model) || !is_language_model(options.model)) {
     CHECK(options.ablate == "none", kUsage, "--ablate: only language models, found {}",
           options.model);
@@ -107,7 +108,8 @@ EvaluateSetup setup(const EvaluateOptions& options) {
   setup.protocol.max_reasoning_tokens = setup.model->card.max_reasoning_tokens;
   std::vector<Request> shown;  // an ablation moves what the model sees, no more
   for (const Request& request : setup.requests)
-    shown.push_back(with_recent_history(request, setup.protocol.prompt.max_history));
+    shown.push_back(
+        RowView(setup.dataset.catalogue, nullptr, request, setup.protocol.prompt).request());
   setup.requests = ablate_requests(shown, options.ablate, setup.protocol.seed);
   return setup;
 }

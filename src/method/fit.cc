@@ -12,6 +12,7 @@
 #include "data/candidates.h"
 #include "eval/metrics.h"
 #include "eval/protocol.h"
+#include "method/row.h"
 #include "method/run_record.h"
 #include "models/recommenders.h"
 
@@ -76,7 +77,7 @@ std::map<std::string, double> candidate_metrics(const Recommender& model, const 
   const CandidateSet set = load_candidates(data / "candidates-test.jsonl", dataset);
   std::vector<Request> requests;
   for (int64_t row = 0; row < static_cast<int64_t>(set.rows.size()); ++row)
-    requests.push_back(make_request(dataset, set, row, 200));
+    requests.push_back(make_request(dataset, set, row, kRecommenderHistory));
   Predictions predictions = rank_by_recommender(model, requests);
   predictions.candidates_hash = set.hash;
   predictions.num_candidates = set.options.count;

@@ -14,6 +14,7 @@
 #include "nn/logprob.h"
 #include "temporal/names.h"
 #include "temporal/prompts.h"
+#include "temporal/row_view.h"
 
 namespace etrlrec {
 namespace {
@@ -123,10 +124,10 @@ MemoryEstimate estimate_asking(const LoadedModel& model, const Catalogue& catalo
   int64_t longest = 0, titles = 0;
   const size_t step = std::max<size_t>(requests.size() / kSampled, 1);
   for (size_t r = 0; r < requests.size(); r += step) {
-    const Request recent = with_recent_history(requests[r], prompt.max_history);
-    const auto ids = model.encode(student_prompt(catalogue, recent, prompt));
+    const auto ids = RowView(catalogue, nullptr, requests[r], prompt)
+                         .encoding(*model.tokenizer, model.virtual_tokens, model.end_tokens);
     longest = std::max(longest, static_cast<int64_t>(ids.size()));
-    if (by_title) titles = std::max(titles, title_tokens(model, catalogue, recent));
+    if (by_title) titles = std::max(titles, title_tokens(model, catalogue, requests[r]));
   }
   MemoryEstimate estimate;
   add_weights(*model.model, estimate);

@@ -61,6 +61,11 @@ ModelCard read_card(const fs::path& path) {
   card.prompt.style = get_or<std::string>(json, "style", card.prompt.style, name);
   find_style(card.prompt.style);  // refuses one that this program does not know
   card.max_reasoning_tokens = get<int64_t>(json, "max_reasoning_tokens", name);
+  if (json.contains("distillation_rows")) {
+    const Json rows = get<Json>(json, "distillation_rows", name);
+    card.distillation_rows = {get<double>(rows, "share", name), get<uint64_t>(rows, "seed", name),
+                              get<std::string>(rows, "candidates", name)};
+  }
   card.parent = get_or<std::string>(json, "parent", "", name);
   card.soft_prompts = read_soft_prompts(json, name);
   card.merged_dtype = get_or<std::string>(json, "merged_dtype", "", name);
@@ -94,6 +99,10 @@ OrderedJson to_json(const ModelCard& card) {
   for (const SoftPrompt& prompt : card.soft_prompts)
     json["soft_prompts"].push_back(
         {{"name", prompt.name}, {"num_virtual_tokens", prompt.num_virtual_tokens}});
+  if (card.distillation_rows)
+    json["distillation_rows"] = {{"share", card.distillation_rows->share},
+                                 {"seed", card.distillation_rows->seed},
+                                 {"candidates", card.distillation_rows->candidates}};
   if (!card.merged_dtype.empty()) json["merged_dtype"] = card.merged_dtype;
   if (!card.chat_template.empty()) {
     json["chat_template"] = card.chat_template;

@@ -6,10 +6,12 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "eval/protocol.h"
+#include "method/distillation_rows.h"
 #include "models/language_model.h"
 #include "temporal/prompts.h"
 #include "text/tokenizer.h"
@@ -28,6 +30,9 @@ struct ModelCard {             // etrlrec.json
   std::string catalogue_hash;  // of the data set it was trained on; empty for a base model
   PromptOptions prompt;
   int64_t max_reasoning_tokens = 160;
+  // Of the last distillation; reinforce rolls out the other rows. Unknown for a base model and for
+  // folders of older versions.
+  std::optional<DistillationRows> distillation_rows;
   std::string parent;  // folder name of the model it was trained from
   // In front of every text, in this order.
   std::vector<SoftPrompt> soft_prompts;

@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "base/io.h"
 #include "base/log.h"
+#include "method/row.h"
 #include "method/study.h"
 #include "models/lookup_init.h"
 #include "temporal/names.h"
@@ -22,20 +23,17 @@ namespace {
 std::vector<std::string> tokenizer_documents(const Study& study, const CandidateSet& train,
                                              const NewLmOptions& options) {
   const Catalogue& catalogue = study.dataset.catalogue;
-  const auto max_history = static_cast<int32_t>(options.max_history);
-  const std::vector<int64_t> rows =
-      spread_rows(static_cast<int64_t>(train.rows.size()), options.sample_rows);
-  const std::vector<Request> requests = make_requests(study, train, rows, max_history);
+  const RowSource source(study, train, {.max_history = static_cast<int32_t>(options.max_history)});
   const auto teacher = make_teacher("program", catalogue, study.statistics, {});
-  const PromptOptions prompt{.max_history = max_history};
   std::vector<std::string> documents;
-  for (size_t r = 0; r < requests.size(); ++r) {
-    const FactSheet facts = compute_facts(catalogue, study.statistics, requests[r]);
-    Rng rng(options.seed, "tokenizer-sample", r);
-    const TeacherRequest draw{{catalogue, requests[r], facts}, rng};
+  uint64_t number = 0;
+  for (const int64_t row : spread_rows(source.size(), options.sample_rows)) {
+    const RowView view = source.view(row);
+    Rng rng(options.seed, "tokenizer-sample", number++);
+    const TeacherRequest draw{view.context(), rng};
     const TeacherReply reply = teacher->reply({&draw, 1}).front();
-    documents.push_back(student_prompt(catalogue, requests[r], prompt));
-    documents.push_back(completion_text(reply.reasoning, reply.answer, prompt));
+    documents.push_back(view.prompt());
+    documents.push_back(completion_text(reply.reasoning, reply.answer, source.prompt()));
   }
   for (const std::string& title : catalogue.titles) documents.push_back(" " + escape_title(title));
   for (const std::string& path : options.documents) documents.push_back(read_file(path));

@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "eval/protocol.h"
 #include "method/fit.h"
+#include "temporal/row_view.h"
 #include "temporal/verifier.h"
 
 namespace etrlrec {
@@ -139,9 +140,8 @@ Ranking Ranker::ranking_of(const Request& request, const Prediction& prediction,
   ranking.items.resize(std::min(ranking.items.size(), static_cast<size_t>(k)));
   ranking.reasoning = prediction.reasoning;
   ranking.valid = prediction.valid;
-  const Request shown = with_recent_history(request, model_.card.prompt.max_history);
-  const FactSheet facts = compute_facts(catalogue(), study_.statistics, shown);
-  ranking.claims = judge_claims(ranking.reasoning, {catalogue(), shown, facts}, {});
+  const RowView view(catalogue(), &study_.statistics, request, model_.card.prompt);
+  ranking.claims = judge_claims(ranking.reasoning, view.context(), {});
   return ranking;
 }
 

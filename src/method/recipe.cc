@@ -14,6 +14,7 @@
 #include "eval/report_text.h"
 #include "method/evaluate.h"
 #include "method/report_data.h"
+#include "method/row.h"
 #include "method/run_record.h"
 #include "method/study.h"
 #include "temporal/claim_weights.h"
@@ -275,7 +276,7 @@ void RecipeRun::add_examples() {
   for (const int64_t row : example_rows(*policy, 5)) {
     const auto index = static_cast<size_t>(row);
     const auto requests =
-        make_requests(study, test, std::span(&row, 1), recipe_.distill.max_history);
+        make_requests(study, test, std::span(&row, 1), recipe_.construct.max_history);
     report_.examples.push_back(make_example(study, requests[0], policy->rows[index],
                                             bayes != nullptr ? &bayes->rows[index] : nullptr,
                                             weights));

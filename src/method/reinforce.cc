@@ -1,19 +1,17 @@
 #include "method/reinforce.h"
 
-#include <cmath>
+#include <algorithm>
+#include <functional>
 #include <limits>
-#include <memory>
 
 #include "base/check.h"
 #include "base/io.h"
-#include "base/json.h"
 #include "base/log.h"
+#include "method/construct.h"
 #include "method/fit.h"
-#include "method/model_folder.h"
-#include "method/prompt_adapter.h"
 #include "method/reward.h"
+#include "method/sample_writer.h"
 #include "method/stage.h"
-#include "method/study.h"
 #include "temporal/claim_weights.h"
 #include "temporal/encoding.h"
 #include "temporal/prompts.h"
@@ -22,86 +20,63 @@ namespace etrlrec {
 namespace {
 
 constexpr int64_t kCalibrationRows = 2000;
+constexpr size_t kShownSamples = 4;
 
-// Rows the recommender must not reward: it has learned from them or from later events (method.md
-// G.3 (3)).
-struct Holdout {
-  int64_t after = std::numeric_limits<int64_t>::min();  // only rows with a later request time
-  int64_t dropped = 0;
-};
-
-std::vector<GrpoRow> make_rows(const ReinforceOptions& options, const Study& study,
-                               const CandidateSet& set, const LoadedModel& model,
-                               const AnswerEncoding& encoding, Holdout& holdout) {
-  std::vector<GrpoRow> rows;
-  const auto total = static_cast<int64_t>(set.rows.size());
-  for (int64_t r = 0; r < total; ++r) {
-    if (options.limit > 0 && static_cast<int64_t>(rows.size()) >= options.limit) break;
-    if (is_distillation_row(options.trainer.seed, r, options.sft_share)) continue;
-    const Request request = make_request(study.dataset, set, r, model.card.prompt.max_history);
-    if (request.now <= holdout.after) {
-      ++holdout.dropped;
-      continue;
-    }
-    GrpoRow& row = rows.emplace_back();
-    row.id = r;
-    row.prompt = model.encode(student_prompt(study.dataset.catalogue, request, model.card.prompt));
-    row.answers = encoding.answers;
-    row.target = request.target_slot;
+// The rows that the model was distilled on. A folder of an older version does not name them.
+DistillationRows distilled_rows(const ReinforceOptions& options, const ModelCard& card,
+                                const CandidateSet& set) {
+  if (!card.distillation_rows) {
+    CHECK(options.sft_share.has_value(), kUsage,
+          "{}: does not say which rows it was distilled on\nhint: --sft-share and --seed as they "
+          "were given to distill; such a row is not rolled out",
+          options.model);
+    return {*options.sft_share, options.trainer.seed, set.hash};
   }
-  CHECK(!rows.empty() || holdout.dropped == 0, kInput,
-        "reinforce: the recommender has learned from all {} prompts or from later events\n"
-        "hint: one fitted with --train-share 0.5, or no --recommender",
-        holdout.dropped);
-  CHECK(!rows.empty(), kInput, "reinforce: no training rows are left by --sft-share {}",
-        options.sft_share);
+  const DistillationRows& rows = *card.distillation_rows;
+  CHECK(rows.candidates == set.hash, kModel, "{}: distilled on another candidate file than {}'s",
+        options.model, options.data);
+  CHECK(!options.sft_share || *options.sft_share == rows.share, kUsage,
+        "--sft-share: {} was distilled on the share {}, found {}\nhint: leave the option out",
+        options.model, rows.share, options.sft_share.value_or(0));
   return rows;
 }
 
-// The first completions of a logged step, with their rewards, to samples/step-<n>.jsonl. A repeated
-// step replaces them.
-class SampleWriter {
- public:
-  SampleWriter(const ReinforceOptions& options, const Study& study, const Tokenizer& tokenizer)
-      : options_(options), study_(study), tokenizer_(tokenizer) {}
-
-  void operator()(int64_t step, std::span<const Rollout> rollouts,
-                  std::span<const ScoredCompletion> scored, std::span<const double> rewards,
-                  std::span<const double> advantages) {
-    if (options_.samples <= 0 || step % options_.trainer.logging_steps != 0 || step == last_step_)
-      return;
-    last_step_ = step;
-    std::string lines;
-    const auto count = std::min(static_cast<size_t>(options_.samples), rollouts.size());
-    for (size_t i = 0; i < count; ++i)
-      lines += sample(rollouts[i], scored[i], rewards[i], advantages[i])
-                   .dump(-1, ' ', false, OrderedJson::error_handler_t::replace) +
-               "\n";
-    fs::create_directories(fs::path(options_.out) / "samples");
-    write_file_atomic(fs::path(options_.out) / "samples" / fmt::format("step-{}.jsonl", step),
-                      lines);
+// The rows to roll out. `after`: only those with a later request time; the recommender has learned
+// from the others or from later events, so it must not reward them (method.md G.3 (3)).
+std::vector<GrpoRow> make_rows(const ReinforceOptions& options, const RowSource& source,
+                               const LoadedModel& model, const DistillationRows& distilled,
+                               const AnswerEncoding& encoding, int64_t after) {
+  std::vector<int64_t> open;
+  int64_t dropped = 0;
+  for (int64_t row = 0; row < source.size(); ++row) {
+    if (distilled.contains(row)) continue;
+    if (source.request_time(row) > after)
+      open.push_back(row);
+    else
+      ++dropped;
   }
-
- private:
-  OrderedJson sample(const Rollout& rollout, const ScoredCompletion& scored, double reward,
-                     double advantage) const {
-    OrderedJson parts = OrderedJson::object();
-    for (const auto& [name, value] : scored.parts) parts[name] = value;
-    OrderedJson json = {{"row", rollout.id},
-                        {"completion", tokenizer_.decode(rollout.output->ids)},
-                        {"answer", rollout.output->answer + 1},
-                        {"reward", reward},
-                        {"advantage", advantage},
-                        {"parts", parts}};
-    if (!scored.invalid.empty()) json["invalid"] = scored.invalid;
-    return json;
+  CHECK(!open.empty() || dropped == 0, kInput,
+        "reinforce: the recommender has learned from all {} prompts or from later events\n"
+        "hint: one fitted with --train-share 0.5, or no --recommender",
+        dropped);
+  CHECK(!open.empty(), kInput, "reinforce: no training rows are left by a distillation share of {}",
+        distilled.share);
+  std::vector<int64_t> drawn = draw_limited(std::ssize(open), options.limit, options.trainer.seed);
+  std::sort(drawn.begin(), drawn.end());
+  std::vector<GrpoRow> rows;
+  for (const int64_t index : drawn) {
+    const int64_t number = open[static_cast<size_t>(index)];
+    const RowView view = source.view(number);
+    GrpoRow& row = rows.emplace_back();
+    row.id = number;
+    row.prompt = view.encoding(*model.tokenizer, model.virtual_tokens, model.end_tokens);
+    row.answers = encoding.answers;
+    row.target = view.request().target_slot;
   }
-
-  const ReinforceOptions& options_;
-  const Study& study_;
-  const Tokenizer& tokenizer_;
-  int64_t last_step_ = -1;
-};
+  log_info("reinforce: {} prompts, {} left out because the recommender may have seen them",
+           rows.size(), dropped);
+  return rows;
+}
 
 GrpoOptions grpo_options(const ReinforceOptions& options, const LoadedModel& model,
                          const AnswerEncoding& encoding) {
@@ -117,68 +92,147 @@ GrpoOptions grpo_options(const ReinforceOptions& options, const LoadedModel& mod
   return grpo;
 }
 
-RewardSetup reward_setup(const ReinforceOptions& options, const LoadedModel& model,
-                         const GrpoOptions& grpo, const Recommender* recommender,
-                         const Study& study, int64_t total_steps) {
-  RewardSetup setup;
-  setup.reward = options.reward;
-  setup.curriculum = options.curriculum;
-  setup.curriculum.total_steps = total_steps;
-  setup.fixed_weights = options.reward_weights;
-  setup.rank_credit = options.rank_credit;
-  setup.prompt = model.card.prompt;
-  const auto around = static_cast<int64_t>(grpo.format.close.size() + grpo.format.finish.size());
-  setup.reward.max_length = options.length_limit > 0
-                                ? options.length_limit
-                                : std::max<int64_t>(4, grpo.format.max_reasoning_tokens + around);
-  setup.reward.length_buffer = std::max<int64_t>(1, setup.reward.max_length / 4);
-  if (recommender != nullptr && setup.reward.crm == CrmReward::kCalibrated) {
-    setup.reward.crm_temperature = calibrate_recommender(*recommender, study, kCalibrationRows);
+RewardSetup reward_setup(const ReinforceSetup& setup) {
+  const ReinforceOptions& options = setup.options;
+  const ReasoningFormat& format = setup.grpo.format;
+  RewardSetup made;
+  made.reward = options.reward;
+  made.curriculum = options.curriculum;
+  made.curriculum.total_steps = planned_steps(std::ssize(setup.rows), options.trainer);
+  made.fixed_weights = options.reward_weights;
+  made.rank_credit = options.rank_credit;
+  const auto around = static_cast<int64_t>(format.close.size() + format.finish.size());
+  made.reward.max_length = options.length_limit > 0
+                               ? options.length_limit
+                               : std::max<int64_t>(4, format.max_reasoning_tokens + around);
+  made.reward.length_buffer = std::max<int64_t>(1, made.reward.max_length / 4);
+  if (setup.recommender && made.reward.crm == CrmReward::kCalibrated) {
+    made.reward.crm_temperature =
+        calibrate_recommender(*setup.recommender, *setup.study, kCalibrationRows);
     log_info("reinforce: recommender temperature {:.4g} (calibrated on validation rows)",
-             setup.reward.crm_temperature);
+             made.reward.crm_temperature);
   }
-  return setup;
+  return made;
 }
 
-// Rolls out and scores some prompts with the first step's weights; prints what the reward says.
-void print_rewards(const GrpoObjective& objective, const ReinforceOptions& options,
-                   const Tokenizer& tokenizer) {
-  const auto rows = spread_rows(objective.num_rows(), options.check_rewards);
-  const GrpoObjective::Batch batch = objective.roll_out(rows, 0, options.trainer.seed);
-  std::map<std::string, double> sums;
-  double valid = 0, reward = 0;
-  for (size_t i = 0; i < batch.scored.size(); ++i) {
-    for (const auto& [name, value] : batch.scored[i].parts) sums[name] += value;
-    valid += batch.scored[i].invalid.empty();
-    reward += batch.rewards[i];
+ClaimWeights claim_weights_of(const ReinforceOptions& options, const Study& study) {
+  if (options.reasoning.empty()) return {};
+  const ReasoningRecord record = read_reasoning_record(options.reasoning);
+  CHECK(record.catalogue_hash == study.catalogue_hash, kModel,
+        "{}: written for another item table than {}'s", options.reasoning, options.data);
+  return read_claim_weights(fs::path(options.reasoning) / "claim_weights.json");
+}
+
+ModelCard card_of(const ReinforceOptions& options, const LoadedModel& model,
+                  const DistillationRows& distilled) {
+  ModelCard card = model.card;
+  card.stage = "reinforce";
+  card.parent = options.model;
+  card.distillation_rows = distilled;
+  if (options.lora.r > 0 && options.dtype != "float32") card.merged_dtype = options.dtype;
+  return card;
+}
+
+// The policy with its weights, its reward and the reference of the divergence. Parts point to each
+// other and to the setup: it stays where it was made.
+class Learner {
+ public:
+  explicit Learner(ReinforceSetup& setup)
+      : setup_(setup),
+        num_rows_(std::ssize(setup.rows)),
+        reference_(load_models()),
+        reward_(reward_setup(setup), setup.source, setup.recommender.get(), setup.claim_weights,
+                *setup.model.tokenizer),
+        objective_(*setup.model.model, reference_, std::move(setup.rows), setup.grpo,
+                   std::cref(reward_),
+                   SampleWriter(setup.options.out, setup.options.samples,
+                                setup.options.trainer.logging_steps, *setup.model.tokenizer)) {}
+  Learner(const Learner&) = delete;
+
+  GrpoObjective& objective() { return objective_; }
+
+ private:
+  std::unique_ptr<LanguageModel> load_policy() {
+    LoadedModel& model = setup_.model;
+    load_weights_of(model);
+    attach_planned_prompt(*model.model, setup_.prompt, setup_.options.trainer.seed);
+    return std::move(model.model);
   }
-  const auto count = static_cast<double>(batch.scored.size());
-  fmt::print("{} prompts, {} completions, valid {:.3f}\n", rows.size(), batch.scored.size(),
-             valid / count);
-  fmt::print("  {:<20} {:8.4f}\n", "reward", reward / count);
-  for (const auto& [name, value] : sums) fmt::print("  {:<20} {:8.4f}\n", name, value / count);
-  fmt::print("  {:<20} {:8.4f}\n", "zero-variance share",
-             zero_variance_share(batch.rewards, options.grpo.num_generations));
-  for (size_t i = 0; i < std::min<size_t>(4, batch.scored.size()); ++i)
-    fmt::print("\n[{}] reward {:.4f}\n{}\n", batch.rollouts[i].id, batch.rewards[i],
-               tokenizer.decode(batch.completions[i].ids));
+
+  // Loads the policy into the setup's model and returns the reference, the model before the first
+  // step: the policy itself with its new adapter off, a frozen copy, or null without divergence.
+  LanguageModel* load_models() {
+    const ReinforceOptions& options = setup_.options;
+    std::unique_ptr<LanguageModel> policy = load_policy();
+    if (setup_.grpo.policy.beta > 0 && options.lora.r == 0) frozen_ = load_policy();
+    setup_.model.model = std::move(policy);
+    attach_adapter(*setup_.model.model, options.lora, num_rows_, options.trainer);
+    if (setup_.grpo.policy.beta <= 0) return nullptr;
+    return frozen_ ? frozen_.get() : setup_.model.model.get();
+  }
+
+  ReinforceSetup& setup_;
+  int64_t num_rows_;
+  std::unique_ptr<LanguageModel> frozen_;
+  LanguageModel* reference_;
+  RecommendationReward reward_;
+  GrpoObjective objective_;
+};
+
+}  // namespace
+
+ReinforceSetup setup(const ReinforceOptions& options) {
+  auto study = std::make_unique<const Study>(open_study(options.data));
+  CandidateSet set = study->candidates("train");
+  LoadedModel model =
+      open_model_folder(options.model, study->catalogue_hash, options.dtype, options.numerics);
+  CHECK(!model.card.catalogue_hash.empty(), kModel,
+        "{}: not trained on this data set\nhint: etrlrec distill first", options.model);
+  const DistillationRows distilled = distilled_rows(options, model.card, set);
+  PromptPlan prompt = plan_prompt(options.model, options.prompt_tuning, model);
+  RowSource source(*study, std::move(set), model.card.prompt);
+  const AnswerEncoding encoding =
+      encode_answers(*model.tokenizer, source.set().options.count, model.card.prompt);
+  std::unique_ptr<Recommender> recommender;
+  int64_t after = std::numeric_limits<int64_t>::min();
+  if (!options.recommender.empty()) {
+    after = trained_until(options.recommender);
+    recommender =
+        load_recommender_of(options.recommender, study->dataset.catalogue, options.numerics);
+  }
+  std::vector<GrpoRow> rows = make_rows(options, source, model, distilled, encoding, after);
+  ClaimWeights claim_weights = claim_weights_of(options, *study);
+  GrpoOptions grpo = grpo_options(options, model, encoding);
+  ModelCard card = card_of(options, model, distilled);
+  return {.options = options,
+          .study = std::move(study),
+          .source = std::move(source),
+          .model = std::move(model),
+          .prompt = std::move(prompt),
+          .card = std::move(card),
+          .recommender = std::move(recommender),
+          .claim_weights = std::move(claim_weights),
+          .grpo = std::move(grpo),
+          .rows = std::move(rows)};
 }
 
 // Rollouts and the update of a micro-batch take turns, but memory once used stays with the process.
-MemoryEstimate estimate_of(const ReinforceOptions& options, const LoadedModel& model,
-                           const PromptPlan& prompt, const GrpoOptions& grpo,
-                           std::span<const GrpoRow> rows) {
+MemoryEstimate plan(const ReinforceSetup& setup) {
+  const ReinforceOptions& options = setup.options;
+  const GrpoOptions& grpo = setup.grpo;
+  const LoadedModel& model = setup.model;
   const auto around =
       static_cast<int64_t>(grpo.format.close.size() + grpo.format.finish.size()) + 1;
   const int64_t completion = grpo.format.max_reasoning_tokens + around;
   std::vector<RowTokens> tokens;
   RolloutLoad load;
-  for (const GrpoRow& row : rows) {
+  for (const GrpoRow& row : setup.rows) {
     load.prompt_tokens = std::max(load.prompt_tokens, std::ssize(row.prompt));
     tokens.push_back({std::ssize(row.prompt), grpo.num_generations * completion});
   }
-  MemoryEstimate estimate = estimate_training(
-      *model.model, {options.lora, prompt.num_trained_tokens}, options.trainer, std::move(tokens));
+  MemoryEstimate estimate =
+      estimate_training(*model.model, {options.lora, setup.prompt.num_trained_tokens},
+                        options.trainer, std::move(tokens));
   if (grpo.policy.beta > 0 && options.lora.r == 0)
     estimate.parts.emplace_back("reference", weights_bytes(*model.model));
   load.rows_per_prompt = grpo.num_generations;
@@ -194,86 +248,36 @@ MemoryEstimate estimate_of(const ReinforceOptions& options, const LoadedModel& m
   return estimate;
 }
 
-}  // namespace
-
-MemoryEstimate estimate_reinforce(const ReinforceOptions& options) {
-  const Study study = open_study(options.data);
-  const CandidateSet set = study.candidates("train");
-  LoadedModel model =
-      open_model_folder(options.model, study.catalogue_hash, options.dtype, options.numerics);
-  const PromptPlan prompt = plan_prompt(options.model, options.prompt_tuning, model);
-  const AnswerEncoding encoding =
-      encode_answers(*model.tokenizer, set.options.count, model.card.prompt);
-  Holdout holdout;
-  if (!options.recommender.empty()) holdout.after = trained_until(options.recommender);
-  return estimate_of(options, model, prompt, grpo_options(options, model, encoding),
-                     make_rows(options, study, set, model, encoding, holdout));
+TrainingResult run(ReinforceSetup setup) {
+  check_memory(plan(setup), available_memory(), "reinforce", kTrainingMemoryHint);
+  Learner learner(setup);
+  return train_model(learner.objective(), *setup.study, setup.model, setup.card,
+                     setup.options.trainer, setup.options.eval_rows, setup.options.model,
+                     setup.options.out);
 }
 
-TrainingResult reinforce(const ReinforceOptions& options) {
-  const Study study = open_study(options.data);
-  const CandidateSet set = study.candidates("train");
-  LoadedModel model =
-      open_model_folder(options.model, study.catalogue_hash, options.dtype, options.numerics);
-  CHECK(!model.card.catalogue_hash.empty(), kModel,
-        "{}: not trained on this data set\nhint: etrlrec distill first", options.model);
-  const PromptPlan prompt = plan_prompt(options.model, options.prompt_tuning, model);
-  const AnswerEncoding encoding =
-      encode_answers(*model.tokenizer, set.options.count, model.card.prompt);
-  std::unique_ptr<Recommender> recommender;
-  Holdout holdout;
-  if (!options.recommender.empty()) {
-    holdout.after = trained_until(options.recommender);
-    recommender =
-        load_recommender_of(options.recommender, study.dataset.catalogue, options.numerics);
-  }
-  std::vector<GrpoRow> rows = make_rows(options, study, set, model, encoding, holdout);
-  log_info("reinforce: {} prompts, {} left out because the recommender may have seen them",
-           rows.size(), holdout.dropped);
-  ClaimWeights claim_weights;
-  if (!options.reasoning.empty())
-    claim_weights = read_claim_weights(fs::path(options.reasoning) / "claim_weights.json");
+TrainingResult reinforce(const ReinforceOptions& options) { return run(setup(options)); }
 
-  const GrpoOptions grpo = grpo_options(options, model, encoding);
-  check_memory(estimate_of(options, model, prompt, grpo, rows), available_memory(), "reinforce",
-               kTrainingMemoryHint);
-  const auto load_policy = [&] {
-    load_weights_of(model);
-    attach_planned_prompt(*model.model, prompt, options.trainer.seed);
-    return std::move(model.model);
-  };
-  model.model = load_policy();
-  const auto num_rows = static_cast<int64_t>(rows.size());
-  const RecommendationReward reward(reward_setup(options, model, grpo, recommender.get(), study,
-                                                 planned_steps(num_rows, options.trainer)),
-                                    study, set, recommender.get(), claim_weights, *model.tokenizer);
-
-  // The reference is the model before the first step: the same weights with the new adapter off, or
-  // a frozen copy.
-  std::unique_ptr<LanguageModel> frozen;
-  LanguageModel* reference = nullptr;
-  if (grpo.policy.beta > 0) {
-    if (options.lora.r == 0) {
-      std::unique_ptr<LanguageModel> policy = std::move(model.model);
-      frozen = load_policy();
-      model.model = std::move(policy);
-    }
-    reference = frozen ? frozen.get() : model.model.get();
+RewardCheck check_rewards(ReinforceSetup setup, int64_t prompts) {
+  check_memory(plan(setup), available_memory(), "reinforce", kTrainingMemoryHint);
+  Learner learner(setup);
+  const GrpoObjective& objective = learner.objective();
+  const auto rows = spread_rows(objective.num_rows(), prompts);
+  const GrpoObjective::Batch batch = objective.roll_out(rows, 0, setup.options.trainer.seed);
+  const auto count = static_cast<double>(batch.scored.size());
+  RewardCheck check;
+  check.prompts = std::ssize(rows);
+  check.completions = std::ssize(batch.scored);
+  for (size_t i = 0; i < batch.scored.size(); ++i) {
+    for (const auto& [name, value] : batch.scored[i].parts) check.parts[name] += value / count;
+    check.valid += batch.scored[i].invalid.empty() / count;
+    check.reward += batch.rewards[i] / count;
+    if (i < kShownSamples)
+      check.samples.push_back({batch.rollouts[i].id, batch.rewards[i],
+                               setup.model.tokenizer->decode(batch.completions[i].ids)});
   }
-  attach_adapter(*model.model, options.lora, num_rows, options.trainer);
-  GrpoObjective objective(*model.model, reference, std::move(rows), grpo, std::cref(reward),
-                          SampleWriter(options, study, *model.tokenizer));
-  if (options.check_rewards > 0) {
-    print_rewards(objective, options, *model.tokenizer);
-    return {};
-  }
-
-  ModelCard card = model.card;
-  card.stage = "reinforce";
-  card.parent = options.model;
-  if (options.lora.r > 0 && options.dtype != "float32") card.merged_dtype = options.dtype;
-  return train_model(objective, study, model, card, options.trainer, options.eval_rows,
-                     options.model, options.out);
+  check.zero_variance_share = zero_variance_share(batch.rewards, setup.grpo.num_generations);
+  return check;
 }
 
 }  // namespace etrlrec

@@ -16,7 +16,7 @@
 namespace etrlrec {
 namespace {
 
-constexpr int32_t kRecommenderHistory = 200;
+constexpr size_t kKeptViews = 16384;  // some 3 KB each
 
 // Cosine of the attribute sets of two items, 0 where one has none.
 float attribute_similarity(const Catalogue& catalogue, int32_t a, int32_t b) {
@@ -31,16 +31,16 @@ float attribute_similarity(const Catalogue& catalogue, int32_t a, int32_t b) {
 
 }  // namespace
 
+// What one row contributes to every rollout of it.
 struct RecommendationReward::RowContext {
-  Request request;
-  FactSheet facts;
+  const RowView* view = nullptr;
   std::vector<float> crm_scores, similarities;  // [n]; the first empty without a recommender
 };
 
 double calibrate_recommender(const Recommender& recommender, const Study& study, int64_t num_rows) {
   const CandidateSet set = study.candidates("valid");
   const auto rows = spread_rows(static_cast<int64_t>(set.rows.size()), num_rows);
-  const auto requests = make_requests(study, set, rows, kRecommenderHistory);
+  const auto requests = make_requests(study, set, rows);
   std::vector<float> flat;
   std::vector<int32_t> targets;
   for (const auto& scores : candidate_scores(recommender, requests))
@@ -49,12 +49,11 @@ double calibrate_recommender(const Recommender& recommender, const Study& study,
   return calibrate_temperature(flat, set.options.count, targets);
 }
 
-RecommendationReward::RecommendationReward(RewardSetup setup, const Study& study,
-                                           const CandidateSet& set, const Recommender* recommender,
+RecommendationReward::RecommendationReward(RewardSetup setup, const RowSource& rows,
+                                           const Recommender* recommender,
                                            ClaimWeights claim_weights, const Tokenizer& tokenizer)
     : setup_(std::move(setup)),
-      study_(study),
-      set_(set),
+      rows_(rows),
       recommender_(recommender),
       claim_weights_(std::move(claim_weights)),
       tokenizer_(tokenizer) {
@@ -63,13 +62,15 @@ RecommendationReward::RecommendationReward(RewardSetup setup, const Study& study
         setup_.fixed_weights.size());
 }
 
+RecommendationReward::~RecommendationReward() = default;
+
 RewardWeights RecommendationReward::weights(int64_t step, double hit_rate) const {
   RewardWeights weights = setup_.fixed_weights.empty()
                               ? curriculum_weights(setup_.curriculum, step, hit_rate)
                               : RewardWeights{setup_.fixed_weights[0], setup_.fixed_weights[1],
                                               setup_.fixed_weights[2]};
   if (recommender_ == nullptr) weights.beta = 0;
-  if (!setup_.prompt.reasoning) weights.alpha = 0;
+  if (!rows_.prompt().reasoning) weights.alpha = 0;
   return weights;
 }
 
@@ -82,23 +83,26 @@ std::vector<RecommendationReward::RowContext> RecommendationReward::prepare(
     if (is_new) rows.push_back(rollout.id);
     row_of_rollout.push_back(entry->second);
   }
+  if (views_.size() + rows.size() > kKeptViews) views_.clear();
   std::vector<RowContext> contexts(rows.size());
-  const Catalogue& catalogue = study_.dataset.catalogue;
-  at::parallel_for(0, static_cast<int64_t>(rows.size()), 1, [&](int64_t begin, int64_t end) {
+  for (size_t i = 0; i < rows.size(); ++i) {
+    auto found = views_.find(rows[i]);
+    if (found == views_.end()) found = views_.emplace(rows[i], rows_.view(rows[i])).first;
+    contexts[i].view = &found->second;
+  }
+  const Catalogue& catalogue = rows_.study().dataset.catalogue;
+  at::parallel_for(0, std::ssize(rows), 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
-      RowContext& context = contexts[i];
-      context.request = make_request(study_.dataset, set_, rows[i], setup_.prompt.max_history);
-      if (setup_.prompt.reasoning)
-        context.facts = compute_facts(catalogue, study_.statistics, context.request);
-      const auto& candidates = context.request.candidates;
-      for (const int32_t item : candidates)
-        context.similarities.push_back(
-            attribute_similarity(catalogue, item, candidates[context.request.target_slot]));
+      RowContext& context = contexts[static_cast<size_t>(i)];
+      if (rows_.prompt().reasoning) context.view->facts();
+      const Request& request = context.view->request();
+      const int32_t target = request.candidates[request.target_slot];
+      for (const int32_t item : request.candidates)
+        context.similarities.push_back(attribute_similarity(catalogue, item, target));
     }
   });
   if (recommender_ != nullptr) {
-    auto scores =
-        candidate_scores(*recommender_, make_requests(study_, set_, rows, kRecommenderHistory));
+    auto scores = candidate_scores(*recommender_, rows_.recommender_requests(rows));
     for (size_t i = 0; i < rows.size(); ++i) contexts[i].crm_scores = std::move(scores[i]);
   }
   return contexts;
@@ -107,12 +111,13 @@ std::vector<RecommendationReward::RowContext> RecommendationReward::prepare(
 ScoredCompletion RecommendationReward::score(const Rollout& rollout, const RowContext& row,
                                              const RewardWeights& weights) const {
   const Completion& output = *rollout.output;
-  const auto n = static_cast<int32_t>(row.request.candidates.size());
-  const int32_t target = row.request.target_slot + 1;
+  const Request& request = row.view->request();
+  const auto n = static_cast<int32_t>(request.candidates.size());
+  const int32_t target = request.target_slot + 1;
   std::vector<int64_t> ids = output.ids;
   while (!ids.empty() && ids.back() == tokenizer_.eos_id()) ids.pop_back();
   const std::string text = tokenizer_.decode(ids);
-  const ParsedCompletion parsed = parse_completion(text, n, setup_.prompt);
+  const ParsedCompletion parsed = parse_completion(text, n, rows_.prompt());
 
   RewardInput input;
   input.num_candidates = n;
@@ -128,16 +133,16 @@ ScoredCompletion RecommendationReward::score(const Rollout& rollout, const RowCo
     input.rank = rank_reward(mean_rank(p, target - 1));
     input.has_rank = true;
   }
-  const ClaimContext context{study_.dataset.catalogue, row.request, row.facts};
+  const bool judged = rows_.prompt().reasoning;
   std::vector<JudgedClaim> claims;
-  if (setup_.prompt.reasoning) claims = judge_claims(parsed.reasoning, context, claim_weights_);
+  if (judged) claims = judge_claims(parsed.reasoning, row.view->context(), claim_weights_);
 
   ScoredCompletion scored;
   for (int32_t k = 1; k <= n; ++k) {
     input.answer = k;
     input.semantic = semantic_reward(row.similarities, k, target);
     ReasoningScore reasoning;
-    if (setup_.prompt.reasoning) reasoning = score_reasoning(claims, k, context);
+    if (judged) reasoning = score_reasoning(claims, k, row.view->context());
     input.reasoning = reasoning.r_ver;
     const RewardParts parts = compute_reward(input, weights, setup_.reward);
     scored.reward_by_answer.push_back(parts.total);
@@ -154,7 +159,7 @@ ScoredCompletion RecommendationReward::score(const Rollout& rollout, const RowCo
   }
   if (!input.format_ok)
     scored.invalid = answer_code_name(parsed.code);
-  else if (output.forced_close && setup_.prompt.reasoning)
+  else if (output.forced_close && rows_.prompt().reasoning)
     scored.invalid = "truncated";
   return scored;
 }
@@ -165,7 +170,7 @@ std::vector<ScoredCompletion> RecommendationReward::operator()(std::span<const R
   const std::vector<RowContext> rows = prepare(rollouts, row_of_rollout);
   double hits = 0;
   for (size_t i = 0; i < rollouts.size(); ++i)
-    hits += rollouts[i].output->answer == rows[row_of_rollout[i]].request.target_slot;
+    hits += rollouts[i].output->answer == rows[row_of_rollout[i]].view->request().target_slot;
   const RewardWeights now =
       weights(step, rollouts.empty() ? 0 : hits / static_cast<double>(rollouts.size()));
   std::vector<ScoredCompletion> scored(rollouts.size());

@@ -1,15 +1,15 @@
-// The reward of a recommendation with reasoning: verified claims, a recommender's opinion, the
-// label. Judges the text of each rollout once and gives the reward for every possible answer, so
-// that the answer's expectation is exact.
+// The reward of a recommendation with reasoning (method.md G.3): verified claims, a recommender's
+// opinion, the label. Each rollout's text is judged once; the result is the reward for every
+// possible answer, so that the expectation over answers is exact (G.6).
 #pragma once
 
-#include <memory>
+#include <cstdint>
+#include <unordered_map>
 #include <vector>
 
-#include "method/study.h"
+#include "method/row.h"
 #include "models/recommender.h"
 #include "temporal/claim_weights.h"
-#include "temporal/prompts.h"
 #include "text/tokenizer.h"
 #include "train/grpo.h"
 #include "train/reward.h"
@@ -21,20 +21,22 @@ struct RewardSetup {
   Curriculum curriculum;
   std::vector<double> fixed_weights;  // alpha, beta, gamma; empty: the curriculum
   bool rank_credit = true;
-  PromptOptions prompt;
 };
 
-// Temperature of the calibrated recommender term on validation rows.
+// The temperature at which the recommender's softmax over candidates is calibrated, measured on
+// validation rows that are spread over the whole file.
 double calibrate_recommender(const Recommender& recommender, const Study& study, int64_t num_rows);
 
 class RecommendationReward {
  public:
-  // `set` and `study` outlive the object. Rollout ids are rows of `set`. The hit rate of
-  // curriculum C4 is that of the rollouts at hand, so that nothing has to be remembered between
-  // steps.
-  RecommendationReward(RewardSetup setup, const Study& study, const CandidateSet& set,
-                       const Recommender* recommender, ClaimWeights claim_weights,
-                       const Tokenizer& tokenizer);
+  // `rows`, `recommender` (null: its weight is 0) and `tokenizer` outlive the object. Rollout ids
+  // are rows of `rows`. The hit rate of curriculum C4 is that of the rollouts at hand, so that
+  // nothing has to be remembered between steps.
+  RecommendationReward(RewardSetup setup, const RowSource& rows, const Recommender* recommender,
+                       ClaimWeights claim_weights, const Tokenizer& tokenizer);
+  ~RecommendationReward();
+  // One call at a time. Views of rows are kept between calls, so that facts of a row that comes
+  // back are not computed again; the results depend on the arguments only.
   std::vector<ScoredCompletion> operator()(std::span<const Rollout> rollouts, int64_t step) const;
   RewardWeights weights(int64_t step, double hit_rate) const;
 
@@ -46,11 +48,11 @@ class RecommendationReward {
                          const RewardWeights& weights) const;
 
   RewardSetup setup_;
-  const Study& study_;
-  const CandidateSet& set_;
+  const RowSource& rows_;
   const Recommender* recommender_;
   ClaimWeights claim_weights_;
   const Tokenizer& tokenizer_;
+  mutable std::unordered_map<int64_t, RowView> views_;
 };
 
 }  // namespace etrlrec

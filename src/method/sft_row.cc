@@ -65,12 +65,12 @@ std::vector<int16_t> reasoning_fields(const Tokenizer& tokenizer, std::string_vi
 
 }  // namespace
 
-SftRow make_sft_row(const Tokenizer& tokenizer, const std::string& prompt,
+SftRow make_sft_row(const Tokenizer& tokenizer, std::vector<int64_t> prompt,
                     std::string_view reasoning, int32_t answer, int32_t num_candidates,
                     const PromptOptions& options, std::vector<std::string>& field_names) {
   const AnswerEncoding encoding = encode_answers(tokenizer, num_candidates, options);
   SftRow row;
-  row.prompt = tokenizer.encode(prompt);
+  row.prompt = std::move(prompt);
   row.completion = encode_completion(tokenizer, encoding, reasoning, answer);
   row.answer_tokens =
       static_cast<int64_t>(encoding.answers[static_cast<size_t>(answer - 1)].size());

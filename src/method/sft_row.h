@@ -13,12 +13,11 @@
 
 namespace etrlrec {
 
-// One row to be trained on. Fields are the predicates of the reasoning's claims ("gap") and their
-// arguments
-// ("gap/1"), "text" between them, "format" and "answer"; new names are appended to `field_names`.
-// They serve metrics only: where the tokens do not spell the text byte by byte, the whole reasoning
-// counts as "text".
-SftRow make_sft_row(const Tokenizer& tokenizer, const std::string& prompt,
+// One row to be trained on. `prompt`: the ids of a RowView. Fields are the predicates of the
+// reasoning's claims ("gap") and their arguments ("gap/1"), "text" between them, "format" and
+// "answer"; new names are appended to `field_names`. They serve metrics only: where the tokens do
+// not spell the text byte by byte, the whole reasoning counts as "text".
+SftRow make_sft_row(const Tokenizer& tokenizer, std::vector<int64_t> prompt,
                     std::string_view reasoning, int32_t answer, int32_t num_candidates,
                     const PromptOptions& options, std::vector<std::string>& field_names);
 

@@ -17,7 +17,7 @@ EvaluateFn validation(const Study& study, const LoadedModel& model, const ModelC
   if (num_rows <= 0) return {};
   const CandidateSet set = study.candidates("valid");
   const auto rows = spread_rows(static_cast<int64_t>(set.rows.size()), num_rows);
-  auto requests = make_requests(study, set, rows, card.prompt.max_history);
+  auto requests = make_requests(study, set, rows);
   ProtocolOptions protocol;
   protocol.prompt = card.prompt;
   protocol.max_reasoning_tokens = card.max_reasoning_tokens;

@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "method/model_folder.h"
+#include "method/row.h"
 #include "method/study.h"
 #include "train/trainer.h"
 #include "tuning/adapters.h"

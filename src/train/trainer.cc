@@ -86,6 +86,8 @@ void check_options(const TrainerOptions& options) {
   CHECK(options.logging_steps > 0 && options.eval_steps >= 0 && options.save_steps >= 0, kUsage,
         "logging_steps, eval_steps, save_steps: expected > 0, >= 0, >= 0, found {}, {}, {}",
         options.logging_steps, options.eval_steps, options.save_steps);
+  CHECK(options.save_seconds >= 0, kUsage, "save_seconds: expected a value >= 0, found {}",
+        options.save_seconds);
   CHECK(options.ema_decay >= 0 && options.ema_decay < 1, kUsage,
         "ema_decay: expected a value in [0, 1), found {}", options.ema_decay);
 }
@@ -129,6 +131,7 @@ class TrainingRun {
   void finish();
   std::string progress_note() const;
   double seconds() const;
+  bool saving_is_late() const;
 
   Objective& objective_;
   const TrainerOptions& options_;
@@ -146,11 +149,19 @@ class TrainingRun {
   double last_loss_ = 0, last_grad_norm_ = 0, last_learning_rate_ = 0, seconds_before_ = 0;
   int64_t tokens_before_ = 0;
   std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
+  std::chrono::steady_clock::time_point last_save_ = begin_;
 };
 
 double TrainingRun::seconds() const {
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - begin_;
   return seconds_before_ + elapsed.count();
+}
+
+// True once save_seconds have gone by since the last checkpoint or, before the first one, the
+// start.
+bool TrainingRun::saving_is_late() const {
+  const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - last_save_;
+  return options_.save_seconds > 0 && elapsed.count() >= options_.save_seconds;
 }
 
 // The options of the checkpoint, in state_, and those of this call.
@@ -333,6 +344,7 @@ void TrainingRun::save() {
   if (ranks_ != nullptr) parts["adalora"] = ranks_->state();
   if (average_) parts["average"] = average_->tensors();
   checkpoints_.save(state_, parts, options_.save_total_limit);
+  last_save_ = std::chrono::steady_clock::now();
 }
 
 std::string TrainingRun::progress_note() const {
@@ -354,7 +366,8 @@ TrainingResult TrainingRun::run() {
     const int64_t step = state_.global_step;
     if (step >= state_.max_steps) state_.finished = true;
     std::map<std::string, double> values;
-    bool save_due = options_.save_steps > 0 && step % options_.save_steps == 0;
+    bool save_due =
+        (options_.save_steps > 0 && step % options_.save_steps == 0) || saving_is_late();
     const bool eval_due = options_.eval_steps > 0 && step % options_.eval_steps == 0;
     if (evaluate_ && (eval_due || state_.finished)) save_due |= evaluate(values);
     if (step % options_.logging_steps == 0 || state_.finished) collect_log(values);

@@ -36,7 +36,11 @@ struct TrainerOptions {
   double num_train_epochs = 1;
   int64_t logging_steps = 10;
   int64_t eval_steps = 0;  // 0: only at the end
-  int64_t save_steps = 0;  // 0: only at the end
+  // A checkpoint is written every save_steps steps (0: no such rule), after the first step that
+  // ends more than save_seconds after the last one (0: no such rule), and at the end. Checkpoints
+  // change no result: they only decide how much a killed process loses.
+  int64_t save_steps = 0;
+  double save_seconds = 120;
   int64_t save_total_limit = 2;
   // > 0: validation, the best checkpoint and the result use the weights' moving average with this
   // decay per step (train/weight_average.h), e.g. 0.99; not with AdaLoRA. 0: off.

@@ -1,0 +1,59 @@
+// The rows of a candidate file as every stage sees them. A RowSource is the only factory of a
+// stage's views (temporal/row_view.h: request, facts, prompt, encoding); the requests of
+// recommenders, which see longer histories and no text, come from here, too.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "data/candidates.h"
+#include "method/study.h"
+#include "temporal/row_view.h"
+
+namespace etrlrec {
+
+// The history that a recommender may see. A language model sees the last PromptOptions::max_history
+// entries of it.
+inline constexpr int32_t kRecommenderHistory = 200;
+
+class RowSource {
+ public:
+  // `study` outlives the source and its views. `prompt` is how a row is shown.
+  RowSource(const Study& study, CandidateSet set, const PromptOptions& prompt)
+      : study_(&study), set_(std::move(set)), prompt_(prompt) {}
+
+  const Study& study() const { return *study_; }
+  const CandidateSet& set() const { return set_; }
+  const PromptOptions& prompt() const { return prompt_; }
+  int64_t size() const { return static_cast<int64_t>(set_.rows.size()); }
+  int64_t request_time(int64_t row) const {
+    return study_->dataset.times[set_.rows[static_cast<size_t>(row)].position];
+  }
+
+  RowView view(int64_t row) const { return view(row, prompt_); }
+  RowView view(int64_t row, const PromptOptions& prompt) const;  // shown in another form
+  std::vector<Request> recommender_requests(std::span<const int64_t> rows) const;
+
+ private:
+  const Study* study_;
+  CandidateSet set_;
+  PromptOptions prompt_;
+};
+
+// Requests of some rows with at most max_history entries.
+std::vector<Request> make_requests(const Study& study, const CandidateSet& set,
+                                   std::span<const int64_t> rows,
+                                   int32_t max_history = kRecommenderHistory);
+
+// At most `count` of `total` rows, evenly spread over all of them (0: all). For validation and
+// calibration, which look at the same rows in every run.
+std::vector<int64_t> spread_rows(int64_t total, int64_t count);
+
+// `limit` of the `total` indices, drawn without replacement from the stream ("limit", seed), in
+// random order; 0 or a limit beyond `total`: all of them in ascending order. A limit never takes
+// the first rows: those belong to the first users of the file.
+std::vector<int64_t> draw_limited(int64_t total, int64_t limit, uint64_t seed);
+
+}  // namespace etrlrec
