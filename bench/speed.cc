@@ -120,7 +120,8 @@ namespace {
 // Frozen matrices are made one by one, so that the model never stands in memory as fp32.
 std::unique_ptr<LanguageModel> model_of(const std::string& name, Storage storage) {
   if (storage == Storage::kFloat) return new_decoder(speed_shape(name), 1);
-  std::unique_ptr<LanguageModel> model = make_decoder(speed_shape(name), storage);
+  std::unique_ptr<LanguageModel> model =
+      std::make_unique<Decoder>(speed_shape(name), storage, Decoder::Memory::kAllocated);
   const at::NoGradGuard no_grad;
   at::manual_seed(1);
   for (auto& [key, tensor] : model->parameters()) {

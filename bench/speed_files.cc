@@ -68,7 +68,8 @@ void save_random(const std::string& shape, Storage storage, const std::string& f
   CHECK(storage != Storage::kInt8, kUsage, "save: expected float32 or bfloat16, found int8");
   const at::NoGradGuard no_grad;
   // The skeleton's memory is never touched: only names and shapes are read.
-  const std::unique_ptr<LanguageModel> skeleton = make_decoder(speed_shape(shape));
+  const auto skeleton =
+      std::make_unique<Decoder>(speed_shape(shape), Storage::kFloat, Decoder::Memory::kAllocated);
   const int64_t width = storage == Storage::kBFloat16 ? 2 : 4;
   std::vector<ParameterMap> plan(1);
   int64_t bytes = 0;
