@@ -14,6 +14,7 @@
 #include "nn/attention.h"
 #include "nn/layers.h"
 #include "nn/parameters.h"
+#include "tuning/adapters.h"
 
 namespace etrlrec {
 

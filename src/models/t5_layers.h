@@ -11,6 +11,7 @@
 #include "models/t5_config.h"
 #include "models/weights.h"
 #include "nn/layers.h"
+#include "tuning/adapters.h"
 
 namespace etrlrec {
 
