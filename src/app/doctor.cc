@@ -13,23 +13,10 @@
 #include "app/command_line.h"
 #include "base/json.h"
 #include "kernels/product.h"
-#include "nn/weight.h"
+#include "method/machine.h"
 
 namespace etrlrec {
 namespace {
-
-// GFLOP/s of y = x W^T with 2048 x 512 by 512 x 512, the best of five, with weights of a type.
-double gemm_rate(at::ScalarType type, const Numerics& numerics) {
-  const at::NoGradGuard no_grad;
-  const at::Tensor x = at::randn({2048, 512}), w = at::randn({512, 512}).to(type);
-  double best = 0;
-  for (int i = 0; i < 5; ++i) {
-    const Stopwatch watch;
-    for (int repeat = 0; repeat < 8; ++repeat) weight_product(x, w, numerics);
-    best = std::max(best, 8 * 2.0 * 2048 * 512 * 512 / watch.seconds() / 1e9);
-  }
-  return best;
-}
 
 constexpr int64_t kColumns = 1024;  // of the weights whose products are shown
 
@@ -81,7 +68,8 @@ void doctor(const CommonOptions& common) {
   const double memory =
       static_cast<double>(::sysconf(_SC_PHYS_PAGES)) * static_cast<double>(::sysconf(_SC_PAGESIZE));
   const Numerics numerics = common.numerics();
-  const double fp32 = gemm_rate(at::kFloat, numerics), bf16 = gemm_rate(at::kBFloat16, numerics);
+  const double fp32 = linear_rate(at::kFloat, numerics),
+               bf16 = linear_rate(at::kBFloat16, numerics);
   const OrderedJson found = {{"schema_version", 1},
                              {"version", kVersion},
                              {"cpu", cpu_description()},

@@ -93,10 +93,10 @@ std::vector<std::string> advice(const Dataset& dataset, const Split& split,
         100 * tie_share));
   }
   if (summary.whole_days == dataset.num_interactions()) {
-    out.push_back("times are whole days: gaps within a day cannot be seen");
+    out.emplace_back("times are whole days: gaps within a day cannot be seen");
   }
   if (split.protocol.starts_with("leave_one_out")) {
-    out.push_back("leave-one-out leaks the future: report --split global-time beside it");
+    out.emplace_back("leave-one-out leaks the future: report --split global-time beside it");
   }
   if (summary.duplicate_titles > 0) {
     out.push_back(fmt::format(
@@ -111,12 +111,12 @@ std::vector<std::string> advice(const Dataset& dataset, const Split& split,
         summary.untitled));
   }
   if (dataset.catalogue.attributes.empty()) {
-    out.push_back(
+    out.emplace_back(
         "items have no attributes: facts about taste and its change will be empty; give "
         "--attributes");
   }
   if (quantile(summary.lengths, 0.5) < 5) {
-    out.push_back("half of the users have fewer than five events: consider --k-core 5");
+    out.emplace_back("half of the users have fewer than five events: consider --k-core 5");
   }
   if (split.test.size() < 1000) {
     out.push_back(fmt::format(
