@@ -79,7 +79,7 @@ TAKES = {
     "reinforce --data": (["reinforce", "-d", "X", "--reasoning", "a-reasoning", "-m", "a-student", "--recommender",
                           "a-early/markov", "--group-size", 2, *STEP], {"a data"}),
     "reinforce --model": (["reinforce", *A, "--reasoning", "a-reasoning", "-m", "X", "--recommender", "a-early/markov",
-                           "--group-size", 2, *STEP], MODELS),
+                           "--group-size", 2, *STEP], {"a student"}),
     "reinforce --recommender": (["reinforce", *A, "--reasoning", "a-reasoning", "-m", "a-student", "--recommender", "X",
                                  "--group-size", 2, *STEP], {"a early"}),
     "reinforce --reasoning": (["reinforce", *A, "--reasoning", "X", "-m", "a-student", "--recommender", "a-early/markov",
@@ -99,7 +99,7 @@ TAKES = {
 ALSO_TAKES = {
     "generate --adapter": {"b adapter"},
     "export merge --adapter": {"b adapter"},
-    "export merge --model": {"b base"},
+    "export merge --model": {"b base", "b student"},
 }
 
 

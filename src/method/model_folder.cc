@@ -160,6 +160,7 @@ LoadedModel open_model_folder(const fs::path& folder, const std::string& catalog
   LoadedModel loaded;
   loaded.folder = folder;
   loaded.storage = parse_storage(dtype);
+  loaded.numerics = numerics;
   if (fs::exists(folder / "etrlrec.json")) loaded.card = read_card(folder / "etrlrec.json");
   CHECK(catalogue_hash.empty() || loaded.card.catalogue_hash.empty() ||
             loaded.card.catalogue_hash == catalogue_hash,
@@ -203,7 +204,7 @@ std::vector<int64_t> LoadedModel::encode_raw(const std::string& text) const {
 }
 
 void load_weights_of(LoadedModel& loaded) {
-  loaded.model = load_language_model(loaded.folder, loaded.storage, loaded.model->numerics());
+  loaded.model = load_language_model(loaded.folder, loaded.storage, loaded.numerics);
   for (const NamedAdapter& adapter : loaded.adapters)
     load_adapter(*loaded.model, adapter.folder, adapter.name);
 }

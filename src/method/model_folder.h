@@ -55,6 +55,7 @@ struct NamedAdapter {
 struct LoadedModel {
   std::filesystem::path folder;
   Storage storage = Storage::kFloat;     // of the weights
+  Numerics numerics;                     // of the model
   std::unique_ptr<LanguageModel> model;  // shapes only until load_weights_of
   std::unique_ptr<Tokenizer> tokenizer;
   ModelCard card;
