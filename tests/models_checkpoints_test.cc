@@ -24,7 +24,8 @@ TEST(Checkpoints, tinystories_continues_its_prompts_as_documented) {
   const at::NoGradGuard no_grad;
   const fs::path folder = kModels / "tinystories-656k-hf";
   const std::unique_ptr<LanguageModel> model = load_decoder(folder);
-  for (const Json& entry : read_json(folder / "golden_greedy_f64.json").at("cases")) {
+  const Json golden = read_json(folder / "golden_greedy_f64.json");
+  for (const Json& entry : golden.at("cases")) {
     const auto prompt = entry.at("prompt_ids").get<std::vector<int64_t>>();
     const auto expected = entry.at("greedy_ids").get<std::vector<int64_t>>();
     TokenForest prompts;
