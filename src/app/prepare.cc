@@ -11,6 +11,7 @@
 #include "base/io.h"
 #include "base/json.h"
 #include "data/calendar.h"
+#include "data/reader_plan.h"
 
 namespace etrlrec {
 namespace {
@@ -139,8 +140,10 @@ void add_reading(Command& command, PrepareWords& options) {
   command.add_option("-i,--input", options.input, "log: a file, or a MovieLens or RecBole folder")
       .group("Reading");
   command.add_option("--items", options.prepare.reader.items, "catalogue file").group("Reading");
+  std::vector<std::string> formats = log_formats();
+  formats.push_back("synthetic");
   command.add_option("--format", options.format, "layout of the input")
-      .one_of({"auto", "movielens", "recbole", "table", "synthetic"})
+      .one_of(formats)
       .group("Reading");
   command
       .add_option("--map", options.map,

@@ -1,5 +1,5 @@
-// Which files and columns make up a log, found out before any row is read. Internal to data/;
-// others use readers.h.
+// Which files and columns make up a log, found out before any row is read. Logs are read through
+// readers.h; `prepare` takes the names of the formats from here.
 #pragma once
 
 #include <filesystem>
