@@ -1,11 +1,10 @@
-#include "base/ranks.h"
-
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <vector>
 
 #include "base/check.h"
+#include "base/ranks.h"
 
 namespace etrlrec {
 namespace {

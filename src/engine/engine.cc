@@ -1,6 +1,8 @@
 // The decoding loop. Prompts are prefilled in groups and shared by their completions; all rows take
 // one step together: one matrix product gives their logits, then each row decides for itself.
 // Finished rows leave at once, and the next prompts enter a running cache.
+#include "engine/engine.h"
+
 #include <ATen/Parallel.h>
 #include <torch/types.h>
 
@@ -10,7 +12,6 @@
 #include <optional>
 
 #include "base/check.h"
-#include "engine/engine.h"
 #include "engine/head_logits.h"
 #include "engine/prefix_cache.h"
 #include "engine/rollout.h"

@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "data/dataset.h"
-
 #include "nn/numerics.h"
 
 namespace etrlrec {
