@@ -258,6 +258,16 @@ class Memory(unittest.TestCase):
         self.assertLess(abs(measured - estimated), estimated / 3, f"estimated {estimated >> 20} MB, measured {measured / 2**20:.0f} MB")
 
 
+class Distill(unittest.TestCase):
+    def test_times_belong_to_the_reasoning_or_to_the_label(self):
+        message = run(*SFT, "--no-times", "--max-steps", 1, "-o", "no-times", code=2)
+        self.assertIn("--times: only without --reasoning", message)
+        run("distill", "-d", "data", "--label-only", "-m", "base", "--no-times", "--limit", 20, "--eval-rows", 0, "--max-steps", 1, "-q",
+            "-o", "no-times")
+        with open(ROOT + "/no-times/etrlrec.json", encoding="utf-8") as card:
+            self.assertIs(json.load(card)["with_times"], False)
+
+
 class Reinforce(unittest.TestCase):
     def test_refuses_a_recommender_that_knows_the_targets(self):
         command = [word if word != "early/sasrec" else "recommenders/sasrec" for word in RL]

@@ -93,7 +93,7 @@ void add_distill(CommandLine& app, CommonOptions& common) {
     options->prompt_tuning = adapter->prompt();
     check_trainable(options->dtype, *adapter);
     options->sft.accuracy_steps = options->trainer.logging_steps;
-    if (command.is_changed("--times")) options->with_times = *with_times;
+    if (!*with_times) options->with_times = false;
     if (command.is_changed("--max-history")) options->max_history = *max_history;
     DistillSetup stage = setup(*options);
     if (*dry_run) return report_estimate(plan(stage), "distill", common);

@@ -124,6 +124,7 @@ void add_reinforce(CommandLine& app, CommonOptions& common) {
       .add_option("--sft-share", *sft_share,
                   "only for a model folder that does not say which rows it was distilled on: their "
                   "share; --seed is then the seed of distill")
+      .range(0.0, 1.0)
       .count(1, 1);
   command.add_option("--limit", options->limit, "prompts, drawn by the seed; 0: all");
   command.add_option("--eval-rows", options->eval_rows, "validation rows, 0: no validation");

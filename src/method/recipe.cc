@@ -166,6 +166,8 @@ Stage RecipeRun::reinforce_stage() {
   options.out = folder("policy");
   options.trainer.seed = recipe_.seed;
   options.numerics = recipe_.numerics;
+  // Folders of before do not say which rows distill has seen.
+  options.sft_share = recipe_.distill.sft_share;
   return {"reinforce", out_ / "policy" / "etrlrec.json", [options] { reinforce(options); }};
 }
 
