@@ -111,10 +111,14 @@ ProtocolOptions Ranker::protocol() const {
 }
 
 MemoryEstimate Ranker::estimate(std::span<const Request> requests) const {
+  const std::lock_guard lock(computing_);
   return estimate_asking(model_, catalogue(), requests, protocol());
 }
 
-void Ranker::load() { load_weights_of(model_); }
+void Ranker::load() {
+  const std::lock_guard lock(computing_);
+  load_weights_of(model_);
+}
 
 std::vector<Ranking> Ranker::rank(std::span<const Request> requests, int32_t k) const {
   std::vector<Request> asked(requests.begin(), requests.end());

@@ -49,8 +49,8 @@ struct Ranking {
   bool valid = true;  // false: the reasoning did not end within its budget and was closed by force
 };
 
-// All calls may come from several threads. `requests` and `rank` compute one batch at a time: the
-// calls of other threads wait, so a server gathers users and asks about them together.
+// All calls may come from several threads. One of them computes or loads at a time: those of other
+// threads wait, so a server gathers users and asks about them together.
 class Ranker {
  public:
   // Opens everything but the language model's weights. Errors (kModel): a model or a recommender of
