@@ -152,9 +152,29 @@ TEST_F(ModelFolder, loads_adapters_and_prompts_together) {
   EXPECT_EQ(loaded.model->lora().r, 2);
   EXPECT_THROW(open_model_folder(root_ / "saved", "", "float32", {}, {name("lora"), name("lora")}),
                Error);
-  LoadedModel twice = open_model_folder(root_ / "saved", "", "float32", {},
-                                        {name("first"), name("second"), name("second")});
-  EXPECT_THROW(load_weights_of(twice), Error);
+  // Refused before any weights are read.
+  try {
+    open_model_folder(root_ / "saved", "", "float32", {},
+                      {name("first"), name("second"), name("second")});
+    FAIL() << "expected an Error";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::kUsage);
+    EXPECT_NE(std::string(error.what()).find("\"second\" is there already"), std::string::npos);
+    EXPECT_NE(std::string(error.what()).find("rename the folder"), std::string::npos);
+  }
+}
+
+TEST_F(ModelFolder, calls_a_second_prompt_by_its_folder_however_the_path_ends) {
+  attach_prompt(*model_, {3}, 1);
+  for (const char* folder : {"first", "second"})
+    save_prompt(*model_, "default", "base", root_ / folder);
+  for (const char* ending : {"", "/", "//", "/.", "/../second/"}) {
+    const auto named = name_adapters({}, {root_ / "first/", (root_ / "second").string() + ending});
+    EXPECT_EQ(named[0].name, "default");
+    EXPECT_EQ(named[1].name, "second") << ending;
+  }
+  fs::copy(root_ / "first", root_ / "a.b");
+  EXPECT_THROW(name_adapters({}, {root_ / "first", root_ / "a.b"}), Error);
 }
 
 TEST_F(ModelFolder, plans_a_prompt_for_training) {

@@ -13,6 +13,7 @@
 #include "text/chat.h"
 #include "text/chat_recognition.h"
 #include "text/tokenizer_folder.h"
+#include "tuning/prompt_set.h"
 
 namespace etrlrec {
 namespace {
@@ -74,6 +75,12 @@ ModelCard read_card(const fs::path& path) {
     check_chat_template(path.parent_path(), card.chat_template,
                         get<std::string>(json, "chat_template_hash", name));
   return card;
+}
+
+// Of a folder, also where its path ends in "/" or "."; "" for "/".
+std::string last_name(const fs::path& folder) {
+  const fs::path path = fs::absolute(folder).lexically_normal();
+  return (path.has_filename() ? path : path.parent_path()).filename().string();
 }
 
 // Configuration and weights as they are.
@@ -138,14 +145,26 @@ std::vector<NamedAdapter> name_adapters(const std::vector<NamedAdapter>& present
   for (const std::string& folder : folders) {
     NamedAdapter adapter{"default", fs::path(folder), read_prompt_config(folder)};
     const bool is_prompt = adapter.prompt.num_virtual_tokens > 0;
-    const bool taken = std::any_of(all.begin(), all.end(), [&](const NamedAdapter& other) {
+    const auto same_kind = [&](const NamedAdapter& other) {
       return (other.prompt.num_virtual_tokens > 0) == is_prompt;
-    });
+    };
+    const bool taken = std::any_of(all.begin(), all.end(), same_kind);
     CHECK(is_prompt || !taken, kUsage,
-          "--adapter: expected one LoRA or AdaLoRA at most beside soft prompts, found another one "
-          "in {}",
+          "--adapter: expected one LoRA or AdaLoRA at most in addition to soft prompts, found "
+          "another one in {}",
           folder);
-    if (taken) adapter.name = fs::path(folder).lexically_normal().filename().string();
+    if (taken) {
+      adapter.name = last_name(folder);
+      if (is_prompt) PromptSet::check_name(adapter.name);
+      CHECK(std::none_of(all.begin(), all.end(),
+                         [&](const NamedAdapter& other) {
+                           return same_kind(other) && other.name == adapter.name;
+                         }),
+            kUsage,
+            "--adapter: {}: a soft prompt \"{}\" is there already\n"
+            "hint: a second one is called by its folder; rename the folder",
+            folder, adapter.name);
+    }
     all.push_back(adapter);
     added.push_back(std::move(adapter));
   }

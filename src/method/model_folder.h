@@ -96,7 +96,8 @@ LoadedModel load_model_folder(const std::filesystem::path& folder,
 std::filesystem::path prompt_folder(const std::filesystem::path& folder, const std::string& name);
 // The soft prompts of a model folder that has a card, in order; reads no weights.
 std::vector<NamedAdapter> prompts_of_folder(const std::filesystem::path& folder);
-// The given PEFT folders with the names that they get beside what is there already.
+// The given PEFT folders with the names that they get in addition to what is there already. Error
+// (kUsage): a second LoRA or AdaLoRA, two soft prompts of one name.
 std::vector<NamedAdapter> name_adapters(const std::vector<NamedAdapter>& present,
                                         const std::vector<std::string>& folders);
 

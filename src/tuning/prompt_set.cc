@@ -23,12 +23,18 @@ const PromptSet::Prompt& PromptSet::find(const std::string& name) const {
   return *found;
 }
 
-void PromptSet::check_new(const std::string& name) const {
+void PromptSet::check_name(const std::string& name) {
   const bool plain = std::all_of(name.begin(), name.end(), [](unsigned char c) {
     return std::isalnum(c) != 0 || c == '_' || c == '-';
   });
   CHECK(plain && !name.empty(), kUsage,
-        "soft prompt: expected a name of letters, digits, \"_\" and \"-\", found \"{}\"", name);
+        "soft prompt: expected a name of letters, digits, \"_\" and \"-\", found \"{}\"\n"
+        "hint: a second prompt is called by its folder; rename the folder",
+        name);
+}
+
+void PromptSet::check_new(const std::string& name) const {
+  check_name(name);
   const auto taken = names();
   CHECK(std::find(taken.begin(), taken.end(), name) == taken.end(), kUsage,
         "soft prompt: the model has one named \"{}\" already", name);

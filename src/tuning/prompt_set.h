@@ -22,8 +22,8 @@ class PromptSet {
   PromptSet(const PromptSet&) = delete;
 
   // Freezes every parameter, those of adapters and other prompts included, and adds a trainable
-  // prompt. embed_tokens [V, C] of any storage type. Errors (kUsage): a name that is taken or is
-  // not made of letters, digits, "_" and "-"; those of new_prompt.
+  // prompt. embed_tokens [V, C] of any storage type. Errors (kUsage): a name that is taken; those
+  // of check_name and of new_prompt.
   void attach(const at::Tensor& embed_tokens, const PromptTuningConfig& config, uint64_t seed,
               const std::string& name = "default");
   // The same with the rows of a PEFT folder (read_prompt).
@@ -32,6 +32,8 @@ class PromptSet {
   // Writes one prompt as a PEFT folder (write_prompt).
   void save(const std::string& name, const std::string& base_model,
             const std::filesystem::path& folder, const std::string& task_type) const;
+  // Error (kUsage): a name that is not made of letters, digits, "_" and "-".
+  static void check_name(const std::string& name);
   // Whether training changes the prompt.
   void set_trainable(const std::string& name, bool trainable);
 
