@@ -128,6 +128,26 @@ TEST_F(Stages, a_share_of_the_training_log_is_its_earliest_part) {
   EXPECT_THROW(training_log(dataset, split, 0), Error);
 }
 
+TEST_F(Stages, fit_does_not_continue_in_another_arithmetic) {
+  FitOptions options;
+  options.data = root_ / "data";
+  options.out = root_ / "fit";
+  options.models = {"sasrec"};
+  options.trainer.max_steps = 2;
+  options.recommender = {{"hidden_size", int64_t{8}}};
+  options.numerics.arithmetic = Arithmetic::kFloat;
+  fit(options);
+  const fs::path record = root_ / "fit/sasrec/inputs.json";
+  OrderedJson inputs = OrderedJson::parse(read_file(record));
+  EXPECT_EQ(inputs["arithmetic"], "float32");
+  fit(options);
+  options.numerics.arithmetic = Arithmetic::kReference;
+  EXPECT_THROW(fit(options), Error);
+  inputs.erase("arithmetic");  // as older versions wrote it
+  write_json_atomic(record, inputs);
+  fit(options);
+}
+
 TEST_F(Stages, construct_keeps_only_true_reasonings_that_name_the_target) {
   EXPECT_EQ(summary_.rows, 150);
   EXPECT_GT(summary_.rows_kept, 50);

@@ -55,7 +55,10 @@ class NoisyRegression : public Objective {
     return output;
   }
 
+  Numerics numerics() const override { return {arithmetic}; }
+
   int64_t fail_at = -1, signal_at = -1, nan_at = -1, pause_us = 0;
+  Arithmetic arithmetic = Arithmetic::kFloat;
 
  private:
   ParameterMap parameters_;
@@ -211,6 +214,27 @@ TEST(Trainer, refuses_to_continue_with_other_options) {
     EXPECT_EQ(error.code(), ExitCode::kUsage);
     EXPECT_NE(std::string(error.what()).find("learning_rate was 0.05, is 0.06"), std::string::npos);
   }
+}
+
+TEST(Trainer, refuses_to_continue_in_another_arithmetic) {
+  const TemporaryFolder folder("arithmetic");
+  NoisyRegression first, second, third;
+  train(first, small_options(), folder.path(), validation);
+  second.arithmetic = third.arithmetic = Arithmetic::kReference;
+  try {
+    train(second, small_options(), folder.path(), validation);
+    FAIL() << "expected an Error";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::kUsage);
+    EXPECT_NE(std::string(error.what()).find("arithmetic was float32, is reference"),
+              std::string::npos);
+  }
+  // A checkpoint of an older version does not say it and still continues.
+  const fs::path state = CheckpointFolder(folder.path()).path(30) / "trainer_state.json";
+  OrderedJson older = OrderedJson::parse(read_file(state));
+  ASSERT_EQ(older["options"].erase("arithmetic"), 1u);
+  write_json_atomic(state, older);
+  EXPECT_EQ(train(third, small_options(), folder.path(), validation).steps, 30);
 }
 
 TEST(Trainer, refuses_a_damaged_checkpoint) {

@@ -45,15 +45,22 @@ OrderedJson inputs_of(const FitOptions& options, const RecommenderType& type,
       t.train_batch_size,        t.num_train_epochs,  t.max_steps,    t.seed,
       t.early_stopping_patience, t.eval_steps,        t.max_grad_norm};
   if (t.ema_decay > 0) inputs["ema_decay"] = t.ema_decay;
+  inputs["arithmetic"] = name_of(options.numerics.arithmetic);
   inputs["mask_seen"] = options.mask_seen;
   inputs["eval_rows"] = options.eval_rows;
   return inputs;
 }
 
+// Folders of older versions do not say with which arithmetic a model was trained.
+bool same_inputs(Json inputs, const Json& recorded) {
+  if (!recorded.contains("arithmetic")) inputs.erase("arithmetic");
+  return inputs == recorded;
+}
+
 // Says whether `folder` already holds the finished model of these inputs.
 bool prepare_folder(const fs::path& folder, const OrderedJson& inputs, bool replace) {
   const fs::path record = folder / "inputs.json";
-  if (fs::exists(record) && Json(inputs) == read_json(record))
+  if (fs::exists(record) && same_inputs(inputs, read_json(record)))
     return fs::exists(folder / "metrics.json");
   if (fs::exists(folder) && !fs::is_empty(folder)) {
     CHECK(replace, kUsage,

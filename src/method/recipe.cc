@@ -26,6 +26,7 @@ constexpr const char* kPolicy = "ETRLRec (RL)";
 constexpr const char* kStudent = "LM reasoning SFT";
 constexpr const char* kLabelOnly = "LM label-only SFT";
 constexpr const char* kBayes = "Bayes-optimal";
+constexpr const char* kArithmetic = "arithmetic";  // in recipe.json
 
 // A stage: how it is called, the file that is there when its folder is complete (empty: the stage
 // itself knows what is done), and its call.
@@ -37,7 +38,9 @@ struct Stage {
 
 class RecipeRun {
  public:
-  explicit RecipeRun(Recipe recipe) : recipe_(std::move(recipe)), out_(recipe_.out) {}
+  explicit RecipeRun(Recipe recipe) : recipe_(std::move(recipe)), out_(recipe_.out) {
+    recipe_.options[kArithmetic] = name_of(recipe_.numerics.arithmetic);
+  }
   fs::path execute();
 
  private:
@@ -82,6 +85,8 @@ void RecipeRun::claim_folder() const {
   const OrderedJson found = fs::exists(file) ? OrderedJson(read_json(file)) : OrderedJson::object();
   std::string differences;
   for (const auto& [option, value] : recipe_.options) {
+    // Runs of older versions do not say how their models computed.
+    if (option == kArithmetic && !found.contains(option)) continue;
     const std::string there = found.contains(option) ? found[option].dump() : "unknown";
     const std::string here = OrderedJson(value).dump();
     if (there != here)

@@ -35,8 +35,8 @@ struct Recipe {
   double label_only_steps = 1;        // steps of label-only/ over those of student/
   ReinforceOptions reinforce;         // policy/
   int64_t other_protocol_rows = 500;  // on which the policy is asked in other ways, too
-  // What decides the result, by option; kept in `out`, which a run of other options may not
-  // continue.
+  // What decides the result, by option; kept in `out` with the arithmetic, and a run of others may
+  // not continue there.
   std::map<std::string, std::string> options;
   std::string next_command;  // what the last line recommends
 };

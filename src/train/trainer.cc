@@ -49,7 +49,8 @@ class StopSignals {
 };
 
 // Every option that decides the resulting bits, as text, to be compared when a folder is continued.
-std::map<std::string, std::string> describe(const TrainerOptions& options, int64_t num_rows) {
+std::map<std::string, std::string> describe(const TrainerOptions& options,
+                                            const Objective& objective) {
   const auto text = [](auto value) { return fmt::format("{}", value); };
   std::map<std::string, std::string> described = {
       {"learning_rate", text(options.learning_rate)},
@@ -70,7 +71,8 @@ std::map<std::string, std::string> describe(const TrainerOptions& options, int64
       {"early_stopping_patience", text(options.early_stopping_patience)},
       {"metric_for_best_model", options.metric_for_best_model},
       {"seed", text(options.seed)},
-      {"num_rows", text(num_rows)}};
+      {"num_rows", text(objective.num_rows())},
+      {"arithmetic", name_of(objective.numerics().arithmetic)}};
   if (options.ema_decay > 0) described["ema_decay"] = text(options.ema_decay);
   return described;
 }
@@ -169,6 +171,8 @@ void TrainingRun::check_same_options(const std::map<std::string, std::string>& o
   std::map<std::string, std::pair<std::string, std::string>> values;
   for (const auto& [name, value] : state_.options) values[name] = {value, "nothing"};
   for (const auto& [name, value] : options) {
+    // Checkpoints of older versions do not say how the model computed.
+    if (name == "arithmetic" && !values.contains(name)) continue;
     values.try_emplace(name, "nothing", "").first->second.second = value;
   }
   for (const auto& [name, value] : values)
@@ -181,7 +185,7 @@ void TrainingRun::check_same_options(const std::map<std::string, std::string>& o
 void TrainingRun::resume() {
   fs::create_directories(folder_);
   checkpoints_.remove_leftovers();
-  auto options = describe(options_, objective_.num_rows());
+  auto options = describe(options_, objective_);
   if (ranks_ != nullptr) options["adalora"] = ranks_->description();
   const std::vector<int64_t> steps = checkpoints_.steps();
   if (!steps.empty()) {

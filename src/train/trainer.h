@@ -104,9 +104,10 @@ struct TrainingResult {
 // Evaluations, the best step's checkpoint included, count as one unit: a better metric is always on
 // disk. SIGINT and SIGTERM finish the step, save a checkpoint and throw Error (kResumable); a
 // second signal kills. An existing folder is continued from its last complete checkpoint (same
-// options, else kUsage), and ends with the same bits as an uninterrupted run. On return the
-// parameters hold the best checkpoint by the metric (the last one without a callback). With
-// ema_decay every evaluation sees the average of the weights, which is part of every checkpoint
+// options and arithmetic, else kUsage), and ends with the same bits as an uninterrupted run. On
+// return the parameters hold the best checkpoint by the metric (the last one without a callback).
+// With ema_decay every evaluation sees the average of the weights, which is part of every
+// checkpoint
 // ("average.safetensors") and is what the parameters hold on return. Non-finite
 // loss, gradients or validation metric stop the run (kNumbers) after writing the metrics and, with
 // the rows of the batch, nonfinite.json. With `ranks`, of AdaLoRA adapters among the objective's
