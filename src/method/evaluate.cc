@@ -93,24 +93,25 @@ EvaluateSetup setup(const EvaluateOptions& options) {
   const auto rows = static_cast<int64_t>(setup.set.rows.size());
   const int64_t count = options.limit > 0 ? std::min(options.limit, rows) : rows;
   if (count < rows) log_info("--limit: {} of {} rows", count, rows);
-  for (int64_t r = 0; r < count; ++r)
-    setup.requests.push_back(make_request(setup.dataset, setup.set, r, kRecommenderHistory));
+  const auto add_requests = [&](int32_t max_history) {
+    for (int64_t r = 0; r < count; ++r)
+      setup.requests.push_back(make_request(setup.dataset, setup.set, r, max_history));
+  };
   if (is_named(options.model) || !is_language_model(options.model)) {
     CHECK(options.ablate == "none", kUsage, "--ablate: only language models, found {}",
           options.model);
     CHECK(options.adapters.empty(), kUsage, "--adapter: only language models, found {}",
           options.model);
+    add_requests(kRecommenderHistory);
     return setup;
   }
   setup.model = open_model_folder(options.model, catalogue_hash(setup.dataset.catalogue),
                                   options.dtype, options.numerics, options.adapters);
   setup.protocol.prompt = setup.model->card.prompt;
   setup.protocol.max_reasoning_tokens = setup.model->card.max_reasoning_tokens;
-  std::vector<Request> shown;  // an ablation moves what the model sees, no more
-  for (const Request& request : setup.requests)
-    shown.push_back(
-        RowView(setup.dataset.catalogue, nullptr, request, setup.protocol.prompt).request());
-  setup.requests = ablate_requests(shown, options.ablate, setup.protocol.seed);
+  add_requests(setup.protocol.prompt.max_history);
+  // An ablation moves what the model sees, no more.
+  setup.requests = ablate_requests(setup.requests, options.ablate, setup.protocol.seed);
   return setup;
 }
 

@@ -14,8 +14,8 @@
 
 namespace etrlrec {
 
-// The history that a recommender may see. A language model sees the last PromptOptions::max_history
-// entries of it.
+// The history that a recommender may see, and no more. What a language model sees is said by
+// PromptOptions::max_history alone, which may be larger.
 inline constexpr int32_t kRecommenderHistory = 200;
 
 class RowSource {
@@ -44,8 +44,7 @@ class RowSource {
 
 // Requests of some rows with at most max_history entries.
 std::vector<Request> make_requests(const Study& study, const CandidateSet& set,
-                                   std::span<const int64_t> rows,
-                                   int32_t max_history = kRecommenderHistory);
+                                   std::span<const int64_t> rows, int32_t max_history);
 
 // At most `count` of `total` rows, evenly spread over all of them (0: all). For validation and
 // calibration, which look at the same rows in every run.

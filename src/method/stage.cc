@@ -12,12 +12,17 @@
 
 namespace etrlrec {
 
+std::vector<Request> validation_requests(const Study& study, const ModelCard& card,
+                                         int64_t num_rows) {
+  const CandidateSet set = study.candidates("valid");
+  const auto rows = spread_rows(std::ssize(set.rows), num_rows);
+  return make_requests(study, set, rows, card.prompt.max_history);
+}
+
 EvaluateFn validation(const Study& study, const LoadedModel& model, const ModelCard& card,
                       int64_t num_rows, uint64_t seed) {
   if (num_rows <= 0) return {};
-  const CandidateSet set = study.candidates("valid");
-  const auto rows = spread_rows(static_cast<int64_t>(set.rows.size()), num_rows);
-  auto requests = make_requests(study, set, rows);
+  auto requests = validation_requests(study, card, num_rows);
   ProtocolOptions protocol;
   protocol.prompt = card.prompt;
   protocol.max_reasoning_tokens = card.max_reasoning_tokens;

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <vector>
 
 #include "method/model_folder.h"
 #include "method/row.h"
@@ -13,7 +14,10 @@
 
 namespace etrlrec {
 
-// Likelihood protocol on spread validation rows: ndcg@10, hit@1, mrr, valid_ratio. Empty function
+// Spread validation rows with the entries that the prompts of `card` show.
+std::vector<Request> validation_requests(const Study& study, const ModelCard& card,
+                                         int64_t num_rows);
+// Likelihood protocol on these rows: ndcg@10, hit@1, mrr, valid_ratio. Empty function
 // for 0 rows.
 EvaluateFn validation(const Study& study, const LoadedModel& model, const ModelCard& card,
                       int64_t num_rows, uint64_t seed);
