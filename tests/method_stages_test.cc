@@ -179,6 +179,34 @@ TEST_F(Stages, construct_continues_an_interrupted_run_to_the_same_file) {
             read_file(root_ / "reasoning/reasoning.jsonl"));
 }
 
+// Part files of older versions have no keys.
+TEST_F(Stages, construct_says_that_it_draws_rows_without_a_key_again) {
+  ConstructOptions options = construct_into("keyless");
+  fs::create_directories(options.out);
+  fs::copy_file(root_ / "reasoning/construct.part.json",
+                fs::path(options.out) / "construct.part.json");
+  std::string part;
+  for_each_json_line(root_ / "reasoning/reasoning.part.jsonl", [&](const Json& line, int64_t n) {
+    OrderedJson changed = line;
+    if (n > 10) changed.erase("key");
+    if (n <= 12) part += changed.dump() + "\n";
+  });
+  write_file_atomic(fs::path(options.out) / "reasoning.part.jsonl", part + "{\"row\":12,\"ke");
+  EXPECT_EQ(plan(setup(options)).rows_done, 10);
+  EXPECT_EQ(plan(setup(options)).most_draws, 140 * 6);
+  testing::internal::CaptureStderr();
+  construct(options);
+  const std::string said = testing::internal::GetCapturedStderr();
+  EXPECT_NE(said.find("line 11 has no key"), std::string::npos) << said;
+  EXPECT_NE(said.find("(2) are drawn again"), std::string::npos) << said;
+  EXPECT_EQ(read_file(root_ / "keyless/reasoning.jsonl"),
+            read_file(root_ / "reasoning/reasoning.jsonl"));
+  testing::internal::CaptureStderr();
+  EXPECT_EQ(plan(setup(options)).rows_done, 150);
+  construct(options);
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
+}
+
 TEST_F(Stages, construct_refuses_to_continue_with_other_options) {
   ConstructOptions options = construct_into("reasoning");
   options.temperature = 0.5;

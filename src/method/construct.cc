@@ -64,14 +64,16 @@ Judged judge(const TeacherReply& reply, const ClaimContext& context, const Claim
   return judged;
 }
 
+std::unique_ptr<Teacher> teacher_of(const ConstructSetup& setup) {
+  const ConstructOptions& options = setup.options;
+  return make_teacher(options.teacher, setup.study->dataset.catalogue, setup.study->statistics,
+                      {options.temperature, options.with_times});
+}
+
 class Constructor {
  public:
   explicit Constructor(const ConstructSetup& setup)
-      : options_(setup.options),
-        source_(setup.source),
-        teacher_(make_teacher(options_.teacher, setup.study->dataset.catalogue,
-                              setup.study->statistics,
-                              {options_.temperature, options_.with_times})) {}
+      : options_(setup.options), source_(setup.source), teacher_(teacher_of(setup)) {}
 
   // Measured on training rows spread over the whole set; independent of --limit.
   void measure_weights() {
@@ -88,7 +90,7 @@ class Constructor {
   }
   const ClaimWeights& weights() const { return weights_; }
 
-  std::string resume_key(int64_t row) const { return teacher_->resume_key(row); }
+  const Teacher& teacher() const { return *teacher_; }
 
   // The line of one row in the part file.
   std::string row_line(int64_t row) const {
@@ -119,7 +121,8 @@ class Constructor {
       for (int32_t d = 0; d < options_.draws; ++d) draw(false);
     if (options_.hint_policy == "always" || (options_.hint_policy == "fallback" && kept.empty()))
       for (int32_t d = 0; d < options_.hinted_draws; ++d) draw(true);
-    return OrderedJson{{"row", row}, {"key", resume_key(row)}, {"draws", draws}, {"kept", kept}}
+    return OrderedJson{
+        {"row", row}, {"key", teacher_->resume_key(row)}, {"draws", draws}, {"kept", kept}}
         .dump();
   }
 
@@ -160,31 +163,56 @@ fs::path part_file(const ConstructOptions& options) {
   return fs::path(options.out) / "reasoning.part.jsonl";
 }
 
-// Number of rows that the part file holds under the keys that the teacher would give them; what
-// comes after these (a torn line, a row of another key) is cut off and drawn again.
-int64_t continue_part(const Constructor& constructor, const fs::path& path,
+// What a part file holds of the chosen rows, in their order and under the keys that the teacher
+// gives them.
+struct PartState {
+  int64_t rows = 0;
+  size_t bytes = 0;          // of these rows; what comes after them is drawn again
+  int64_t unused_lines = 0;  // whole lines after them; a torn one is no line
+  std::string reason;        // why the first of these is not used
+};
+
+PartState read_part(const Teacher& teacher, const fs::path& path, std::span<const int64_t> chosen) {
+  PartState state;
+  if (!fs::exists(path)) return state;
+  const std::string text = read_file(path, uint64_t{1} << 40);
+  for (size_t end = text.find('\n'); end != text.npos; end = text.find('\n', state.bytes)) {
+    const std::string name = fmt::format("{}:{}", path.string(), state.rows + 1);
+    const Json line =
+        parse_json(std::string_view(text).substr(state.bytes, end - state.bytes), name);
+    const auto key = get_or<std::string>(line, "key", "", name);
+    const std::string expected =
+        state.rows == std::ssize(chosen) ? "" : teacher.resume_key(chosen[state.rows]);
+    if (key.empty() || key != expected) {
+      state.unused_lines =
+          std::count(text.begin() + static_cast<int64_t>(state.bytes), text.end(), '\n');
+      state.reason = key.empty() ? "has no key, as those of older versions"
+                                 : fmt::format("is of {}, expected {}", key,
+                                               expected.empty() ? "no further row" : expected);
+      break;
+    }
+    state.bytes = end + 1;
+    ++state.rows;
+  }
+  return state;
+}
+
+// Number of rows that are done. What comes after them in the part file is cut off.
+int64_t continue_part(const Teacher& teacher, const fs::path& path,
                       std::span<const int64_t> chosen) {
   if (!fs::exists(path)) return 0;
-  const std::string text = read_file(path, uint64_t{1} << 40);
-  int64_t rows = 0;
-  size_t begin = 0;
-  for (size_t end = text.find('\n'); end != text.npos; end = text.find('\n', begin)) {
-    const std::string name = fmt::format("{}:{}", path.string(), rows + 1);
-    const Json line = parse_json(std::string_view(text).substr(begin, end - begin), name);
-    if (rows == std::ssize(chosen) || get_or<std::string>(line, "key", "", name) !=
-                                          constructor.resume_key(chosen[static_cast<size_t>(rows)]))
-      break;
-    begin = end + 1;
-    ++rows;
-  }
-  fs::resize_file(path, begin);
-  return rows;
+  const PartState state = read_part(teacher, path, chosen);
+  if (state.unused_lines > 0)
+    log_warning("{}: line {} {}; it and all lines after it ({}) are drawn again", path.string(),
+                state.rows + 1, state.reason, state.unused_lines);
+  fs::resize_file(path, state.bytes);
+  return state.rows;
 }
 
 void write_parts(const Constructor& constructor, const fs::path& path,
                  std::span<const int64_t> rows) {
   const int64_t total = std::ssize(rows);
-  int64_t done = continue_part(constructor, path, rows);
+  int64_t done = continue_part(constructor.teacher(), path, rows);
   if (done > 0) log_info("construct: continuing at row {} of {}", done, total);
   std::ofstream file(path, std::ios::app | std::ios::binary);
   ProgressBar bar("construct", total, done);
@@ -286,11 +314,7 @@ ConstructPlan plan(const ConstructSetup& setup) {
   const ConstructOptions& options = setup.options;
   ConstructPlan plan;
   plan.rows = std::ssize(setup.rows);
-  const fs::path part = part_file(options);
-  if (fs::exists(part)) {
-    const std::string text = read_file(part, uint64_t{1} << 40);
-    plan.rows_done = std::count(text.begin(), text.end(), '\n');
-  }
+  plan.rows_done = read_part(*teacher_of(setup), part_file(options), setup.rows).rows;
   const int32_t draws = (options.hint_policy != "always" ? options.draws : 0) +
                         (options.hint_policy != "never" ? options.hinted_draws : 0);
   plan.most_draws = (plan.rows - plan.rows_done) * draws;
