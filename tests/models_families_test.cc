@@ -264,6 +264,9 @@ TEST_P(Families, folders_are_opened_and_loaded_by_their_type) {
   const auto loaded = load_language_model(folder.path());
   for (const auto& [name, tensor] : model_->parameters())
     EXPECT_TRUE(at::equal(tensor, loaded->parameters().at(name))) << name;
+  write_file_atomic(folder.path() / "config.json", R"({"model_type": "gpt2"})");
+  EXPECT_TRUE(is_language_model_folder(folder.path()));  // of a type that is not computed
+  EXPECT_THROW(open_language_model(folder.path()), Error);
   write_file_atomic(folder.path() / "config.json", R"({"model_type": "markov"})");
   EXPECT_FALSE(is_language_model_folder(folder.path()));
   EXPECT_THROW(open_language_model(folder.path()), Error);

@@ -13,8 +13,8 @@
 #include "eval/report_text.h"
 #include "method/fit.h"
 #include "method/row.h"
+#include "models/model_files.h"
 #include "models/recommender.h"
-#include "models/recommenders.h"
 #include "temporal/statistics.h"
 #include "temporal/teachers.h"
 
@@ -26,17 +26,6 @@ constexpr const char* kMemoryHint = "a smaller model";
 bool is_bound(const std::string& model) { return model == "bayes" || model == "random"; }
 // Models that have no folder.
 bool is_named(const std::string& model) { return is_bound(model) || model == "teacher"; }
-
-// config.json decides: every folder whose model_type is no recommender's holds a language model.
-bool is_language_model(const fs::path& folder) {
-  const fs::path config = folder / "config.json";
-  if (!fs::exists(config)) return false;
-  const auto type = get<std::string>(read_json(config), "model_type", config.string());
-  const auto types = recommender_types();
-  return std::none_of(types.begin(), types.end(), [&](const RecommenderType* recommender) {
-    return type == recommender->name;
-  });
-}
 
 Predictions ask(EvaluateSetup& setup) {
   check_memory(plan(setup), available_memory(), "evaluate", kMemoryHint);
@@ -97,7 +86,7 @@ EvaluateSetup setup(const EvaluateOptions& options) {
     for (int64_t r = 0; r < count; ++r)
       setup.requests.push_back(make_request(setup.dataset, setup.set, r, max_history));
   };
-  if (is_named(options.model) || !is_language_model(options.model)) {
+  if (is_named(options.model) || !is_language_model_folder(options.model)) {
     CHECK(options.ablate == "none", kUsage, "--ablate: only language models, found {}",
           options.model);
     CHECK(options.adapters.empty(), kUsage, "--adapter: only language models, found {}",

@@ -1,10 +1,12 @@
 #include "models/model_files.h"
 
+#include <algorithm>
 #include <string>
 
 #include "base/check.h"
 #include "base/json.h"
 #include "models/decoder.h"
+#include "models/recommenders.h"
 #include "models/t5.h"
 
 namespace etrlrec {
@@ -51,32 +53,27 @@ constexpr Family kFamilies[] = {
     {"t5", open_one_t5, load_one_t5},
 };
 
-const Family* find_family(const std::string& type) {
-  for (const Family& family : kFamilies)
-    if (type == family.model_type) return &family;
-  return nullptr;
-}
-
 const Family& family_of(const fs::path& folder) {
   const std::string name = (folder / "config.json").string();
   const auto type = get<std::string>(read_json(name), "model_type", name);
-  const Family* family = find_family(type);
   std::string known;
-  for (const Family& one : kFamilies)
-    known += std::string(known.empty() ? "" : ", ") + one.model_type;
-  CHECK(family != nullptr, kModel, "{}: model_type: expected one of {}, found {}", name, known,
-        type);
-  return *family;
+  for (const Family& family : kFamilies) {
+    if (type == family.model_type) return family;
+    known += std::string(known.empty() ? "" : ", ") + family.model_type;
+  }
+  fail(ExitCode::kModel, "{}: model_type: expected one of {}, found {}", name, known, type);
 }
 
 }  // namespace
 
 bool is_language_model_folder(const fs::path& folder) {
-  const fs::path path = folder / "config.json";
-  if (!fs::exists(path)) return false;
-  const Json json = read_json(path);
-  return json.is_object() && json.contains("model_type") && json["model_type"].is_string() &&
-         find_family(json["model_type"].get<std::string>()) != nullptr;
+  const fs::path config = folder / "config.json";
+  if (!fs::exists(config)) return false;
+  const auto type = get<std::string>(read_json(config), "model_type", config.string());
+  const auto types = recommender_types();
+  return std::none_of(types.begin(), types.end(), [&](const RecommenderType* recommender) {
+    return type == recommender->name;
+  });
 }
 
 std::unique_ptr<LanguageModel> open_language_model(const fs::path& folder, Storage storage,

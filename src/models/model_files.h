@@ -10,7 +10,9 @@
 
 namespace etrlrec {
 
-// Whether the folder's config.json names a model_type that this program computes.
+// Whether the folder has a config.json whose model_type is no recommender's
+// (models/recommenders.h). An unknown type counts as a language model: opening it names the known
+// ones.
 bool is_language_model_folder(const std::filesystem::path& folder);
 // What config.json says, without weights: facts, costs, and parameters that are shapes only (meta
 // tensors). Error (kModel) for an unknown model_type names the known ones; kUsage for a storage
