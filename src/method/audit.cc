@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <optional>
@@ -23,38 +24,6 @@ std::string row_name(const Study& study, const Row& row) {
 
 std::string shown(const Study& study, const Request& request, const PromptOptions& prompt) {
   return RowView(study.dataset.catalogue, nullptr, request, prompt).prompt();
-}
-
-void check_candidate_row(const Study& study, const CandidateSet& set, int64_t r,
-                         const PromptOptions& prompt, AuditReport& findings) {
-  const Dataset& dataset = study.dataset;
-  const Row& row = set.rows[static_cast<size_t>(r)];
-  const Request request = make_request(dataset, set, r, std::numeric_limits<int32_t>::max());
-  const std::string name = row_name(study, row);
-  const auto begin = dataset.user_offsets[static_cast<size_t>(row.user)];
-  if (static_cast<int64_t>(request.history.size()) != row.position - begin) {
-    findings.add("history", name + ": is not what stands before the target");
-  }
-  for (const int64_t time : request.times) {
-    if (time > request.now) findings.add("history", name + ": holds an event after the request");
-  }
-  const int32_t target = dataset.items[static_cast<size_t>(row.position)];
-  if (request.candidates[static_cast<size_t>(request.target_slot)] != target) {
-    findings.add("candidates", name + ": the marked slot is not the target");
-  }
-  const std::unordered_set<int32_t> seen(request.history.begin(), request.history.end());
-  std::unordered_set<int32_t> distinct;
-  for (const int32_t item : request.candidates) {
-    if (!distinct.insert(item).second) findings.add("candidates", name + ": an item stands twice");
-    if (item != target && seen.contains(item))
-      findings.add("candidates", name + ": a negative was seen before");
-  }
-  Request asked = request;
-  const std::string with_target = shown(study, asked, prompt);
-  asked.target_slot = -1;
-  if (shown(study, asked, prompt) != with_target) {
-    findings.add("prompt", name + ": depends on which candidate is the target");
-  }
 }
 
 // Uniform slots: the largest standardised deviation of a slot's count.
@@ -79,8 +48,10 @@ void check_candidates(const Study& study, const Split& split, const std::string&
   if (!fs::exists(study.folder / ("candidates-" + part + ".jsonl"))) return;
   const CandidateSet set = study.candidates(part);
   for (int64_t r = 0; r < static_cast<int64_t>(set.rows.size()); ++r) {
-    check_candidate_row(study, set, r, prompt, findings);
     const Row& row = set.rows[static_cast<size_t>(r)];
+    audit_request(study, row,
+                  make_request(study.dataset, set, r, std::numeric_limits<int32_t>::max()), prompt,
+                  findings);
     const bool in_training = row.position < split.train_end[static_cast<size_t>(row.user)];
     if (in_training != (part == "train")) {
       findings.add("split", fmt::format("{}: {} lies {} the training part", part,
@@ -170,17 +141,50 @@ int64_t AuditReport::total() const {
   return sum;
 }
 
+void audit_request(const Study& study, const Row& row, const Request& request,
+                   const PromptOptions& prompt, AuditReport& report) {
+  const Dataset& dataset = study.dataset;
+  const std::string name = row_name(study, row);
+  const auto begin = dataset.user_offsets[static_cast<size_t>(row.user)];
+  if (static_cast<int64_t>(request.history.size()) != row.position - begin) {
+    report.add("history", name + ": is not what stands before the target");
+  }
+  const bool knows_future = std::any_of(request.times.begin(), request.times.end(),
+                                        [&](int64_t time) { return time > request.now; });
+  if (knows_future) report.add("history", name + ": holds an event after the request");
+  const int32_t target = dataset.items[static_cast<size_t>(row.position)];
+  if (request.candidates[static_cast<size_t>(request.target_slot)] != target) {
+    report.add("candidates", name + ": the marked slot is not the target");
+  }
+  const std::unordered_set<int32_t> seen(request.history.begin(), request.history.end());
+  std::unordered_set<int32_t> distinct;
+  for (const int32_t item : request.candidates) {
+    if (!distinct.insert(item).second) report.add("candidates", name + ": an item stands twice");
+    if (item != target && seen.contains(item))
+      report.add("candidates", name + ": a negative was seen before");
+  }
+  if (knows_future) return;  // no prompt can be written
+  Request asked = request;
+  const std::string with_target = shown(study, asked, prompt);
+  asked.target_slot = -1;
+  if (shown(study, asked, prompt) != with_target) {
+    report.add("prompt", name + ": depends on which candidate is the target");
+  }
+}
+
 AuditReport audit(const AuditOptions& options) {
-  const Study study = open_study(options.data);
-  const Split split = load_split(options.data);
+  return audit(open_study(options.data), load_split(options.data), options.reasoning);
+}
+
+AuditReport audit(const Study& study, const Split& split, const fs::path& reasoning) {
   AuditReport report;
   check_statistics(study, split, report);
   std::optional<ReasoningRecord> record;
-  if (!options.reasoning.empty()) record = read_reasoning_record(options.reasoning);
+  if (!reasoning.empty()) record = read_reasoning_record(reasoning);
   const PromptOptions prompt = record ? record->prompt : PromptOptions{};
   for (const char* part : {"train", "valid", "test"})
     check_candidates(study, split, part, prompt, report);
-  if (record) check_reasoning(study, split, options.reasoning, *record, report);
+  if (record) check_reasoning(study, split, reasoning, *record, report);
   return report;
 }
 

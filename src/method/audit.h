@@ -3,11 +3,16 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <map>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <utility>
 #include <vector>
+
+#include "data/dataset.h"
+#include "method/study.h"
+#include "temporal/style.h"
 
 namespace etrlrec {
 
@@ -30,6 +35,12 @@ struct AuditReport {
 };
 
 AuditReport audit(const AuditOptions& options);
+// The same on an opened data set. `reasoning` may be empty.
+AuditReport audit(const Study& study, const Split& split, const std::filesystem::path& reasoning);
+// Adds what is wrong with the request of one row, which has its whole history: kinds history,
+// candidates and prompt.
+void audit_request(const Study& study, const Row& row, const Request& request,
+                   const PromptOptions& prompt, AuditReport& report);
 nlohmann::ordered_json to_json(const AuditReport& report);
 
 }  // namespace etrlrec
