@@ -276,15 +276,14 @@ std::string RecipeRun::summary_sentence() const {
 
 void RecipeRun::add_examples() {
   const Study study = open_study(folder("data"));
-  const CandidateSet test = study.candidates("test");
+  const ReasoningRecord record = read_reasoning_record(folder("reasoning"));
+  const RowSource test(study, study.candidates("test"), record.prompt);
   const Predictions* policy = find(kPolicy);
   const Predictions* bayes = find(kBayes);
   const ClaimWeights weights = read_claim_weights(out_ / "reasoning" / "claim_weights.json");
   for (const int64_t row : example_rows(*policy, 5)) {
     const auto index = static_cast<size_t>(row);
-    const auto requests =
-        make_requests(study, test, std::span(&row, 1), recipe_.construct.max_history);
-    report_.examples.push_back(make_example(study, requests[0], policy->rows[index],
+    report_.examples.push_back(make_example(study, test.view(row), policy->rows[index],
                                             bayes != nullptr ? &bayes->rows[index] : nullptr,
                                             weights));
   }

@@ -85,19 +85,18 @@ void add_plot(const std::map<std::string, Series>& metrics,
 
 }  // namespace
 
-ReportExample make_example(const Study& study, const Request& request, const Prediction& prediction,
+ReportExample make_example(const Study& study, const RowView& view, const Prediction& prediction,
                            const Prediction* reference, const ClaimWeights& weights) {
   const Catalogue& catalogue = study.dataset.catalogue;
+  const Request& request = view.request();
   ReportExample example;
   example.heading =
       fmt::format("user {}, test row {}", study.dataset.user_ids[static_cast<size_t>(request.user)],
                   prediction.row);
   add_history(catalogue, request, example);
   add_candidates(catalogue, request, prediction, reference, example);
-  const FactSheet facts = compute_facts(catalogue, study.statistics, request);
   example.reasoning = prediction.reasoning;
-  for (const JudgedClaim& claim :
-       judge_claims(prediction.reasoning, {catalogue, request, facts}, weights)) {
+  for (const JudgedClaim& claim : judge_claims(prediction.reasoning, view.context(), weights)) {
     example.claims.push_back(
         {claim.claim.begin, claim.claim.end, claim.verdict,
          fmt::format("{}, {:.1f} bits", dimension_title(claim.dimension), claim.weight)});

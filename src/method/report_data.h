@@ -10,12 +10,14 @@
 #include "eval/report.h"
 #include "method/study.h"
 #include "temporal/claim_weights.h"
+#include "temporal/row_view.h"
 
 namespace etrlrec {
 
 // One worked example: history on a time line, candidates with probabilities, the reasoning with
-// judged claims. `reference`: the exact rule's predictions of the same rows, or null.
-ReportExample make_example(const Study& study, const Request& request, const Prediction& prediction,
+// claims judged by the facts of `view`, which shows what the model saw. `reference`: the exact
+// rule's prediction of the same row, or null.
+ReportExample make_example(const Study& study, const RowView& view, const Prediction& prediction,
                            const Prediction* reference, const ClaimWeights& weights);
 // `count` rows worth reading: hits and misses in turn, spread over the rows, with a closed
 // reasoning.
