@@ -1,7 +1,9 @@
 #include <gtest/gtest.h>
 
+#include "app/command.h"
 #include "app/command_line.h"
 #include "base/check.h"
+#include "temporal/prompts.h"
 
 namespace etrlrec {
 namespace {
@@ -60,6 +62,24 @@ TEST(CommandLine, what_is_known_runs) {
   EXPECT_EQ(refusal({"recommend", "--model", "x"}), "");
   EXPECT_EQ(refusal({"explain", "-m", "x"}), "");
   EXPECT_EQ(refusal({"reinforce"}), "");
+}
+
+// An option with one legal value would be none.
+TEST(CommandLine, a_style_is_an_option_where_there_is_a_choice) {
+  const auto style_of = [](const std::string& word) {
+    CommandLine app("test", "");
+    Command command = app.add_command("construct", "reasoning");
+    std::string style = "compact";
+    add_style(command, style);
+    app.run({"construct", "--style", word});
+    return style;
+  };
+  const std::vector<std::string> names = style_names();
+  if (names.size() > 1)
+    for (const std::string& name : names) EXPECT_EQ(style_of(name), name);
+  else
+    EXPECT_THROW(style_of(names[0]), Error);
+  EXPECT_THROW(style_of("baroque"), Error);
 }
 
 }  // namespace

@@ -21,6 +21,8 @@ struct CommonOptions {
   Numerics numerics() const { return {parse_arithmetic(arithmetic)}; }
 };
 
+// --style: how prompts and answers are written (temporal/prompts.h), where there is a choice.
+void add_style(Command& command, std::string& style);
 // Writes run.json (method/run_record.h) and options.toml, which can be given back as --config, into
 // a result folder.
 void write_run_record(const std::filesystem::path& folder, const Command& command,

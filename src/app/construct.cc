@@ -67,6 +67,7 @@ void add_construct(CommandLine& app, CommonOptions& common) {
   command.add_option("--max-history", options->max_history, "history entries in a prompt");
   command.add_flag("--times,!--no-times", options->with_times,
                    "times in the prompt and claims about them");
+  add_style(command, options->style);
   command.add_option("--limit", options->limit, "training rows, drawn by the seed; 0: all");
   auto dry_run = std::make_shared<bool>(false);
   command.add_flag("--dry-run", *dry_run, "only print what would be written");

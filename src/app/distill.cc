@@ -21,6 +21,28 @@ void add_field_weight(const std::string& text, SftOptions& options) {
   options.field_weights[text.substr(0, sign)] = weight;
 }
 
+void add_loss_options(Command& command, SftOptions& options,
+                      std::vector<std::string>& field_weights) {
+  command.add_option("--loss-type", options.loss_type, "segment: answer and reasoning weigh alike")
+      .one_of({"segment", "token"});
+  command.add_option("--answer-weight", options.answer_weight, "of the answer's tokens");
+  command.add_option("--prompt-weight", options.prompt_weight, "of the prompt's tokens");
+  command
+      .add_option("--neftune-noise-alpha", options.neftune_noise_alpha,
+                  "noise on the input embeddings, e.g. 5; 0: none")
+      .at_least(0);
+  command
+      .add_option(
+          "--tokens-per-pass", options.tokens_per_pass,
+          "a micro-batch of more tokens takes several forward and backward passes (the same "
+          "gradient, less memory), 0: always one")
+      .at_least(0);
+  command
+      .add_option("--field-weight", field_weights,
+                  "NAME=WEIGHT of a field of the reasoning, e.g. pick/2=5; repeatable")
+      .repeatable();
+}
+
 }  // namespace
 
 void add_distill(CommandLine& app, CommonOptions& common) {
@@ -55,30 +77,12 @@ void add_distill(CommandLine& app, CommonOptions& common) {
                    "times in the prompt; only without --reasoning, which says so itself");
   command.add_option("--max-history", *max_history,
                      "history entries in a prompt; only without --reasoning, which says so itself");
+  add_style(command, options->style);
   command.add_option("--max-reasoning-tokens", options->max_reasoning_tokens,
                      "budget of a reasoning; longer rows are dropped");
   command.add_option("--limit", options->limit, "training rows, drawn by the seed; 0: all");
   command.add_option("--eval-rows", options->eval_rows, "validation rows, 0: no validation");
-  command
-      .add_option("--loss-type", options->sft.loss_type,
-                  "segment: answer and reasoning weigh alike")
-      .one_of({"segment", "token"});
-  command.add_option("--answer-weight", options->sft.answer_weight, "of the answer's tokens");
-  command.add_option("--prompt-weight", options->sft.prompt_weight, "of the prompt's tokens");
-  command
-      .add_option("--neftune-noise-alpha", options->sft.neftune_noise_alpha,
-                  "noise on the input embeddings, e.g. 5; 0: none")
-      .at_least(0);
-  command
-      .add_option(
-          "--tokens-per-pass", options->sft.tokens_per_pass,
-          "a micro-batch of more tokens takes several forward and backward passes (the same "
-          "gradient, less memory), 0: always one")
-      .at_least(0);
-  command
-      .add_option("--field-weight", *field_weights,
-                  "NAME=WEIGHT of a field of the reasoning, e.g. pick/2=5; repeatable")
-      .repeatable();
+  add_loss_options(command, options->sft, *field_weights);
   add_training_options(command, options->trainer);
   add_adapter_options(command, *adapter);
   add_dtype(command, options->dtype);

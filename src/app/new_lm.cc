@@ -31,6 +31,7 @@ void add_new_lm(CommandLine& app, CommonOptions& common) {
   command.add_option("--sample-rows", options->sample_rows,
                      "training rows rendered for the tokenizer");
   command.add_option("--max-history", options->max_history, "history entries in a prompt");
+  add_style(command, options->style);
   command.on_run([options, command, &common] {
     const Stopwatch watch;
     options->seed = common.seed;

@@ -137,47 +137,34 @@ void run_prepare(const PrepareWords& words, const Command& command, const Common
 }
 
 void add_reading(Command& command, PrepareWords& options) {
-  command.add_option("-i,--input", options.input, "log: a file, or a MovieLens or RecBole folder")
-      .group("Reading");
-  command.add_option("--items", options.prepare.reader.items, "catalogue file").group("Reading");
+  ReaderOptions& reader = options.prepare.reader;
+  const auto add = [&](const char* names, auto& value, const char* text) {
+    return command.add_option(names, value, text).group("Reading");
+  };
+  add("-i,--input", options.input, "log: a file, or a MovieLens or RecBole folder");
+  add("--items", reader.items, "catalogue file");
   std::vector<std::string> formats = log_formats();
   formats.push_back("synthetic");
-  command.add_option("--format", options.format, "layout of the input")
-      .one_of(formats)
-      .group("Reading");
+  add("--format", options.format, "layout of the input").one_of(formats);
+  add("--map", options.map,
+      "columns of the log, e.g. user=cust,item=sku,time=ts,rating=stars; without a header: numbers "
+      "from 1")
+      .separated_by(',');
+  add("--item-column", reader.item_column, "id column of the catalogue");
+  add("--title", reader.title, "title column of the catalogue");
+  add("--attributes", reader.attributes, "attribute columns of the catalogue").separated_by(',');
+  add("--attribute-separator", reader.attribute_separator,
+      "between the values of an attribute column; default | where it occurs, else ,");
+  add("--delimiter", options.delimiter, "of the log: one character, :: or tab");
+  add("--header", options.header, "first line of the log names the columns")
+      .one_of({"auto", "on", "off"});
+  add("--quoting", options.quoting, "fields of the log may be quoted")
+      .one_of({"auto", "on", "off"});
   command
-      .add_option("--map", options.map,
-                  "columns of the log, e.g. user=cust,item=sku,time=ts,rating=stars; without a "
-                  "header: numbers from 1")
-      .separated_by(',')
-      .group("Reading");
-  command
-      .add_option("--item-column", options.prepare.reader.item_column, "id column of the catalogue")
-      .group("Reading");
-  command.add_option("--title", options.prepare.reader.title, "title column of the catalogue")
-      .group("Reading");
-  command
-      .add_option("--attributes", options.prepare.reader.attributes,
-                  "attribute columns of the catalogue")
-      .separated_by(',')
-      .group("Reading");
-  command
-      .add_option("--attribute-separator", options.prepare.reader.attribute_separator,
-                  "between the values of an attribute column; default | where it occurs, else ,")
-      .group("Reading");
-  command.add_option("--delimiter", options.delimiter, "of the log: one character, :: or tab")
-      .group("Reading");
-  for (const auto& [name, value, help] :
-       {std::tuple{"--header", &options.header, "first line of the log names the columns"},
-        std::tuple{"--quoting", &options.quoting, "fields of the log may be quoted"}}) {
-    command.add_option(name, *value, help).one_of({"auto", "on", "off"}).group("Reading");
-  }
-  command
-      .add_flag("--keep-duplicates", options.prepare.reader.keep_duplicates,
+      .add_flag("--keep-duplicates", reader.keep_duplicates,
                 "keep exact repeats of user, item and time")
       .group("Reading");
-  command.add_flag("--strict", options.prepare.reader.strict, "stop at rows that cannot be used")
-      .group("Reading");
+  command.add_flag("--strict", reader.strict, "stop at rows that cannot be used").group("Reading");
 }
 
 void add_world(Command& command, PrepareWords& options) {

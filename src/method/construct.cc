@@ -37,7 +37,7 @@ bool betrays(std::string text) {
 }
 
 PromptOptions prompt_options(const ConstructOptions& options) {
-  return {options.max_history, options.with_times, true};
+  return {options.max_history, options.with_times, true, options.style};
 }
 
 struct Judged {
@@ -139,6 +139,7 @@ void check_options(const ConstructOptions& options) {
         kUsage, "unknown hint policy \"{}\"; known: fallback, never, always", options.hint_policy);
   CHECK(options.max_per_row > 0 && options.draws >= 0 && options.hinted_draws >= 0, kUsage,
         "draws: expected numbers that are not negative, and at least one kept per row");
+  find_style(options.style, "--style");
 }
 
 // The options that decide the result. The limit stands here only where there is one.
@@ -154,6 +155,7 @@ OrderedJson fingerprint(const ConstructOptions& options, const CandidateSet& set
                        {"max_per_row", options.max_per_row},
                        {"max_history", options.max_history},
                        {"with_times", options.with_times},
+                       {"style", options.style},
                        {"seed", options.seed}};
   if (options.limit > 0) print["limit"] = options.limit;
   return print;
@@ -295,16 +297,18 @@ ReasoningRecord read_reasoning_record(const fs::path& folder) {
         folder.string());
   const Json json = read_json(name);
   const Json made = get<Json>(json, "options", name);
+  PromptOptions prompt{get<int32_t>(made, "max_history", name),
+                       get<bool>(made, "with_times", name)};
+  prompt.style = get_or<std::string>(made, "style", prompt.style, name);
+  find_style(prompt.style, name + ": style");
   return {get<std::string>(made, "candidates", name),
-          get<std::string>(json, "catalogue_hash", name),
-          {get<int32_t>(made, "max_history", name), get<bool>(made, "with_times", name), true}};
+          get<std::string>(json, "catalogue_hash", name), prompt};
 }
 
 ConstructSetup setup(const ConstructOptions& options) {
   check_options(options);
   auto study = std::make_unique<const Study>(open_study(options.data));
-  RowSource source(*study, study->candidates("train"),
-                   {options.max_history, options.with_times, true});
+  RowSource source(*study, study->candidates("train"), prompt_options(options));
   std::vector<int64_t> rows = draw_limited(source.size(), options.limit, options.seed);
   std::sort(rows.begin(), rows.end());
   return {options, std::move(study), std::move(source), std::move(rows)};
@@ -327,7 +331,9 @@ ConstructSummary run(const ConstructSetup& setup) {
   fs::create_directories(out);
   const OrderedJson effective = fingerprint(options, setup.source.set());
   if (fs::exists(begun)) {
-    CHECK(read_json(begun) == Json::parse(effective.dump()), kUsage,
+    Json found = read_json(begun);
+    if (!found.contains("style")) found["style"] = PromptOptions{}.style;  // of an older version
+    CHECK(found == Json::parse(effective.dump()), kUsage,
           "{}: begun with other options\nhint: repeat the command with the old ones, or choose "
           "another folder",
           out.string());

@@ -29,7 +29,8 @@ struct ConstructOptions {
   int32_t max_per_row = 1;     // kept draws of one row, all different
   int32_t max_history = 8;
   bool with_times = true;  // false: no claim about gaps or the season
-  int64_t limit = 0;       // rows, drawn by the seed; 0: all
+  std::string style = PromptOptions{}.style;
+  int64_t limit = 0;  // rows, drawn by the seed; 0: all
   uint64_t seed = 42;
 };
 struct ConstructSummary {
@@ -44,7 +45,8 @@ struct ReasoningRecord {
   std::string catalogue_hash;  // of the data set's items
   PromptOptions prompt;        // that the reasoning answers to
 };
-// Error (kInput) where construct.json is missing or incomplete.
+// Error (kInput) where construct.json is missing or incomplete, or names an unknown style. Older
+// ones without a style mean the default.
 ReasoningRecord read_reasoning_record(const std::filesystem::path& folder);
 
 // Everything that construct reads. Nothing is written before run().
@@ -61,7 +63,8 @@ struct ConstructPlan {
   int64_t most_draws = 0;  // of the teacher, for the rows that are left
 };
 
-// Errors (kUsage): an unknown teacher or hint policy, numbers of draws that make no sense.
+// Errors: kUsage for an unknown teacher or hint policy and numbers of draws that make no sense,
+// kInput for an unknown style.
 ConstructSetup setup(const ConstructOptions& options);
 ConstructPlan plan(const ConstructSetup& setup);
 // Writes reasoning.jsonl, claim_weights.json and, last, construct.json. An interrupted run

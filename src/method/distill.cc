@@ -23,7 +23,8 @@ struct TeacherRow {
   std::string reasoning;
 };
 
-std::vector<TeacherRow> read_reasoning(const fs::path& folder, const CandidateSet& set) {
+std::vector<TeacherRow> read_reasoning(const fs::path& folder, const CandidateSet& set,
+                                       const PromptOptions& prompt) {
   std::vector<TeacherRow> rows;
   const fs::path path = folder / "reasoning.jsonl";
   for_each_json_line(path, [&](const Json& line, int64_t number) {
@@ -34,7 +35,7 @@ std::vector<TeacherRow> read_reasoning(const fs::path& folder, const CandidateSe
     row.row = get<int64_t>(meta, "row", name);
     CHECK(row.row >= 0 && row.row < static_cast<int64_t>(set.rows.size()), kInput,
           "{}: row: expected 0 to {}, found {}", name, set.rows.size() - 1, row.row);
-    const ParsedCompletion parsed = parse_completion(text, set.options.count, PromptOptions());
+    const ParsedCompletion parsed = parse_completion(text, set.options.count, prompt);
     CHECK(parsed.code == AnswerCode::kValid, kInput, "{}: completion: {}", name,
           answer_code_name(parsed.code));
     row.answer = parsed.answer;
@@ -50,15 +51,17 @@ PromptOptions prompt_of(const DistillOptions& options, const CandidateSet& set) 
   if (options.reasoning.empty()) {
     prompt.max_history = options.max_history.value_or(prompt.max_history);
     prompt.with_times = options.with_times.value_or(prompt.with_times);
+    if (!options.style.empty()) prompt.style = find_style(options.style, "--style").name;
     return prompt;
   }
   const ReasoningRecord record = read_reasoning_record(options.reasoning);
   CHECK(record.candidates == set.hash, kModel, "{}: written for another candidate file",
         options.reasoning);
-  CHECK(!options.max_history && !options.with_times, kUsage,
-        "--max-history, --times: only without --reasoning; {} was written for {} entries {} times",
-        options.reasoning, record.prompt.max_history,
-        record.prompt.with_times ? "with" : "without");
+  CHECK(!options.max_history && !options.with_times && options.style.empty(), kUsage,
+        "--max-history, --times, --style: only without --reasoning; {} was written for {} entries "
+        "{} times in the style {}",
+        options.reasoning, record.prompt.max_history, record.prompt.with_times ? "with" : "without",
+        record.prompt.style);
   return record.prompt;
 }
 
@@ -101,15 +104,16 @@ class RowMaker {
 
 // What may be trained on, in the order of the file: reasoning of distillation rows, or with
 // label_only the rows themselves.
-std::vector<TeacherRow> eligible_rows(const DistillOptions& options, const CandidateSet& set,
+std::vector<TeacherRow> eligible_rows(const DistillOptions& options, const RowSource& source,
                                       const DistillationRows& chosen) {
+  const CandidateSet& set = source.set();
   std::vector<TeacherRow> rows;
   if (options.label_only) {
     for (int64_t row = 0; row < std::ssize(set.rows); ++row)
       if (chosen.contains(row)) rows.push_back({row, 0, {}});
     return rows;
   }
-  rows = read_reasoning(options.reasoning, set);
+  rows = read_reasoning(options.reasoning, set, source.prompt());
   std::erase_if(rows, [&](const TeacherRow& row) { return !chosen.contains(row.row); });
   return rows;
 }
@@ -119,7 +123,7 @@ std::vector<SftRow> make_rows(const DistillOptions& options, const RowSource& so
                               std::vector<std::string>& names) {
   RowMaker maker(options, source, model);
   const uint64_t seed = options.trainer.seed;
-  const std::vector<TeacherRow> eligible = eligible_rows(options, source.set(), chosen);
+  const std::vector<TeacherRow> eligible = eligible_rows(options, source, chosen);
   std::vector<int64_t> drawn = draw_limited(std::ssize(eligible), options.limit, seed);
   std::sort(drawn.begin(), drawn.end());
   for (const int64_t index : drawn) {

@@ -24,10 +24,11 @@ struct DistillOptions {
   bool label_only = false;
   double direct_share = 0;  // share of the rows that is trained as a direct answer, too
   double sft_share = 0.4;   // of the training rows, by seeded hash; reinforce uses the others
-  // How a row is shown. A run with a reasoning folder reads both from that folder and refuses them
-  // here; without one (label_only), nothing means 8 entries with times.
+  // How a row is shown. A run with a reasoning folder reads these from that folder and refuses them
+  // here; without one (label_only), nothing means the defaults of PromptOptions.
   std::optional<int32_t> max_history;
   std::optional<bool> with_times;
+  std::string style;  // empty: nothing
   int64_t max_reasoning_tokens = 160;
   int64_t limit = 0;        // training rows, drawn by the seed; 0: all
   int64_t eval_rows = 500;  // of the validation rows, 0: no validation

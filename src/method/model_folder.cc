@@ -60,7 +60,7 @@ ModelCard read_card(const fs::path& path) {
   card.prompt.with_times = get<bool>(json, "with_times", name);
   card.prompt.reasoning = get<bool>(json, "reasoning", name);
   card.prompt.style = get_or<std::string>(json, "style", card.prompt.style, name);
-  find_style(card.prompt.style);  // refuses one that this program does not know
+  find_style(card.prompt.style, name + ": style");
   card.max_reasoning_tokens = get<int64_t>(json, "max_reasoning_tokens", name);
   if (json.contains("distillation_rows")) {
     const Json rows = get<Json>(json, "distillation_rows", name);

@@ -23,7 +23,9 @@ namespace {
 std::vector<std::string> tokenizer_documents(const Study& study, const CandidateSet& train,
                                              const NewLmOptions& options) {
   const Catalogue& catalogue = study.dataset.catalogue;
-  const RowSource source(study, train, {.max_history = static_cast<int32_t>(options.max_history)});
+  const RowSource source(
+      study, train,
+      {.max_history = static_cast<int32_t>(options.max_history), .style = options.style});
   const auto teacher = make_teacher("program", catalogue, study.statistics, {});
   std::vector<std::string> documents;
   uint64_t number = 0;
@@ -41,11 +43,12 @@ std::vector<std::string> tokenizer_documents(const Study& study, const Candidate
 }
 
 // Words whose pieces have to be tokens: what is copied or looked up must not be spelled out.
-std::vector<std::string> required_words(const Catalogue& catalogue, int64_t numbers) {
+std::vector<std::string> required_words(const PromptStyle& style, const Catalogue& catalogue,
+                                        int64_t numbers) {
   BpeTrainingOptions options{.required_words = {" 1"}};  // selects numbers with their leading space
   std::vector<std::string> words;
   std::unordered_set<std::string> seen;
-  for (const std::string& text : find_style(PromptOptions().style).words(catalogue, numbers))
+  for (const std::string& text : style.words(catalogue, numbers))
     for (std::string& piece : training_pieces(text, options))
       if (piece.size() > 1 && seen.insert(piece).second) words.push_back(std::move(piece));
   return words;
@@ -75,11 +78,12 @@ LlmConfig model_config(const NewLmOptions& options, const Tokenizer& tokenizer) 
 }  // namespace
 
 void make_new_lm(const NewLmOptions& options) {
+  const PromptStyle& style = find_style(options.style, "--style");
   const Study study = open_study(options.data);
   const CandidateSet train = study.candidates("train");
   FolderWriter writer(options.out);
   BpeTrainingOptions bpe{.vocab_size = options.vocab_size};
-  bpe.required_words = required_words(study.dataset.catalogue,
+  bpe.required_words = required_words(style, study.dataset.catalogue,
                                       std::max<int64_t>(train.options.count, options.max_history));
   train_bpe(tokenizer_documents(study, train, options), bpe, writer.path());
   const auto tokenizer = load_tokenizer(writer.path());

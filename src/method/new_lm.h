@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "temporal/style.h"
+
 namespace etrlrec {
 
 struct NewLmOptions {
@@ -18,6 +20,7 @@ struct NewLmOptions {
   std::vector<std::string> documents;  // further text files for the tokenizer
   int64_t sample_rows = 2000;          // training rows that are rendered for the tokenizer
   int64_t max_history = 8;
+  std::string style = PromptOptions{}.style;  // whose words the tokenizer keeps whole
   uint64_t seed = 42;
 };
 // Writes a complete model folder (Hugging Face layout) to options.out, which must not exist.

@@ -115,11 +115,14 @@ RewardSetup reward_setup(const ReinforceSetup& setup) {
   return made;
 }
 
-ClaimWeights claim_weights_of(const ReinforceOptions& options, const Study& study) {
+ClaimWeights claim_weights_of(const ReinforceOptions& options, const Study& study,
+                              const PromptOptions& prompt) {
   if (options.reasoning.empty()) return {};
   const ReasoningRecord record = read_reasoning_record(options.reasoning);
   CHECK(record.catalogue_hash == study.catalogue_hash, kModel,
         "{}: written for another item table than {}'s", options.reasoning, options.data);
+  CHECK(record.prompt.style == prompt.style, kModel, "{}: written in the style {}, {} in {}",
+        options.reasoning, record.prompt.style, options.model, prompt.style);
   return read_claim_weights(fs::path(options.reasoning) / "claim_weights.json");
 }
 
@@ -201,7 +204,7 @@ ReinforceSetup setup(const ReinforceOptions& options) {
         load_recommender_of(options.recommender, study->dataset.catalogue, options.numerics);
   }
   std::vector<GrpoRow> rows = make_rows(options, source, model, distilled, encoding, after);
-  ClaimWeights claim_weights = claim_weights_of(options, *study);
+  ClaimWeights claim_weights = claim_weights_of(options, *study, model.card.prompt);
   GrpoOptions grpo = grpo_options(options, model, encoding);
   ModelCard card = card_of(options, model, distilled);
   return {.options = options,

@@ -60,8 +60,8 @@ struct ReinforceSetup {
 // Rows that were trained by distillation are never rolled out: the model's folder names them. Nor
 // are rows that the recommender may have learned from (method.md G.3 (3)). Errors: kModel for a
 // model that was not trained on this data set or candidate file, or a reasoning folder of another
-// data set; kUsage where the folder does not name its distillation rows and sft_share is missing,
-// or where sft_share contradicts the folder; kInput where no row is left.
+// data set or style; kUsage where the folder does not name its distillation rows and sft_share is
+// missing, or where sft_share contradicts the folder; kInput where no row is left.
 ReinforceSetup setup(const ReinforceOptions& options);
 // Memory and work of run().
 MemoryEstimate plan(const ReinforceSetup& setup);

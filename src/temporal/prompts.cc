@@ -1,5 +1,7 @@
 #include "temporal/prompts.h"
 
+#include <fmt/ranges.h>
+
 #include <array>
 
 #include "base/check.h"
@@ -12,13 +14,17 @@ std::span<const PromptStyle> prompt_styles() {
   return kStyles;
 }
 
-const PromptStyle& find_style(std::string_view name) {
-  std::string known;
-  for (const PromptStyle& style : prompt_styles()) {
+std::vector<std::string> style_names() {
+  std::vector<std::string> names;
+  for (const PromptStyle& style : prompt_styles()) names.emplace_back(style.name);
+  return names;
+}
+
+const PromptStyle& find_style(std::string_view name, std::string_view where) {
+  for (const PromptStyle& style : prompt_styles())
     if (style.name == name) return style;
-    known += fmt::format("{}{}", known.empty() ? "" : ", ", style.name);
-  }
-  fail(ExitCode::kInput, "style: expected one of {}, found \"{}\"", known, name);
+  fail(ExitCode::kInput, "{}: expected one of {}, found \"{}\"", where,
+       fmt::join(style_names(), ", "), name);
 }
 
 std::string student_prompt(const Catalogue& catalogue, const Request& request,

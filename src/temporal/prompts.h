@@ -6,6 +6,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "data/dataset.h"
 #include "temporal/style.h"
@@ -13,8 +14,9 @@
 namespace etrlrec {
 
 std::span<const PromptStyle> prompt_styles();
-// Error (kInput) lists the names.
-const PromptStyle& find_style(std::string_view name);
+std::vector<std::string> style_names();
+// Error (kInput) lists the names; `where` says who names the style, e.g. a file.
+const PromptStyle& find_style(std::string_view name, std::string_view where = "style");
 
 // Ends right where the completion begins. Errors (kInput): more than max_history entries.
 std::string student_prompt(const Catalogue& catalogue, const Request& request,
