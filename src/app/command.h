@@ -1,4 +1,4 @@
-// What every command shares: the common options, and the run record beside its result.
+// What every command shares: the common options, and the run record next to its result.
 #pragma once
 
 #include <cstdint>

@@ -159,7 +159,7 @@ CommandLine::~CommandLine() = default;
 
 Command CommandLine::add_command(const std::string& name, const std::string& description) {
   CLI::App* command = app_->add_subcommand(name, description);
-  command->fallthrough();  // --config may stand behind the command
+  command->fallthrough();  // --config may come after the command
   return Command(command);
 }
 

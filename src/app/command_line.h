@@ -50,8 +50,9 @@ class Command {
   Command& alias(const std::string& name);
   Command& example(const std::string& arguments);  // the help ends in it
   Command& on_run(std::function<void()> run);
-  // Binds `value`, which holds the default; a default that is not empty stands in the help. T: the
-  // integers, float, double, std::string, std::filesystem::path, and vectors of numbers or strings.
+  // Binds `value`, which holds the default; a default that is not empty is shown in the help. T:
+  // the integers, float, double, std::string, std::filesystem::path, and vectors of numbers or
+  // strings.
   template <typename T>
   Option add_option(const std::string& names, T& value, const std::string& help);
   Option add_flag(const std::string& names, bool& value, const std::string& help);
@@ -76,7 +77,7 @@ class CommandLine {
   std::vector<Command> commands() const;
   // Called after parsing and before the command runs.
   void before_run(std::function<void()> prepare);
-  // Parses the words behind the program's name and runs the command; --help and --version print.
+  // Parses the words after the program's name and runs the command; --help and --version print.
   // --num_generations is accepted for --num-generations. Errors (kUsage): an unknown command or
   // option, with the nearest one that exists; every message ends in a hint where the help is.
   void run(std::vector<std::string> arguments);

@@ -34,7 +34,7 @@ constexpr const char* kFooter =
     "Each command has its own --help. Every command takes --config FILE (TOML; keys are option "
     "names).";
 
-// Options every command understands, added to each so that they may stand behind its name.
+// Options every command understands, added to each so that they may come after its name.
 void add_common(Command& command, CommonOptions& common) {
   const std::string group = "Common";
   command.add_option("-s,--seed", common.seed, "seed of all random streams").group(group);

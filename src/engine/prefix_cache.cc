@@ -1,4 +1,4 @@
-// The kept segments are a tree. A segment hangs behind any number of its parent's first tokens, so
+// The kept segments are a tree. A segment continues any number of its parent's first tokens, so
 // nothing is split or copied when prompts part within a segment. Only leaves leave: the use of a
 // node is also one of all above it, so the node used longest ago is always a leaf.
 #include "engine/prefix_cache.h"
@@ -49,7 +49,7 @@ void PrefixCache::serve(const LanguageModel& model) {
   stamp_ = std::move(stamp);
 }
 
-// Every segment was put behind the longest beginning known then, of at least kShortest tokens in
+// Every segment was put after the longest beginning known then, of at least kShortest tokens in
 // its last piece, so several children may begin alike: the longest way down is searched.
 PrefixCache::Pieces PrefixCache::find(Tokens prompt) const {
   const Tokens wanted = prompt.first(prompt.empty() ? 0 : prompt.size() - 1);

@@ -46,7 +46,7 @@ class PrefixCache {
 
  private:
   friend class PromptAdmission;
-  // A segment that begins behind the first `at` tokens of its parent.
+  // A segment that begins after the first `at` tokens of its parent.
   struct Node {
     std::vector<int64_t> tokens;
     SharedPromptKeys keys;
@@ -82,7 +82,7 @@ class PrefixCache {
   Statistics statistics_;
 };
 
-// Brings prompts into a cache of the model, each behind what `prefixes` knows of it: a new row, in
+// Brings prompts into a cache of the model, each after what `prefixes` knows of it: a new row, in
 // order, for every entry of prompt_of_row. What several of the prompts begin with is computed once.
 // nullptr: nothing is known or kept. The adapter in use is still that of the cache's beginning.
 // Returns the last hidden states of the rows [rows, C].

@@ -246,7 +246,7 @@ SampledToken sample_token(std::span<const float> logits, const SamplingOptions& 
     const auto scale = static_cast<float>(1 / options.temperature);
     if (scale != 1) total = exp_sums(logits, top, scale, scratch.sums);
     token.id = find_cumulative(logits, top, scale, rng.uniform() * total, scratch.sums);
-    // A forbidden id behind the last allowed one is reached by the rounding of the sums only.
+    // A forbidden id after the last allowed one is reached by the rounding of the sums only.
     if (std::isinf(logits[static_cast<size_t>(token.id)])) token.id = first_maximum(logits);
   } else {
     sampling_probabilities(logits, options, scratch);

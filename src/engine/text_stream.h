@@ -19,7 +19,7 @@ class TextStream {
   TextStream(const Tokenizer& tokenizer, std::vector<std::string> stop,
              std::vector<int64_t> eos_ids);
   // The text that is certain by now: no part of a character, and nothing that may be the beginning
-  // of a stop string. Behind a stop string there is no more. Bytes that are not UTF-8 come out as
+  // of a stop string. Nothing comes after a stop string. Bytes that are not UTF-8 come out as
   // U+FFFD.
   std::string push(int64_t id);
   std::string finish();  // what was held back; to be called at the end

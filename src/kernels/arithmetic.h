@@ -1,9 +1,8 @@
 // How products with frozen weights (bfloat16, int8) compute; fp32 weights multiply in fp32 always.
 //   reference  plain loops in fp32 (kernels/product_reference), the twin of everything else
 //   float32    weights are widened exactly, products and sums are fp32
-//   bfloat16   the other operand is rounded to bfloat16 (beside int8 weights and few rows: to
-//   14-bit
-//              integers), every product is exact, sums are fp32
+//   bfloat16   the other operand is rounded to bfloat16 (with int8 weights and few rows: to
+//              14-bit integers), every product is exact, sums are fp32
 #pragma once
 
 #include <string>

@@ -29,8 +29,8 @@ constexpr unsigned kPlain = set_of(Arithmetic::kReference);
 constexpr unsigned kExact = set_of(Arithmetic::kFloat);
 constexpr unsigned kRounding = set_of(Arithmetic::kBFloat16);
 
-constexpr int64_t kFewRows = 96;       // beside frozen weights
-constexpr int64_t kFewFloatRows = 48;  // beside fp32 weights
+constexpr int64_t kFewRows = 96;       // with frozen weights
+constexpr int64_t kFewFloatRows = 48;  // with fp32 weights
 constexpr int64_t kAnyIn = int64_t{1} << 62;
 
 using Rows = std::array<RowRange, 4>;

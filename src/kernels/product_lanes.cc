@@ -57,7 +57,7 @@ template <int Vecs>
 void multiply_tile(const Tile& t, int64_t lane) {
   constexpr int kOuts = outputs_of(Vecs);
   constexpr int kNear = kOuts % 3 == 0 ? 3 : 2;        // addresses: base, + stride, + 2 stride
-  constexpr int kLines = (kOuts + kStep - 1) / kStep;  // asked for beside each pair of a step
+  constexpr int kLines = (kOuts + kStep - 1) / kStep;  // asked for with each pair of a step
   __m512 sums[Vecs][kOuts];
   ETRLREC_UNROLL(4)
   for (int v = 0; v < Vecs; ++v) {

@@ -8,7 +8,7 @@
 
 namespace etrlrec {
 
-// Beside int8 weights x is rounded to integers of 14 bits with a factor for each row, and sums are
+// With int8 weights x is rounded to integers of 14 bits with a factor for each row, and sums are
 // exact.
 struct NarrowRows {
   const uint16_t* x = nullptr;         // [rows, x_stride] bfloat16, or int16 in the same memory

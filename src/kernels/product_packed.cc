@@ -216,7 +216,7 @@ Sums sums_of(const Problem& p, int64_t first_output, int64_t begin, int64_t end,
   return {scratch.sums.get(), kPanel, p.rounded_y + offset, p.y_stride};
 }
 
-// What comes behind `depth` values of the panel's outputs: its further depths, else the next panel;
+// What comes after `depth` values of the panel's outputs: its further depths, else the next panel;
 // of stacked weights, those of the one it begins in.
 Ahead ahead_of(const Problem& p, int64_t first_output, int64_t first, int64_t depth) {
   if (first + depth < p.depth()) {

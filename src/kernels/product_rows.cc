@@ -16,7 +16,7 @@ namespace {
 // Whole groups of x in two bytes.
 struct RoundedRows {
   std::vector<uint16_t> values;
-  std::vector<float> scale;  // beside int8 weights
+  std::vector<float> scale;  // of int8 weights
 };
 
 void round_groups(const ProductOperands& p, RoundedRows& rounded) {

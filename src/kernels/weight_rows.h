@@ -55,7 +55,7 @@ struct ProductOperands {
   float* y = nullptr;
   uint16_t* rounded_y = nullptr;
   int64_t y_stride = 0;
-  bool accumulate = false;  // sums are added to y, which is fp32; forward: not beside int8 weights
+  bool accumulate = false;  // sums are added to y, which is fp32; forward: not with int8 weights
   bool is_rounded() const { return rounded_x != nullptr || rounded_y != nullptr; }
 };
 

@@ -1,4 +1,4 @@
-// The record of a finished run beside its result: which program, on which machine, with which
+// The record of a finished run next to its result: which program, on which machine, with which
 // options and inputs, and how long it took.
 #pragma once
 

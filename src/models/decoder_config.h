@@ -35,7 +35,7 @@ struct LlmConfig {  // keys of config.json
     return sliding_layers.empty() || !sliding_layers[static_cast<size_t>(layer)] ? 0
                                                                                  : sliding_window;
   }
-  // True if attention beside weights stored so rounds to bfloat16 and keeps keys and values so.
+  // True if attention with weights stored so rounds to bfloat16 and keeps keys and values so.
   bool attention_uses_bfloat16_math(Storage storage, const Numerics& numerics) const;
   // Of the keys and values of one token.
   int64_t key_value_bytes(Storage storage = Storage::kFloat, const Numerics& numerics = {}) const;

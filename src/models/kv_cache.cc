@@ -213,7 +213,7 @@ void DecoderCache::store_prompts(int64_t layer, const at::Tensor& qkv) {
   if (layout_ == KeyLayout::kPlain) return plain_store_prompts(layer, qkv);
   const int64_t dim = shape_.head_dim, heads = shape_.num_key_value_heads;
   const float* data = qkv.const_data_ptr<float>();
-  std::vector<int64_t> begins;  // tokens of the computed segments lie one behind the other
+  std::vector<int64_t> begins;  // tokens of the computed segments lie one after the other
   int64_t tokens = 0;
   for (int64_t s : computed_) {
     begins.push_back(tokens);

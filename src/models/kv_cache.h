@@ -58,7 +58,7 @@ class DecoderCache final : public KvCache {
   void keep_rows(std::span<const int64_t> rows) override;
 
   int64_t capacity() const { return capacity_; }
-  // New rows behind those that are there, each below a segment of `prompts`; prompts without rows
+  // New rows after those that are there, each below a segment of `prompts`; prompts without rows
   // are let go. `keys` as in LanguageModel::admit. Returns the segments that are to be computed, in
   // order; what is known is in front of their roots. To be followed by store_prompts for every
   // layer. The table reaches the last position of all rows.
@@ -67,7 +67,7 @@ class DecoderCache final : public KvCache {
   // Takes the keys and values of the computed segments of one layer out of qkv [T, packed width].
   void store_prompts(int64_t layer, const at::Tensor& qkv);
   bool has_front() const { return has_front_; }
-  // Appends what stands in front of a root of the forest that admit returned.
+  // Appends what comes before a root of the forest that admit returned.
   void add_front(int64_t layer, int64_t root, int64_t head, std::vector<FrontSpan>& spans) const;
   // The same for the plain way, all heads at once.
   plain::DenseKeys plain_front(int64_t layer, int64_t root) const;

@@ -69,7 +69,7 @@ at::Tensor relative_position_bucket(const at::Tensor& relative_position, bool bi
 at::Tensor relative_bias(const T5Stack& stack, const T5Config& config, bool bidirectional,
                          const at::Tensor& relative_position);
 // Bias of queries at positions [query_begin, query_begin + queries) and keys at [0, keys),
-// [1, H, queries, keys]; -inf on keys behind the query unless bidirectional.
+// [1, H, queries, keys]; -inf on keys after the query unless bidirectional.
 at::Tensor relative_position_bias(const T5Stack& stack, const T5Config& config, bool bidirectional,
                                   int64_t query_begin, int64_t queries, int64_t keys);
 

@@ -1,5 +1,5 @@
-// The low-rank products of linear layers that read one input (LoRA; Hu et al. 2022), beside the
-// product of their weights. All lora_A of the layers are one matrix [ranks, in].
+// The low-rank products of linear layers that read one input (LoRA; Hu et al. 2022), which are
+// added to the product of their weights. All lora_A of the layers are one matrix [ranks, in].
 #pragma once
 
 #include <torch/types.h>

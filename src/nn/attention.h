@@ -32,7 +32,7 @@ at::Tensor rotary_attention(const at::Tensor& qkv, const std::shared_ptr<const F
                             const HeadShape& shape, const RotaryTable& rotary, double scale,
                             const Numerics& numerics = {});
 
-// The same where every token also sees what stands in front of its root; the forest's positions
+// The same where every token also sees what comes before its root; the forest's positions
 // continue those of the front. No gradient; on the CPU only (plain::forest_attention otherwise).
 at::Tensor rotary_attention_behind(const FrontKeys& front, const at::Tensor& qkv,
                                    const std::shared_ptr<const ForestPlan>& plan,

@@ -20,7 +20,7 @@ struct DenseKeys {
   at::Tensor key, value;           // [S, H_kv, D]
   std::vector<int64_t> positions;  // [S]
 };
-// What stands in front of a root of the forest; roots are counted in the forest's order.
+// What comes before a root of the forest; roots are counted in the forest's order.
 using DenseFront = std::function<DenseKeys(int64_t root)>;
 
 // softmax(scale * query key^T + mask) value. query [T, H, D] (rotated), key and value [S, H_kv, D],
@@ -29,7 +29,7 @@ at::Tensor dense_attention(const at::Tensor& query, const at::Tensor& key, const
                            const at::Tensor& mask, double scale);
 
 // As rotary_attention() (nn/attention.h): qkv [T, (H + 2 H_kv) D] -> [T, H D]. With `front`, every
-// token also sees what stands in front of its root, as in rotary_attention_behind(). Differentiable
+// token also sees what comes before its root, as in rotary_attention_behind(). Differentiable
 // in qkv.
 at::Tensor forest_attention(const at::Tensor& qkv, const ForestPlan& plan, const HeadShape& shape,
                             const RotaryTable& rotary, double scale, const DenseFront& front = {});

@@ -1,4 +1,4 @@
-// What attention over a forest needs to know about heads, and the keys that stand in front of a
+// What attention over a forest needs to know about heads, and the keys that come before a
 // forest.
 #pragma once
 
@@ -19,8 +19,8 @@ struct HeadShape {
   int64_t packed_width() const { return (num_heads + 2 * num_key_value_heads) * head_dim; }
 };
 
-// Keys (rotated) and values of one head that stand in front of a root of the forest and were
-// computed before. `position`: of the first key.
+// Keys (rotated) and values of one head that come before a root of the forest and were
+// computed earlier. `position`: of the first key.
 struct FrontSpan {
   KeySpan keys;
   int64_t position = 0;

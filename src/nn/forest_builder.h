@@ -42,9 +42,9 @@ class ForestBuilder {
   std::vector<int64_t> children_by_token(int64_t node) const;  // in ascending order of first tokens
 
   // Whether `tokens` tokens, which `sequences` sequences share, are worth a segment of their own;
-  // all_equal: none of them goes on behind these tokens.
+  // all_equal: none of them goes on after these tokens.
   using IsShared = std::function<bool(int64_t tokens, int64_t sequences, bool all_equal)>;
-  // Appends tokens [begin, end) of these sequences behind the segment `parent`; returns the
+  // Appends tokens [begin, end) of these sequences after the segment `parent`; returns the
   // segment.
   using Append = std::function<int64_t(int64_t parent, int64_t begin, int64_t end,
                                        std::span<const int64_t> sequences)>;

@@ -34,7 +34,7 @@ void for_each_block(int64_t columns, const F& work) {
     work(first, std::min(kColumns, columns - first));
 }
 
-// A block of gate and up beside each other as fp32.
+// A block of gate and up side by side as fp32.
 void widen_block(const uint16_t* row, int64_t columns, int64_t first, int64_t count, float* wide) {
   widen_bfloat16(row + first, count, wide);
   widen_bfloat16(row + columns + first, count, wide + count);

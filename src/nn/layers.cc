@@ -117,7 +117,7 @@ class PackedLinear : public torch::autograd::Function<PackedLinear> {
     variable_list out(saved.size() + 4);
     if (ctx->needs_input_grad(0)) {
       out[0] = at::empty({g.size(0), parts[0].weight.size(1)}, g.options());
-      // Beside int8 weights the gradient is rounded with their scales in it.
+      // With int8 weights the gradient is rounded with their scales in it.
       transposed_product_out(out[0], any_int8(parts) ? g : rows_g, weights_of(parts), numerics);
     }
     std::vector<AdapterGradient> adapters(parts.size());
@@ -151,7 +151,7 @@ class PackedLinear : public torch::autograd::Function<PackedLinear> {
   }
 };
 
-// The adapters beside the product of the weights, since each sees an input of its own.
+// The adapters in addition to the product of the weights, since each sees an input of its own.
 Tensor linear_with_dropout(const Tensor& x, const std::vector<LinearPart>& parts,
                            const Numerics& numerics) {
   std::vector<LinearPart> bare = parts;

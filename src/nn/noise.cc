@@ -157,7 +157,7 @@ Tensor neftune_magnitudes(const TokenForest& forest, int64_t columns, double alp
   const size_t count = forest.segments.size();
   std::vector<int64_t> longest(count);  // row through each segment
   int64_t batch = 0;
-  for (size_t s = count; s-- > 0;) {  // children stand behind their parents
+  for (size_t s = count; s-- > 0;) {  // children come after their parents
     const Segment& segment = forest.segments[s];
     longest[s] = std::max(longest[s], forest.positions[segment.end - 1] + 1);
     if (segment.parent >= 0)

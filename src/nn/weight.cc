@@ -71,7 +71,7 @@ void for_each_block(const Tensor& weight, const F& work) {
   }
 }
 
-// The tensors as one [sum of rows, ...] tensor where they lie behind each other in memory.
+// The tensors as one [sum of rows, ...] tensor where they follow each other in memory.
 Tensor adjacent(const std::vector<Tensor>& tensors) {
   if (tensors.size() == 1) return tensors[0].detach();
   int64_t rows = 0;
@@ -167,7 +167,7 @@ void transposed_product_out(Tensor out, const Tensor& g, const std::vector<Tenso
 
 }  // namespace plain
 
-// Many rows of x, fp32 weights. Weights that lie behind each other are one product.
+// Many rows of x, fp32 weights. Weights that follow each other in memory are one product.
 void wide_product(Tensor out, const Tensor& x, const std::vector<Tensor>& weights,
                   const std::vector<Tensor>& biases) {
   const Tensor weight = adjacent(weights);

@@ -202,7 +202,7 @@ PolicyForest build_policy_forest(const LanguageModel& model,
 
 PolicyOutput evaluate_policy(const LanguageModel& model, const PolicyForest& forest,
                              bool with_entropy) {
-  // The states that are asked for, one kind behind the other.
+  // The states that are asked for, one kind after the other.
   const std::vector<int64_t>* const kinds[] = {&forest.sources, &forest.node_sources,
                                                &forest.finish_sources};
   std::vector<int64_t> needed;

@@ -18,9 +18,9 @@ struct PolicySample {
   int64_t prompt = 0;           // index into the prompts
   std::vector<int64_t> tokens;  // everything before the answer; all of it without answers
   int64_t sampled =
-      0;  // leading tokens that the policy chose; forced ones behind them carry no loss
+      0;  // leading tokens that the policy chose; forced ones after them carry no loss
   int64_t answer = -1;               // chosen answer, -1 without answers
-  std::vector<int64_t> finish = {};  // what the contract wants behind the answer
+  std::vector<int64_t> finish = {};  // what the contract wants after the answer
 };
 
 struct PolicyForest {
@@ -37,7 +37,7 @@ struct PolicyForest {
   std::vector<int64_t> first_edges;              // [M] one edge of each node
   std::vector<int64_t> path_edges,
       path_cells;  // edges and sample * num_answers + answer they belong to
-  // The finish behind the chosen answers: hidden states, tokens, samples. [F]
+  // The finish after the chosen answers: hidden states, tokens, samples. [F]
   std::vector<int64_t> finish_sources, finish_targets, finish_rows;
 };
 

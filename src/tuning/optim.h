@@ -14,9 +14,9 @@
 namespace etrlrec {
 
 struct OptimizerOptions {
-  // adamw: Loshchilov and Hutter 2019, decay beside the gradient
+  // adamw: Loshchilov and Hutter 2019, decay apart from the gradient
   // adam: Kingma and Ba 2015, decay inside the gradient (L2)
-  // lion: Chen et al. 2023, sign of an interpolated momentum, decay beside the gradient
+  // lion: Chen et al. 2023, sign of an interpolated momentum, decay apart from the gradient
   // sgd: with momentum, decay inside the gradient
   std::string optim = "adamw";
   double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;  // lion: beta2 0.99 in the paper
