@@ -75,6 +75,12 @@ PROMPT = ["--adapter", "prompt", "--num-virtual-tokens", "6", "--lr", ".1"]
 ADALORA = ["--adapter", "adalora", "--init-r", "4", "--target-r", "2", "--tinit", "2", "--tfinal", "2"]
 
 
+def by_clock(command):
+    """The training with checkpoints every fifth of a second instead of every few steps."""
+    at = command.index("--save-steps")
+    return command[:at] + command[at + 2:] + ["--save-seconds", ".2", "--seed", "43"]
+
+
 def setUpModule():
     run("prepare", "--format", "synthetic", "--users", 300, "--num-items", 120, "-o", "data", "-q")
     run("fit", "-d", "data", "-o", "recommenders", "--num-train-epochs", 2, "--hidden-size", 16, "-q")
@@ -91,14 +97,15 @@ def tearDownModule():
 
 
 class Killed(unittest.TestCase):
-    def check(self, command, plain, killed, steps):
+    def check(self, command, plain, killed, model="", by_clock=False):
+        """Kills `command` three times on its way to `killed`; then it ends as in `plain`. `model`: the model's folder in them."""
         begin = time.time()
-        run(*command, "--max-steps", steps, "-o", plain)
+        run(*command, "-o", plain)
         seconds = max(time.time() - begin, 1.0)
         moments = [random.uniform(0.2, 0.7) * seconds for _ in range(3)]
-        kills = 0
+        kills = continued = 0
         for moment in moments:  # the last attempt may come to its end before
-            process = subprocess.Popen([PROGRAM, *command, "--max-steps", str(steps), "-o", killed], cwd=ROOT,
+            process = subprocess.Popen([PROGRAM, *map(str, command), "-o", killed], cwd=ROOT,
                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             try:
                 process.wait(moment)
@@ -106,32 +113,47 @@ class Killed(unittest.TestCase):
                 process.send_signal(signal.SIGKILL)
                 process.wait()
                 kills += 1
+                continued += any(name.startswith("checkpoint-") for _, names, _ in os.walk(os.path.join(ROOT, killed))
+                                 for name in names)
         self.assertGreater(kills, 0)
-        run(*command, "--max-steps", steps, "-o", killed)
-        names = sorted(os.listdir(os.path.join(ROOT, plain)))
-        self.assertEqual(names, sorted(os.listdir(os.path.join(ROOT, killed))))
-        for name in ["model.safetensors", "config.json", "tokenizer.json", "etrlrec.json"]:
-            self.assertEqual(sha256(f"{plain}/{name}"), sha256(f"{killed}/{name}"), f"{name}, killed after {moments}")
+        self.assertGreater(continued, 0)
+        run(*command, "-o", killed)
+        # Which checkpoints are left beside the best and the last one is the clock's choice.
+        names, others = (sorted(name for name in os.listdir(os.path.join(ROOT, folder, model))
+                                if not (by_clock and name.startswith("checkpoint-"))) for folder in (plain, killed))
+        self.assertEqual(names, others)
+        compared = {"model.safetensors", "config.json", "tokenizer.json", "etrlrec.json", "inputs.json",
+                    "metrics.json"} & set(names)
+        self.assertIn("model.safetensors", compared)
+        for name in compared:
+            self.assertEqual(sha256(f"{plain}/{model}/{name}"), sha256(f"{killed}/{model}/{name}"), f"{name}, killed after {moments}")
 
     def test_distill(self):
-        self.check(SFT, "sft-plain", "sft-killed", 60)
+        self.check(SFT + ["--max-steps", 60], "sft-plain", "sft-killed")
 
     def test_distill_with_ranks_found_and_noise(self):
-        self.check(SFT + ADALORA + ["--lora-dropout", ".1", "--neftune-noise-alpha", "5"], "ada-plain", "ada-killed", 60)
+        self.check(SFT + ADALORA + ["--max-steps", 60, "--lora-dropout", ".1", "--neftune-noise-alpha", "5"], "ada-plain", "ada-killed")
         for name in ["adapter_config.json", "adapter_model.safetensors"]:
             self.assertEqual(sha256(f"ada-plain/adapter/{name}"), sha256(f"ada-killed/adapter/{name}"))
 
     def test_distill_of_a_prompt_with_averaged_weights(self):
-        self.check(SFT + PROMPT + ["--ema-decay", ".9"], "prompt-plain", "prompt-killed", 60)
+        self.check(SFT + PROMPT + ["--max-steps", 60, "--ema-decay", ".9"], "prompt-plain", "prompt-killed")
         for name in ["adapter_config.json", "adapter_model.safetensors"]:
             self.assertEqual(sha256(f"prompt-plain/adapter/{name}"), sha256(f"prompt-killed/adapter/{name}"))
 
     def test_reinforce(self):
-        self.check(RL, "rl-plain", "rl-killed", 24)
+        self.check(RL + ["--max-steps", 24], "rl-plain", "rl-killed")
 
-    def test_checkpoints_by_the_clock(self):
-        by_clock = [word for word in SFT if word not in ("--save-steps", "5")] + ["--save-seconds", ".2", "--seed", "43"]
-        self.check(by_clock, "clock-plain", "clock-killed", 60)
+    def test_distill_by_the_clock(self):
+        self.check(by_clock(SFT) + ["--max-steps", 60], "clock-plain", "clock-killed", by_clock=True)
+
+    def test_reinforce_by_the_clock(self):
+        self.check(by_clock(RL) + ["--max-steps", 48], "rl-clock-plain", "rl-clock-killed", by_clock=True)
+
+    def test_fit_by_the_clock(self):
+        command = ["fit", "-d", "data", "-m", "sasrec", "--hidden-size", 32, "--num-train-epochs", 60, "--patience", 0,
+                   "--save-seconds", ".1", "-t", 1, "-q"]
+        self.check(command, "fit-clock-plain", "fit-clock-killed", model="sasrec", by_clock=True)
 
 
 class Dtype(unittest.TestCase):
