@@ -21,6 +21,7 @@
 #include "method/row.h"
 #include "method/sft_row.h"
 #include "method/study.h"
+#include "numbers.h"
 #include "stages_fixture.h"
 #include "temporal/encoding.h"
 #include "temporal/prompts.h"
@@ -72,7 +73,7 @@ TEST_F(Stages, construct_keeps_only_true_reasonings_that_name_the_target) {
   for_each_json_line(root_ / "reasoning/reasoning.jsonl", [&](const Json& line, int64_t) {
     EXPECT_EQ(line["meta"]["answer"], line["meta"]["target"]);
     EXPECT_GE(line["meta"]["precision"].get<double>(), 0.9);
-    EXPECT_EQ(parse_completion(line["completion"].get<std::string>(), 6, {}).code,
+    EXPECT_EQ(parse_completion(line["completion"].get<std::string>(), numbers(6), {}).code,
               AnswerCode::kValid);
     ++lines;
   });
@@ -156,7 +157,7 @@ TEST_F(Stages, fields_of_a_row_follow_its_claims) {
   const auto tokenizer = load_tokenizer(root_ / "base");
   std::vector<std::string> names;
   const SftRow row = make_sft_row(*tokenizer, tokenizer->encode("p"),
-                                  " gap( 8 now week) pick( crime 3)", 3, 6, {}, names);
+                                  " gap( 8 now week) pick( crime 3)", 3, numbers(6), {}, names);
   ASSERT_EQ(row.fields.size(), row.completion.size());
   const std::set<std::string> found(names.begin(), names.end());
   for (const char* name :
@@ -167,7 +168,7 @@ TEST_F(Stages, fields_of_a_row_follow_its_claims) {
     texts[names[row.fields[t]]] += tokenizer->decode(std::span(&row.completion[t], 1));
   EXPECT_EQ(texts["gap/3"], " week");
   EXPECT_EQ(texts["pick/2"], " 3");
-  EXPECT_EQ(texts["answer"], answer_text(3, {}));
+  EXPECT_EQ(texts["answer"], number(3));
 }
 
 TEST_F(Stages, distill_and_reinforce_leave_complete_model_folders) {
@@ -328,8 +329,8 @@ TEST_F(Stages, reward_of_the_teachers_own_completion_is_higher_with_the_right_an
   });
   const auto target = line["meta"]["target"].get<int32_t>();
   const std::string text = line["completion"];
-  const ParsedCompletion parsed = parse_completion(text, 6, {});
-  const AnswerEncoding encoding = encode_answers(*tokenizer, 6, {});
+  const ParsedCompletion parsed = parse_completion(text, numbers(6), {});
+  const AnswerEncoding encoding = encode_answers(*tokenizer, numbers(6), {});
   Completion output;
   output.ids = encode_completion(*tokenizer, encoding, parsed.reasoning, target);
   output.reasoning_tokens = static_cast<int64_t>(tokenizer->encode(parsed.reasoning).size());

@@ -7,6 +7,7 @@
 #include <ctime>
 
 #include "base/rng.h"
+#include "numbers.h"
 #include "temporal/names.h"
 #include "temporal/prompts.h"
 #include "temporal/verifier.h"
@@ -58,7 +59,7 @@ std::string mutated(Rng& rng) {
   std::string text = rng.chance(0.5) ? completion_text(
                                            " gap( 5 now week) trans( drama crime)"
                                            " long( drama) need( crime) pick( crime 1)",
-                                           1, {})
+                                           number(1), {})
                                      : "";
   const uint64_t edits = 1 + rng.below(12);
   for (uint64_t i = 0; i < edits; ++i) {
@@ -89,7 +90,7 @@ TEST(Fuzz, mutated_completions_never_break_the_parsers) {
   int valid = 0;
   for (int i = 0; i < 20000; ++i) {
     const std::string text = mutated(rng);
-    const ParsedCompletion parsed = parse_completion(text, 4, {.reasoning = i % 5 != 0});
+    const ParsedCompletion parsed = parse_completion(text, numbers(4), {.reasoning = i % 5 != 0});
     valid += parsed.code == AnswerCode::kValid;
     if (parsed.code == AnswerCode::kValid) {
       ASSERT_TRUE(parsed.answer >= 1 && parsed.answer <= 4);
@@ -125,7 +126,7 @@ TEST(Fuzz, very_long_texts_take_time_in_proportion_to_their_length) {
     std::string text;
     while (text.size() < length) text += piece;
     const std::clock_t begin = std::clock();
-    parse_completion(text, 4, {});
+    parse_completion(text, numbers(4), {});
     judge_claims(text, {catalogue, request, facts}, {});
     return static_cast<double>(std::clock() - begin);
   };

@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include "base/check.h"
+#include "numbers.h"
 #include "temporal/names.h"
 #include "temporal/prompts.h"
 #include "temporal_fixture.h"
@@ -68,18 +69,19 @@ TEST(Prompts, the_target_reaches_no_prompt) {
 }
 
 AnswerCode code_of(std::string_view text, bool reasoning = true) {
-  return parse_completion(text, 20, {.reasoning = reasoning}).code;
+  return parse_completion(text, numbers(20), {.reasoning = reasoning}).code;
 }
 
 TEST(Completion, a_rendered_one_is_read_back) {
-  const std::string text = completion_text(" long( drama) pick( drama 7)", 7, {});
+  const std::string text = completion_text(" long( drama) pick( drama 7)", number(7), {});
   EXPECT_EQ(text, " long( drama) pick( drama 7)</reasoning><answer> 7</answer>");
-  const ParsedCompletion parsed = parse_completion(text, 20, {});
+  const ParsedCompletion parsed = parse_completion(text, numbers(20), {});
   EXPECT_EQ(parsed.code, AnswerCode::kValid);
   EXPECT_EQ(parsed.answer, 7);
   EXPECT_EQ(parsed.reasoning, " long( drama) pick( drama 7)");
   const PromptOptions answers{.reasoning = false};
-  const ParsedCompletion direct = parse_completion(completion_text("", 20, answers), 20, answers);
+  const ParsedCompletion direct =
+      parse_completion(completion_text("", number(20), answers), numbers(20), answers);
   EXPECT_EQ(direct.code, AnswerCode::kValid);
   EXPECT_EQ(direct.answer, 20);
 }
@@ -120,11 +122,12 @@ TEST(Completion, each_fault_has_its_code) {
 }
 
 TEST(Completion, out_of_range_answers_keep_their_number) {
-  EXPECT_EQ(parse_completion("z</reasoning><answer> 21 </answer>", 20, {}).answer, 21);
-  EXPECT_EQ(parse_completion("z</reasoning><answer>9999999999</answer>", 20, {}).answer, INT32_MAX);
-  EXPECT_EQ(parse_completion("z</reasoning><answer>-9999999999</answer>", 20, {}).answer,
+  EXPECT_EQ(parse_completion("z</reasoning><answer> 21 </answer>", numbers(20), {}).answer, 21);
+  EXPECT_EQ(parse_completion("z</reasoning><answer>9999999999</answer>", numbers(20), {}).answer,
+            INT32_MAX);
+  EXPECT_EQ(parse_completion("z</reasoning><answer>-9999999999</answer>", numbers(20), {}).answer,
             INT32_MIN);
-  EXPECT_EQ(parse_completion("z</reasoning><answer>x</answer>", 20, {}).answer, 0);
+  EXPECT_EQ(parse_completion("z</reasoning><answer>x</answer>", numbers(20), {}).answer, 0);
 }
 
 TEST(Completion, a_copied_prompt_is_refused) {

@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "data/synthetic.h"
+#include "numbers.h"
 #include "temporal/program_teacher.h"
 #include "temporal/prompts.h"
 #include "temporal/statistics.h"
@@ -74,8 +75,8 @@ void expect_all_true(const TeacherReply& reply, const ClaimContext& context) {
         << claim.claim.predicate << " in" << reply.reasoning << "\n"
         << student_prompt(context.catalogue, context.request, {});
   const ParsedCompletion parsed =
-      parse_completion(completion_text(reply.reasoning, reply.answer, {}),
-                       static_cast<int32_t>(context.request.candidates.size()), {});
+      parse_completion(completion_text(reply.reasoning, number(reply.answer), {}),
+                       answer_texts(context.catalogue, context.request, {}), {});
   ASSERT_EQ(parsed.code, AnswerCode::kValid);
 }
 

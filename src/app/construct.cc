@@ -64,7 +64,14 @@ void add_construct(CommandLine& app, CommonOptions& common) {
   command.add_option("--min-precision", options->min_precision, "share of true claims, weighted")
       .range(0.0, 1.0);
   command.add_option("--max-per-row", options->max_per_row, "different draws kept of one row");
-  command.add_option("--max-history", options->max_history, "history entries in a prompt");
+  auto answer = std::make_shared<std::string>("number");
+  command
+      .add_option("--answer", *answer,
+                  "what a student answers: the number of a listed candidate, or a title after the "
+                  "time line")
+      .one_of({"number", "title"});
+  command.add_option("--max-history", options->max_history,
+                     "history entries in a prompt; 0: 8 by number, 50 by title");
   command.add_flag("--times,!--no-times", options->with_times,
                    "times in the prompt and claims about them");
   add_style(command, options->style);
@@ -74,6 +81,7 @@ void add_construct(CommandLine& app, CommonOptions& common) {
   command.on_run([=, &common] {
     const Stopwatch watch;
     options->seed = common.seed;
+    options->answer = answer_kind(*answer);
     const ConstructSetup stage = setup(*options);
     if (*dry_run) {
       print_plan(plan(stage), common.json);

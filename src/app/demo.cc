@@ -70,16 +70,33 @@ Recipe demo_recipe(bool quick, uint64_t seed) {
   return recipe;
 }
 
+// A real log is read before anything else (method/pretrain.h); reasoning and reinforcement go on
+// from there and answer by title.
 Recipe movielens_recipe(uint64_t seed) {
   Recipe recipe = common_recipe(seed);
   recipe.title = "ETRLRec on MovieLens-100K";
-  recipe.prepare.valid.rows = 500;
+  recipe.prepare.valid.rows = 1000;
   recipe.prepare.test.rows = 2000;
+  recipe.prepare.train.rows = 20000;
   recipe.fit.trainer.num_train_epochs = 60;
-  recipe.distill.max_reasoning_tokens = 128;
-  recipe.distill.trainer.max_steps = 600;
+
+  recipe.new_lm.hidden_size = 128;
+  recipe.new_lm.num_hidden_layers = 2;
+  recipe.new_lm.init = "random";
+  recipe.new_lm.whole_titles = 4096;
+  recipe.new_lm.max_history = usual_history(AnswerKind::kTitle);
+
+  PretrainOptions& reading = recipe.pretrain.emplace();
+  reading.eval_rows = 1000;
+
+  recipe.distill.answers = "target";
+  recipe.distill.max_reasoning_tokens = 96;
+  recipe.distill.trainer.learning_rate = 5e-4;
+  recipe.distill.trainer.max_steps = 1200;
   recipe.distill.eval_rows = 300;
-  recipe.reinforce.trainer.max_steps = 250;
+  recipe.reinforce.trainer.learning_rate = 1e-4;
+  recipe.reinforce.trainer.max_steps = 150;
+  recipe.reinforce.trainer.eval_steps = 50;
   recipe.reinforce.eval_rows = 300;
   return recipe;
 }

@@ -63,6 +63,8 @@ void add_distill(CommandLine& app, CommonOptions& common) {
       .add_option("-o,--out", options->out, "model folder to fill; an unfinished one is continued")
       .required();
   command.add_flag("--label-only", options->label_only, "train on the answers without reasoning");
+  command.add_option("--answers", options->answers, "what follows a reasoning")
+      .one_of({"teacher", "target"});
   command
       .add_option("--direct-share", options->direct_share,
                   "share of the rows trained as a direct answer, too")

@@ -90,6 +90,11 @@ void add_evaluate(CommandLine& app, CommonOptions& common) {
       .range(1, 64);
   command.add_option("--ablate", options->ablate, "what is taken from a language model's input")
       .one_of({"none", "shuffle-history", "permute-gaps", "shift-season"});
+  command
+      .add_option("--mix", options->mix,
+                  "recommender folder: its scores are mixed with the model's answer probabilities, "
+                  "with a weight chosen on validation rows")
+      .existing_folder();
   command.add_option("--limit", options->limit, "only the first rows, 0: all");
   command.add_option("--fail-under", output->fail_under, "exit code 8 when hit@1 is below");
   command.add_flag("--replace", output->replace, "replace an existing --out");

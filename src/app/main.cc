@@ -14,15 +14,16 @@ namespace etrlrec {
 // struct and says what runs. `CommonOptions` outlives the parse.
 using AddCommand = void(CommandLine&, CommonOptions&);
 AddCommand add_demo, add_movielens, add_prepare, add_inspect, add_fit, add_new_lm, add_construct,
-    add_distill, add_reinforce, add_evaluate, add_compare, add_audit, add_recommend, add_generate,
-    add_export, add_doctor, add_candidates, add_score;
+    add_pretrain, add_distill, add_reinforce, add_evaluate, add_compare, add_audit, add_recommend,
+    add_generate, add_export, add_doctor, add_candidates, add_score;
 
 namespace {
 
-constexpr AddCommand* kCommands[] = {
-    add_demo,      add_movielens, add_prepare,   add_inspect,  add_fit,        add_new_lm,
-    add_construct, add_distill,   add_reinforce, add_evaluate, add_compare,    add_audit,
-    add_recommend, add_generate,  add_export,    add_doctor,   add_candidates, add_score};
+constexpr AddCommand* kCommands[] = {add_demo,    add_movielens,  add_prepare,  add_inspect,
+                                     add_fit,     add_new_lm,     add_pretrain, add_construct,
+                                     add_distill, add_reinforce,  add_evaluate, add_compare,
+                                     add_audit,   add_recommend,  add_generate, add_export,
+                                     add_doctor,  add_candidates, add_score};
 
 constexpr const char* kFooter =
     "The whole method on an embedded synthetic world, ending with a report:\n"

@@ -102,7 +102,8 @@ void add_recommend(CommandLine& app, CommonOptions& common) {
   add_dtype(command, options->ranker.dtype);
   add_adapters(command, options->ranker.adapters);
   command.add_option("--recommender", options->ranker.recommender,
-                     "recommender folder whose best unseen items are the candidates");
+                     "recommender folder whose best unseen items are the candidates; a model that "
+                     "answers by title needs none");
   Option user = command.add_option("--user", options->query.user, "user id of the data set");
   command.add_option("--history", options->query.history, "item ids, oldest first, one day apart")
       .separated_by(',')

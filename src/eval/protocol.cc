@@ -114,7 +114,8 @@ void first_answer(const Asked& asked, std::span<const Request> requests,
     while (!ids.empty() && ids.back() == asked.tokenizer().eos_id()) ids.pop_back();
     const std::string text = asked.tokenizer().decode(ids);
     const auto n = static_cast<int32_t>(requests[r].candidates.size());
-    const ParsedCompletion parsed = parse_completion(text, n, options.prompt);
+    const ParsedCompletion parsed = parse_completion(
+        text, answer_texts(asked.encoder.catalogue, requests[r], options.prompt), options.prompt);
     prediction.valid = parsed.code == AnswerCode::kValid;
     prediction.answer = prediction.valid ? parsed.answer : 0;
     prediction.reasoning = std::string(parsed.reasoning);
@@ -172,7 +173,7 @@ void title_likelihood(const Asked& asked, std::span<const Request> requests,
   PromptOptions prompt = options.prompt;
   prompt.reasoning = false;
   const std::vector<int64_t> close =
-      asked.tokenizer().encode(find_style(prompt.style).answer_form(false).finish);
+      asked.tokenizer().encode(find_style(prompt.style).answer_form(prompt).finish);
   std::vector<std::vector<int64_t>> prompts;
   std::vector<Answers> titles;
   for (const Request& request : requests) {
@@ -206,7 +207,7 @@ GenerationRequest generation_request(const PromptEncoder& encoder, const Request
   GenerationRequest result;
   result.prompt = prompt_ids(encoder, request, options);
   result.answers =
-      encode_answers(encoder.tokenizer, static_cast<int32_t>(request.candidates.size()), options,
+      encode_answers(encoder.tokenizer, answer_texts(encoder.catalogue, request, options), options,
                      most_candidates)
           .answers;
   return result;
@@ -217,7 +218,8 @@ GenerationOptions generation_options(const Tokenizer& tokenizer, const ProtocolO
   GenerationOptions generation;
   generation.sampling.temperature = 0;
   generation.sampling.seed = options.seed;
-  const AnswerEncoding encoding = encode_answers(tokenizer, 1, options.prompt, most_candidates);
+  const AnswerEncoding encoding =
+      encode_answers(tokenizer, {}, options.prompt, std::max(most_candidates, 1));
   generation.format.close = encoding.close;
   generation.format.finish = encoding.finish;
   generation.format.max_reasoning_tokens =

@@ -79,8 +79,7 @@ void check_line(const RowSource& source, const Json& line, const std::string& na
       get<int64_t>(meta, "now", name) != request.now)
     findings.add("reasoning", name + ": names other candidates or another request time");
   const auto completion = get<std::string>(line, "completion", name);
-  const ParsedCompletion parsed = parse_completion(
-      completion, static_cast<int32_t>(request.candidates.size()), source.prompt());
+  const ParsedCompletion parsed = parse_completion(completion, view.answers(), source.prompt());
   if (parsed.code != AnswerCode::kValid || parsed.answer != get<int32_t>(meta, "answer", name))
     findings.add("answer", name + ": the completion does not give the answer of its record");
   if (get<std::string>(line, "prompt", name) != view.prompt())

@@ -37,7 +37,16 @@ bool betrays(std::string text) {
 }
 
 PromptOptions prompt_options(const ConstructOptions& options) {
-  return {options.max_history, options.with_times, true, options.style};
+  return {.max_history = options.max_history,
+          .with_times = options.with_times,
+          .style = options.style,
+          .answer = options.answer};
+}
+
+std::string completion_of(const TeacherReply& reply, const std::vector<std::string>& answers,
+                          const PromptOptions& prompt) {
+  return completion_text(reply.reasoning, answers.at(static_cast<size_t>(reply.answer) - 1),
+                         prompt);
 }
 
 struct Judged {
@@ -48,12 +57,12 @@ struct Judged {
 Judged judge(const TeacherReply& reply, const ClaimContext& context, const ClaimWeights& weights,
              const ConstructOptions& options) {
   Judged judged;
-  const auto n = static_cast<int32_t>(context.request.candidates.size());
   judged.score =
       score_reasoning(judge_claims(reply.reasoning, context, weights), reply.answer, context);
   const PromptOptions prompt = prompt_options(options);
-  const std::string text = completion_text(reply.reasoning, reply.answer, prompt);
-  if (parse_completion(text, n, prompt).code != AnswerCode::kValid)
+  const auto answers = answer_texts(context.catalogue, context.request, prompt);
+  const std::string text = completion_of(reply, answers, prompt);
+  if (parse_completion(text, answers, prompt).code != AnswerCode::kValid)
     judged.verdict = "format";
   else if (betrays(reply.reasoning))
     judged.verdict = "betrayal";
@@ -67,7 +76,9 @@ Judged judge(const TeacherReply& reply, const ClaimContext& context, const Claim
 std::unique_ptr<Teacher> teacher_of(const ConstructSetup& setup) {
   const ConstructOptions& options = setup.options;
   return make_teacher(options.teacher, setup.study->dataset.catalogue, setup.study->statistics,
-                      {options.temperature, options.with_times});
+                      {.temperature = options.temperature,
+                       .with_times = options.with_times,
+                       .names_candidates = options.answer == AnswerKind::kNumber});
 }
 
 class Constructor {
@@ -106,7 +117,7 @@ class Constructor {
       const TeacherReply reply = teacher_->reply({&request, 1}).front();
       Judged judged = judge(reply, context, weights_, options_);
       if (judged.verdict == "kept" &&
-          !texts.insert(completion_text(reply.reasoning, reply.answer, source_.prompt())).second)
+          !texts.insert(completion_of(reply, view.answers(), source_.prompt())).second)
         judged.verdict = "repeated";
       draws.push_back({{"verdict", judged.verdict}, {"hinted", reply.hinted}});
       if (judged.verdict == "kept")
@@ -156,6 +167,7 @@ OrderedJson fingerprint(const ConstructOptions& options, const CandidateSet& set
                        {"max_history", options.max_history},
                        {"with_times", options.with_times},
                        {"style", options.style},
+                       {"answer", answer_kind_name(options.answer)},
                        {"seed", options.seed}};
   if (options.limit > 0) print["limit"] = options.limit;
   return print;
@@ -268,8 +280,7 @@ ConstructSummary collect(const fs::path& part, const fs::path& out, const RowSou
                           {"coverage", kept.at("coverage")},
                           {"r_ver", kept.at("r_ver")}};
       file << OrderedJson{{"prompt", view.prompt()},
-                          {"completion",
-                           completion_text(reply.reasoning, reply.answer, source.prompt())},
+                          {"completion", completion_of(reply, view.answers(), source.prompt())},
                           {"meta", meta}}
                   .dump()
            << '\n';
@@ -301,12 +312,15 @@ ReasoningRecord read_reasoning_record(const fs::path& folder) {
                        get<bool>(made, "with_times", name)};
   prompt.style = get_or<std::string>(made, "style", prompt.style, name);
   find_style(prompt.style, name + ": style");
+  prompt.answer = answer_kind(get_or<std::string>(made, "answer", "number", name));
   return {get<std::string>(made, "candidates", name),
           get<std::string>(json, "catalogue_hash", name), prompt};
 }
 
-ConstructSetup setup(const ConstructOptions& options) {
-  check_options(options);
+ConstructSetup setup(const ConstructOptions& asked) {
+  check_options(asked);
+  ConstructOptions options = asked;
+  if (options.max_history == 0) options.max_history = usual_history(options.answer);
   auto study = std::make_unique<const Study>(open_study(options.data));
   RowSource source(*study, study->candidates("train"), prompt_options(options));
   std::vector<int64_t> rows = draw_limited(source.size(), options.limit, options.seed);
@@ -332,7 +346,9 @@ ConstructSummary run(const ConstructSetup& setup) {
   const OrderedJson effective = fingerprint(options, setup.source.set());
   if (fs::exists(begun)) {
     Json found = read_json(begun);
-    if (!found.contains("style")) found["style"] = PromptOptions{}.style;  // of an older version
+    // What older versions did not write.
+    if (!found.contains("style")) found["style"] = PromptOptions{}.style;
+    if (!found.contains("answer")) found["answer"] = answer_kind_name(AnswerKind::kNumber);
     CHECK(found == Json::parse(effective.dump()), kUsage,
           "{}: begun with other options\nhint: repeat the command with the old ones, or choose "
           "another folder",

@@ -27,9 +27,10 @@ struct ConstructOptions {
   bool filter_answer = true;   // only draws that answer with the target are kept
   double min_precision = 0.9;  // of the claims
   int32_t max_per_row = 1;     // kept draws of one row, all different
-  int32_t max_history = 8;
-  bool with_times = true;  // false: no claim about gaps or the season
+  int32_t max_history = 0;     // entries of a prompt, 0: usual_history(answer)
+  bool with_times = true;      // false: no claim about gaps or the season
   std::string style = PromptOptions{}.style;
+  AnswerKind answer = AnswerKind::kNumber;
   int64_t limit = 0;  // rows, drawn by the seed; 0: all
   uint64_t seed = 42;
 };
@@ -65,7 +66,7 @@ struct ConstructPlan {
 
 // Errors: kUsage for an unknown teacher or hint policy and numbers of draws that make no sense,
 // kInput for an unknown style.
-ConstructSetup setup(const ConstructOptions& options);
+ConstructSetup setup(const ConstructOptions& asked);
 ConstructPlan plan(const ConstructSetup& setup);
 // Writes reasoning.jsonl, claim_weights.json and, last, construct.json. An interrupted run
 // continues; error (kUsage) where it was begun with other options.

@@ -23,8 +23,7 @@ struct TeacherRow {
   std::string reasoning;
 };
 
-std::vector<TeacherRow> read_reasoning(const fs::path& folder, const CandidateSet& set,
-                                       const PromptOptions& prompt) {
+std::vector<TeacherRow> read_reasoning(const fs::path& folder, const RowSource& source) {
   std::vector<TeacherRow> rows;
   const fs::path path = folder / "reasoning.jsonl";
   for_each_json_line(path, [&](const Json& line, int64_t number) {
@@ -33,9 +32,10 @@ std::vector<TeacherRow> read_reasoning(const fs::path& folder, const CandidateSe
     const auto text = get<std::string>(line, "completion", name);
     TeacherRow row;
     row.row = get<int64_t>(meta, "row", name);
-    CHECK(row.row >= 0 && row.row < static_cast<int64_t>(set.rows.size()), kInput,
-          "{}: row: expected 0 to {}, found {}", name, set.rows.size() - 1, row.row);
-    const ParsedCompletion parsed = parse_completion(text, set.options.count, prompt);
+    CHECK(row.row >= 0 && row.row < source.size(), kInput, "{}: row: expected 0 to {}, found {}",
+          name, source.size() - 1, row.row);
+    const ParsedCompletion parsed =
+        parse_completion(text, source.view(row.row).answers(), source.prompt());
     CHECK(parsed.code == AnswerCode::kValid, kInput, "{}: completion: {}", name,
           answer_code_name(parsed.code));
     row.answer = parsed.answer;
@@ -45,10 +45,11 @@ std::vector<TeacherRow> read_reasoning(const fs::path& folder, const CandidateSe
   return rows;
 }
 
-// The prompt of the run: that of the reasoning folder, or the options'.
-PromptOptions prompt_of(const DistillOptions& options, const CandidateSet& set) {
-  PromptOptions prompt;
+// The prompt of the run: that of the reasoning folder, or of the model with the options' changes.
+PromptOptions prompt_of(const DistillOptions& options, const CandidateSet& set,
+                        const ModelCard& card) {
   if (options.reasoning.empty()) {
+    PromptOptions prompt = card.prompt;
     prompt.max_history = options.max_history.value_or(prompt.max_history);
     prompt.with_times = options.with_times.value_or(prompt.with_times);
     if (!options.style.empty()) prompt.style = find_style(options.style, "--style").name;
@@ -57,6 +58,10 @@ PromptOptions prompt_of(const DistillOptions& options, const CandidateSet& set) 
   const ReasoningRecord record = read_reasoning_record(options.reasoning);
   CHECK(record.candidates == set.hash, kModel, "{}: written for another candidate file",
         options.reasoning);
+  CHECK(card.catalogue_hash.empty() || record.prompt.answer == card.prompt.answer, kUsage,
+        "{}: its answers are {}s, but {} answers by {}\nhint: construct --answer {}",
+        options.reasoning, answer_kind_name(record.prompt.answer), options.model,
+        answer_kind_name(card.prompt.answer), answer_kind_name(card.prompt.answer));
   CHECK(!options.max_history && !options.with_times && options.style.empty(), kUsage,
         "--max-history, --times, --style: only without --reasoning; {} was written for {} entries "
         "{} times in the style {}",
@@ -77,11 +82,10 @@ class RowMaker {
     prompt.reasoning = with_reasoning;
     const RowView view = source_.view(row, prompt);
     const Request& request = view.request();
-    SftRow made =
-        make_sft_row(*model_.tokenizer,
-                     view.encoding(*model_.tokenizer, model_.virtual_tokens, model_.end_tokens),
-                     reasoning, answer == 0 ? request.target_slot + 1 : answer,
-                     static_cast<int32_t>(request.candidates.size()), prompt, names);
+    SftRow made = make_sft_row(
+        *model_.tokenizer,
+        view.encoding(*model_.tokenizer, model_.virtual_tokens, model_.end_tokens), reasoning,
+        answer == 0 ? request.target_slot + 1 : answer, view.answers(), prompt, names);
     const int64_t close = made.answer_begin;  // reasoning and closing tags stand before the answer
     if (with_reasoning && close > options_.max_reasoning_tokens) {
       ++too_long;
@@ -106,14 +110,13 @@ class RowMaker {
 // label_only the rows themselves.
 std::vector<TeacherRow> eligible_rows(const DistillOptions& options, const RowSource& source,
                                       const DistillationRows& chosen) {
-  const CandidateSet& set = source.set();
   std::vector<TeacherRow> rows;
   if (options.label_only) {
-    for (int64_t row = 0; row < std::ssize(set.rows); ++row)
+    for (int64_t row = 0; row < source.size(); ++row)
       if (chosen.contains(row)) rows.push_back({row, 0, {}});
     return rows;
   }
-  rows = read_reasoning(options.reasoning, set, source.prompt());
+  rows = read_reasoning(options.reasoning, source);
   std::erase_if(rows, [&](const TeacherRow& row) { return !chosen.contains(row.row); });
   return rows;
 }
@@ -128,7 +131,8 @@ std::vector<SftRow> make_rows(const DistillOptions& options, const RowSource& so
   std::sort(drawn.begin(), drawn.end());
   for (const int64_t index : drawn) {
     const TeacherRow& row = eligible[static_cast<size_t>(index)];
-    maker.add(row.row, row.reasoning, row.answer, !options.label_only);
+    maker.add(row.row, row.reasoning, options.answers == "target" ? 0 : row.answer,
+              !options.label_only);
     if (options.label_only) continue;
     Rng rng(seed, "direct answers", static_cast<uint64_t>(row.row));
     if (rng.chance(options.direct_share)) maker.add(row.row, {}, 0, false);
@@ -171,6 +175,8 @@ ModelCard card_of(const DistillOptions& options, const Study& study, const Promp
 }  // namespace
 
 DistillSetup setup(const DistillOptions& options) {
+  CHECK(options.answers == "teacher" || options.answers == "target", kUsage,
+        "--answers: expected teacher or target, found \"{}\"", options.answers);
   CHECK(options.label_only || !options.reasoning.empty(), kUsage,
         "--reasoning: expected the folder of construct (or --label-only)");
   CHECK(!options.prompt_tuning || options.sft.prompt_weight == 0, kUsage,
@@ -180,10 +186,10 @@ DistillSetup setup(const DistillOptions& options) {
   setup.study = std::make_unique<const Study>(open_study(options.data));
   const Study& study = *setup.study;
   CandidateSet set = study.candidates("train");
-  const PromptOptions prompt = prompt_of(options, set);
-  const RowSource source(study, std::move(set), prompt);
   setup.model =
       open_model_folder(options.model, study.catalogue_hash, options.dtype, options.numerics);
+  const PromptOptions prompt = prompt_of(options, set, setup.model.card);
+  const RowSource source(study, std::move(set), prompt);
   setup.prompt = plan_prompt(options.model, options.prompt_tuning, setup.model);
   const DistillationRows chosen{options.sft_share, options.trainer.seed, source.set().hash};
   setup.card = card_of(options, study, prompt, chosen, setup.model);

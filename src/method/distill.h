@@ -22,10 +22,13 @@ struct DistillOptions {
   std::string data, reasoning, model, out, dtype = "float32";
   Numerics numerics;
   bool label_only = false;
-  double direct_share = 0;  // share of the rows that is trained as a direct answer, too
-  double sft_share = 0.4;   // of the training rows, by seeded hash; reinforce uses the others
+  // What follows a reasoning: the teacher's own answer, or the target. Imitation of a teacher that
+  // is often wrong would cost a model that has read the log what it knows.
+  std::string answers = "teacher";  // teacher | target
+  double direct_share = 0;          // share of the rows that is trained as a direct answer, too
+  double sft_share = 0.4;  // of the training rows, by seeded hash; reinforce uses the others
   // How a row is shown. A run with a reasoning folder reads these from that folder and refuses them
-  // here; without one (label_only), nothing means the defaults of PromptOptions.
+  // here; without one (label_only), nothing means as the model's folder says.
   std::optional<int32_t> max_history;
   std::optional<bool> with_times;
   std::string style;  // empty: nothing

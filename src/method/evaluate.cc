@@ -1,6 +1,7 @@
 #include "method/evaluate.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "base/check.h"
 #include "base/io.h"
@@ -10,6 +11,7 @@
 #include "data/synthetic.h"
 #include "data/world_file.h"
 #include "eval/ablation.h"
+#include "eval/mix.h"
 #include "eval/report_text.h"
 #include "method/fit.h"
 #include "method/row.h"
@@ -22,20 +24,59 @@ namespace etrlrec {
 namespace {
 
 constexpr const char* kMemoryHint = "a smaller model";
+constexpr int64_t kMixRows = 1000;  // of validation, at most
 
 bool is_bound(const std::string& model) { return model == "bayes" || model == "random"; }
 // Models that have no folder.
 bool is_named(const std::string& model) { return is_bound(model) || model == "teacher"; }
 
-Predictions ask(EvaluateSetup& setup) {
+Predictions ask_about(const EvaluateSetup& setup, std::span<const Request> requests,
+                      const std::string& label) {
+  const LoadedModel& model = *setup.model;
+  ProgressBar bar(label, static_cast<int64_t>(requests.size()));
+  return ask_language_model(*model.model, model.prompt_encoder(setup.dataset.catalogue), requests,
+                            setup.protocol, [&bar](int64_t done, int64_t) { bar.update(done); });
+}
+
+// Rows [0, count) of a candidate set; a language model may see other histories than a recommender.
+std::vector<Request> requests_of(const EvaluateSetup& setup, const CandidateSet& set,
+                                 std::span<const int64_t> rows, int32_t max_history) {
+  std::vector<Request> requests;
+  for (const int64_t row : rows)
+    requests.push_back(make_request(setup.dataset, set, row, max_history));
+  return requests;
+}
+
+// The answers mixed with a recommender's scores; the weight comes from validation rows.
+Predictions mixed(const EvaluateSetup& setup, const Predictions& answers, double& weight) {
+  const EvaluateOptions& options = setup.options;
+  const auto recommender =
+      load_recommender_of(options.mix, setup.dataset.catalogue, options.numerics);
+  const int32_t shown = setup.protocol.prompt.max_history;
+  const CandidateSet valid =
+      load_candidates(fs::path(options.data) / "candidates-valid.jsonl", setup.dataset);
+  const auto rows = spread_rows(std::ssize(valid.rows), kMixRows);
+  const auto asked = requests_of(setup, valid, rows, shown);
+  const Predictions by_model = ask_about(setup, asked, "validation");
+  weight = choose_mix_weight(
+      by_model,
+      rank_by_recommender(*recommender, requests_of(setup, valid, rows, kRecommenderHistory)));
+  log_info("mix: weight {:.2f} of the language model, chosen on {} validation rows", weight,
+           rows.size());
+  std::vector<int64_t> all(answers.rows.size());
+  std::iota(all.begin(), all.end(), 0);
+  return mix_predictions(
+      answers,
+      rank_by_recommender(*recommender, requests_of(setup, setup.set, all, kRecommenderHistory)),
+      weight);
+}
+
+Predictions ask(EvaluateSetup& setup, std::optional<double>& mix_weight) {
   check_memory(plan(setup), available_memory(), "evaluate", kMemoryHint);
-  LoadedModel& model = *setup.model;
-  load_weights_of(model);
-  ProgressBar bar("evaluate", static_cast<int64_t>(setup.requests.size()));
-  Predictions predictions = ask_language_model(
-      *model.model, model.prompt_encoder(setup.dataset.catalogue), setup.requests, setup.protocol,
-      [&bar](int64_t done, int64_t) { bar.update(done); });
-  predictions.stage = model.card.stage;
+  load_weights_of(*setup.model);
+  Predictions predictions = ask_about(setup, setup.requests, "evaluate");
+  if (!setup.options.mix.empty()) predictions = mixed(setup, predictions, mix_weight.emplace());
+  predictions.stage = setup.model->card.stage;
   return predictions;
 }
 
@@ -91,6 +132,7 @@ EvaluateSetup setup(const EvaluateOptions& options) {
           options.model);
     CHECK(options.adapters.empty(), kUsage, "--adapter: only language models, found {}",
           options.model);
+    CHECK(options.mix.empty(), kUsage, "--mix: only language models, found {}", options.model);
     add_requests(kRecommenderHistory);
     return setup;
   }
@@ -113,10 +155,12 @@ MemoryEstimate plan(const EvaluateSetup& setup) {
 Evaluation run(EvaluateSetup setup) {
   Evaluation evaluation;
   Predictions& predictions = evaluation.predictions;
-  predictions = setup.model ? ask(setup) : rank(setup);
+  predictions = setup.model ? ask(setup, evaluation.mix_weight) : rank(setup);
   const EvaluateOptions& options = setup.options;
   predictions.model =
       !options.name.empty() ? options.name : fs::path(options.model).filename().string();
+  if (evaluation.mix_weight && options.name.empty())
+    predictions.model += " + " + fs::path(options.mix).filename().string();
   if (options.ablate != "none") predictions.model += "/" + options.ablate;
   predictions.protocol = protocol_name(predictions.protocol, setup.set.options);
   predictions.candidates_hash = setup.set.hash;
@@ -131,6 +175,7 @@ OrderedJson summary_of(const Evaluation& evaluation) {
   const RandomLevel level = random_level(evaluation.num_candidates);
   OrderedJson summary = {{"schema_version", 1}};
   summary.update(to_json(evaluation.row));
+  if (evaluation.mix_weight) summary["mix_weight"] = *evaluation.mix_weight;
   summary["hit@1_by_slot"] = evaluation.row.hit1_by_slot;
   summary["random"] = {{"hit@1", level.hit1}, {"hit@10", level.hit10}, {"ndcg@10", level.ndcg10}};
   return summary;

@@ -28,8 +28,11 @@ struct EvaluateOptions {
   std::string dtype = "float32";
   Numerics numerics;
   std::vector<std::string> adapters;  // PEFT folders on top of a language model
-  ProtocolOptions protocol;           // its seed is the seed of everything that is drawn
-  int64_t limit = 0;                  // rows, 0: all
+  // A recommender folder whose scores are mixed with a language model's answer probabilities
+  // (eval/mix.h); the weight is chosen on validation rows. Empty: none.
+  std::string mix;
+  ProtocolOptions protocol;  // its seed is the seed of everything that is drawn
+  int64_t limit = 0;         // rows, 0: all
 };
 
 // Everything that an evaluation reads, except the weights of a language model.
@@ -48,6 +51,7 @@ struct Evaluation {
   Predictions predictions;
   MetricRow row;
   int32_t num_candidates = 0;
+  std::optional<double> mix_weight;  // of the language model
 };
 
 EvaluateSetup setup(const EvaluateOptions& options);

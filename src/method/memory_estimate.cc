@@ -29,7 +29,7 @@ int64_t logits_bytes(int64_t vocab_size, int64_t rows) {
 // Of all candidates, as if they shared none.
 int64_t title_tokens(const LoadedModel& model, const Catalogue& catalogue, const Request& request) {
   const PromptStyle& style = find_style(model.card.prompt.style);
-  const std::string finish(style.answer_form(false).finish);
+  const std::string finish(style.answer_form({.reasoning = false}).finish);
   int64_t tokens = 0;
   for (const int32_t item : request.candidates) {
     const std::string title = escape_title(catalogue.titles[static_cast<size_t>(item)]);

@@ -61,6 +61,7 @@ ModelCard read_card(const fs::path& path) {
   card.prompt.reasoning = get<bool>(json, "reasoning", name);
   card.prompt.style = get_or<std::string>(json, "style", card.prompt.style, name);
   find_style(card.prompt.style, name + ": style");
+  card.prompt.answer = answer_kind(get_or<std::string>(json, "answer", "number", name));
   card.max_reasoning_tokens = get<int64_t>(json, "max_reasoning_tokens", name);
   if (json.contains("distillation_rows")) {
     const Json rows = get<Json>(json, "distillation_rows", name);
@@ -101,6 +102,7 @@ OrderedJson to_json(const ModelCard& card) {
                    {"with_times", card.prompt.with_times},
                    {"reasoning", card.prompt.reasoning},
                    {"style", card.prompt.style},
+                   {"answer", answer_kind_name(card.prompt.answer)},
                    {"max_reasoning_tokens", card.max_reasoning_tokens},
                    {"parent", card.parent}};
   for (const SoftPrompt& prompt : card.soft_prompts)

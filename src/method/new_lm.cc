@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <memory>
+#include <numeric>
 #include <unordered_set>
 
 #include "base/check.h"
 #include "base/io.h"
 #include "base/log.h"
+#include "method/fit.h"
 #include "method/row.h"
 #include "method/study.h"
 #include "models/lookup_init.h"
@@ -35,7 +37,8 @@ std::vector<std::string> tokenizer_documents(const Study& study, const Candidate
     const TeacherRequest draw{view.context(), rng};
     const TeacherReply reply = teacher->reply({&draw, 1}).front();
     documents.push_back(view.prompt());
-    documents.push_back(completion_text(reply.reasoning, reply.answer, source.prompt()));
+    documents.push_back(completion_text(
+        reply.reasoning, view.answers()[static_cast<size_t>(reply.answer) - 1], source.prompt()));
   }
   for (const std::string& title : catalogue.titles) documents.push_back(" " + escape_title(title));
   for (const std::string& path : options.documents) documents.push_back(read_file(path));
@@ -52,6 +55,28 @@ std::vector<std::string> required_words(const PromptStyle& style, const Catalogu
     for (std::string& piece : training_pieces(text, options))
       if (piece.size() > 1 && seen.insert(piece).second) words.push_back(std::move(piece));
   return words;
+}
+
+// The answer texts of frequent items; equal ones once.
+std::vector<std::string> frequent_titles(const Study& study, const NewLmOptions& options) {
+  const InteractionLog log = training_log(study.dataset, load_split(options.data));
+  std::vector<int64_t> count(static_cast<size_t>(log.num_items));
+  for (const int32_t item : log.items) ++count[static_cast<size_t>(item)];
+  std::vector<int32_t> items(count.size());
+  std::iota(items.begin(), items.end(), 0);
+  std::stable_sort(items.begin(), items.end(), [&](int32_t a, int32_t b) {
+    return count[static_cast<size_t>(a)] > count[static_cast<size_t>(b)];
+  });
+  std::vector<std::string> titles;
+  std::unordered_set<std::string> seen;
+  for (const int32_t item : items) {
+    if (std::ssize(titles) >= options.whole_titles ||
+        count[static_cast<size_t>(item)] < options.whole_title_interactions)
+      break;
+    std::string text = find_style(options.style).title(study.dataset.catalogue, item);
+    if (seen.insert(text).second) titles.push_back(std::move(text));
+  }
+  return titles;
 }
 
 LlmConfig model_config(const NewLmOptions& options, const Tokenizer& tokenizer) {
@@ -85,6 +110,7 @@ void make_new_lm(const NewLmOptions& options) {
   BpeTrainingOptions bpe{.vocab_size = options.vocab_size};
   bpe.required_words = required_words(style, study.dataset.catalogue,
                                       std::max<int64_t>(train.options.count, options.max_history));
+  bpe.phrases = frequent_titles(study, options);
   train_bpe(tokenizer_documents(study, train, options), bpe, writer.path());
   const auto tokenizer = load_tokenizer(writer.path());
   const auto model = new_decoder(model_config(options, *tokenizer), options.seed);

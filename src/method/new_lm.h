@@ -16,6 +16,9 @@ struct NewLmOptions {
   std::string init = "lookup";    // lookup (models/lookup_init.h) | random
   int64_t intermediate_size = 0;  // 0: three times hidden_size
   int64_t vocab_size = 2048;      // upper bound: training stops when no pair of pieces repeats
+  // Titles that are one token each, beyond vocab_size: the most frequent ones of the training part,
+  // at most so many and with at least so many interactions.
+  int64_t whole_titles = 0, whole_title_interactions = 5;
   int64_t max_position_embeddings = 2048;
   std::vector<std::string> documents;  // further text files for the tokenizer
   int64_t sample_rows = 2000;          // training rows that are rendered for the tokenizer

@@ -38,6 +38,16 @@ std::vector<int32_t> best_unseen(std::span<const float> scores, const Request& r
   return items;
 }
 
+// All items that the history does not hold, of equal titles the first one.
+std::vector<int32_t> all_unseen(const Catalogue& catalogue, const Request& request) {
+  const std::unordered_set<int32_t> seen(request.history.begin(), request.history.end());
+  const std::vector<int32_t> canonical = canonical_items(catalogue);
+  std::vector<int32_t> items;
+  for (int32_t item = 0; item < static_cast<int32_t>(canonical.size()); ++item)
+    if (canonical[static_cast<size_t>(item)] == item && !seen.contains(item)) items.push_back(item);
+  return items;
+}
+
 }  // namespace
 
 Ranker::Ranker(const RankerOptions& options)
@@ -86,6 +96,10 @@ std::vector<Request> Ranker::requests(std::span<const RankingQuery> queries) con
     requests.push_back(std::move(request));
   }
   if (open.empty()) return requests;
+  if (!recommender_ && model_.card.prompt.answer == AnswerKind::kTitle) {
+    for (const size_t r : open) requests[r].candidates = all_unseen(catalogue(), requests[r]);
+    return requests;
+  }
   CHECK(
       recommender_, kUsage,
       "no candidates: expected --recommender DIR (its best unseen items) or --candidates ID,ID,…\n"

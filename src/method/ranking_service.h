@@ -1,6 +1,7 @@
 // Recommendations as a service: opened once with a data set, a language model and a recommender,
 // then asked about many users at once. A recommender's best unseen items are the candidates, or
-// items named by hand; the language model reasons and ranks them; the verifier judges its claims.
+// items named by hand, or for a model that answers by title the whole catalogue; the language model
+// reasons and ranks them; the verifier judges its claims.
 #pragma once
 
 #include <cstdint>
@@ -23,7 +24,9 @@ namespace etrlrec {
 
 struct RankerOptions {
   std::filesystem::path data, model;
-  std::filesystem::path recommender;  // empty: every query names its candidates
+  // Empty: a model that answers by title ranks all items that the user has not seen; with another
+  // model every query names its candidates.
+  std::filesystem::path recommender;
   std::string dtype = "float32";      // of the language model's weights
   std::vector<std::string> adapters;  // PEFT folders on top of it
   Numerics numerics;
@@ -33,7 +36,8 @@ struct RankerOptions {
 struct RankingQuery {
   std::string user{};                     // empty: `history` is used
   std::vector<std::string> history{};     // item ids, oldest first, one day apart
-  std::vector<std::string> candidates{};  // item ids; empty: the recommender's best unseen ones
+  std::vector<std::string> candidates{};  // item ids; empty: the recommender's best unseen ones,
+                                          // or all unseen ones
   int32_t num_candidates = 20;            // taken from the recommender
 };
 

@@ -24,8 +24,11 @@ namespace {
 
 constexpr const char* kPolicy = "ETRLRec (RL)";
 constexpr const char* kStudent = "LM reasoning SFT";
+constexpr const char* kTimeLine = "LM time line";
 constexpr const char* kLabelOnly = "LM label-only SFT";
 constexpr const char* kBayes = "Bayes-optimal";
+
+std::string mix_name(const std::string& model) { return model + " + SASRec"; }
 constexpr const char* kArithmetic = "arithmetic";  // in recipe.json
 
 // A stage: how it is called, the file that is there when its folder is complete (empty: the stage
@@ -49,6 +52,7 @@ class RecipeRun {
   Stage fit_stage();
   Stage construct_stage();
   Stage new_lm_stage();
+  Stage pretrain_stage();
   Stage distill_stage(const std::string& folder, const std::string& name, bool label_only);
   Stage reinforce_stage();
   void timed(const std::string& name, const std::function<void()>& work);
@@ -56,6 +60,7 @@ class RecipeRun {
 
   void judge(const std::string& model, const std::string& name, EvaluateOptions how = {});
   void judge_recommenders();
+  void judge_mixes();
   void judge_bounds();
   void judge_other_protocols();
   void compare_models();
@@ -135,6 +140,7 @@ Stage RecipeRun::construct_stage() {
   options.data = folder("data");
   options.out = folder("reasoning");
   options.seed = recipe_.seed;
+  if (recipe_.pretrain) options.answer = AnswerKind::kTitle;
   return {"construct", out_ / "reasoning" / "construct.json", [options] { construct(options); }};
 }
 
@@ -146,11 +152,21 @@ Stage RecipeRun::new_lm_stage() {
   return {"new-lm", out_ / "base" / "config.json", [options] { make_new_lm(options); }};
 }
 
+Stage RecipeRun::pretrain_stage() {
+  PretrainOptions options = *recipe_.pretrain;
+  options.data = folder("data");
+  options.model = folder("base");
+  options.out = folder("timeline");
+  options.trainer.seed = recipe_.seed;
+  options.numerics = recipe_.numerics;
+  return {"pretrain", out_ / "timeline" / "etrlrec.json", [options] { pretrain(options); }};
+}
+
 Stage RecipeRun::distill_stage(const std::string& name, const std::string& title, bool label_only) {
   DistillOptions options = recipe_.distill;
   options.data = folder("data");
   options.reasoning = folder("reasoning");
-  options.model = folder("base");
+  options.model = folder(recipe_.pretrain ? "timeline" : "base");
   options.out = folder(name);
   options.label_only = label_only;
   options.trainer.seed = recipe_.seed;
@@ -226,6 +242,14 @@ void RecipeRun::judge_bounds() {
   report_.bayes = {true, row.hit1.mean, row.hit5, row.hit10, row.ndcg5, row.ndcg10, row.mrr};
 }
 
+void RecipeRun::judge_mixes() {
+  if (!recipe_.pretrain) return;
+  EvaluateOptions how;
+  how.mix = folder("recommenders/sasrec");
+  judge(folder("timeline"), mix_name(kTimeLine), how);
+  judge(folder("policy"), mix_name(kPolicy), how);
+}
+
 void RecipeRun::judge_other_protocols() {
   for (const char* name : {"first-answer", "elimination"}) {
     EvaluateOptions how;
@@ -243,13 +267,19 @@ const Predictions* RecipeRun::find(const std::string& model) const {
 }
 
 void RecipeRun::compare_models() {
-  for (const char* other : {kStudent, kLabelOnly, "SASRec", "teacher", kBayes}) {
+  for (const char* other : {kStudent, kLabelOnly, kTimeLine, "SASRec", "teacher", kBayes}) {
     const Predictions* second = find(other);
     if (second != nullptr)
       report_.tests.push_back(compare_predictions(*find(kPolicy), *second, 10000, recipe_.seed));
   }
   report_.tests.push_back(
       compare_predictions(*find(kStudent), *find(kLabelOnly), 10000, recipe_.seed));
+  for (const std::string& model :
+       {std::string(kTimeLine), mix_name(kTimeLine), mix_name(kPolicy)}) {
+    const Predictions* first = find(model);
+    if (first != nullptr)
+      report_.tests.push_back(compare_predictions(*first, *find("SASRec"), 10000, recipe_.seed));
+  }
   adjust_comparisons(report_.tests);
 }
 
@@ -316,6 +346,10 @@ fs::path RecipeRun::execute() {
   judge_recommenders();
   carry_out(construct_stage());
   carry_out(new_lm_stage());
+  if (recipe_.pretrain) {
+    carry_out(pretrain_stage());
+    judge(folder("timeline"), kTimeLine);
+  }
   carry_out(distill_stage("label-only", "label-only SFT", true));
   judge(folder("label-only"), kLabelOnly);
   carry_out(distill_stage("student", "distill", false));
@@ -323,6 +357,7 @@ fs::path RecipeRun::execute() {
   carry_out(reinforce_stage());
   judge(folder("policy"), kPolicy);
   timed("judge", [this] {
+    judge_mixes();
     judge_bounds();
     judge_other_protocols();
     compare_models();

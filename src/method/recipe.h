@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <string>
 
 #include "method/construct.h"
@@ -15,22 +16,26 @@
 #include "method/fit.h"
 #include "method/new_lm.h"
 #include "method/prepare.h"
+#include "method/pretrain.h"
 #include "method/reinforce.h"
 
 namespace etrlrec {
 
 // Options of the stages. Folders below `out` and seeds are filled in by run_recipe.
 struct Recipe {
-  std::string title;                  // of the report
-  std::string out;                    // gets one folder for each stage
-  uint64_t seed = 42;                 // of every stage
-  Numerics numerics;                  // of every model
-  PrepareOptions prepare;             // data/
-  FitOptions fit;                     // recommenders/
-  double reward_share = 0.5;          // reward/: SASRec of the earliest share of the training
-                                      // interactions; it rewards on the later rows
-  ConstructOptions construct;         // reasoning/
-  NewLmOptions new_lm;                // base/
+  std::string title;           // of the report
+  std::string out;             // gets one folder for each stage
+  uint64_t seed = 42;          // of every stage
+  Numerics numerics;           // of every model
+  PrepareOptions prepare;      // data/
+  FitOptions fit;              // recommenders/
+  double reward_share = 0.5;   // reward/: SASRec of the earliest share of the training
+                               // interactions; it rewards on the later rows
+  ConstructOptions construct;  // reasoning/
+  NewLmOptions new_lm;         // base/
+  // timeline/: the model of base/ reads the log, and the later stages start from it and answer by
+  // title. Nothing: they start from base/ and answer by number.
+  std::optional<PretrainOptions> pretrain;
   DistillOptions distill;             // student/, and label-only/ on the answers alone
   double label_only_steps = 1;        // steps of label-only/ over those of student/
   ReinforceOptions reinforce;         // policy/

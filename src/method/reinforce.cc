@@ -45,7 +45,7 @@ DistillationRows distilled_rows(const ReinforceOptions& options, const ModelCard
 // from the others or from later events, so it must not reward them (method.md G.3 (3)).
 std::vector<GrpoRow> make_rows(const ReinforceOptions& options, const RowSource& source,
                                const LoadedModel& model, const DistillationRows& distilled,
-                               const AnswerEncoding& encoding, int64_t after) {
+                               int64_t after) {
   std::vector<int64_t> open;
   int64_t dropped = 0;
   for (int64_t row = 0; row < source.size(); ++row) {
@@ -70,7 +70,7 @@ std::vector<GrpoRow> make_rows(const ReinforceOptions& options, const RowSource&
     GrpoRow& row = rows.emplace_back();
     row.id = number;
     row.prompt = view.encoding(*model.tokenizer, model.virtual_tokens, model.end_tokens);
-    row.answers = encoding.answers;
+    row.answers = encode_answers(*model.tokenizer, view.answers(), model.card.prompt).answers;
     row.target = view.request().target_slot;
   }
   log_info("reinforce: {} prompts, {} left out because the recommender may have seen them",
@@ -194,8 +194,6 @@ ReinforceSetup setup(const ReinforceOptions& options) {
   const DistillationRows distilled = distilled_rows(options, model.card, set);
   PromptPlan prompt = plan_prompt(options.model, options.prompt_tuning, model);
   RowSource source(*study, std::move(set), model.card.prompt);
-  const AnswerEncoding encoding =
-      encode_answers(*model.tokenizer, source.set().options.count, model.card.prompt);
   std::unique_ptr<Recommender> recommender;
   int64_t after = std::numeric_limits<int64_t>::min();
   if (!options.recommender.empty()) {
@@ -203,9 +201,11 @@ ReinforceSetup setup(const ReinforceOptions& options) {
     recommender =
         load_recommender_of(options.recommender, study->dataset.catalogue, options.numerics);
   }
-  std::vector<GrpoRow> rows = make_rows(options, source, model, distilled, encoding, after);
+  std::vector<GrpoRow> rows = make_rows(options, source, model, distilled, after);
   ClaimWeights claim_weights = claim_weights_of(options, *study, model.card.prompt);
-  GrpoOptions grpo = grpo_options(options, model, encoding);
+  GrpoOptions grpo = grpo_options(
+      options, model,
+      encode_answers(*model.tokenizer, source.view(rows.front().id).answers(), model.card.prompt));
   ModelCard card = card_of(options, model, distilled);
   return {.options = options,
           .study = std::move(study),

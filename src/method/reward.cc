@@ -117,7 +117,7 @@ ScoredCompletion RecommendationReward::score(const Rollout& rollout, const RowCo
   std::vector<int64_t> ids = output.ids;
   while (!ids.empty() && ids.back() == tokenizer_.eos_id()) ids.pop_back();
   const std::string text = tokenizer_.decode(ids);
-  const ParsedCompletion parsed = parse_completion(text, n, rows_.prompt());
+  const ParsedCompletion parsed = parse_completion(text, row.view->answers(), rows_.prompt());
 
   RewardInput input;
   input.num_candidates = n;

@@ -66,9 +66,10 @@ std::vector<int16_t> reasoning_fields(const Tokenizer& tokenizer, std::string_vi
 }  // namespace
 
 SftRow make_sft_row(const Tokenizer& tokenizer, std::vector<int64_t> prompt,
-                    std::string_view reasoning, int32_t answer, int32_t num_candidates,
-                    const PromptOptions& options, std::vector<std::string>& field_names) {
-  const AnswerEncoding encoding = encode_answers(tokenizer, num_candidates, options);
+                    std::string_view reasoning, int32_t answer,
+                    std::span<const std::string> answers, const PromptOptions& options,
+                    std::vector<std::string>& field_names) {
+  const AnswerEncoding encoding = encode_answers(tokenizer, answers, options);
   SftRow row;
   row.prompt = std::move(prompt);
   row.completion = encode_completion(tokenizer, encoding, reasoning, answer);

@@ -91,10 +91,17 @@ Tensor normalise_heads(const Tensor& qkv, const DecoderLayer& layer, const HeadS
 
 template <typename Attend>
 Tensor Decoder::run_layers(const DecoderWeights& weights, Tensor x, const Tensor& rows,
-                           const Attend& attend) const {
+                           const TrainingNoise& noise, const Attend& attend) const {
   const double eps = config_.rms_norm_eps;
   const Numerics& how = numerics();
+  uint64_t place = 0;
+  const auto dropped = [&](const Tensor& values) {
+    if (!noise.enabled || noise.hidden_dropout == 0) return values;
+    return masked_dropout(
+        values, {noise.hidden_dropout, Rng(noise.seed, "hidden dropout", place++).next()}, how);
+  };
   Tensor normed, delta;
+  x = dropped(x);
   for (size_t l = 0; l < weights.layers.size(); ++l) {
     const DecoderLayer& layer = weights.layers[l];
     if (l == 0) {
@@ -109,11 +116,11 @@ Tensor Decoder::run_layers(const DecoderWeights& weights, Tensor x, const Tensor
       attended = attended.index_select(0, rows);
       x = x.index_select(0, rows);
     }
-    delta = linear(attended, layer.o_proj, how);
+    delta = dropped(linear(attended, layer.o_proj, how));
     std::tie(x, normed) = add_rms_norm(x, delta, layer.post_attention_layernorm, eps, how);
-    delta = gated_mlp(normed, layer.gate_up, layer.down_proj, how);
+    delta = dropped(gated_mlp(normed, layer.gate_up, layer.down_proj, how));
   }
-  return add_rms_norm(x, delta, weights.norm, eps, how).second;
+  return dropped(add_rms_norm(x, delta, weights.norm, eps, how).second);
 }
 
 Tensor Decoder::forward(const DecoderWeights& weights, const TokenForest& forest,
@@ -127,7 +134,7 @@ Tensor Decoder::forward(const DecoderWeights& weights, const TokenForest& forest
       rotary(*std::max_element(forest.positions.begin(), forest.positions.end()) + 1);
   const Tensor x = embed_forest(weights.embed_tokens, weights.prompt_embeddings, forest, noise,
                                 numerics());  // [T, C]
-  return run_layers(weights, x, rows, [&](int64_t l, const Tensor& qkv) {
+  return run_layers(weights, x, rows, noise, [&](int64_t l, const Tensor& qkv) {
     HeadShape shape = shape_of(config_);
     shape.window = config_.window(l);
     const Tensor& weight = weights.layers[static_cast<size_t>(l)].o_proj[0].weight;
@@ -174,7 +181,7 @@ void Decoder::admit(KvCache& base, const TokenForest& prompts,
 }
 
 Tensor Decoder::plain_decode(DecoderCache& cache, const Tensor& x) const {
-  return run_layers(cache.weights(), x, {}, [&](int64_t layer, const Tensor& qkv) {
+  return run_layers(cache.weights(), x, {}, {}, [&](int64_t layer, const Tensor& qkv) {
     return cache.plain_attend_rows(layer, qkv);
   });
 }

@@ -69,7 +69,7 @@ class Decoder final : public LanguageModel {
   // All layers and the final norm over x [T, C]; attend(layer, qkv [T, packed width]) -> [T, H D].
   template <typename Attend>
   at::Tensor run_layers(const DecoderWeights& weights, at::Tensor x, const at::Tensor& rows,
-                        const Attend& attend) const;
+                        const TrainingNoise& noise, const Attend& attend) const;
   at::Tensor plain_decode(DecoderCache& cache, const at::Tensor& x) const;
   void decode_rows(DecoderCache& cache, int64_t begin, int64_t end) const;
   const RotaryTable& rotary(int64_t positions) const;

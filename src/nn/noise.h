@@ -13,12 +13,15 @@
 
 namespace etrlrec {
 
-// Noise of one micro-batch of a language model; by default none, as in evaluation. Dropout rates
-// are those of the adapter's configuration.
+// Noise of one micro-batch of a language model; by default none, as in evaluation. The dropout rate
+// of an adapter is in its configuration.
 struct TrainingNoise {
   bool enabled = false;
   uint64_t seed = 0;
   double neftune_noise_alpha = 0;  // 0: no noise on the embeddings
+  // Rate of inverted dropout on the embeddings, on the output of every attention and feed-forward
+  // block before it is added, and on the final states. Decoders only.
+  double hidden_dropout = 0;
 };
 
 // Inverted dropout: kept values are multiplied by 1 / (1 - rate). rate = 0: nothing is dropped and

@@ -93,4 +93,32 @@ ParsedCompletion parse_tagged_answer(std::string_view text, int32_t num_candidat
   return parsed;
 }
 
+ParsedCompletion parse_title_answer(std::string_view text, std::span<const std::string> answers,
+                                    bool reasoning) {
+  ParsedCompletion parsed;
+  std::string_view rest = text;
+  if (reasoning) {
+    const size_t close = text.find(kReasoningClose);
+    parsed.code = AnswerCode::kNoReasoning;
+    if (close == text.npos || all_blank(text.substr(0, close))) return parsed;
+    parsed.reasoning = text.substr(0, close);
+    rest = text.substr(close + kReasoningClose.size());
+  }
+  const auto tags = find_tags(rest);
+  const size_t end = rest.find(';');
+  parsed.code = !tags.empty()                      ? AnswerCode::kRepeatedTag
+                : end == rest.npos                 ? AnswerCode::kNoAnswer
+                : !all_blank(rest.substr(end + 1)) ? AnswerCode::kTrailingText
+                                                   : AnswerCode::kNoCandidate;
+  if (parsed.code != AnswerCode::kNoCandidate) return parsed;
+  const std::string_view title = trim(rest.substr(0, end + 1), kBlanks);
+  for (size_t k = 0; k < answers.size(); ++k) {
+    if (trim(answers[k], kBlanks) != title) continue;
+    parsed.code = AnswerCode::kValid;
+    parsed.answer = static_cast<int32_t>(k) + 1;
+    return parsed;
+  }
+  return parsed;
+}
+
 }  // namespace etrlrec

@@ -4,6 +4,8 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
+#include <string>
 #include <string_view>
 
 #include "temporal/style.h"
@@ -18,5 +20,11 @@ inline constexpr std::string_view kAnswerClose = "</answer>";
 // `text` is what follows the opening tag of the prompt: "<reasoning>", or "<answer>" without
 // `reasoning`. Linear in the text, for any bytes.
 ParsedCompletion parse_tagged_answer(std::string_view text, int32_t num_candidates, bool reasoning);
+
+// The contract of answers by title: reasoning </reasoning> TITLE; and nothing but blanks after it.
+// `text` is what follows "<reasoning>", or the time line without `reasoning`; `answers` are the
+// candidates' texts, each ends in ";". Linear in the text and the answers.
+ParsedCompletion parse_title_answer(std::string_view text, std::span<const std::string> answers,
+                                    bool reasoning);
 
 }  // namespace etrlrec

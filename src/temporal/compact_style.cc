@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
+#include <unordered_set>
 
 #include "base/check.h"
 #include "temporal/answer_tags.h"
@@ -47,15 +49,9 @@ void append_item(const Catalogue& catalogue, int32_t item, int32_t number, std::
   if (!title.empty()) out += fmt::format("{} {}", digit ? ":" : "", title);
 }
 
-std::string compact_prompt(const Catalogue& catalogue, const Request& request,
-                           const PromptOptions& options) {
+std::string number_prompt(const Catalogue& catalogue, const Request& request,
+                          const PromptOptions& options) {
   const size_t n = request.history.size();
-  CHECK(n <= static_cast<size_t>(options.max_history), kInput,
-        "prompt: expected at most {} history entries, found {}\nhint: make the request with this "
-        "length",
-        options.max_history, n);
-  CHECK(request.times.size() == n, kInput,
-        "prompt: expected {} times, one for each entry, found {}", n, request.times.size());
   const auto gap_before = [&](size_t j) {
     if (j == 0) return "start";
     const int64_t time = j == n ? request.now : request.times[j];
@@ -80,12 +76,98 @@ std::string compact_prompt(const Catalogue& catalogue, const Request& request,
   return out;
 }
 
-AnswerForm compact_answer_form(bool reasoning) {
-  if (!reasoning) return {{}, kAnswerClose};
+// --- Answers by title: the prompt is a time line, "History; start autumn Heat; crime week Alien;
+// horror month", and the answer goes on with it, " Fargo;". The attributes of an item follow its
+// title: they are read with the history and need not be predicted (docs/experiments.md).
+
+constexpr std::string_view kTimeLineHead = "History;";
+
+// " week", and " summer" after it where the quarter of the year is another one than at the entry
+// before.
+void append_moment(std::optional<int64_t> before, int64_t now, std::string& out) {
+  out += fmt::format(" {}", before ? gap_word(gap_bucket(now - *before)) : "start");
+  if (!before || season_index(*before) != season_index(now))
+    out += fmt::format(" {}", season_word(season_index(now)));
+}
+
+std::string title_answer(const Catalogue& catalogue, int32_t item) {
+  return " " + escape_title(catalogue.titles[static_cast<size_t>(item)]) + ";";
+}
+
+TimeLine compact_time_line(const Catalogue& catalogue, std::span<const int32_t> items,
+                           std::span<const int64_t> times, const PromptOptions& options) {
+  TimeLine line;
+  line.text = kTimeLineHead;
+  for (size_t j = 0; j < items.size(); ++j) {
+    if (options.with_times)
+      append_moment(j == 0 ? std::nullopt : std::optional(times[j - 1]), times[j], line.text);
+    const size_t begin = line.text.size();
+    line.text += title_answer(catalogue, items[j]);
+    line.titles.push_back({begin, line.text.size()});
+    for (const int32_t a : shown_attributes(catalogue, items[j]))
+      line.text += " " + attribute_word(catalogue, a);
+  }
+  return line;
+}
+
+std::string title_prompt(const Catalogue& catalogue, const Request& request,
+                         const PromptOptions& options) {
+  std::string out = compact_time_line(catalogue, request.history, request.times, options).text;
+  if (options.with_times)
+    append_moment(request.times.empty() ? std::nullopt : std::optional(request.times.back()),
+                  request.now, out);
+  if (options.reasoning) out += kReasoningOpen;
+  return out;
+}
+
+std::string compact_prompt(const Catalogue& catalogue, const Request& request,
+                           const PromptOptions& options) {
+  const size_t n = request.history.size();
+  CHECK(n <= static_cast<size_t>(options.max_history), kInput,
+        "prompt: expected at most {} history entries, found {}\nhint: make the request with this "
+        "length",
+        options.max_history, n);
+  CHECK(request.times.size() == n, kInput,
+        "prompt: expected {} times, one for each entry, found {}", n, request.times.size());
+  return options.answer == AnswerKind::kTitle ? title_prompt(catalogue, request, options)
+                                              : number_prompt(catalogue, request, options);
+}
+
+AnswerForm compact_answer_form(const PromptOptions& options) {
+  if (options.answer == AnswerKind::kTitle)
+    return options.reasoning ? AnswerForm{{kReasoningClose}, {}} : AnswerForm{};
+  if (!options.reasoning) return {{}, kAnswerClose};
   return {{kReasoningClose, kAnswerOpen}, kAnswerClose};
 }
 
-std::string compact_number(int32_t answer) { return fmt::format(" {}", answer); }
+// Equal titles are told apart by a number, in the order of the candidates.
+std::vector<std::string> title_answers(const Catalogue& catalogue, const Request& request) {
+  std::vector<std::string> texts;
+  std::unordered_set<std::string> seen;
+  for (const int32_t item : request.candidates) {
+    const std::string title = title_answer(catalogue, item);
+    std::string text = title;
+    for (int32_t k = 2; !seen.insert(text).second; ++k)
+      text = fmt::format("{} #{};", std::string_view(title).substr(0, title.size() - 1), k);
+    texts.push_back(std::move(text));
+  }
+  return texts;
+}
+
+std::vector<std::string> compact_answers(const Catalogue& catalogue, const Request& request,
+                                         const PromptOptions& options) {
+  if (options.answer == AnswerKind::kTitle) return title_answers(catalogue, request);
+  std::vector<std::string> numbers;
+  for (size_t k = 1; k <= request.candidates.size(); ++k) numbers.push_back(fmt::format(" {}", k));
+  return numbers;
+}
+
+ParsedCompletion compact_parse(std::string_view text, std::span<const std::string> answers,
+                               const PromptOptions& options) {
+  return options.answer == AnswerKind::kTitle
+             ? parse_title_answer(text, answers, options.reasoning)
+             : parse_tagged_answer(text, static_cast<int32_t>(answers.size()), options.reasoning);
+}
 
 std::vector<std::string> compact_words(const Catalogue& catalogue, int64_t numbers) {
   std::vector<std::string> words;
@@ -108,10 +190,12 @@ std::vector<std::string> compact_words(const Catalogue& catalogue, int64_t numbe
 PromptStyle compact_style() {
   return {.name = "compact",
           .prompt = compact_prompt,
+          .time_line = compact_time_line,
           .answer_form = compact_answer_form,
-          .number = compact_number,
-          .parse = parse_tagged_answer,
-          .words = compact_words};
+          .answers = compact_answers,
+          .parse = compact_parse,
+          .words = compact_words,
+          .title = title_answer};
 }
 
 }  // namespace etrlrec

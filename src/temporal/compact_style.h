@@ -6,6 +6,8 @@
 //   Now; month winter
 //   Candidates; crime 1 Silent Bridge; drama 2 Hollow River II
 //   <reasoning>
+// or, with answers by title,
+//   History; start winter Hollow River; drama week Paper Crown; crime month
 // Titles are escaped, so tags or claims inside a title cannot open or close anything. The answer
 // keeps the contract of answer_tags.h.
 #pragma once

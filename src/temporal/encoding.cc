@@ -23,22 +23,22 @@ bool numbers_begin_others(const std::vector<std::vector<int64_t>>& numbers) {
 
 }  // namespace
 
-AnswerEncoding encode_answers(const Tokenizer& tokenizer, int32_t num_candidates,
+AnswerEncoding encode_answers(const Tokenizer& tokenizer, std::span<const std::string> texts,
                               const PromptOptions& options, int32_t most_candidates) {
-  const PromptStyle& style = find_style(options.style);
-  const AnswerForm form = style.answer_form(options.reasoning);
+  const AnswerForm form = find_style(options.style).answer_form(options);
   AnswerEncoding encoding;
   for (const std::string_view text : form.close) {
     const auto ids = tokenizer.encode(text);
     encoding.close.insert(encoding.close.end(), ids.begin(), ids.end());
   }
-  for (int32_t k = 1; k <= std::max(num_candidates, most_candidates); ++k)
-    encoding.answers.push_back(tokenizer.encode(style.number(k)));
+  for (const std::string& text : texts) encoding.answers.push_back(tokenizer.encode(text));
   encoding.finish = tokenizer.encode(form.finish);
   encoding.finish.push_back(tokenizer.eos_id());
-  const bool ambiguous = numbers_begin_others(encoding.answers);
-  encoding.answers.resize(static_cast<size_t>(num_candidates));
-  if (ambiguous) {
+  if (options.answer == AnswerKind::kTitle) return encoding;
+  auto numbers = encoding.answers;
+  for (auto k = std::ssize(numbers) + 1; k <= most_candidates; ++k)
+    numbers.push_back(tokenizer.encode(fmt::format(" {}", k)));
+  if (numbers_begin_others(numbers)) {
     for (auto& answer : encoding.answers) answer.push_back(encoding.finish.front());
     encoding.finish.erase(encoding.finish.begin());
   }

@@ -14,14 +14,14 @@ namespace etrlrec {
 
 struct AnswerEncoding {
   std::vector<int64_t> close;  // e.g. "</reasoning><answer>", or nothing for the direct answer
-  // [n] " 1" .. " n", as answer_text writes them. Where the tokenizer splits digits, so that " 1"
-  // begins " 12", each ends with the first token of "</answer>": no answer begins another one.
+  // [n] of answer_texts(). Where the tokenizer splits digits, so that " 1" begins " 12", each ends
+  // with the first token of "</answer>": no answer begins another one.
   std::vector<std::vector<int64_t>> answers;
   std::vector<int64_t> finish;  // the rest of "</answer>" and the end token
 };
-// Rows with different numbers of candidates that are asked together name the largest number as
-// `most_candidates`, so that `finish` is the same for all.
-AnswerEncoding encode_answers(const Tokenizer& tokenizer, int32_t num_candidates,
+// `texts`: answer_texts(). Rows with different numbers of candidates that are asked together by
+// number name the largest one as `most_candidates`, so that `finish` is the same for all.
+AnswerEncoding encode_answers(const Tokenizer& tokenizer, std::span<const std::string> texts,
                               const PromptOptions& options, int32_t most_candidates = 0);
 
 // prompt ids | reasoning ids | close | answer | finish: the completion of a distillation row.

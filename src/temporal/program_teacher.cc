@@ -110,7 +110,8 @@ class ProgramTeacher : public Teacher {
     if (e.favoured >= 0)
       out += fmt::format(" season( {} {})", season_word(context.facts.season), word(e.favoured));
     if (e.recent >= 0 && recent_matters()) out += fmt::format(" short( {})", word(e.recent));
-    if (e.next_part >= 0) out += fmt::format(" sequel( {})", e.next_part + 1);
+    if (e.next_part >= 0 && options_.names_candidates)
+      out += fmt::format(" sequel( {})", e.next_part + 1);
     // Last, so that the decision follows right after the pause it may depend on.
     if (options_.with_times && n > 0)
       out += fmt::format(" gap( {} now {})", n, gap_word(context.facts.gaps[n]));
@@ -208,7 +209,8 @@ class ProgramTeacher : public Teacher {
       std::vector<int32_t> matches =
           with_attribute(all_candidates(context), lead.attribute, context);
       if (matches.empty()) {
-        reply.reasoning += fmt::format(" lack( {})", word(lead.attribute));
+        if (options_.names_candidates)
+          reply.reasoning += fmt::format(" lack( {})", word(lead.attribute));
         continue;
       }
       return finish(context, narrow_and_draw(matches, seconds, context, rng), lead.attribute,
@@ -263,11 +265,12 @@ class ProgramTeacher : public Teacher {
   // prompt.
   void finish(const ClaimContext& context, int32_t candidate, int32_t key,
               TeacherReply& reply) const {
+    reply.answer = candidate + 1;
+    if (!options_.names_candidates) return;
     if (key < 0) key = lead_attribute(catalogue_, context.request.candidates[candidate], 0);
     reply.reasoning += key < 0
                            ? fmt::format(" pick( {})", candidate + 1)
                            : fmt::format(" pick( {} {})", key_word(catalogue_, key), candidate + 1);
-    reply.answer = candidate + 1;
   }
 
   // The best scored hypothesis that fits the target, else the target's own attributes.

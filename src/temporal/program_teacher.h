@@ -7,7 +7,8 @@
 // It writes e.g. " trans( drama crime) long( horror) season( winter war) gap( 8 now week) so order
 // need( crime) pick( CRIME 7)". The word after "so" names the hypothesis that decides: order (the
 // transition), taste (long-term), season, mood (the last entries) or sequel. A need that no
-// candidate meets is followed by lack( crime) and the next hypothesis.
+// candidate meets is followed by lack( crime) and the next hypothesis. Where the prompt lists no
+// candidates, nothing is said about them: no sequel( 7), no lack, no pick.
 #pragma once
 
 #include <memory>
@@ -18,8 +19,9 @@
 namespace etrlrec {
 
 struct TeacherOptions {
-  double temperature = 1.0;  // over hypotheses and matches; 0: the best scored one
-  bool with_times = true;    // false: no claim about gaps or the season
+  double temperature = 1.0;      // over hypotheses and matches; 0: the best scored one
+  bool with_times = true;        // false: no claim about gaps or the season
+  bool names_candidates = true;  // false: the prompt lists none
 };
 // Error (kUsage): a negative temperature. Keeps references to catalogue and statistics.
 std::unique_ptr<Teacher> program_teacher(const Catalogue& catalogue,

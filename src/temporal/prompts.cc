@@ -32,22 +32,22 @@ std::string student_prompt(const Catalogue& catalogue, const Request& request,
   return find_style(options.style).prompt(catalogue, request, options);
 }
 
-std::string answer_text(int32_t answer, const PromptOptions& options) {
-  return find_style(options.style).number(answer);
+std::vector<std::string> answer_texts(const Catalogue& catalogue, const Request& request,
+                                      const PromptOptions& options) {
+  return find_style(options.style).answers(catalogue, request, options);
 }
 
-std::string completion_text(std::string_view reasoning, int32_t answer,
+std::string completion_text(std::string_view reasoning, std::string_view answer,
                             const PromptOptions& options) {
-  const PromptStyle& style = find_style(options.style);
-  const AnswerForm form = style.answer_form(options.reasoning);
+  const AnswerForm form = find_style(options.style).answer_form(options);
   std::string text(options.reasoning ? reasoning : "");
   for (const std::string_view close : form.close) text += close;
-  return text + style.number(answer) + std::string(form.finish);
+  return text + std::string(answer) + std::string(form.finish);
 }
 
-ParsedCompletion parse_completion(std::string_view text, int32_t num_candidates,
+ParsedCompletion parse_completion(std::string_view text, std::span<const std::string> answers,
                                   const PromptOptions& options) {
-  return find_style(options.style).parse(text, num_candidates, options.reasoning);
+  return find_style(options.style).parse(text, answers, options);
 }
 
 }  // namespace etrlrec

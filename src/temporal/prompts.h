@@ -21,14 +21,15 @@ const PromptStyle& find_style(std::string_view name, std::string_view where = "s
 // Ends right where the completion begins. Errors (kInput): more than max_history entries.
 std::string student_prompt(const Catalogue& catalogue, const Request& request,
                            const PromptOptions& options);
-// The number as it is written in an answer: " 7".
-std::string answer_text(int32_t answer, const PromptOptions& options);
+// The texts of the candidates as answers: " 7", or " Toy Story [1995];".
+std::vector<std::string> answer_texts(const Catalogue& catalogue, const Request& request,
+                                      const PromptOptions& options);
 // What a student is to write after its prompt; `reasoning` begins with a blank and is left out of
-// direct answers.
-std::string completion_text(std::string_view reasoning, int32_t answer,
+// direct answers. `answer`: one of answer_texts().
+std::string completion_text(std::string_view reasoning, std::string_view answer,
                             const PromptOptions& options);
-// Reads back what followed a prompt of these options.
-ParsedCompletion parse_completion(std::string_view text, int32_t num_candidates,
+// Reads back what followed a prompt of these options; `answers`: all of answer_texts().
+ParsedCompletion parse_completion(std::string_view text, std::span<const std::string> answers,
                                   const PromptOptions& options);
 
 }  // namespace etrlrec

@@ -24,6 +24,10 @@ const std::string& RowView::prompt() const {
   return *prompt_;
 }
 
+std::vector<std::string> RowView::answers() const {
+  return answer_texts(*catalogue_, request_, options_);
+}
+
 std::vector<int64_t> RowView::encoding(const Tokenizer& tokenizer, std::span<const int64_t> before,
                                        std::span<const int64_t> after) const {
   std::vector<int64_t> ids(before.begin(), before.end());

@@ -28,8 +28,9 @@ class RowView {
           const PromptOptions& options);
 
   const Request& request() const { return request_; }
-  const FactSheet& facts() const;     // of request()
-  const std::string& prompt() const;  // student_prompt of request()
+  const FactSheet& facts() const;            // of request()
+  const std::string& prompt() const;         // student_prompt of request()
+  std::vector<std::string> answers() const;  // answer_texts of request()
   // The tokens of prompt() between those that the model wants around every text: virtual tokens of
   // soft prompts before it, the end token that an encoder reads after it.
   std::vector<int64_t> encoding(const Tokenizer& tokenizer, std::span<const int64_t> before = {},

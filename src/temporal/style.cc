@@ -2,12 +2,26 @@
 
 #include <array>
 
+#include "base/check.h"
+
 namespace etrlrec {
 
+AnswerKind answer_kind(std::string_view name) {
+  CHECK(name == "number" || name == "title", kUsage,
+        "answer: expected number or title, found \"{}\"", name);
+  return name == "title" ? AnswerKind::kTitle : AnswerKind::kNumber;
+}
+
+int32_t usual_history(AnswerKind kind) { return kind == AnswerKind::kTitle ? 50 : 8; }
+
+const char* answer_kind_name(AnswerKind kind) {
+  return kind == AnswerKind::kTitle ? "title" : "number";
+}
+
 const char* answer_code_name(AnswerCode code) {
-  constexpr std::array<const char*, 7> kNames{"valid",          "no_reasoning", "no_answer",
+  constexpr std::array<const char*, 8> kNames{"valid",          "no_reasoning", "no_answer",
                                               "not_an_integer", "out_of_range", "trailing_text",
-                                              "repeated_tag"};
+                                              "repeated_tag",   "no_candidate"};
   return kNames.at(static_cast<size_t>(code));
 }
 

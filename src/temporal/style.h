@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -13,12 +14,23 @@
 
 namespace etrlrec {
 
+// What an answer is: the number of a candidate that the prompt lists (the contract of ETRLRec), or
+// the candidate's title, written as the time line goes on.
+enum class AnswerKind : int8_t { kNumber, kTitle };
+AnswerKind answer_kind(std::string_view name);  // number | title; error (kUsage) for others
+const char* answer_kind_name(AnswerKind kind);
+
+// Entries of a prompt where nobody says otherwise: 8 where candidates take the room, 50 (what
+// SASRec sees) on a time line.
+int32_t usual_history(AnswerKind kind);
+
 // What decides the texts of a model; part of its card.
 struct PromptOptions {
   int32_t max_history = 8;
   bool with_times = true;         // false: the ablation without timestamps
   bool reasoning = true;          // false: the direct-answer form (label-only arm)
   std::string style = "compact";  // a name of prompt_styles()
+  AnswerKind answer = AnswerKind::kNumber;
 };
 
 // Reasons why an answer does not count; kept in logs and metrics.
@@ -30,6 +42,7 @@ enum class AnswerCode : int8_t {
   kOutOfRange,
   kTrailingText,  // between reasoning and answer or after the answer
   kRepeatedTag,   // a tag twice or out of order
+  kNoCandidate,   // a title that no candidate has
 };
 const char* answer_code_name(AnswerCode code);
 
@@ -39,11 +52,20 @@ struct ParsedCompletion {
   int32_t answer = 0;  // as written when valid or out of range (beyond int32: its limit), else 0
 };
 
-// What a student writes is `reasoning`, the texts of `close`, the number and `finish`; each text is
+// What a student writes is `reasoning`, the texts of `close`, the answer and `finish`; each text is
 // encoded apart, so that the same text gives the same token ids in every stage.
 struct AnswerForm {
-  std::vector<std::string_view> close;  // between reasoning and number; empty: direct answers
-  std::string_view finish;              // after the number
+  std::vector<std::string_view> close;  // between reasoning and answer; empty: direct answers
+  std::string_view finish;              // after the answer
+};
+
+// Events of one user as a text that prompts and reading share.
+struct TimeLine {
+  std::string text;
+  struct Span {
+    size_t begin = 0, end = 0;
+  };
+  std::vector<Span> titles;  // [entries] bytes of each entry's answer text
 };
 
 struct PromptStyle {
@@ -52,13 +74,23 @@ struct PromptStyle {
   // number the entries that are shown), times of another number.
   std::string (*prompt)(const Catalogue& catalogue, const Request& request,
                         const PromptOptions& options);
-  AnswerForm (*answer_form)(bool reasoning);
-  std::string (*number)(int32_t answer);  // between close and finish
-  // `text` is what follows the prompt. Linear in the text, for any bytes.
-  ParsedCompletion (*parse)(std::string_view text, int32_t num_candidates, bool reasoning);
+  // Entries of a user, oldest first, as a prompt with answers by title shows its history.
+  TimeLine (*time_line)(const Catalogue& catalogue, std::span<const int32_t> items,
+                        std::span<const int64_t> times, const PromptOptions& options);
+  AnswerForm (*answer_form)(const PromptOptions& options);
+  // Between close and finish, one text for each candidate; all different, and none begins another
+  // one where the answer is a title.
+  std::vector<std::string> (*answers)(const Catalogue& catalogue, const Request& request,
+                                      const PromptOptions& options);
+  // `text` is what follows the prompt, `answers` what answers() gave. Linear in the text, for any
+  // bytes.
+  ParsedCompletion (*parse)(std::string_view text, std::span<const std::string> answers,
+                            const PromptOptions& options);
   // Texts that a tokenizer made for the style keeps whole where it can: what is copied or looked up
   // must not be spelled out. `numbers`: the largest number that is written.
   std::vector<std::string> (*words)(const Catalogue& catalogue, int64_t numbers);
+  // The text of an item as an answer by title, for vocabularies that keep frequent ones whole.
+  std::string (*title)(const Catalogue& catalogue, int32_t item);
 };
 
 }  // namespace etrlrec

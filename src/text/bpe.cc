@@ -204,10 +204,17 @@ std::vector<int64_t> BpeTokenizer::encode(std::string_view text) const {
     }
   }
   if (state == nullptr) state = std::make_unique<State>();
-  pre_tokenizer_.split(text, state->scratch, state->pieces);
   std::vector<int64_t> ids;
-  ids.reserve(state->pieces.size() + state->pieces.size() / 4);
-  for (std::string_view piece : state->pieces) encode_piece(piece, *state, ids);
+  for (size_t from = 0; from < text.size();) {
+    const Phrases::Match phrase =
+        vocabulary_.phrases.empty() ? Phrases::Match{} : vocabulary_.phrases.find(text, from);
+    const size_t end = phrase.length == 0 ? text.size() : phrase.begin;
+    pre_tokenizer_.split(text.substr(from, end - from), state->scratch, state->pieces);
+    ids.reserve(ids.size() + state->pieces.size() + state->pieces.size() / 4);
+    for (std::string_view piece : state->pieces) encode_piece(piece, *state, ids);
+    if (phrase.length > 0) ids.push_back(phrase.id);
+    from = end + phrase.length;
+  }
   std::lock_guard lock(mutex_);
   idle_.push_back(std::move(state));
   return ids;

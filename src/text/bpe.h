@@ -12,6 +12,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "text/phrases.h"
 #include "text/pre_tokenizer.h"
 #include "text/split_patterns.h"
 #include "text/tokenizer.h"
@@ -57,6 +58,7 @@ struct BpeVocabulary {
   BpeMerges merges;
   bool ignore_merges = false;  // a piece that is a token is taken whole
   AddedTokens specials;
+  Phrases phrases;  // added tokens that are ordinary text
   int64_t eos_id = -1;
 
   const std::string& text_of(int64_t id) const;  // kInput: no such token

@@ -64,7 +64,7 @@ IdsByToken parse_vocabulary(const Json& root, const Json& model, BpeVocabulary& 
   const Json& entries = model.contains("vocab") ? model["vocab"] : model;
   CHECK(model.contains("vocab") && entries.is_object(), kInput,
         "{}: model.vocab: expected an object", name);
-  parse_added_tokens(root, entries, vocabulary, name);
+  parse_added_tokens(root, entries, true, vocabulary, name);
   IdsByToken ids;
   ids.reserve(entries.size());
   std::string bytes;

@@ -243,20 +243,24 @@ OrderedJson tokenizer_json(const BpeTrainingOptions& options, const Growth& grow
   OrderedJson vocab = OrderedJson::object();
   // Appended to the underlying sequence: inserting by key would search it every time.
   auto& entries = vocab.get_ref<OrderedJson::object_t&>();
+  const auto add = [&root](size_t id, const std::string& content, bool special) {
+    root["added_tokens"].push_back({{"id", id},
+                                    {"content", content},
+                                    {"single_word", false},
+                                    {"lstrip", false},
+                                    {"rstrip", false},
+                                    {"normalized", false},
+                                    {"special", special}});
+  };
   const size_t specials = options.special_tokens.size();
   for (size_t id = 0; id < growth.tokens.size(); ++id) {
     const bool special = id < specials;
     const std::string& token = growth.tokens[id];
-    if (special)
-      root["added_tokens"].push_back({{"id", id},
-                                      {"content", token},
-                                      {"single_word", false},
-                                      {"lstrip", false},
-                                      {"rstrip", false},
-                                      {"normalized", false},
-                                      {"special", true}});
+    if (special) add(id, token, true);
     entries.emplace_back(special ? token : bytes_to_visible(token), id);
   }
+  for (size_t k = 0; k < options.phrases.size(); ++k)
+    add(growth.tokens.size() + k, options.phrases[k], false);
   root["normalizer"] = nullptr;
   root["pre_tokenizer"] = {
       {"type", "Sequence"},
@@ -284,6 +288,14 @@ OrderedJson tokenizer_json(const BpeTrainingOptions& options, const Growth& grow
   return root;
 }
 
+void check_phrases(const std::vector<std::string>& phrases) {
+  std::unordered_set<std::string_view> seen;
+  for (const std::string& phrase : phrases)
+    CHECK(phrase.size() > 1 && valid_utf8_length(phrase) == phrase.size() &&
+              seen.insert(phrase).second,
+          kUsage, "phrase \"{}\": expected distinct UTF-8 texts of at least two bytes", phrase);
+}
+
 }  // namespace
 
 std::vector<std::string> training_pieces(std::string_view text, const BpeTrainingOptions& options) {
@@ -295,6 +307,7 @@ std::vector<std::string> training_pieces(std::string_view text, const BpeTrainin
 
 void train_bpe(std::span<const std::string> documents, const BpeTrainingOptions& options,
                const std::filesystem::path& folder) {
+  check_phrases(options.phrases);
   const PatternKind kind = choose_pattern(options);
   const PreTokenizer pre_tokenizer(kind, false);
   Growth growth = start_growth(options);

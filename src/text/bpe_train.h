@@ -21,6 +21,9 @@ struct BpeTrainingOptions {
   // must be one piece for the pre-tokenizer (kUsage). A space followed by a number (" 20") makes
   // numbers take their leading space everywhere.
   std::vector<std::string> required_words{};
+  // Each becomes one token beyond vocab_size, matched before the text is cut into pieces
+  // (text/phrases.h): distinct valid UTF-8.
+  std::vector<std::string> phrases{};
 };
 // The pieces into which training under `options` cuts a text: each of them can be a required word.
 std::vector<std::string> training_pieces(std::string_view text, const BpeTrainingOptions& options);

@@ -114,7 +114,7 @@ IdsByToken parse_vocabulary(const Json& root, const Json& model, const CharBpeSe
   CHECK(model.contains("vocab") && model["vocab"].is_object(), kInput,
         "{}: model.vocab: expected an object", name);
   const Json& entries = model["vocab"];
-  parse_added_tokens(root, entries, vocabulary, name);
+  parse_added_tokens(root, entries, false, vocabulary, name);
   vocabulary.byte_ids.fill(CharBpeTokenizer::kNoId);
   IdsByToken ids;
   ids.reserve(entries.size());

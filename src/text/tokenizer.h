@@ -13,6 +13,7 @@ namespace etrlrec {
 struct AddedToken {
   int64_t id = -1;
   bool lstrip = false, rstrip = false;  // takes the white space on that side of it
+  bool is_phrase = false;  // ordinary text that encode() takes as one token (text/phrases.h)
 };
 
 class Tokenizer {

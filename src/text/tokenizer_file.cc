@@ -97,16 +97,24 @@ AddedToken parse_added_token(const Json& token, const std::string& content,
   added.rstrip = get_or<bool>(token, "rstrip", false, name);
   CHECK(!get_or<bool>(token, "single_word", false, name), kInput,
         "{}: added token \"{}\": single_word is not supported", name, content);
-  CHECK(get_or<bool>(token, "special", true, name) || is_marker(content), kInput,
-        "{}: added token \"{}\" is neither special nor written like <this> or [this]; words of "
-        "ordinary text as added tokens are not supported",
+  added.is_phrase = !get_or<bool>(token, "special", true, name) && !is_marker(content);
+  const bool normalized = get_or<bool>(token, "normalized", false, name);
+  CHECK(!added.is_phrase || !(added.lstrip || added.rstrip || normalized), kInput,
+        "{}: added token \"{}\": lstrip, rstrip and normalized are not supported for words of "
+        "ordinary text",
         name, content);
-  get_or<bool>(token, "normalized", false, name);
   return added;
 }
 
-void parse_added_tokens(const Json& root, const Json& entries, BpeVocabulary& vocabulary,
-                        const std::string& name) {
+void refuse_phrase(const AddedToken& token, const std::string& content, const std::string& name) {
+  CHECK(!token.is_phrase, kInput,
+        "{}: added token \"{}\" is neither special nor written like <this> or [this]; words of "
+        "ordinary text as added tokens are supported for byte-level BPE only",
+        name, content);
+}
+
+void parse_added_tokens(const Json& root, const Json& entries, bool takes_phrases,
+                        BpeVocabulary& vocabulary, const std::string& name) {
   const Json added = get_or<Json>(root, "added_tokens", Json::array(), name);
   CHECK(added.is_array() && added.size() + entries.size() <= kMaxTokens, kInput,
         "{}: expected at most {} tokens", name, kMaxTokens);
@@ -115,12 +123,18 @@ void parse_added_tokens(const Json& root, const Json& entries, BpeVocabulary& vo
     CHECK(token.contains("id") && token["id"].is_number_integer(), kInput,
           "{}: added token \"{}\": expected an integer id", name, content);
     AddedToken parsed = parse_added_token(token, content, name);
+    if (!takes_phrases) refuse_phrase(parsed, content, name);
     parsed.id = token["id"].get<int64_t>();
     CHECK(!entries.contains(content) || entries[content] == parsed.id, kInput,
           "{}: added token \"{}\" has another id in model.vocab", name, content);
+    if (!parsed.is_phrase || !entries.contains(content))
+      put_token(vocabulary, parsed.id, content, !parsed.is_phrase, name);
+    if (parsed.is_phrase) {
+      vocabulary.phrases.add(content, static_cast<uint32_t>(parsed.id));
+      continue;
+    }
     CHECK(vocabulary.specials.emplace(content, parsed).second, kInput,
           "{}: added token \"{}\" occurs twice", name, content);
-    put_token(vocabulary, parsed.id, content, true, name);
   }
 }
 

@@ -1,9 +1,9 @@
 // tokenizer.json in the layout of Hugging Face `tokenizers`: what its two kinds of BPE share. What
 // would change the ids and is not implemented is refused by name (kInput). The post-processor is
-// not used: encode never adds special tokens. Added tokens are in no text, whatever their flags:
-// `special` and `normalized` then make no difference, lstrip and rstrip matter in encode_chat,
-// single_word is refused, and so are added tokens that are words of ordinary text. Internal to
-// text/.
+// not used: encode never adds special tokens. Added tokens that are special or written like <this>
+// are in no text, whatever their flags: `normalized` then makes no difference, lstrip and rstrip
+// matter in encode_chat, single_word is refused. Others are phrases of ordinary text; byte-level
+// BPE takes them as one token each, the other kinds refuse them. Internal to text/.
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>
@@ -38,9 +38,11 @@ void put_token(BpeVocabulary& vocabulary, int64_t id, std::string bytes, bool sp
 // The flags of one added token; its id is left to the caller.
 AddedToken parse_added_token(const nlohmann::json& token, const std::string& content,
                              const std::string& name);
-// `entries`: model.vocab.
+void refuse_phrase(const AddedToken& token, const std::string& content, const std::string& name);
+// `entries`: model.vocab. Phrases go to vocabulary.phrases, or are refused without
+// `takes_phrases`; other added tokens go to vocabulary.specials.
 void parse_added_tokens(const nlohmann::json& root, const nlohmann::json& entries,
-                        BpeVocabulary& vocabulary, const std::string& name);
+                        bool takes_phrases, BpeVocabulary& vocabulary, const std::string& name);
 void parse_merges(const nlohmann::json& model, const IdsByToken& ids, TokenSpelling spelling,
                   BpeVocabulary& vocabulary, const std::string& name);
 // Id of the end token named by `config`, -1 where none is.

@@ -45,6 +45,7 @@ AddedTokens read_added_tokens(const fs::path& folder, const Json& root, const Js
   const auto add = [&](const std::string& content, int64_t id, const Json& flags,
                        const std::string& name) {
     AddedToken token = parse_added_token(flags, content, name);
+    refuse_phrase(token, content, name);
     token.id = id;
     CHECK(!content.empty() && out.emplace(content, token).second, kInput,
           "{}: added token \"{}\" is empty or occurs twice", name, content);

@@ -10,8 +10,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   static const FactSheet facts = compute_facts(catalogue, small_statistics(), request);
   const std::string_view text = fuzz::bytes_of(data, size);
   // No refusal here: whatever a model writes has to be judged.
-  parse_completion(text, 4, {});
-  parse_completion(text, 4, {.reasoning = false});
+  for (const AnswerKind answer : {AnswerKind::kNumber, AnswerKind::kTitle})
+    for (const bool reasoning : {true, false}) {
+      const PromptOptions prompt{.reasoning = reasoning, .answer = answer};
+      parse_completion(text, answer_texts(catalogue, request, prompt), prompt);
+    }
   judge_claims(text, {catalogue, request, facts}, {});
   return 0;
 }

@@ -1,0 +1,69 @@
+#include "eval/mix.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/check.h"
+
+namespace etrlrec {
+namespace {
+
+constexpr int kSteps = 20;
+constexpr double kLeast = 1e-30;  // of a probability that float rounded to 0
+
+std::vector<double> softmax(std::vector<double> logits) {
+  const double most = *std::max_element(logits.begin(), logits.end());
+  double sum = 0;
+  for (double& value : logits) sum += value = std::exp(value - most);
+  for (double& value : logits) value /= sum;
+  return logits;
+}
+
+std::vector<double> log_probabilities(const Prediction& row, const std::string& protocol) {
+  CHECK(!row.scores.empty() && (protocol == "likelihood" || protocol == "score"), kUsage,
+        "mix: expected scores of every candidate (protocol likelihood or score), found {}",
+        protocol);
+  std::vector<double> values(row.scores.begin(), row.scores.end());
+  if (protocol == "score") values = softmax(std::move(values));
+  for (double& value : values) value = std::log(std::max(value, kLeast));
+  return values;
+}
+
+}  // namespace
+
+Predictions mix_predictions(const Predictions& first, const Predictions& second, double weight) {
+  CHECK(first.rows.size() == second.rows.size(), kInput,
+        "mix: expected as many rows of both models, found {} and {}", first.rows.size(),
+        second.rows.size());
+  Predictions mixed = first;
+  for (size_t r = 0; r < mixed.rows.size(); ++r) {
+    Prediction& row = mixed.rows[r];
+    const Prediction& other = second.rows[r];
+    CHECK(row.row == other.row && row.target_slot == other.target_slot &&
+              row.scores.size() == other.scores.size(),
+          kInput, "mix: the models were asked about other rows (row {} and {})", row.row,
+          other.row);
+    std::vector<double> a = log_probabilities(row, first.protocol);
+    const std::vector<double> b = log_probabilities(other, second.protocol);
+    for (size_t k = 0; k < a.size(); ++k) a[k] = weight * a[k] + (1 - weight) * b[k];
+    a = softmax(std::move(a));
+    row.rank = mean_rank(a, row.target_slot);
+    row.answer = static_cast<int32_t>(std::max_element(a.begin(), a.end()) - a.begin()) + 1;
+    row.scores.assign(a.begin(), a.end());
+  }
+  return mixed;
+}
+
+double choose_mix_weight(const Predictions& first, const Predictions& second) {
+  double best = 0, best_weight = 0;
+  for (int step = 0; step <= kSteps; ++step) {
+    const double weight = static_cast<double>(step) / kSteps;
+    double sum = 0;
+    for (const Prediction& row : mix_predictions(first, second, weight).rows)
+      sum += ndcg_at(row.rank, 10);
+    if (sum >= best) best = sum, best_weight = weight;
+  }
+  return best_weight;
+}
+
+}  // namespace etrlrec

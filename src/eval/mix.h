@@ -1,0 +1,19 @@
+// Two models mixed on the same candidates: weight * log p_first + (1 - weight) * log p_second. The
+// floor that every hybrid of a language model and a recommender has to beat.
+#pragma once
+
+#include "eval/predictions.h"
+
+namespace etrlrec {
+
+// Predictions of `first` with the ranks, answers and scores (probabilities among the candidates) of
+// the mix. `second` holds the same rows in the same order (kInput). Scores of the protocol
+// "likelihood" are probabilities; those of the protocol "score" are taken as logits. Errors
+// (kUsage): predictions of another protocol, which have no probabilities.
+Predictions mix_predictions(const Predictions& first, const Predictions& second, double weight);
+
+// The weight of `first` among 0, 0.05 … 1 whose mix has the best ndcg@10, the largest of equals.
+// For validation rows.
+double choose_mix_weight(const Predictions& first, const Predictions& second);
+
+}  // namespace etrlrec

@@ -1,0 +1,146 @@
+#include "method/pretrain.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "method/fit.h"
+#include "method/stage.h"
+#include "temporal/prompts.h"
+
+namespace etrlrec {
+namespace {
+
+// The interactions of each user that are read: the training part, or its earliest share.
+std::vector<ReadingWindow> read_parts(const Dataset& dataset, const Split& split, double share) {
+  const InteractionLog log = training_log(dataset, split, share);
+  std::vector<ReadingWindow> users;
+  for (size_t user = 0; user + 1 < log.user_offsets.size(); ++user) {
+    const int64_t begin = dataset.user_offsets[user];
+    const int64_t count = log.user_offsets[user + 1] - log.user_offsets[user];
+    if (count > 0) users.push_back({begin, begin + count});
+  }
+  CHECK(!users.empty(), kInput, "pretrain: expected interactions to read, found none");
+  return users;
+}
+
+ModelCard card_of(const PretrainOptions& options, const Study& study, const LoadedModel& model) {
+  ModelCard card;
+  card.stage = "pretrain";
+  card.catalogue_hash = study.catalogue_hash;
+  card.prompt = {.max_history = options.max_history,
+                 .with_times = options.with_times,
+                 .reasoning = false,
+                 .style = options.style,
+                 .answer = AnswerKind::kTitle};
+  card.parent = options.model;
+  card.soft_prompts = model.card.soft_prompts;
+  card.merged_dtype = model.card.merged_dtype;
+  if (options.lora.r > 0 && options.dtype != "float32") card.merged_dtype = options.dtype;
+  return card;
+}
+
+ReadingFn reader(const PretrainSetup& setup) {
+  return [&setup](int64_t row, int64_t epoch) {
+    return reading_text(*setup.model.tokenizer, setup.study->dataset, setup.windows->at(row, epoch),
+                        setup.card.prompt);
+  };
+}
+
+}  // namespace
+
+ReadingWindows::ReadingWindows(std::vector<ReadingWindow> users, int32_t window, uint64_t seed)
+    : users_(std::move(users)), window_(window), seed_(seed) {
+  CHECK(window > 0, kUsage, "--window: expected at least one entry, found {}", window);
+  for (size_t user = 0; user < users_.size(); ++user) {
+    const int64_t count = (users_[user].end - users_[user].begin + window - 1) / window;
+    for (int64_t number = 0; number < count; ++number)
+      rows_.push_back({static_cast<int32_t>(user), static_cast<int32_t>(number)});
+  }
+}
+
+ReadingWindow ReadingWindows::at(int64_t row, int64_t epoch) const {
+  const Place& place = rows_[static_cast<size_t>(row)];
+  const ReadingWindow& user = users_[static_cast<size_t>(place.user)];
+  const int64_t size = user.end - user.begin, count = (size + window_ - 1) / window_;
+  const int64_t least = size - (count - 1) * window_;
+  Rng rng(seed_, "reading windows",
+          static_cast<uint64_t>(epoch) << 32 | static_cast<uint64_t>(place.user));
+  const int64_t first =
+      count == 1
+          ? size
+          : least + static_cast<int64_t>(rng.below(static_cast<uint64_t>(window_ - least + 1)));
+  const int64_t begin = place.number == 0 ? 0 : first + (place.number - 1) * window_;
+  const int64_t end = std::min(size, place.number == 0 ? first : begin + window_);
+  return {user.begin + begin, user.begin + end};
+}
+
+ReadingText reading_text(const Tokenizer& tokenizer, const Dataset& dataset,
+                         const ReadingWindow& window, const PromptOptions& prompt) {
+  const auto begin = static_cast<size_t>(window.begin),
+             count = static_cast<size_t>(window.end - window.begin);
+  const TimeLine line =
+      find_style(prompt.style)
+          .time_line(dataset.catalogue, std::span(dataset.items).subspan(begin, count),
+                     std::span(dataset.times).subspan(begin, count), prompt);
+  ReadingText text;
+  text.ids = tokenizer.encode(line.text);
+  size_t at = 0, title = 0;
+  for (const int64_t id : text.ids) {
+    while (title < line.titles.size() && line.titles[title].end <= at) ++title;
+    at += tokenizer.token_text(id).size();
+    const bool inside = title < line.titles.size() && at > line.titles[title].begin;
+    text.weights.push_back(inside ? 1.0f : 0.0f);
+  }
+  CHECK(at == line.text.size(), kModel,
+        "pretrain: expected a tokenizer whose tokens spell a text byte by byte; {} bytes became {}",
+        line.text.size(), at);
+  return text;
+}
+
+PretrainSetup setup(const PretrainOptions& options) {
+  CHECK(options.max_history > 0, kUsage, "--max-history: expected at least 1, found {}",
+        options.max_history);
+  find_style(options.style, "--style");
+  PretrainSetup setup;
+  setup.options = options;
+  setup.study = std::make_unique<const Study>(open_study(options.data));
+  setup.model = open_model_folder(options.model, setup.study->catalogue_hash, options.dtype,
+                                  options.numerics);
+  setup.card = card_of(options, *setup.study, setup.model);
+  setup.windows = std::make_unique<const ReadingWindows>(
+      read_parts(setup.study->dataset, load_split(options.data), options.train_share),
+      options.window, options.trainer.seed);
+  return setup;
+}
+
+MemoryEstimate plan(const PretrainSetup& setup) {
+  std::vector<RowTokens> tokens;
+  const ReadingFn read = reader(setup);
+  for (int64_t row = 0; row < setup.windows->num_rows(); ++row)
+    tokens.push_back({0, std::ssize(read(row, 0).ids)});
+  return estimate_training(*setup.model.model, {setup.options.lora}, setup.options.trainer,
+                           std::move(tokens), setup.options.reading.tokens_per_pass);
+}
+
+TrainingResult run(PretrainSetup setup) {
+  const MemoryEstimate estimate = plan(setup);
+  check_memory(estimate, available_memory(), "pretrain", kTrainingMemoryHint);
+  log_info("pretrain: {} texts, {} tokens in all", setup.windows->num_rows(),
+           format_count(static_cast<double>(estimate.tokens)));
+  PretrainOptions& options = setup.options;
+  LoadedModel& model = setup.model;
+  load_weights_of(model);
+  attach_adapter(*model.model, options.lora, setup.windows->num_rows(), options.trainer);
+  if (options.trainer.eval_steps == 0)
+    options.trainer.eval_steps =
+        std::max<int64_t>(1, steps_per_epoch(setup.windows->num_rows(), options.trainer));
+  ReadingObjective objective(*model.model, setup.windows->num_rows(), reader(setup),
+                             options.reading);
+  return train_model(objective, *setup.study, model, setup.card, options.trainer, options.eval_rows,
+                     options.model, options.out);
+}
+
+TrainingResult pretrain(const PretrainOptions& options) { return run(setup(options)); }
+
+}  // namespace etrlrec

@@ -1,0 +1,83 @@
+// Reading the log: a language model learns the users' time lines as plain text, in exactly the form
+// in which prompts with answers by title show a history, so that what was read is what is asked.
+// Every event of the training part is a target; the answer to a request is the likelihood of each
+// candidate's title after the user's time line (docs/experiments.md has what this reaches).
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "method/memory_estimate.h"
+#include "method/model_folder.h"
+#include "method/study.h"
+#include "train/reading.h"
+#include "train/trainer.h"
+#include "tuning/adapters.h"
+
+namespace etrlrec {
+
+struct PretrainOptions {
+  std::string data, model, out, dtype = "float32";
+  Numerics numerics;
+  int32_t max_history = 50;  // entries of a prompt later on
+  int32_t window = 100;      // entries of a text that is read at once
+  bool with_times = true;
+  std::string style = PromptOptions().style;
+  double train_share = 1;   // earliest share of the training interactions that is read
+  int64_t eval_rows = 500;  // of the validation rows, 0: no validation
+  ReadingOptions reading{.hidden_dropout = 0.3};
+  LoraConfig lora;  // r = 0: all weights
+  // eval_steps = 0: once an epoch; its seed is the seed of the stage.
+  TrainerOptions trainer{.train_batch_size = 8, .num_train_epochs = 12};
+};
+
+// A stretch of a user's time line: interactions [begin, end) of the data set.
+struct ReadingWindow {
+  int64_t begin = 0, end = 0;
+};
+// The windows of one epoch over [begin, end) of a user: ceil(n / window) of at most `window`
+// interactions, none twice; the length of the first is drawn from the stream ("reading windows",
+// seed, epoch and user).
+class ReadingWindows {
+ public:
+  ReadingWindows(std::vector<ReadingWindow> users, int32_t window, uint64_t seed);
+  int64_t num_rows() const { return static_cast<int64_t>(rows_.size()); }
+  ReadingWindow at(int64_t row, int64_t epoch) const;
+
+ private:
+  struct Place {
+    int32_t user = 0, number = 0;
+  };
+  std::vector<ReadingWindow> users_;
+  std::vector<Place> rows_;
+  int32_t window_;
+  uint64_t seed_;
+};
+
+// Everything that pretrain reads, except the weights of the model.
+struct PretrainSetup {
+  PretrainOptions options;
+  std::unique_ptr<const Study> study;
+  LoadedModel model;
+  ModelCard card;  // of the result
+  std::unique_ptr<const ReadingWindows> windows;
+};
+
+// Errors: kUsage for options that make no sense, kModel for a model of another data set, kInput
+// where no user has an interaction to read.
+PretrainSetup setup(const PretrainOptions& options);
+// Memory and work of run().
+MemoryEstimate plan(const PretrainSetup& setup);
+// `out` becomes a complete model folder that answers by title. An interrupted run continues. Error
+// (kMemory) where the plan does not fit.
+TrainingResult run(PretrainSetup setup);
+TrainingResult pretrain(const PretrainOptions& options);  // run(setup(options))
+
+// The tokens of a window, those of titles with weight 1, others with 0: what belongs to no title is
+// read and not predicted (docs/experiments.md).
+ReadingText reading_text(const Tokenizer& tokenizer, const Dataset& dataset,
+                         const ReadingWindow& window, const PromptOptions& prompt);
+
+}  // namespace etrlrec

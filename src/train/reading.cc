@@ -1,0 +1,98 @@
+#include "train/reading.h"
+
+#include <ATen/ATen.h>
+
+#include "base/check.h"
+#include "nn/logprob.h"
+
+namespace etrlrec {
+namespace {
+
+void check_text(const ReadingText& text, int64_t row) {
+  CHECK(text.ids.size() >= 2 && text.weights.size() == text.ids.size(), kInput,
+        "reading, row {}: expected at least two tokens and as many weights, found {} and {}", row,
+        text.ids.size(), text.weights.size());
+  double sum = 0;
+  for (size_t t = 1; t < text.weights.size(); ++t) {
+    CHECK(text.weights[t] >= 0, kInput, "reading, row {}: expected weights of 0 or more, found {}",
+          row, text.weights[t]);
+    sum += text.weights[t];
+  }
+  CHECK(sum > 0, kInput, "reading, row {}: expected a token to learn, found none", row);
+}
+
+// One pass: some texts of a micro-batch and what is learned from them.
+struct Part {
+  TokenForest forest;
+  std::vector<int64_t> sources, targets;
+  std::vector<float> weights;
+
+  void add(const LanguageModel& model, const ReadingText& text) {
+    const int64_t first = forest.num_tokens();
+    model.add_prompt(forest, std::span(text.ids).first(text.ids.size() - 1));
+    for (size_t t = 1; t < text.ids.size(); ++t) {
+      if (text.weights[t] == 0) continue;
+      sources.push_back(first + static_cast<int64_t>(t) - 1);
+      targets.push_back(text.ids[t]);
+      weights.push_back(text.weights[t]);
+    }
+  }
+};
+
+}  // namespace
+
+ReadingObjective::ReadingObjective(LanguageModel& model, int64_t num_rows, ReadingFn read,
+                                   ReadingOptions options)
+    : model_(model), num_rows_(num_rows), read_(std::move(read)), options_(options) {
+  CHECK(!model.has_encoder(), kUsage,
+        "reading: expected a decoder, found {}\nhint: a model with an encoder learns from prompts "
+        "and answers (distill)",
+        model.type());
+}
+
+LossOutput ReadingObjective::loss(std::span<const int64_t> rows, int64_t step, Rng& rng) {
+  ReadingOptions together = options_;
+  together.tokens_per_pass = 0;
+  std::swap(options_, together);
+  LossOutput output = loss_in_parts(rows, step, rng, [](const at::Tensor&) {});
+  std::swap(options_, together);
+  return output;
+}
+
+LossOutput ReadingObjective::loss_in_parts(std::span<const int64_t> rows, int64_t, Rng& rng,
+                                           const Backward& backward) {
+  std::vector<Part> parts;
+  double total = 0;
+  for (const int64_t row : rows) {
+    const ReadingText text = read_(row, epoch_);
+    check_text(text, row);
+    const bool fits = !parts.empty() && (options_.tokens_per_pass <= 0 ||
+                                         parts.back().forest.num_tokens() + std::ssize(text.ids) <=
+                                             options_.tokens_per_pass);
+    if (!fits) parts.emplace_back();
+    parts.back().add(model_, text);
+    for (size_t t = 1; t < text.weights.size(); ++t) total += text.weights[t];
+  }
+  LossOutput output;
+  for (Part& part : parts) {
+    for (float& weight : part.weights) weight = static_cast<float>(weight / total);
+    at::Tensor hidden;
+    {
+      const NoiseScope noise(
+          model_, {.enabled = true, .seed = rng.next(), .hidden_dropout = options_.hidden_dropout});
+      hidden = model_.hidden_states_at(part.forest, part.sources);
+    }
+    at::Tensor loss = linear_nll(hidden, model_.head_weight(), at::tensor(part.targets),
+                                 at::tensor(part.weights), model_.numerics());
+    if (&part != &parts.back()) {
+      backward(loss);
+      loss = loss.detach();
+    }
+    output.loss = output.loss.defined() ? output.loss + loss : loss;
+    output.tokens += part.forest.num_tokens();
+  }
+  output.metrics["nll"] = output.loss.item<double>();
+  return output;
+}
+
+}  // namespace etrlrec

@@ -1,0 +1,123 @@
+// The reading objective against sums written out with a dense softmax; parts against one pass; and
+// the noise that it asks for.
+#include <gtest/gtest.h>
+
+#include "base/check.h"
+#include "models/decoder.h"
+#include "tensor_difference.h"
+#include "train/reading.h"
+
+namespace etrlrec {
+namespace {
+
+std::unique_ptr<LanguageModel> tiny_model(const Numerics& numerics = {}) {
+  LlmConfig config;
+  config.vocab_size = 14;
+  config.hidden_size = 16;
+  config.num_hidden_layers = 2;
+  config.num_attention_heads = config.num_key_value_heads = 2;
+  config.head_dim = 8;
+  config.intermediate_size = 24;
+  config.initializer_range = 0.3;
+  return new_decoder(config, 7, numerics);
+}
+
+ReadingText text_of(int64_t row, int64_t epoch) {
+  const std::vector<ReadingText> texts{
+      {{1, 2, 3, 4}, {0, 1, 0, 0.5f}}, {{5, 6}, {1, 1}}, {{7, 8, 9, 1, 2}, {0, 0, 1, 1, 0.25f}}};
+  return texts[static_cast<size_t>((row + epoch) % 3)];
+}
+
+double slow_loss(const LanguageModel& model, const std::vector<ReadingText>& texts) {
+  const at::NoGradGuard no_grad;
+  double loss = 0, total = 0;
+  for (const ReadingText& text : texts) {
+    TokenForest forest;
+    forest.add(-1, text.ids);
+    const at::Tensor logprobs =
+        model.hidden_states(forest).matmul(model.head_weight().t()).log_softmax(-1);
+    for (size_t t = 1; t < text.ids.size(); ++t) {
+      loss -= text.weights[t] * logprobs[static_cast<int64_t>(t) - 1][text.ids[t]].item<double>();
+      total += text.weights[t];
+    }
+  }
+  return loss / total;
+}
+
+TEST(Reading, is_the_weighted_mean_of_dense_losses) {
+  const auto model = tiny_model();
+  ReadingObjective objective(*model, 3, text_of, {});
+  Rng rng(1, "unused");
+  for (const int64_t epoch : {0, 1}) {
+    objective.begin_epoch(epoch);
+    const LossOutput output = objective.loss(std::vector<int64_t>{0, 2}, 0, rng);
+    EXPECT_NEAR(output.loss.item<double>(),
+                slow_loss(*model, {text_of(0, epoch), text_of(2, epoch)}), 1e-5);
+    EXPECT_NEAR(output.metrics.at("nll"), output.loss.item<double>(), 1e-6);
+  }
+}
+
+TEST(Reading, has_the_same_gradient_in_parts) {
+  const auto gradients = [](int64_t tokens_per_pass) {
+    const auto model = tiny_model();
+    ReadingObjective objective(*model, 3, text_of, {.tokens_per_pass = tokens_per_pass});
+    Rng rng(1, "unused");
+    int parts = 1;
+    const LossOutput output = objective.loss_in_parts(std::vector<int64_t>{0, 1, 2}, 0, rng,
+                                                      [&parts](const at::Tensor& part) {
+                                                        ++parts;
+                                                        part.backward();
+                                                      });
+    output.loss.backward();
+    EXPECT_EQ(parts, tokens_per_pass == 0 ? 1 : 3);
+    std::map<std::string, at::Tensor> all;
+    for (const auto& [name, tensor] : model->parameters()) all[name] = tensor.grad().clone();
+    all["loss"] = output.loss.detach();
+    return all;
+  };
+  const auto whole = gradients(0), split = gradients(2);
+  for (const auto& [name, tensor] : whole)
+    EXPECT_LT(largest_difference(tensor, split.at(name)), 1e-6) << name;
+}
+
+TEST(Reading, drops_hidden_values_by_its_stream_alone) {
+  for (const Arithmetic arithmetic : {Arithmetic::kFloat, Arithmetic::kReference}) {
+    const auto model = tiny_model({arithmetic});
+    const auto loss = [&](double rate, uint64_t seed) {
+      ReadingObjective objective(*model, 3, text_of, {.hidden_dropout = rate});
+      Rng rng(seed, "test/reading");
+      return objective.loss(std::vector<int64_t>{0, 1, 2}, 0, rng).loss.item<double>();
+    };
+    EXPECT_EQ(loss(0, 1), loss(0, 2));
+    EXPECT_EQ(loss(0.5, 1), loss(0.5, 1));
+    EXPECT_NE(loss(0.5, 1), loss(0.5, 2));
+    EXPECT_NE(loss(0.5, 1), loss(0, 1));
+    // Evaluation sees no noise afterwards.
+    EXPECT_EQ(loss(0, 1), loss(0, 3));
+  }
+}
+
+// The fast and the plain way drop the same values.
+TEST(Reading, drops_the_same_in_the_reference_arithmetic) {
+  std::vector<double> losses;
+  for (const Arithmetic arithmetic : {Arithmetic::kFloat, Arithmetic::kReference}) {
+    const auto model = tiny_model({arithmetic});
+    ReadingObjective objective(*model, 3, text_of, {.hidden_dropout = 0.4});
+    Rng rng(4, "test/reading");
+    losses.push_back(objective.loss(std::vector<int64_t>{0, 1, 2}, 0, rng).loss.item<double>());
+  }
+  EXPECT_NEAR(losses[0], losses[1], 1e-5);
+}
+
+TEST(Reading, refuses_texts_without_anything_to_learn) {
+  const auto model = tiny_model();
+  for (const ReadingText& text : std::vector<ReadingText>{
+           {{1}, {1}}, {{1, 2}, {1}}, {{1, 2}, {1, 0}}, {{1, 2, 3}, {0, -1, 2}}}) {
+    ReadingObjective objective(*model, 1, [&text](int64_t, int64_t) { return text; }, {});
+    Rng rng(1, "unused");
+    EXPECT_THROW(objective.loss(std::vector<int64_t>{0}, 0, rng), Error);
+  }
+}
+
+}  // namespace
+}  // namespace etrlrec
