@@ -72,7 +72,7 @@ TEST(TimeLine, titles_of_every_kind_are_answers_of_their_own) {
     const auto texts = answer_texts(catalogue, request, options);
     for (size_t a = 0; a < texts.size(); ++a)
       for (size_t b = 0; b < texts.size(); ++b)
-        if (a != b) EXPECT_FALSE(texts[b].starts_with(texts[a])) << texts[a] << " " << texts[b];
+        EXPECT_TRUE(a == b || !texts[b].starts_with(texts[a])) << texts[a] << " " << texts[b];
     EXPECT_EQ(texts[0], " Alien;");
     EXPECT_EQ(texts[1], " Alien #2;");
     EXPECT_EQ(texts[4], " A, [b] [c];");
