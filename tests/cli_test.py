@@ -97,24 +97,30 @@ def tearDownModule():
 
 
 class Killed(unittest.TestCase):
+    @staticmethod
+    def has_checkpoint(folder):
+        return any(name.startswith("checkpoint-") for _, names, _ in os.walk(os.path.join(ROOT, folder)) for name in names)
+
     def check(self, command, plain, killed, model="", by_clock=False):
         """Kills `command` three times on its way to `killed`; then it ends as in `plain`. `model`: the model's folder in them."""
         begin = time.time()
         run(*command, "-o", plain)
         seconds = max(time.time() - begin, 1.0)
-        moments = [random.uniform(0.2, 0.7) * seconds for _ in range(3)]
+        # The first time as soon as there is a checkpoint, then at any moment, also before another one; the last attempt may
+        # come to its end before.
+        moments = [0.0] + [random.uniform(0.2, 0.7) * seconds for _ in range(2)]
         kills = continued = 0
-        for moment in moments:  # the last attempt may come to its end before
+        for moment in moments:
             process = subprocess.Popen([PROGRAM, *map(str, command), "-o", killed], cwd=ROOT,
                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            try:
-                process.wait(moment)
-            except subprocess.TimeoutExpired:
+            begin = time.time()
+            while process.poll() is None and (time.time() < begin + moment or not self.has_checkpoint(killed)):
+                time.sleep(0.002)
+            if process.poll() is None:
                 process.send_signal(signal.SIGKILL)
                 process.wait()
                 kills += 1
-                continued += any(name.startswith("checkpoint-") for _, names, _ in os.walk(os.path.join(ROOT, killed))
-                                 for name in names)
+                continued += self.has_checkpoint(killed)
         self.assertGreater(kills, 0)
         self.assertGreater(continued, 0)
         run(*command, "-o", killed)
