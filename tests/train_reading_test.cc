@@ -3,24 +3,12 @@
 #include <gtest/gtest.h>
 
 #include "base/check.h"
-#include "models/decoder.h"
 #include "tensor_difference.h"
 #include "train/reading.h"
+#include "train_tiny_model.h"
 
 namespace etrlrec {
 namespace {
-
-std::unique_ptr<LanguageModel> tiny_model(const Numerics& numerics = {}) {
-  LlmConfig config;
-  config.vocab_size = 14;
-  config.hidden_size = 16;
-  config.num_hidden_layers = 2;
-  config.num_attention_heads = config.num_key_value_heads = 2;
-  config.head_dim = 8;
-  config.intermediate_size = 24;
-  config.initializer_range = 0.3;
-  return new_decoder(config, 7, numerics);
-}
 
 ReadingText text_of(int64_t row, int64_t epoch) {
   const std::vector<ReadingText> texts{

@@ -5,25 +5,13 @@
 #include <numeric>
 
 #include "base/check.h"
-#include "models/decoder.h"
 #include "nn/forest.h"
 #include "threads_scope.h"
 #include "train/sft.h"
+#include "train_tiny_model.h"
 
 namespace etrlrec {
 namespace {
-
-std::unique_ptr<LanguageModel> tiny_model() {
-  LlmConfig config;
-  config.vocab_size = 14;
-  config.hidden_size = 16;
-  config.num_hidden_layers = 2;
-  config.num_attention_heads = config.num_key_value_heads = 2;
-  config.head_dim = 8;
-  config.intermediate_size = 24;
-  config.initializer_range = 0.3;
-  return new_decoder(config, 7);
-}
 
 SftRow row(std::vector<int64_t> prompt, std::vector<int64_t> completion, int64_t answer_begin,
            int64_t answer_tokens) {
