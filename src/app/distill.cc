@@ -103,10 +103,7 @@ void add_distill(CommandLine& app, CommonOptions& common) {
     if (command.is_changed("--max-history")) options->max_history = *max_history;
     DistillSetup stage = setup(*options);
     if (*dry_run) return report_estimate(plan(stage), "distill", common);
-    const TrainingResult result = run(std::move(stage));
-    write_run_record(options->out, command, common,
-                     {{"data", options->data}, {"model", options->model}}, watch.seconds());
-    report_training(result, options->trainer, options->out, common);
+    carry_out(std::move(stage), command, common, watch);
   });
 }
 

@@ -52,10 +52,7 @@ void add_pretrain(CommandLine& app, CommonOptions& common) {
     check_trainable(options->dtype, *adapter);
     PretrainSetup stage = setup(*options);
     if (*dry_run) return report_estimate(plan(stage), "pretrain", common);
-    const TrainingResult result = run(std::move(stage));
-    write_run_record(options->out, command, common,
-                     {{"data", options->data}, {"model", options->model}}, watch.seconds());
-    report_training(result, options->trainer, options->out, common);
+    carry_out(std::move(stage), command, common, watch);
   });
 }
 

@@ -160,10 +160,7 @@ void add_reinforce(CommandLine& app, CommonOptions& common) {
       print_check(check_rewards(std::move(stage), *check_prompts));
       return;
     }
-    const TrainingResult result = run(std::move(stage));
-    write_run_record(options->out, command, common,
-                     {{"data", options->data}, {"model", options->model}}, watch.seconds());
-    report_training(result, options->trainer, options->out, common);
+    carry_out(std::move(stage), command, common, watch);
   });
 }
 

@@ -42,4 +42,15 @@ void report_estimate(const MemoryEstimate& estimate, const std::string& command,
 void report_training(const TrainingResult& result, const TrainerOptions& options,
                      const std::string& out, const CommonOptions& common);
 
+// Runs a stage that trains, writes its run record and prints how it went.
+template <typename Setup>
+void carry_out(Setup stage, const Command& command, const CommonOptions& common,
+               const Stopwatch& watch) {
+  const auto options = stage.options;
+  const TrainingResult result = run(std::move(stage));
+  write_run_record(options.out, command, common, {{"data", options.data}, {"model", options.model}},
+                   watch.seconds());
+  report_training(result, options.trainer, options.out, common);
+}
+
 }  // namespace etrlrec
