@@ -46,10 +46,7 @@ Predictions mix_predictions(const Predictions& first, const Predictions& second,
     std::vector<double> a = log_probabilities(row, first.protocol);
     const std::vector<double> b = log_probabilities(other, second.protocol);
     for (size_t k = 0; k < a.size(); ++k) a[k] = weight * a[k] + (1 - weight) * b[k];
-    a = softmax(std::move(a));
-    row.rank = mean_rank(a, row.target_slot);
-    row.answer = static_cast<int32_t>(std::max_element(a.begin(), a.end()) - a.begin()) + 1;
-    row.scores.assign(a.begin(), a.end());
+    set_ranking(row, softmax(std::move(a)));
   }
   return mixed;
 }

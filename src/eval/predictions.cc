@@ -3,6 +3,7 @@
 
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <cmath>
 #include <iterator>
 #include <limits>
@@ -79,6 +80,13 @@ std::string label_of(const Predictions& p) {
 }
 
 }  // namespace
+
+void set_ranking(Prediction& prediction, std::span<const double> scores) {
+  prediction.rank = mean_rank(scores, prediction.target_slot);
+  prediction.answer =
+      static_cast<int32_t>(std::max_element(scores.begin(), scores.end()) - scores.begin()) + 1;
+  prediction.scores.assign(scores.begin(), scores.end());
+}
 
 MetricRow summarize(const Predictions& predictions, uint64_t seed) {
   CHECK(!predictions.rows.empty(), kInput, "{}: expected at least one predicted row, found none",

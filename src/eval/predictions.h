@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,10 @@ struct Prediction {
   int32_t answer = 0;         // 1-based first answer, 0 none
   std::string reasoning;
 };
+
+// Gives the prediction the scores of all candidates, the target's mean rank among them and the best
+// one as the answer.
+void set_ranking(Prediction& prediction, std::span<const double> scores);
 
 struct Predictions {
   std::string model, stage, protocol;  // protocol is part of the metric's name

@@ -39,13 +39,6 @@ std::string decode_reasoning(const Asked& asked, const Completion& completion) {
       std::span(completion.ids).first(static_cast<size_t>(completion.reasoning_tokens)));
 }
 
-void set_ranking(Prediction& prediction, std::vector<double> scores) {
-  prediction.rank = mean_rank(scores, prediction.target_slot);
-  prediction.answer =
-      static_cast<int32_t>(std::max_element(scores.begin(), scores.end()) - scores.begin()) + 1;
-  prediction.scores.assign(scores.begin(), scores.end());
-}
-
 std::vector<int64_t> prompt_ids(const PromptEncoder& encoder, const Request& request,
                                 const PromptOptions& options) {
   return RowView(encoder.catalogue, nullptr, request, options)
@@ -90,7 +83,7 @@ void likelihood(const Asked& asked, std::span<const Request> requests,
       prediction.valid = prediction.valid && !completion.forced_close;
       if (s == 0) prediction.reasoning = decode_reasoning(asked, completion);
     }
-    set_ranking(prediction, std::move(scores));
+    set_ranking(prediction, scores);
     out.rows.push_back(std::move(prediction));
   }
 }
@@ -195,7 +188,7 @@ void title_likelihood(const Asked& asked, std::span<const Request> requests,
           row.const_data_ptr<float>()[k] /
           (options.name == "title-mean" ? static_cast<double>(titles[r][k].size()) : 1));
     Prediction prediction = new_prediction(requests[r], first_row + static_cast<int64_t>(r));
-    set_ranking(prediction, std::move(scores));
+    set_ranking(prediction, scores);
     out.rows.push_back(std::move(prediction));
   }
 }

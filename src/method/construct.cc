@@ -51,6 +51,7 @@ std::string completion_of(const TeacherReply& reply, const std::vector<std::stri
 
 struct Judged {
   std::string verdict = "kept";  // or the first filter that refused
+  std::string text;              // the completion
   ReasoningScore score;
 };
 
@@ -61,8 +62,8 @@ Judged judge(const TeacherReply& reply, const ClaimContext& context, const Claim
       score_reasoning(judge_claims(reply.reasoning, context, weights), reply.answer, context);
   const PromptOptions prompt = prompt_options(options);
   const auto answers = answer_texts(context.catalogue, context.request, prompt);
-  const std::string text = completion_of(reply, answers, prompt);
-  if (parse_completion(text, answers, prompt).code != AnswerCode::kValid)
+  judged.text = completion_of(reply, answers, prompt);
+  if (parse_completion(judged.text, answers, prompt).code != AnswerCode::kValid)
     judged.verdict = "format";
   else if (betrays(reply.reasoning))
     judged.verdict = "betrayal";
@@ -116,8 +117,7 @@ class Constructor {
       const TeacherRequest request{context, rng, drawn++, hint};
       const TeacherReply reply = teacher_->reply({&request, 1}).front();
       Judged judged = judge(reply, context, weights_, options_);
-      if (judged.verdict == "kept" &&
-          !texts.insert(completion_of(reply, view.answers(), source_.prompt())).second)
+      if (judged.verdict == "kept" && !texts.insert(judged.text).second)
         judged.verdict = "repeated";
       draws.push_back({{"verdict", judged.verdict}, {"hinted", reply.hinted}});
       if (judged.verdict == "kept")

@@ -158,17 +158,13 @@ void check_field_weights(const SftOptions& options) {
 
 ModelCard card_of(const DistillOptions& options, const Study& study, const PromptOptions& prompt,
                   const DistillationRows& rows, const LoadedModel& model) {
-  ModelCard card;
+  ModelCard card = child_card(model, options.lora, options.dtype);
   card.stage = options.label_only ? "label-only" : "distill";
   card.catalogue_hash = study.catalogue_hash;
   card.prompt = prompt;
   card.prompt.reasoning = !options.label_only;
   card.max_reasoning_tokens = options.max_reasoning_tokens;
   card.distillation_rows = rows;
-  card.parent = options.model;
-  card.soft_prompts = model.card.soft_prompts;
-  card.merged_dtype = model.card.merged_dtype;
-  if (options.lora.r > 0 && options.dtype != "float32") card.merged_dtype = options.dtype;
   return card;
 }
 

@@ -38,37 +38,23 @@ Predictions ask_about(const EvaluateSetup& setup, std::span<const Request> reque
                             setup.protocol, [&bar](int64_t done, int64_t) { bar.update(done); });
 }
 
-// Rows [0, count) of a candidate set; a language model may see other histories than a recommender.
-std::vector<Request> requests_of(const EvaluateSetup& setup, const CandidateSet& set,
-                                 std::span<const int64_t> rows, int32_t max_history) {
-  std::vector<Request> requests;
-  for (const int64_t row : rows)
-    requests.push_back(make_request(setup.dataset, set, row, max_history));
-  return requests;
-}
-
 // The answers mixed with a recommender's scores; the weight comes from validation rows.
 Predictions mixed(const EvaluateSetup& setup, const Predictions& answers, double& weight) {
   const EvaluateOptions& options = setup.options;
-  const auto recommender =
-      load_recommender_of(options.mix, setup.dataset.catalogue, options.numerics);
-  const int32_t shown = setup.protocol.prompt.max_history;
+  const Dataset& dataset = setup.dataset;
+  const auto recommender = load_recommender_of(options.mix, dataset.catalogue, options.numerics);
+  const auto recommended = [&](const CandidateSet& set, std::span<const int64_t> rows) {
+    return rank_by_recommender(*recommender,
+                               make_requests(dataset, set, rows, kRecommenderHistory));
+  };
   const CandidateSet valid =
-      load_candidates(fs::path(options.data) / "candidates-valid.jsonl", setup.dataset);
+      load_candidates(fs::path(options.data) / "candidates-valid.jsonl", dataset);
   const auto rows = spread_rows(std::ssize(valid.rows), kMixRows);
-  const auto asked = requests_of(setup, valid, rows, shown);
-  const Predictions by_model = ask_about(setup, asked, "validation");
-  weight = choose_mix_weight(
-      by_model,
-      rank_by_recommender(*recommender, requests_of(setup, valid, rows, kRecommenderHistory)));
+  const auto asked = make_requests(dataset, valid, rows, setup.protocol.prompt.max_history);
+  weight = choose_mix_weight(ask_about(setup, asked, "validation"), recommended(valid, rows));
   log_info("mix: weight {:.2f} of the language model, chosen on {} validation rows", weight,
            rows.size());
-  std::vector<int64_t> all(answers.rows.size());
-  std::iota(all.begin(), all.end(), 0);
-  return mix_predictions(
-      answers,
-      rank_by_recommender(*recommender, requests_of(setup, setup.set, all, kRecommenderHistory)),
-      weight);
+  return mix_predictions(answers, recommended(setup.set, setup.rows), weight);
 }
 
 Predictions ask(EvaluateSetup& setup, std::optional<double>& mix_weight) {
@@ -123,24 +109,23 @@ EvaluateSetup setup(const EvaluateOptions& options) {
   const auto rows = static_cast<int64_t>(setup.set.rows.size());
   const int64_t count = options.limit > 0 ? std::min(options.limit, rows) : rows;
   if (count < rows) log_info("--limit: {} of {} rows", count, rows);
-  const auto add_requests = [&](int32_t max_history) {
-    for (int64_t r = 0; r < count; ++r)
-      setup.requests.push_back(make_request(setup.dataset, setup.set, r, max_history));
-  };
+  setup.rows.resize(static_cast<size_t>(count));
+  std::iota(setup.rows.begin(), setup.rows.end(), 0);
   if (is_named(options.model) || !is_language_model_folder(options.model)) {
     CHECK(options.ablate == "none", kUsage, "--ablate: only language models, found {}",
           options.model);
     CHECK(options.adapters.empty(), kUsage, "--adapter: only language models, found {}",
           options.model);
     CHECK(options.mix.empty(), kUsage, "--mix: only language models, found {}", options.model);
-    add_requests(kRecommenderHistory);
+    setup.requests = make_requests(setup.dataset, setup.set, setup.rows, kRecommenderHistory);
     return setup;
   }
   setup.model = open_model_folder(options.model, catalogue_hash(setup.dataset.catalogue),
                                   options.dtype, options.numerics, options.adapters);
   setup.protocol.prompt = setup.model->card.prompt;
   setup.protocol.max_reasoning_tokens = setup.model->card.max_reasoning_tokens;
-  add_requests(setup.protocol.prompt.max_history);
+  setup.requests =
+      make_requests(setup.dataset, setup.set, setup.rows, setup.protocol.prompt.max_history);
   // An ablation moves what the model sees, no more.
   setup.requests = ablate_requests(setup.requests, options.ablate, setup.protocol.seed);
   return setup;

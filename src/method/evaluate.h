@@ -41,7 +41,8 @@ struct EvaluateSetup {
   Dataset dataset;
   std::filesystem::path candidates;
   CandidateSet set;
-  std::vector<Request> requests;
+  std::vector<int64_t> rows;         // of the set, that are asked about
+  std::vector<Request> requests;     // of these rows
   std::optional<LoadedModel> model;  // a language model
   ProtocolOptions protocol;          // with the prompt and the budget of that model
 };

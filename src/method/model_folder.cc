@@ -122,6 +122,14 @@ OrderedJson to_json(const ModelCard& card) {
 
 }  // namespace
 
+ModelCard child_card(const LoadedModel& parent, const LoraConfig& lora, const std::string& dtype) {
+  ModelCard card;
+  card.parent = parent.folder.string();
+  card.soft_prompts = parent.card.soft_prompts;
+  card.merged_dtype = lora.r > 0 && dtype != "float32" ? dtype : parent.card.merged_dtype;
+  return card;
+}
+
 fs::path prompt_folder(const fs::path& folder, const std::string& name) {
   return name == "default" ? folder / "adapter" : folder / "adapter" / name;
 }

@@ -92,6 +92,11 @@ void load_weights_of(LoadedModel& loaded);
 LoadedModel load_model_folder(const std::filesystem::path& folder,
                               const std::string& catalogue_hash, const Numerics& numerics = {});
 
+// The card of a model that is trained from `parent`, as far as it follows from that: the parent's
+// folder, its soft prompts, and the rounding that an adapter is merged into (`dtype` as for
+// open_model_folder).
+ModelCard child_card(const LoadedModel& parent, const LoraConfig& lora, const std::string& dtype);
+
 // The folder of a soft prompt of a model folder.
 std::filesystem::path prompt_folder(const std::filesystem::path& folder, const std::string& name);
 // The soft prompts of a model folder that has a card, in order; reads no weights.

@@ -8,7 +8,6 @@
 #include "base/check.h"
 #include "base/io.h"
 #include "base/log.h"
-#include "method/fit.h"
 #include "method/row.h"
 #include "method/study.h"
 #include "models/lookup_init.h"
@@ -59,9 +58,7 @@ std::vector<std::string> required_words(const PromptStyle& style, const Catalogu
 
 // The answer texts of frequent items; equal ones once.
 std::vector<std::string> frequent_titles(const Study& study, const NewLmOptions& options) {
-  const InteractionLog log = training_log(study.dataset, load_split(options.data));
-  std::vector<int64_t> count(static_cast<size_t>(log.num_items));
-  for (const int32_t item : log.items) ++count[static_cast<size_t>(item)];
+  const std::vector<double>& count = study.statistics.item_count;
   std::vector<int32_t> items(count.size());
   std::iota(items.begin(), items.end(), 0);
   std::stable_sort(items.begin(), items.end(), [&](int32_t a, int32_t b) {
@@ -71,7 +68,7 @@ std::vector<std::string> frequent_titles(const Study& study, const NewLmOptions&
   std::unordered_set<std::string> seen;
   for (const int32_t item : items) {
     if (std::ssize(titles) >= options.whole_titles ||
-        count[static_cast<size_t>(item)] < options.whole_title_interactions)
+        count[static_cast<size_t>(item)] < static_cast<double>(options.whole_title_interactions))
       break;
     std::string text = find_style(options.style).title(study.dataset.catalogue, item);
     if (seen.insert(text).second) titles.push_back(std::move(text));

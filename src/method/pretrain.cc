@@ -25,7 +25,7 @@ std::vector<ReadingWindow> read_parts(const Dataset& dataset, const Split& split
 }
 
 ModelCard card_of(const PretrainOptions& options, const Study& study, const LoadedModel& model) {
-  ModelCard card;
+  ModelCard card = child_card(model, options.lora, options.dtype);
   card.stage = "pretrain";
   card.catalogue_hash = study.catalogue_hash;
   card.prompt = {.max_history = options.max_history,
@@ -33,10 +33,6 @@ ModelCard card_of(const PretrainOptions& options, const Study& study, const Load
                  .reasoning = false,
                  .style = options.style,
                  .answer = AnswerKind::kTitle};
-  card.parent = options.model;
-  card.soft_prompts = model.card.soft_prompts;
-  card.merged_dtype = model.card.merged_dtype;
-  if (options.lora.r > 0 && options.dtype != "float32") card.merged_dtype = options.dtype;
   return card;
 }
 

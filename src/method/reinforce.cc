@@ -205,7 +205,7 @@ ReinforceSetup setup(const ReinforceOptions& options) {
   ClaimWeights claim_weights = claim_weights_of(options, *study, model.card.prompt);
   GrpoOptions grpo = grpo_options(
       options, model,
-      encode_answers(*model.tokenizer, source.view(rows.front().id).answers(), model.card.prompt));
+      encode_answers(*model.tokenizer, {}, model.card.prompt, source.set().options.count));
   ModelCard card = card_of(options, model, distilled);
   return {.options = options,
           .study = std::move(study),

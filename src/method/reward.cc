@@ -40,7 +40,7 @@ struct RecommendationReward::RowContext {
 double calibrate_recommender(const Recommender& recommender, const Study& study, int64_t num_rows) {
   const CandidateSet set = study.candidates("valid");
   const auto rows = spread_rows(static_cast<int64_t>(set.rows.size()), num_rows);
-  const auto requests = make_requests(study, set, rows, kRecommenderHistory);
+  const auto requests = make_requests(study.dataset, set, rows, kRecommenderHistory);
   std::vector<float> flat;
   std::vector<int32_t> targets;
   for (const auto& scores : candidate_scores(recommender, requests))

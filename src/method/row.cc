@@ -12,15 +12,14 @@ RowView RowSource::view(int64_t row, const PromptOptions& prompt) const {
 }
 
 std::vector<Request> RowSource::recommender_requests(std::span<const int64_t> rows) const {
-  return make_requests(*study_, set_, rows, kRecommenderHistory);
+  return make_requests(study_->dataset, set_, rows, kRecommenderHistory);
 }
 
-std::vector<Request> make_requests(const Study& study, const CandidateSet& set,
+std::vector<Request> make_requests(const Dataset& dataset, const CandidateSet& set,
                                    std::span<const int64_t> rows, int32_t max_history) {
   std::vector<Request> requests;
   requests.reserve(rows.size());
-  for (const int64_t row : rows)
-    requests.push_back(make_request(study.dataset, set, row, max_history));
+  for (const int64_t row : rows) requests.push_back(make_request(dataset, set, row, max_history));
   return requests;
 }
 

@@ -43,7 +43,7 @@ class RowSource {
 };
 
 // Requests of some rows with at most max_history entries.
-std::vector<Request> make_requests(const Study& study, const CandidateSet& set,
+std::vector<Request> make_requests(const Dataset& dataset, const CandidateSet& set,
                                    std::span<const int64_t> rows, int32_t max_history);
 
 // At most `count` of `total` rows, evenly spread over all of them (0: all). For validation and

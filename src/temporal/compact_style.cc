@@ -154,11 +154,14 @@ std::vector<std::string> title_answers(const Catalogue& catalogue, const Request
   return texts;
 }
 
+std::string compact_number(int32_t answer) { return fmt::format(" {}", answer); }
+
 std::vector<std::string> compact_answers(const Catalogue& catalogue, const Request& request,
                                          const PromptOptions& options) {
   if (options.answer == AnswerKind::kTitle) return title_answers(catalogue, request);
   std::vector<std::string> numbers;
-  for (size_t k = 1; k <= request.candidates.size(); ++k) numbers.push_back(fmt::format(" {}", k));
+  for (size_t k = 1; k <= request.candidates.size(); ++k)
+    numbers.push_back(compact_number(static_cast<int32_t>(k)));
   return numbers;
 }
 
@@ -192,6 +195,7 @@ PromptStyle compact_style() {
           .prompt = compact_prompt,
           .time_line = compact_time_line,
           .answer_form = compact_answer_form,
+          .number = compact_number,
           .answers = compact_answers,
           .parse = compact_parse,
           .words = compact_words,

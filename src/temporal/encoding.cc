@@ -25,7 +25,8 @@ bool numbers_begin_others(const std::vector<std::vector<int64_t>>& numbers) {
 
 AnswerEncoding encode_answers(const Tokenizer& tokenizer, std::span<const std::string> texts,
                               const PromptOptions& options, int32_t most_candidates) {
-  const AnswerForm form = find_style(options.style).answer_form(options);
+  const PromptStyle& style = find_style(options.style);
+  const AnswerForm form = style.answer_form(options);
   AnswerEncoding encoding;
   for (const std::string_view text : form.close) {
     const auto ids = tokenizer.encode(text);
@@ -37,7 +38,7 @@ AnswerEncoding encode_answers(const Tokenizer& tokenizer, std::span<const std::s
   if (options.answer == AnswerKind::kTitle) return encoding;
   auto numbers = encoding.answers;
   for (auto k = std::ssize(numbers) + 1; k <= most_candidates; ++k)
-    numbers.push_back(tokenizer.encode(fmt::format(" {}", k)));
+    numbers.push_back(tokenizer.encode(style.number(static_cast<int32_t>(k))));
   if (numbers_begin_others(numbers)) {
     for (auto& answer : encoding.answers) answer.push_back(encoding.finish.front());
     encoding.finish.erase(encoding.finish.begin());

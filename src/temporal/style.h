@@ -78,6 +78,7 @@ struct PromptStyle {
   TimeLine (*time_line)(const Catalogue& catalogue, std::span<const int32_t> items,
                         std::span<const int64_t> times, const PromptOptions& options);
   AnswerForm (*answer_form)(const PromptOptions& options);
+  std::string (*number)(int32_t answer);  // an answer by number
   // Between close and finish, one text for each candidate; all different, and none begins another
   // one where the answer is a title.
   std::vector<std::string> (*answers)(const Catalogue& catalogue, const Request& request,

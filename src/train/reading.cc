@@ -50,25 +50,26 @@ ReadingObjective::ReadingObjective(LanguageModel& model, int64_t num_rows, Readi
         model.type());
 }
 
-LossOutput ReadingObjective::loss(std::span<const int64_t> rows, int64_t step, Rng& rng) {
-  ReadingOptions together = options_;
-  together.tokens_per_pass = 0;
-  std::swap(options_, together);
-  LossOutput output = loss_in_parts(rows, step, rng, [](const at::Tensor&) {});
-  std::swap(options_, together);
-  return output;
+LossOutput ReadingObjective::loss(std::span<const int64_t> rows, int64_t, Rng& rng) {
+  return loss_of(rows, 0, rng, {});
 }
 
 LossOutput ReadingObjective::loss_in_parts(std::span<const int64_t> rows, int64_t, Rng& rng,
                                            const Backward& backward) {
+  return loss_of(rows, options_.tokens_per_pass, rng, backward);
+}
+
+// `backward` is called for every part but the last.
+LossOutput ReadingObjective::loss_of(std::span<const int64_t> rows, int64_t tokens_per_pass,
+                                     Rng& rng, const Backward& backward) const {
   std::vector<Part> parts;
   double total = 0;
   for (const int64_t row : rows) {
     const ReadingText text = read_(row, epoch_);
     check_text(text, row);
-    const bool fits = !parts.empty() && (options_.tokens_per_pass <= 0 ||
-                                         parts.back().forest.num_tokens() + std::ssize(text.ids) <=
-                                             options_.tokens_per_pass);
+    const bool fits = !parts.empty() &&
+                      (tokens_per_pass <= 0 ||
+                       parts.back().forest.num_tokens() + std::ssize(text.ids) <= tokens_per_pass);
     if (!fits) parts.emplace_back();
     parts.back().add(model_, text);
     for (size_t t = 1; t < text.weights.size(); ++t) total += text.weights[t];

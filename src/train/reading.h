@@ -40,6 +40,9 @@ class ReadingObjective : public Objective {
                            const Backward& backward) override;
 
  private:
+  LossOutput loss_of(std::span<const int64_t> rows, int64_t tokens_per_pass, Rng& rng,
+                     const Backward& backward) const;
+
   LanguageModel& model_;
   int64_t num_rows_, epoch_ = 0;
   ReadingFn read_;
