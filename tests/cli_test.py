@@ -296,6 +296,13 @@ class Distill(unittest.TestCase):
             self.assertIs(json.load(card)["with_times"], False)
 
 
+class Pretrain(unittest.TestCase):
+    def test_refuses_an_adapter_that_it_cannot_train(self):
+        message = run("pretrain", "-d", "data", "-m", "base", "--adapter", "prompt", "-o", "never", code=2)
+        self.assertIn("--adapter prompt", message)
+        self.assertFalse(os.path.exists(os.path.join(ROOT, "never")))
+
+
 class Reinforce(unittest.TestCase):
     def test_refuses_a_recommender_that_knows_the_targets(self):
         command = [word if word != "early/sasrec" else "recommenders/sasrec" for word in RL]

@@ -6,6 +6,7 @@
 #include "app/command.h"
 #include "app/command_line.h"
 #include "app/training_options.h"
+#include "base/check.h"
 
 namespace etrlrec {
 
@@ -50,6 +51,9 @@ void add_pretrain(CommandLine& app, CommonOptions& common) {
     options->numerics = common.numerics();
     options->lora = adapter->config();
     check_trainable(options->dtype, *adapter);
+    CHECK(!adapter->prompt(), kUsage,
+          "--adapter prompt: pretrain trains all weights, or a LoRA or AdaLoRA adapter\n"
+          "hint: --adapter lora --lora-r 8");
     PretrainSetup stage = setup(*options);
     if (*dry_run) return report_estimate(plan(stage), "pretrain", common);
     carry_out(std::move(stage), command, common, watch);
