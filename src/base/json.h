@@ -3,11 +3,18 @@
 // expected and actual.
 #pragma once
 
+#include <algorithm>
+#include <cmath>
+#include <concepts>
 #include <filesystem>
 #include <functional>
+#include <limits>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "base/check.h"
 
@@ -28,16 +35,76 @@ void write_json_atomic(const std::filesystem::path& path, const OrderedJson& val
 void for_each_json_line(const std::filesystem::path& path,
                         const std::function<void(const Json& value, int64_t line)>& on_value);
 
-// get<int64_t>(json, "hidden_size", "config.json"): error when absent or of another type.
+// True where a C++ value of T holds `value` exactly (floating point: to its precision). The parser
+// itself would cut 1.5 to the integer 1, make -1 a huge unsigned number, and has no defined result
+// for 1e57 as an integer.
+template <typename T>
+struct Holds {
+  static bool all_of(const Json&) { return true; }  // the parser checks this type itself
+};
+
+template <std::floating_point T>
+struct Holds<T> {
+  static bool all_of(const Json& value) {
+    return value.is_number() &&
+           std::abs(value.get<double>()) <= static_cast<double>(std::numeric_limits<T>::max());
+  }
+};
+
+template <>
+struct Holds<bool> {
+  static bool all_of(const Json& value) { return value.is_boolean(); }
+};
+
+template <std::integral T>
+struct Holds<T> {
+  static bool all_of(const Json& value) {
+    if (value.is_number_unsigned()) return std::in_range<T>(value.get<uint64_t>());
+    if (value.is_number_integer()) return std::in_range<T>(value.get<int64_t>());
+    if (!value.is_number_float()) return false;
+    // Other programs write 1e6 or 4096.0. The first power of two above T is a double without
+    // rounding, the largest T may not be.
+    const double number = value.get<double>();
+    const double above = std::ldexp(1.0, std::numeric_limits<T>::digits);
+    return std::trunc(number) == number && number < above &&
+           number >= (std::is_signed_v<T> ? -above : 0.0);
+  }
+};
+
+template <typename T>
+struct Holds<std::vector<T>> {
+  static bool all_of(const Json& value) {
+    return value.is_array() && std::all_of(value.begin(), value.end(), Holds<T>::all_of);
+  }
+};
+
+template <typename First, typename Second>
+struct Holds<std::pair<First, Second>> {
+  static bool all_of(const Json& value) {
+    return value.is_array() && value.size() == 2 && Holds<First>::all_of(value[0]) &&
+           Holds<Second>::all_of(value[1]);
+  }
+};
+
+template <typename T>
+struct Holds<std::map<std::string, T>> {
+  static bool all_of(const Json& value) {
+    return value.is_object() && std::all_of(value.begin(), value.end(), Holds<T>::all_of);
+  }
+};
+
+// get<int64_t>(json, "hidden_size", "config.json"): error when absent, of another type, or a number
+// that T does not hold.
 template <typename T>
 T get(const Json& object, const std::string& key, const std::string& name) {
   CHECK(object.is_object() && object.contains(key), kInput, "{}: key \"{}\" is missing", name, key);
+  const Json& value = object.at(key);
   try {
-    return object.at(key).get<T>();
-  } catch (const nlohmann::json::exception&) {
-    fail(ExitCode::kInput, "{}: key \"{}\" has the wrong type: {}", name, key,
-         object.at(key).dump());
+    if (Holds<T>::all_of(value)) return value.get<T>();
+  } catch (const nlohmann::json::exception&) {  // another type: said below
   }
+  fail(ExitCode::kInput, "{}: key \"{}\" has the wrong type or is out of range: {}", name, key,
+       value.dump(-1, ' ', false, Json::error_handler_t::replace));
 }
 
 // The same with a default when the key is absent or null.

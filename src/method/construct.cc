@@ -259,14 +259,14 @@ ConstructSummary collect(const fs::path& part, const fs::path& out, const RowSou
     }
     summary.rows_kept += !line.at("kept").empty();
     if (line.at("kept").empty()) return;
-    const auto row = line.at("row").get<int64_t>();
+    const auto row = get<int64_t>(line, "row", part.string());
     const RowView view = source.view(row);
     const Request& request = view.request();
     OrderedJson candidates = OrderedJson::array();
     for (const int32_t item : request.candidates) candidates.push_back(ids[item]);
     for (const Json& kept : line.at("kept")) {
       ++summary.kept;
-      summary.hinted += kept.at("hinted").get<bool>();
+      summary.hinted += get<bool>(kept, "hinted", part.string());
       const TeacherReply reply{kept.at("reasoning"), kept.at("answer"), kept.at("hinted")};
       OrderedJson meta = {{"row", row},
                           {"user_id", study.dataset.user_ids[request.user]},

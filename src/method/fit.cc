@@ -182,7 +182,7 @@ int64_t trained_until(const fs::path& folder) {
   CHECK(inputs.contains("trained_until"), kModel,
         "{}: does not say until when the model has learned\nhint: fit it again",
         (folder / "inputs.json").string());
-  return inputs.at("trained_until").get<int64_t>();
+  return get<int64_t>(inputs, "trained_until", (folder / "inputs.json").string());
 }
 
 std::unique_ptr<Recommender> load_recommender_of(const fs::path& folder, const Catalogue& catalogue,
