@@ -162,5 +162,66 @@ TEST_F(Pretrain, is_what_later_stages_start_from) {
   EXPECT_GT(reinforce(policy).tokens, 0);
 }
 
+// What is read with a share of the log, later stages do not train on again.
+TEST_F(Pretrain, leaves_later_rows_to_the_stages_that_follow) {
+  make_base();
+  PretrainOptions options = pretrain_into("half");
+  options.train_share = 0.5;
+  if (!fs::exists(root_ / "half")) pretrain(options);
+  const ModelCard card = open_model_folder(root_ / "half", "").card;
+  ASSERT_TRUE(card.read_until.has_value());
+
+  DistillOptions labels = distill_into("half-labels");
+  labels.model = root_ / "half";
+  labels.reasoning.clear();
+  labels.label_only = true;
+  labels.sft_share = 1;
+  const DistillSetup some = setup(labels);
+  EXPECT_EQ(some.card.read_until, card.read_until);
+  const RowSource source(*some.study, some.study->candidates("train"), some.card.prompt);
+  int64_t unread = 0;
+  for (int64_t row = 0; row < source.size(); ++row)
+    unread += source.request_time(row) > *card.read_until;
+  EXPECT_GT(unread, 0);
+  EXPECT_LT(unread, source.size());
+  EXPECT_EQ(std::ssize(some.rows), unread);
+}
+
+// Popularity words stand in what is read, in prompts and in answers alike, through all stages.
+TEST_F(Pretrain, carries_what_it_knows_through_all_stages) {
+  make_base();
+  PretrainOptions options = pretrain_into("known");
+  options.knowledge = Knowledge::kTime;
+  if (!fs::exists(root_ / "known")) pretrain(options);
+  ConstructOptions construct_options = construct_into("known-reasoning");
+  construct_options.answer = AnswerKind::kTitle;
+  EXPECT_GT(construct(construct_options).kept, 0);
+  DistillOptions student = distill_into("known-student");
+  student.model = root_ / "known";
+  student.reasoning = root_ / "known-reasoning";
+  EXPECT_THROW(distill(student), Error);  // written without these words
+  construct_options.out = root_ / "known-reasoning-2";
+  construct_options.knowledge = Knowledge::kTime;
+  EXPECT_GT(construct(construct_options).kept, 0);
+  student.reasoning = root_ / "known-reasoning-2";
+  student.answer_loss = "candidates";
+  EXPECT_GT(distill(student).tokens, 0);
+  EXPECT_EQ(open_model_folder(root_ / "known-student", "").card.prompt.knowledge, Knowledge::kTime);
+  ReinforceOptions policy = reinforce_into("known-student", "known-policy");
+  policy.reasoning = root_ / "known-reasoning-2";
+  EXPECT_GT(reinforce(policy).tokens, 0);
+
+  EvaluateOptions asked;
+  asked.data = root_ / "data";
+  asked.model = root_ / "known-policy";
+  asked.candidates = root_ / "data/candidates-valid.jsonl";
+  const EvaluateSetup made = setup(asked);
+  EXPECT_FALSE(made.requests.at(0).candidate_tiers.empty());
+  EXPECT_EQ(run(setup(asked)).predictions.rows.size(), 20u);
+  construct_options.answer = AnswerKind::kNumber;
+  construct_options.out = root_ / "numbers";
+  EXPECT_THROW(construct(construct_options), Error);
+}
+
 }  // namespace
 }  // namespace etrlrec

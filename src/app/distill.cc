@@ -21,8 +21,17 @@ void add_field_weight(const std::string& text, SftOptions& options) {
   options.field_weights[text.substr(0, sign)] = weight;
 }
 
-void add_loss_options(Command& command, SftOptions& options,
+void add_loss_options(Command& command, DistillOptions& distill,
                       std::vector<std::string>& field_weights) {
+  SftOptions& options = distill.sft;
+  command
+      .add_option("--answer-loss", distill.answer_loss,
+                  "cross-entropy of the answer's tokens, or of the answer among all candidates")
+      .one_of({"tokens", "candidates"});
+  command
+      .add_option("--hidden-dropout", distill.hidden_dropout,
+                  "dropout of embeddings, blocks and final states")
+      .range(0.0, 0.95);
   command.add_option("--loss-type", options.loss_type, "segment: answer and reasoning weigh alike")
       .one_of({"segment", "token"});
   command.add_option("--answer-weight", options.answer_weight, "of the answer's tokens");
@@ -84,7 +93,7 @@ void add_distill(CommandLine& app, CommonOptions& common) {
                      "budget of a reasoning; longer rows are dropped");
   command.add_option("--limit", options->limit, "training rows, drawn by the seed; 0: all");
   command.add_option("--eval-rows", options->eval_rows, "validation rows, 0: no validation");
-  add_loss_options(command, options->sft, *field_weights);
+  add_loss_options(command, *options, *field_weights);
   add_training_options(command, options->trainer);
   add_adapter_options(command, *adapter);
   add_dtype(command, options->dtype);

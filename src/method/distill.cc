@@ -12,6 +12,7 @@
 #include "method/row.h"
 #include "method/sft_row.h"
 #include "method/stage.h"
+#include "temporal/encoding.h"
 #include "temporal/prompts.h"
 
 namespace etrlrec {
@@ -62,6 +63,10 @@ PromptOptions prompt_of(const DistillOptions& options, const CandidateSet& set,
         "{}: its answers are {}s, but {} answers by {}\nhint: construct --answer {}",
         options.reasoning, answer_kind_name(record.prompt.answer), options.model,
         answer_kind_name(card.prompt.answer), answer_kind_name(card.prompt.answer));
+  CHECK(card.catalogue_hash.empty() || record.prompt.knowledge == card.prompt.knowledge, kUsage,
+        "{}: written with --knowledge {}, {} reads {}\nhint: construct --knowledge {}",
+        options.reasoning, knowledge_name(record.prompt.knowledge), options.model,
+        knowledge_name(card.prompt.knowledge), knowledge_name(card.prompt.knowledge));
   CHECK(!options.max_history && !options.with_times && options.style.empty(), kUsage,
         "--max-history, --times, --style: only without --reasoning; {} was written for {} entries "
         "{} times in the style {}",
@@ -93,10 +98,18 @@ class RowMaker {
     }
     tokens += static_cast<int64_t>(made.prompt.size() + made.completion.size());
     longest = std::max(longest, close);
+    if (options_.answer_loss == "candidates")
+      candidate_rows.push_back(
+          {made.prompt,
+           {made.completion.begin(), made.completion.begin() + close},
+           encode_answers(*model_.tokenizer, view.answers(), prompt, std::ssize(view.answers()))
+               .answers,
+           (answer == 0 ? request.target_slot + 1 : answer) - 1});
     rows.push_back(std::move(made));
   }
 
   std::vector<SftRow> rows;
+  std::vector<CandidateRow> candidate_rows;
   std::vector<std::string> names;
   int64_t too_long = 0, tokens = 0, longest = 0;
 
@@ -107,26 +120,30 @@ class RowMaker {
 };
 
 // What may be trained on, in the order of the file: reasoning of distillation rows, or with
-// label_only the rows themselves.
+// label_only the rows themselves; not what the model has read.
 std::vector<TeacherRow> eligible_rows(const DistillOptions& options, const RowSource& source,
-                                      const DistillationRows& chosen) {
+                                      const DistillationRows& chosen,
+                                      std::optional<int64_t> read_until) {
   std::vector<TeacherRow> rows;
   if (options.label_only) {
-    for (int64_t row = 0; row < source.size(); ++row)
-      if (chosen.contains(row)) rows.push_back({row, 0, {}});
-    return rows;
+    for (int64_t row = 0; row < source.size(); ++row) rows.push_back({row, 0, {}});
+  } else {
+    rows = read_reasoning(options.reasoning, source);
   }
-  rows = read_reasoning(options.reasoning, source);
-  std::erase_if(rows, [&](const TeacherRow& row) { return !chosen.contains(row.row); });
+  const auto was_read = [&](int64_t row) {
+    return read_until && source.request_time(row) <= *read_until;
+  };
+  std::erase_if(
+      rows, [&](const TeacherRow& row) { return !chosen.contains(row.row) || was_read(row.row); });
   return rows;
 }
 
-std::vector<SftRow> make_rows(const DistillOptions& options, const RowSource& source,
-                              const LoadedModel& model, const DistillationRows& chosen,
-                              std::vector<std::string>& names) {
-  RowMaker maker(options, source, model);
+void make_rows(const RowSource& source, const DistillationRows& chosen, DistillSetup& setup) {
+  const DistillOptions& options = setup.options;
+  RowMaker maker(options, source, setup.model);
   const uint64_t seed = options.trainer.seed;
-  const std::vector<TeacherRow> eligible = eligible_rows(options, source, chosen);
+  const std::vector<TeacherRow> eligible =
+      eligible_rows(options, source, chosen, setup.card.read_until);
   std::vector<int64_t> drawn = draw_limited(std::ssize(eligible), options.limit, seed);
   std::sort(drawn.begin(), drawn.end());
   for (const int64_t index : drawn) {
@@ -138,13 +155,15 @@ std::vector<SftRow> make_rows(const DistillOptions& options, const RowSource& so
     if (rng.chance(options.direct_share)) maker.add(row.row, {}, 0, false);
   }
   CHECK(!maker.rows.empty(), kInput,
-        "distill: no rows to train on ({} had more than {} reasoning tokens)", maker.too_long,
-        options.max_reasoning_tokens);
+        "distill: no rows to train on ({} had more than {} reasoning tokens{})", maker.too_long,
+        options.max_reasoning_tokens,
+        setup.card.read_until ? ", and the model has read the rows up to its --train-share" : "");
   log_info("distill: {} rows, {} tokens, longest reasoning {} tokens, {} rows dropped as too long",
            maker.rows.size(), format_count(static_cast<double>(maker.tokens)), maker.longest,
            maker.too_long);
-  names = std::move(maker.names);
-  return std::move(maker.rows);
+  setup.options.sft.field_names = std::move(maker.names);
+  setup.rows = std::move(maker.rows);
+  setup.candidate_rows = std::move(maker.candidate_rows);
 }
 
 // A weight for a field that no row has would be lost silently.
@@ -168,6 +187,32 @@ ModelCard card_of(const DistillOptions& options, const Study& study, const Promp
   return card;
 }
 
+// How the options that shape the tokens' loss would be lost silently.
+void check_answer_loss(const DistillOptions& options) {
+  CHECK(options.answer_loss == "tokens" || options.answer_loss == "candidates", kUsage,
+        "--answer-loss: expected tokens or candidates, found \"{}\"", options.answer_loss);
+  if (options.answer_loss == "tokens") return;
+  const SftOptions& sft = options.sft;
+  CHECK(sft.loss_type == "segment" && sft.prompt_weight == 0 && sft.neftune_noise_alpha == 0 &&
+            sft.field_weights.empty() && options.direct_share == 0,
+        kUsage,
+        "--answer-loss candidates: --loss-type token, --prompt-weight, --neftune-noise-alpha, "
+        "--field-weight and --direct-share are options of --answer-loss tokens");
+}
+
+std::unique_ptr<Objective> make_objective(DistillSetup& setup) {
+  LanguageModel& model = *setup.model.model;
+  const DistillOptions& options = setup.options;
+  if (options.answer_loss == "candidates")
+    return std::make_unique<CandidateObjective>(
+        model, std::move(setup.candidate_rows),
+        CandidateLossOptions{options.sft.answer_weight, options.hidden_dropout,
+                             options.sft.tokens_per_pass});
+  SftOptions sft = options.sft;
+  sft.hidden_dropout = options.hidden_dropout;
+  return std::make_unique<SftObjective>(model, std::move(setup.rows), sft);
+}
+
 }  // namespace
 
 DistillSetup setup(const DistillOptions& options) {
@@ -175,6 +220,7 @@ DistillSetup setup(const DistillOptions& options) {
         "--answers: expected teacher or target, found \"{}\"", options.answers);
   CHECK(options.label_only || !options.reasoning.empty(), kUsage,
         "--reasoning: expected the folder of construct (or --label-only)");
+  check_answer_loss(options);
   CHECK(!options.prompt_tuning || options.sft.prompt_weight == 0, kUsage,
         "--prompt-weight: not with --adapter prompt, whose virtual tokens are no targets");
   DistillSetup setup;
@@ -189,9 +235,8 @@ DistillSetup setup(const DistillOptions& options) {
   setup.prompt = plan_prompt(options.model, options.prompt_tuning, setup.model);
   const DistillationRows chosen{options.sft_share, options.trainer.seed, source.set().hash};
   setup.card = card_of(options, study, prompt, chosen, setup.model);
-  SftOptions& sft = setup.options.sft;
-  setup.rows = make_rows(options, source, setup.model, chosen, sft.field_names);
-  check_field_weights(sft);
+  make_rows(source, chosen, setup);
+  check_field_weights(setup.options.sft);
   return setup;
 }
 
@@ -211,9 +256,9 @@ TrainingResult run(DistillSetup setup) {
   load_weights_of(model);
   attach_planned_prompt(*model.model, setup.prompt, options.trainer.seed);
   attach_adapter(*model.model, options.lora, std::ssize(setup.rows), options.trainer);
-  SftObjective objective(*model.model, std::move(setup.rows), options.sft);
-  return train_model(objective, *setup.study, model, setup.card, options.trainer, options.eval_rows,
-                     options.model, options.out);
+  const std::unique_ptr<Objective> objective = make_objective(setup);
+  return train_model(*objective, *setup.study, model, setup.card, options.trainer,
+                     options.eval_rows, options.model, options.out);
 }
 
 TrainingResult distill(const DistillOptions& options) { return run(setup(options)); }

@@ -12,6 +12,7 @@
 #include "method/model_folder.h"
 #include "method/prompt_adapter.h"
 #include "method/study.h"
+#include "train/candidate_objective.h"
 #include "train/sft.h"
 #include "train/trainer.h"
 #include "tuning/adapters.h"
@@ -35,6 +36,9 @@ struct DistillOptions {
   int64_t max_reasoning_tokens = 160;
   int64_t limit = 0;        // training rows, drawn by the seed; 0: all
   int64_t eval_rows = 500;  // of the validation rows, 0: no validation
+  // What is learned of an answer: its tokens as a text, or its share among all candidates.
+  std::string answer_loss = "tokens";  // tokens | candidates
+  double hidden_dropout = 0;           // nn/noise.h
   SftOptions sft;
   LoraConfig lora;  // r = 0 and no prompt: full fine-tuning
   std::optional<PromptTuningOptions> prompt_tuning;
@@ -49,6 +53,7 @@ struct DistillSetup {
   PromptPlan prompt;  // attached once the weights are loaded
   ModelCard card;     // of the result
   std::vector<SftRow> rows;
+  std::vector<CandidateRow> candidate_rows;  // the same rows, for answer_loss "candidates"
 };
 
 // Errors: kUsage for options that contradict each other or the reasoning folder, kModel for a

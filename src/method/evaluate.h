@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
@@ -16,6 +17,7 @@
 #include "eval/protocol.h"
 #include "method/memory_estimate.h"
 #include "method/model_folder.h"
+#include "temporal/popularity_tier.h"
 
 namespace etrlrec {
 
@@ -45,6 +47,7 @@ struct EvaluateSetup {
   std::vector<Request> requests;     // of these rows
   std::optional<LoadedModel> model;  // a language model
   ProtocolOptions protocol;          // with the prompt and the budget of that model
+  std::unique_ptr<const PopularityHistory> popularity;  // with a language model
 };
 
 // Predictions with their names filled in, and the metrics of one model.

@@ -62,12 +62,14 @@ ModelCard read_card(const fs::path& path) {
   card.prompt.style = get_or<std::string>(json, "style", card.prompt.style, name);
   find_style(card.prompt.style, name + ": style");
   card.prompt.answer = answer_kind(get_or<std::string>(json, "answer", "number", name));
+  card.prompt.knowledge = knowledge_of(get_or<std::string>(json, "knowledge", "none", name));
   card.max_reasoning_tokens = get<int64_t>(json, "max_reasoning_tokens", name);
   if (json.contains("distillation_rows")) {
     const Json rows = get<Json>(json, "distillation_rows", name);
     card.distillation_rows = {get<double>(rows, "share", name), get<uint64_t>(rows, "seed", name),
                               get<std::string>(rows, "candidates", name)};
   }
+  if (json.contains("read_until")) card.read_until = get<int64_t>(json, "read_until", name);
   card.parent = get_or<std::string>(json, "parent", "", name);
   card.soft_prompts = read_soft_prompts(json, name);
   card.merged_dtype = get_or<std::string>(json, "merged_dtype", "", name);
@@ -103,6 +105,7 @@ OrderedJson to_json(const ModelCard& card) {
                    {"reasoning", card.prompt.reasoning},
                    {"style", card.prompt.style},
                    {"answer", answer_kind_name(card.prompt.answer)},
+                   {"knowledge", knowledge_name(card.prompt.knowledge)},
                    {"max_reasoning_tokens", card.max_reasoning_tokens},
                    {"parent", card.parent}};
   for (const SoftPrompt& prompt : card.soft_prompts)
@@ -112,6 +115,7 @@ OrderedJson to_json(const ModelCard& card) {
     json["distillation_rows"] = {{"share", card.distillation_rows->share},
                                  {"seed", card.distillation_rows->seed},
                                  {"candidates", card.distillation_rows->candidates}};
+  if (card.read_until) json["read_until"] = *card.read_until;
   if (!card.merged_dtype.empty()) json["merged_dtype"] = card.merged_dtype;
   if (!card.chat_template.empty()) {
     json["chat_template"] = card.chat_template;
@@ -126,6 +130,7 @@ ModelCard child_card(const LoadedModel& parent, const LoraConfig& lora, const st
   ModelCard card;
   card.parent = parent.folder.string();
   card.soft_prompts = parent.card.soft_prompts;
+  card.read_until = parent.card.read_until;
   card.merged_dtype = lora.r > 0 && dtype != "float32" ? dtype : parent.card.merged_dtype;
   return card;
 }

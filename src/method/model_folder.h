@@ -26,13 +26,16 @@ struct SoftPrompt {
 };
 
 struct ModelCard {             // etrlrec.json
-  std::string stage = "base";  // base | label-only | distill | reinforce
+  std::string stage = "base";  // base | pretrain | label-only | distill | reinforce
   std::string catalogue_hash;  // of the data set it was trained on; empty for a base model
   PromptOptions prompt;
   int64_t max_reasoning_tokens = 160;
   // Of the last distillation; reinforce rolls out the other rows. Unknown for a base model and for
   // folders of older versions.
   std::optional<DistillationRows> distillation_rows;
+  // Where the reading (pretrain --train-share) left later training interactions unread: the time of
+  // the last one that was read. Later stages train on rows after it only.
+  std::optional<int64_t> read_until;
   std::string parent;  // folder name of the model it was trained from
   // In front of every text, in this order.
   std::vector<SoftPrompt> soft_prompts;

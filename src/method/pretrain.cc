@@ -12,8 +12,7 @@ namespace etrlrec {
 namespace {
 
 // The interactions of each user that are read: the training part, or its earliest share.
-std::vector<ReadingWindow> read_parts(const Dataset& dataset, const Split& split, double share) {
-  const InteractionLog log = training_log(dataset, split, share);
+std::vector<ReadingWindow> read_parts(const Dataset& dataset, const InteractionLog& log) {
   std::vector<ReadingWindow> users;
   for (size_t user = 0; user + 1 < log.user_offsets.size(); ++user) {
     const int64_t begin = dataset.user_offsets[user];
@@ -32,14 +31,15 @@ ModelCard card_of(const PretrainOptions& options, const Study& study, const Load
                  .with_times = options.with_times,
                  .reasoning = false,
                  .style = options.style,
-                 .answer = AnswerKind::kTitle};
+                 .answer = AnswerKind::kTitle,
+                 .knowledge = options.knowledge};
   return card;
 }
 
 ReadingFn reader(const PretrainSetup& setup) {
   return [&setup](int64_t row, int64_t epoch) {
     return reading_text(*setup.model.tokenizer, setup.study->dataset, setup.windows->at(row, epoch),
-                        setup.card.prompt);
+                        setup.card.prompt, setup.study->popularity.get());
   };
 }
 
@@ -72,13 +72,17 @@ ReadingWindow ReadingWindows::at(int64_t row, int64_t epoch) const {
 }
 
 ReadingText reading_text(const Tokenizer& tokenizer, const Dataset& dataset,
-                         const ReadingWindow& window, const PromptOptions& prompt) {
+                         const ReadingWindow& window, const PromptOptions& prompt,
+                         const PopularityHistory* popularity) {
   const auto begin = static_cast<size_t>(window.begin),
              count = static_cast<size_t>(window.end - window.begin);
-  const TimeLine line =
-      find_style(prompt.style)
-          .time_line(dataset.catalogue, std::span(dataset.items).subspan(begin, count),
-                     std::span(dataset.times).subspan(begin, count), prompt);
+  const auto items = std::span(dataset.items).subspan(begin, count);
+  const auto times = std::span(dataset.times).subspan(begin, count);
+  Request request;
+  request.history.assign(items.begin(), items.end());
+  request.times.assign(times.begin(), times.end());
+  if (prompt.knowledge == Knowledge::kTime) popularity->add_tiers(request);
+  const TimeLine line = find_style(prompt.style).time_line(dataset.catalogue, request, prompt);
   ReadingText text;
   text.ids = tokenizer.encode(line.text);
   size_t at = 0, title = 0;
@@ -104,9 +108,12 @@ PretrainSetup setup(const PretrainOptions& options) {
   setup.model = open_model_folder(options.model, setup.study->catalogue_hash, options.dtype,
                                   options.numerics);
   setup.card = card_of(options, *setup.study, setup.model);
-  setup.windows = std::make_unique<const ReadingWindows>(
-      read_parts(setup.study->dataset, load_split(options.data), options.train_share),
-      options.window, options.trainer.seed);
+  const InteractionLog log =
+      training_log(setup.study->dataset, load_split(options.data), options.train_share);
+  setup.windows = std::make_unique<const ReadingWindows>(read_parts(setup.study->dataset, log),
+                                                         options.window, options.trainer.seed);
+  if (options.train_share < 1)
+    setup.card.read_until = *std::max_element(log.times.begin(), log.times.end());
   return setup;
 }
 

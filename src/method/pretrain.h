@@ -25,6 +25,7 @@ struct PretrainOptions {
   int32_t window = 100;      // entries of a text that is read at once
   bool with_times = true;
   std::string style = PromptOptions().style;
+  Knowledge knowledge = Knowledge::kNone;
   double train_share = 1;   // earliest share of the training interactions that is read
   int64_t eval_rows = 500;  // of the validation rows, 0: no validation
   ReadingOptions reading{.hidden_dropout = 0.3};
@@ -76,8 +77,9 @@ TrainingResult run(PretrainSetup setup);
 TrainingResult pretrain(const PretrainOptions& options);  // run(setup(options))
 
 // The tokens of a window, those of titles with weight 1, others with 0: what belongs to no title is
-// read and not predicted (docs/experiments.md).
+// read and not predicted (docs/experiments.md). `popularity`: for prompts that tell it, else null.
 ReadingText reading_text(const Tokenizer& tokenizer, const Dataset& dataset,
-                         const ReadingWindow& window, const PromptOptions& prompt);
+                         const ReadingWindow& window, const PromptOptions& prompt,
+                         const PopularityHistory* popularity = nullptr);
 
 }  // namespace etrlrec

@@ -42,7 +42,8 @@ DistillationRows distilled_rows(const ReinforceOptions& options, const ModelCard
 }
 
 // The rows to roll out. `after`: only those with a later request time; the recommender has learned
-// from the others or from later events, so it must not reward them (method.md G.3 (3)).
+// from the others or from later events, so it must not reward them (method.md G.3 (3)), or the
+// model has read them and knows their answers by heart.
 std::vector<GrpoRow> make_rows(const ReinforceOptions& options, const RowSource& source,
                                const LoadedModel& model, const DistillationRows& distilled,
                                int64_t after) {
@@ -56,8 +57,9 @@ std::vector<GrpoRow> make_rows(const ReinforceOptions& options, const RowSource&
       ++dropped;
   }
   CHECK(!open.empty() || dropped == 0, kInput,
-        "reinforce: the recommender has learned from all {} prompts or from later events\n"
-        "hint: one fitted with --train-share 0.5, or no --recommender",
+        "reinforce: the recommender (or the model that read the log) has learned from all {} "
+        "prompts or from later events\n"
+        "hint: fit one with --train-share 0.5, or no --recommender; pretrain --train-share",
         dropped);
   CHECK(!open.empty(), kInput, "reinforce: no training rows are left by a distillation share of {}",
         distilled.share);
@@ -73,7 +75,7 @@ std::vector<GrpoRow> make_rows(const ReinforceOptions& options, const RowSource&
     row.answers = encode_answers(*model.tokenizer, view.answers(), model.card.prompt).answers;
     row.target = view.request().target_slot;
   }
-  log_info("reinforce: {} prompts, {} left out because the recommender may have seen them",
+  log_info("reinforce: {} prompts, {} left out because they have been learned from already",
            rows.size(), dropped);
   return rows;
 }
@@ -195,9 +197,9 @@ ReinforceSetup setup(const ReinforceOptions& options) {
   PromptPlan prompt = plan_prompt(options.model, options.prompt_tuning, model);
   RowSource source(*study, std::move(set), model.card.prompt);
   std::unique_ptr<Recommender> recommender;
-  int64_t after = std::numeric_limits<int64_t>::min();
+  int64_t after = model.card.read_until.value_or(std::numeric_limits<int64_t>::min());
   if (!options.recommender.empty()) {
-    after = trained_until(options.recommender);
+    after = std::max(after, trained_until(options.recommender));
     recommender =
         load_recommender_of(options.recommender, study->dataset.catalogue, options.numerics);
   }

@@ -294,6 +294,8 @@ SftObjective::SftObjective(LanguageModel& model, std::vector<SftRow> rows, SftOp
   CHECK(options_.neftune_noise_alpha >= 0, kUsage,
         "neftune_noise_alpha: expected a value of at least 0, found {}",
         options_.neftune_noise_alpha);
+  CHECK(options_.hidden_dropout == 0 || !model.has_encoder(), kUsage,
+        "hidden dropout: is for decoders, found {}", model.type());
   CHECK(options_.prompt_weight == 0 || !model.has_encoder(), kUsage,
         "prompt weight: {} reads prompts with its encoder, which predicts no tokens", model.type());
   CHECK(!rows_.empty(), kInput, "fine-tuning: no rows");
@@ -331,8 +333,10 @@ LossOutput SftObjective::loss_in_parts(std::span<const int64_t> indices, int64_t
       weights.push_back(p.weight);
     }
     std::optional<NoiseScope> noise;
-    if (options_.neftune_noise_alpha > 0 || model_.lora().lora_dropout > 0)
-      noise.emplace(model_, TrainingNoise{true, rng.next(), options_.neftune_noise_alpha});
+    if (options_.neftune_noise_alpha > 0 || options_.hidden_dropout > 0 ||
+        model_.lora().lora_dropout > 0)
+      noise.emplace(model_, TrainingNoise{true, rng.next(), options_.neftune_noise_alpha,
+                                          options_.hidden_dropout});
     const at::Tensor hidden = model_.hidden_states_at(batch.forest, sources);
     noise.reset();
     if (measured) measure(hidden, model_, batch, rows, options_, measures);

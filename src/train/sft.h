@@ -30,6 +30,7 @@ struct SftOptions {
   double answer_weight = 1;           // lambda_a
   double prompt_weight = 0;  // weight of the mean over prompt tokens (segment), of each one (token)
   double neftune_noise_alpha = 0;  // noise on the input embeddings (nn/noise.h); 0: none
+  double hidden_dropout = 0;       // nn/noise.h
   // Tokens of one forward and backward pass, beginnings that rows share counted once, a single row
   // excepted; 0: all rows of a micro-batch at once. More tokens share more and need more memory;
   // the gradient is the same.
