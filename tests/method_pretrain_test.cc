@@ -162,6 +162,20 @@ TEST_F(Pretrain, is_what_later_stages_start_from) {
   EXPECT_GT(reinforce(policy).tokens, 0);
 }
 
+TEST(AgeWeights, halve_with_age_and_have_a_mean_of_one) {
+  constexpr int64_t kDay = 86400;
+  const std::vector<int64_t> times{0, 10 * kDay, 20 * kDay, 20 * kDay};
+  const AgeWeights weights(times, 10);
+  EXPECT_NEAR(weights.at(10 * kDay) / weights.at(20 * kDay), 0.5, 1e-6);
+  EXPECT_NEAR(weights.at(0) / weights.at(20 * kDay), 0.25, 1e-6);
+  double sum = 0;
+  for (const int64_t time : times) sum += weights.at(time);
+  EXPECT_NEAR(sum / 4, 1, 1e-6);
+  EXPECT_GT(weights.at(-100'000 * kDay), 0);  // no text is without anything to learn
+  EXPECT_EQ(AgeWeights().at(0), 1);
+  EXPECT_THROW(AgeWeights(times, -1), Error);
+}
+
 // What is read with a share of the log, later stages do not train on again.
 TEST_F(Pretrain, leaves_later_rows_to_the_stages_that_follow) {
   make_base();

@@ -26,13 +26,13 @@ double slow_loss(const LanguageModel& model, const std::vector<ReadingText>& tex
         model.hidden_states(forest).matmul(model.head_weight().t()).log_softmax(-1);
     for (size_t t = 1; t < text.ids.size(); ++t) {
       loss -= text.weights[t] * logprobs[static_cast<int64_t>(t) - 1][text.ids[t]].item<double>();
-      total += text.weights[t];
+      total += text.weights[t] > 0;
     }
   }
   return loss / total;
 }
 
-TEST(Reading, is_the_weighted_mean_of_dense_losses) {
+TEST(Reading, is_the_weighted_sum_of_dense_losses_by_token) {
   const auto model = tiny_model();
   ReadingObjective objective(*model, 3, text_of, {});
   Rng rng(1, "unused");

@@ -30,6 +30,10 @@ void add_pretrain(CommandLine& app, CommonOptions& common) {
   auto knowledge = std::make_shared<std::string>("none");
   add_knowledge(command, *knowledge);
   command
+      .add_option("--half-life-days", options->half_life_days,
+                  "age at which an event counts half of the newest one, 0: all count alike")
+      .at_least(0);
+  command
       .add_option("--train-share", options->train_share,
                   "earliest share of the training interactions that is read")
       .range(0.0, 1.0);

@@ -1,6 +1,8 @@
 #include "method/pretrain.h"
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 
 #include "base/check.h"
 #include "base/log.h"
@@ -39,7 +41,7 @@ ModelCard card_of(const PretrainOptions& options, const Study& study, const Load
 ReadingFn reader(const PretrainSetup& setup) {
   return [&setup](int64_t row, int64_t epoch) {
     return reading_text(*setup.model.tokenizer, setup.study->dataset, setup.windows->at(row, epoch),
-                        setup.card.prompt, setup.study->popularity.get());
+                        setup.card.prompt, setup.study->popularity.get(), setup.age_weights);
   };
 }
 
@@ -73,7 +75,7 @@ ReadingWindow ReadingWindows::at(int64_t row, int64_t epoch) const {
 
 ReadingText reading_text(const Tokenizer& tokenizer, const Dataset& dataset,
                          const ReadingWindow& window, const PromptOptions& prompt,
-                         const PopularityHistory* popularity) {
+                         const PopularityHistory* popularity, const AgeWeights& age_weights) {
   const auto begin = static_cast<size_t>(window.begin),
              count = static_cast<size_t>(window.end - window.begin);
   const auto items = std::span(dataset.items).subspan(begin, count);
@@ -90,12 +92,28 @@ ReadingText reading_text(const Tokenizer& tokenizer, const Dataset& dataset,
     while (title < line.titles.size() && line.titles[title].end <= at) ++title;
     at += tokenizer.token_text(id).size();
     const bool inside = title < line.titles.size() && at > line.titles[title].begin;
-    text.weights.push_back(inside ? 1.0f : 0.0f);
+    text.weights.push_back(inside ? age_weights.at(times[title]) : 0.0f);
   }
   CHECK(at == line.text.size(), kModel,
         "pretrain: expected a tokenizer whose tokens spell a text byte by byte; {} bytes became {}",
         line.text.size(), at);
   return text;
+}
+
+AgeWeights::AgeWeights(std::span<const int64_t> times, double half_life_days)
+    : last_(*std::max_element(times.begin(), times.end())), half_life_(half_life_days * 86400) {
+  CHECK(half_life_days > 0, kUsage, "--half-life-days: expected a positive number, found {}",
+        half_life_days);
+  double sum = 0;
+  for (const int64_t time : times) sum += at(time);
+  scale_ = static_cast<double>(times.size()) / sum;
+}
+
+// An event so old that its weight would be no float any more keeps the smallest one.
+float AgeWeights::at(int64_t time) const {
+  if (half_life_ == 0) return 1;
+  const double weight = scale_ * std::exp2(-static_cast<double>(last_ - time) / half_life_);
+  return std::max(static_cast<float>(weight), std::numeric_limits<float>::min());
 }
 
 PretrainSetup setup(const PretrainOptions& options) {
@@ -112,6 +130,7 @@ PretrainSetup setup(const PretrainOptions& options) {
       training_log(setup.study->dataset, load_split(options.data), options.train_share);
   setup.windows = std::make_unique<const ReadingWindows>(read_parts(setup.study->dataset, log),
                                                          options.window, options.trainer.seed);
+  if (options.half_life_days != 0) setup.age_weights = {log.times, options.half_life_days};
   if (options.train_share < 1)
     setup.card.read_until = *std::max_element(log.times.begin(), log.times.end());
   return setup;

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,9 @@ struct PretrainOptions {
   bool with_times = true;
   std::string style = PromptOptions().style;
   Knowledge knowledge = Knowledge::kNone;
+  // A title's weight halves with every so many days between its event and the last one that is
+  // read: what was usual long ago counts less. 0: all events weigh alike.
+  double half_life_days = 0;
   double train_share = 1;   // earliest share of the training interactions that is read
   int64_t eval_rows = 500;  // of the validation rows, 0: no validation
   ReadingOptions reading{.hidden_dropout = 0.3};
@@ -57,6 +61,19 @@ class ReadingWindows {
   uint64_t seed_;
 };
 
+// Weights of events by their age: 2^(-age / half life), their mean over the events that are read 1.
+class AgeWeights {
+ public:
+  AgeWeights() = default;  // 1 for every event
+  // `times`: of all events that are read, at least one.
+  AgeWeights(std::span<const int64_t> times, double half_life_days);
+  float at(int64_t time) const;
+
+ private:
+  int64_t last_ = 0;
+  double half_life_ = 0, scale_ = 1;
+};
+
 // Everything that pretrain reads, except the weights of the model.
 struct PretrainSetup {
   PretrainOptions options;
@@ -64,6 +81,7 @@ struct PretrainSetup {
   LoadedModel model;
   ModelCard card;  // of the result
   std::unique_ptr<const ReadingWindows> windows;
+  AgeWeights age_weights;
 };
 
 // Errors: kUsage for options that make no sense, kModel for a model of another data set, kInput
@@ -76,10 +94,12 @@ MemoryEstimate plan(const PretrainSetup& setup);
 TrainingResult run(PretrainSetup setup);
 TrainingResult pretrain(const PretrainOptions& options);  // run(setup(options))
 
-// The tokens of a window, those of titles with weight 1, others with 0: what belongs to no title is
-// read and not predicted (docs/experiments.md). `popularity`: for prompts that tell it, else null.
+// The tokens of a window, those of titles with the weight of their event, others with 0: what
+// belongs to no title is read and not predicted (docs/experiments.md). `popularity`: for prompts
+// that tell it, else null.
 ReadingText reading_text(const Tokenizer& tokenizer, const Dataset& dataset,
                          const ReadingWindow& window, const PromptOptions& prompt,
-                         const PopularityHistory* popularity = nullptr);
+                         const PopularityHistory* popularity = nullptr,
+                         const AgeWeights& age_weights = {});
 
 }  // namespace etrlrec

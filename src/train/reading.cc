@@ -72,7 +72,7 @@ LossOutput ReadingObjective::loss_of(std::span<const int64_t> rows, int64_t toke
                        parts.back().forest.num_tokens() + std::ssize(text.ids) <= tokens_per_pass);
     if (!fits) parts.emplace_back();
     parts.back().add(model_, text);
-    for (size_t t = 1; t < text.weights.size(); ++t) total += text.weights[t];
+    for (size_t t = 1; t < text.weights.size(); ++t) total += text.weights[t] > 0;
   }
   LossOutput output;
   for (Part& part : parts) {

@@ -26,7 +26,9 @@ struct ReadingOptions {
   int64_t tokens_per_pass = 8192;
 };
 
-// Loss: the weighted mean of -log p over a micro-batch. Metric "nll": the same. Error (kInput) for
+// Loss: the sum of weight * -log p over a micro-batch, divided by the number of tokens that have a
+// weight. Weights need not be 0 or 1: with a mean of 1 over all texts, a micro-batch of heavy ones
+// moves the model more than one of light ones. Metric "nll": the same. Error (kInput) for
 // a text without two tokens, with other weights or with a sum of weights of 0.
 class ReadingObjective : public Objective {
  public:
