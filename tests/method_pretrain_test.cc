@@ -201,41 +201,5 @@ TEST_F(Pretrain, leaves_later_rows_to_the_stages_that_follow) {
   EXPECT_EQ(std::ssize(some.rows), unread);
 }
 
-// Popularity words stand in what is read, in prompts and in answers alike, through all stages.
-TEST_F(Pretrain, carries_what_it_knows_through_all_stages) {
-  make_base();
-  PretrainOptions options = pretrain_into("known");
-  options.knowledge = Knowledge::kTime;
-  if (!fs::exists(root_ / "known")) pretrain(options);
-  ConstructOptions construct_options = construct_into("known-reasoning");
-  construct_options.answer = AnswerKind::kTitle;
-  EXPECT_GT(construct(construct_options).kept, 0);
-  DistillOptions student = distill_into("known-student");
-  student.model = root_ / "known";
-  student.reasoning = root_ / "known-reasoning";
-  EXPECT_THROW(distill(student), Error);  // written without these words
-  construct_options.out = root_ / "known-reasoning-2";
-  construct_options.knowledge = Knowledge::kTime;
-  EXPECT_GT(construct(construct_options).kept, 0);
-  student.reasoning = root_ / "known-reasoning-2";
-  student.answer_loss = "candidates";
-  EXPECT_GT(distill(student).tokens, 0);
-  EXPECT_EQ(open_model_folder(root_ / "known-student", "").card.prompt.knowledge, Knowledge::kTime);
-  ReinforceOptions policy = reinforce_into("known-student", "known-policy");
-  policy.reasoning = root_ / "known-reasoning-2";
-  EXPECT_GT(reinforce(policy).tokens, 0);
-
-  EvaluateOptions asked;
-  asked.data = root_ / "data";
-  asked.model = root_ / "known-policy";
-  asked.candidates = root_ / "data/candidates-valid.jsonl";
-  const EvaluateSetup made = setup(asked);
-  EXPECT_FALSE(made.requests.at(0).candidate_tiers.empty());
-  EXPECT_EQ(run(setup(asked)).predictions.rows.size(), 20u);
-  construct_options.answer = AnswerKind::kNumber;
-  construct_options.out = root_ / "numbers";
-  EXPECT_THROW(construct(construct_options), Error);
-}
-
 }  // namespace
 }  // namespace etrlrec

@@ -68,7 +68,7 @@ TEST(Styles, have_words_that_a_tokenizer_can_keep_whole) {
   for (const PromptStyle& style : prompt_styles()) {
     BpeTrainingOptions options{.vocab_size = 600, .required_words = {" 1"}};
     std::vector<std::string> words;
-    for (const std::string& word : style.words(catalogue, 12, AnswerKind::kTitle))
+    for (const std::string& word : style.words(catalogue, 12))
       for (const std::string& piece : training_pieces(word, options))
         if (piece.size() > 1 && std::find(words.begin(), words.end(), piece) == words.end())
           words.push_back(piece);

@@ -21,11 +21,12 @@ TEST(TimeLine, the_prompt_is_the_text_that_is_read) {
             "winter");
   // Whatever comes next, the prompt is how the longer time line begins.
   for (const int32_t next : request.candidates) {
-    Request longer = request;
-    longer.history.push_back(next);
-    longer.times.push_back(request.now);
-    const TimeLine line = find_style("compact").time_line(catalogue, longer, kTitle);
-    ASSERT_EQ(line.titles.size(), longer.history.size());
+    auto items = request.history;
+    auto times = request.times;
+    items.push_back(next);
+    times.push_back(request.now);
+    const TimeLine line = find_style("compact").time_line(catalogue, items, times, kTitle);
+    ASSERT_EQ(line.titles.size(), items.size());
     const TimeLine::Span& last = line.titles.back();
     EXPECT_EQ(line.text.substr(0, last.begin), prompt);
     EXPECT_EQ(line.text.substr(last.begin, last.end - last.begin),
@@ -33,25 +34,6 @@ TEST(TimeLine, the_prompt_is_the_text_that_is_read) {
   }
   request.target_slot = 0;
   EXPECT_EQ(student_prompt(catalogue, request, kTitle), prompt);
-}
-
-TEST(TimeLine, tells_how_popular_each_title_is_where_asked_to) {
-  const Catalogue catalogue = small_catalogue();
-  PromptOptions options = kTitle;
-  options.knowledge = Knowledge::kTime;
-  Request request = small_request();
-  EXPECT_THROW(student_prompt(catalogue, request, options), Error);  // nobody has looked it up
-  for (size_t j = 0; j < request.history.size(); ++j)
-    request.history_tiers.push_back(static_cast<int8_t>(j));
-  EXPECT_EQ(student_prompt(catalogue, request, options),
-            "History; start autumn top Hollow River; drama dark day big Paper Crown; crime dark "
-            "week liked Iron Letter; crime bright tie known Paper Crown; crime dark month some "
-            "Hollow River; drama dark week winter");
-  EXPECT_THROW(answer_texts(catalogue, request, options), Error);
-  request.candidate_tiers.assign(request.candidates.size(), 8);
-  const auto plain = answer_texts(catalogue, request, kTitle);
-  const auto known = answer_texts(catalogue, request, options);
-  for (size_t k = 0; k < plain.size(); ++k) EXPECT_EQ(known[k], " unseen" + plain[k]);
 }
 
 TEST(TimeLine, has_no_word_of_time_without_times) {

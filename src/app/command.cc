@@ -11,13 +11,6 @@ void add_style(Command& command, std::string& style) {
     command.add_option("--style", style, "of writing, of prompts and answers").one_of(names);
 }
 
-void add_knowledge(Command& command, std::string& knowledge) {
-  command
-      .add_option("--knowledge", knowledge,
-                  "time: a word in front of each title says how popular it is at that moment")
-      .one_of({"none", "time"});
-}
-
 void write_run_record(const fs::path& folder, const Command& command, const CommonOptions& common,
                       const std::map<std::string, fs::path>& inputs, double seconds) {
   RunRequest request{command.name(), common.seed, common.numerics(), {}};

@@ -23,8 +23,6 @@ struct CommonOptions {
 
 // --style: how prompts and answers are written (temporal/prompts.h), where there is a choice.
 void add_style(Command& command, std::string& style);
-// --knowledge: none | time.
-void add_knowledge(Command& command, std::string& knowledge);
 // Writes run.json (method/run_record.h) and options.toml, which can be given back as --config, into
 // a result folder.
 void write_run_record(const std::filesystem::path& folder, const Command& command,

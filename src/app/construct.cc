@@ -64,8 +64,6 @@ void add_construct(CommandLine& app, CommonOptions& common) {
   command.add_option("--min-precision", options->min_precision, "share of true claims, weighted")
       .range(0.0, 1.0);
   command.add_option("--max-per-row", options->max_per_row, "different draws kept of one row");
-  auto knowledge = std::make_shared<std::string>("none");
-  add_knowledge(command, *knowledge);
   auto answer = std::make_shared<std::string>("number");
   command
       .add_option("--answer", *answer,
@@ -84,7 +82,6 @@ void add_construct(CommandLine& app, CommonOptions& common) {
     const Stopwatch watch;
     options->seed = common.seed;
     options->answer = answer_kind(*answer);
-    options->knowledge = knowledge_of(*knowledge);
     const ConstructSetup stage = setup(*options);
     if (*dry_run) {
       print_plan(plan(stage), common.json);

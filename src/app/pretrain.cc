@@ -27,8 +27,6 @@ void add_pretrain(CommandLine& app, CommonOptions& common) {
   command.add_option("--window", options->window, "entries of a time line that are read at once");
   command.add_flag("--times,!--no-times", options->with_times, "gap words and seasons in the text");
   add_style(command, options->style);
-  auto knowledge = std::make_shared<std::string>("none");
-  add_knowledge(command, *knowledge);
   command
       .add_option("--half-life-days", options->half_life_days,
                   "age at which an event counts half of the newest one, 0: all count alike")
@@ -56,7 +54,6 @@ void add_pretrain(CommandLine& app, CommonOptions& common) {
     options->trainer.seed = common.seed;
     options->numerics = common.numerics();
     options->lora = adapter->config();
-    options->knowledge = knowledge_of(*knowledge);
     check_trainable(options->dtype, *adapter);
     CHECK(!adapter->prompt(), kUsage,
           "--adapter prompt: pretrain trains all weights, or a LoRA or AdaLoRA adapter\n"

@@ -324,10 +324,6 @@ Request with_recent_history(const Request& request, int32_t max_history) {
   recent.candidates = request.candidates;
   recent.target_slot = request.target_slot;
   set_recent_history(request.history, request.times, max_history, recent);
-  if (!request.history_tiers.empty())
-    recent.history_tiers.assign(request.history_tiers.end() - std::ssize(recent.history),
-                                request.history_tiers.end());
-  recent.candidate_tiers = request.candidate_tiers;
   return recent;
 }
 

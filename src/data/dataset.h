@@ -67,9 +67,6 @@ struct Request {
   int64_t now = 0;                  // request time
   std::vector<int32_t> candidates;  // items, in the order they are numbered 1..n
   int32_t target_slot = -1;         // 0-based index of the target among the candidates, -1 unknown
-  // How popular each is at its moment (temporal/popularity_tier.h), for prompts that tell; else
-  // empty. [history], [candidates]
-  std::vector<int8_t> history_tiers, candidate_tiers;
 };
 
 // Folder with items.jsonl (header line, then one item per line), users.txt, interactions.bin

@@ -36,11 +36,9 @@ void shuffle_history(Request& request, Rng& rng) {
   std::iota(order.begin(), order.end(), size_t{1});
   rng.shuffle(order);
   const std::vector<int32_t> items = request.history;
-  const std::vector<int8_t> tiers = request.history_tiers;
   std::vector<int64_t> moved = gaps;
   for (size_t j = 1; j < n; ++j) {
     request.history[j] = items[order[j - 1]];
-    if (!tiers.empty()) request.history_tiers[j] = tiers[order[j - 1]];
     moved[j - 1] = gaps[order[j - 1] - 1];
   }
   set_gaps(request, moved);

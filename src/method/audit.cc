@@ -23,9 +23,7 @@ std::string row_name(const Study& study, const Row& row) {
 }
 
 std::string shown(const Study& study, const Request& request, const PromptOptions& prompt) {
-  Request known = request;
-  if (prompt.knowledge == Knowledge::kTime) study.popularity->add_tiers(known);
-  return RowView(study.dataset.catalogue, nullptr, known, prompt).prompt();
+  return RowView(study.dataset.catalogue, nullptr, request, prompt).prompt();
 }
 
 // Uniform slots: the largest standardised deviation of a slot's count.

@@ -40,8 +40,7 @@ PromptOptions prompt_options(const ConstructOptions& options) {
   return {.max_history = options.max_history,
           .with_times = options.with_times,
           .style = options.style,
-          .answer = options.answer,
-          .knowledge = options.knowledge};
+          .answer = options.answer};
 }
 
 std::string completion_of(const TeacherReply& reply, const std::vector<std::string>& answers,
@@ -152,7 +151,6 @@ void check_options(const ConstructOptions& options) {
   CHECK(options.max_per_row > 0 && options.draws >= 0 && options.hinted_draws >= 0, kUsage,
         "draws: expected numbers that are not negative, and at least one kept per row");
   find_style(options.style, "--style");
-  check_knowledge(options.knowledge, options.answer);
 }
 
 // The options that decide the result. The limit stands here only where there is one.
@@ -171,7 +169,6 @@ OrderedJson fingerprint(const ConstructOptions& options, const CandidateSet& set
                        {"style", options.style},
                        {"answer", answer_kind_name(options.answer)},
                        {"seed", options.seed}};
-  if (options.knowledge != Knowledge::kNone) print["knowledge"] = knowledge_name(options.knowledge);
   if (options.limit > 0) print["limit"] = options.limit;
   return print;
 }
@@ -316,7 +313,6 @@ ReasoningRecord read_reasoning_record(const fs::path& folder) {
   prompt.style = get_or<std::string>(made, "style", prompt.style, name);
   find_style(prompt.style, name + ": style");
   prompt.answer = answer_kind(get_or<std::string>(made, "answer", "number", name));
-  prompt.knowledge = knowledge_of(get_or<std::string>(made, "knowledge", "none", name));
   return {get<std::string>(made, "candidates", name),
           get<std::string>(json, "catalogue_hash", name), prompt};
 }

@@ -31,7 +31,6 @@ struct ConstructOptions {
   bool with_times = true;      // false: no claim about gaps or the season
   std::string style = PromptOptions{}.style;
   AnswerKind answer = AnswerKind::kNumber;
-  Knowledge knowledge = Knowledge::kNone;
   int64_t limit = 0;  // rows, drawn by the seed; 0: all
   uint64_t seed = 42;
 };

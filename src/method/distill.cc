@@ -63,10 +63,6 @@ PromptOptions prompt_of(const DistillOptions& options, const CandidateSet& set,
         "{}: its answers are {}s, but {} answers by {}\nhint: construct --answer {}",
         options.reasoning, answer_kind_name(record.prompt.answer), options.model,
         answer_kind_name(card.prompt.answer), answer_kind_name(card.prompt.answer));
-  CHECK(card.catalogue_hash.empty() || record.prompt.knowledge == card.prompt.knowledge, kUsage,
-        "{}: written with --knowledge {}, {} reads {}\nhint: construct --knowledge {}",
-        options.reasoning, knowledge_name(record.prompt.knowledge), options.model,
-        knowledge_name(card.prompt.knowledge), knowledge_name(card.prompt.knowledge));
   CHECK(!options.max_history && !options.with_times && options.style.empty(), kUsage,
         "--max-history, --times, --style: only without --reasoning; {} was written for {} entries "
         "{} times in the style {}",

@@ -50,8 +50,7 @@ Predictions mixed(const EvaluateSetup& setup, const Predictions& answers, double
   const CandidateSet valid =
       load_candidates(fs::path(options.data) / "candidates-valid.jsonl", dataset);
   const auto rows = spread_rows(std::ssize(valid.rows), kMixRows);
-  const auto asked =
-      prompt_requests(dataset, *setup.popularity, valid, rows, setup.protocol.prompt);
+  const auto asked = make_requests(dataset, valid, rows, setup.protocol.prompt.max_history);
   weight = choose_mix_weight(ask_about(setup, asked, "validation"), recommended(valid, rows));
   log_info("mix: weight {:.2f} of the language model, chosen on {} validation rows", weight,
            rows.size());
@@ -125,10 +124,8 @@ EvaluateSetup setup(const EvaluateOptions& options) {
                                   options.dtype, options.numerics, options.adapters);
   setup.protocol.prompt = setup.model->card.prompt;
   setup.protocol.max_reasoning_tokens = setup.model->card.max_reasoning_tokens;
-  setup.popularity = std::make_unique<const PopularityHistory>(
-      count_statistics(setup.dataset, load_split(options.data)));
-  setup.requests = prompt_requests(setup.dataset, *setup.popularity, setup.set, setup.rows,
-                                   setup.protocol.prompt);
+  setup.requests =
+      make_requests(setup.dataset, setup.set, setup.rows, setup.protocol.prompt.max_history);
   // An ablation moves what the model sees, no more.
   setup.requests = ablate_requests(setup.requests, options.ablate, setup.protocol.seed);
   return setup;

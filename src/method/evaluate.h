@@ -5,7 +5,6 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
@@ -17,7 +16,6 @@
 #include "eval/protocol.h"
 #include "method/memory_estimate.h"
 #include "method/model_folder.h"
-#include "temporal/popularity_tier.h"
 
 namespace etrlrec {
 
@@ -47,7 +45,6 @@ struct EvaluateSetup {
   std::vector<Request> requests;     // of these rows
   std::optional<LoadedModel> model;  // a language model
   ProtocolOptions protocol;          // with the prompt and the budget of that model
-  std::unique_ptr<const PopularityHistory> popularity;  // with a language model
 };
 
 // Predictions with their names filled in, and the metrics of one model.

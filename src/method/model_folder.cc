@@ -62,7 +62,6 @@ ModelCard read_card(const fs::path& path) {
   card.prompt.style = get_or<std::string>(json, "style", card.prompt.style, name);
   find_style(card.prompt.style, name + ": style");
   card.prompt.answer = answer_kind(get_or<std::string>(json, "answer", "number", name));
-  card.prompt.knowledge = knowledge_of(get_or<std::string>(json, "knowledge", "none", name));
   card.max_reasoning_tokens = get<int64_t>(json, "max_reasoning_tokens", name);
   if (json.contains("distillation_rows")) {
     const Json rows = get<Json>(json, "distillation_rows", name);
@@ -105,7 +104,6 @@ OrderedJson to_json(const ModelCard& card) {
                    {"reasoning", card.prompt.reasoning},
                    {"style", card.prompt.style},
                    {"answer", answer_kind_name(card.prompt.answer)},
-                   {"knowledge", knowledge_name(card.prompt.knowledge)},
                    {"max_reasoning_tokens", card.max_reasoning_tokens},
                    {"parent", card.parent}};
   for (const SoftPrompt& prompt : card.soft_prompts)

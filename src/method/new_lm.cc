@@ -46,11 +46,11 @@ std::vector<std::string> tokenizer_documents(const Study& study, const Candidate
 
 // Words whose pieces have to be tokens: what is copied or looked up must not be spelled out.
 std::vector<std::string> required_words(const PromptStyle& style, const Catalogue& catalogue,
-                                        int64_t numbers, AnswerKind answer) {
+                                        int64_t numbers) {
   BpeTrainingOptions options{.required_words = {" 1"}};  // selects numbers with their leading space
   std::vector<std::string> words;
   std::unordered_set<std::string> seen;
-  for (const std::string& text : style.words(catalogue, numbers, answer))
+  for (const std::string& text : style.words(catalogue, numbers))
     for (std::string& piece : training_pieces(text, options))
       if (piece.size() > 1 && seen.insert(piece).second) words.push_back(std::move(piece));
   return words;
@@ -105,9 +105,8 @@ void make_new_lm(const NewLmOptions& options) {
   const CandidateSet train = study.candidates("train");
   FolderWriter writer(options.out);
   BpeTrainingOptions bpe{.vocab_size = options.vocab_size};
-  bpe.required_words = required_words(
-      style, study.dataset.catalogue, std::max<int64_t>(train.options.count, options.max_history),
-      options.whole_titles > 0 ? AnswerKind::kTitle : AnswerKind::kNumber);
+  bpe.required_words = required_words(style, study.dataset.catalogue,
+                                      std::max<int64_t>(train.options.count, options.max_history));
   bpe.phrases = frequent_titles(study, options);
   train_bpe(tokenizer_documents(study, train, options), bpe, writer.path());
   const auto tokenizer = load_tokenizer(writer.path());

@@ -33,15 +33,14 @@ ModelCard card_of(const PretrainOptions& options, const Study& study, const Load
                  .with_times = options.with_times,
                  .reasoning = false,
                  .style = options.style,
-                 .answer = AnswerKind::kTitle,
-                 .knowledge = options.knowledge};
+                 .answer = AnswerKind::kTitle};
   return card;
 }
 
 ReadingFn reader(const PretrainSetup& setup) {
   return [&setup](int64_t row, int64_t epoch) {
     return reading_text(*setup.model.tokenizer, setup.study->dataset, setup.windows->at(row, epoch),
-                        setup.card.prompt, setup.study->popularity.get(), setup.age_weights);
+                        setup.card.prompt, setup.age_weights);
   };
 }
 
@@ -75,16 +74,12 @@ ReadingWindow ReadingWindows::at(int64_t row, int64_t epoch) const {
 
 ReadingText reading_text(const Tokenizer& tokenizer, const Dataset& dataset,
                          const ReadingWindow& window, const PromptOptions& prompt,
-                         const PopularityHistory* popularity, const AgeWeights& age_weights) {
+                         const AgeWeights& age_weights) {
   const auto begin = static_cast<size_t>(window.begin),
              count = static_cast<size_t>(window.end - window.begin);
   const auto items = std::span(dataset.items).subspan(begin, count);
   const auto times = std::span(dataset.times).subspan(begin, count);
-  Request request;
-  request.history.assign(items.begin(), items.end());
-  request.times.assign(times.begin(), times.end());
-  if (prompt.knowledge == Knowledge::kTime) popularity->add_tiers(request);
-  const TimeLine line = find_style(prompt.style).time_line(dataset.catalogue, request, prompt);
+  const TimeLine line = find_style(prompt.style).time_line(dataset.catalogue, items, times, prompt);
   ReadingText text;
   text.ids = tokenizer.encode(line.text);
   size_t at = 0, title = 0;

@@ -26,7 +26,6 @@ struct PretrainOptions {
   int32_t window = 100;      // entries of a text that is read at once
   bool with_times = true;
   std::string style = PromptOptions().style;
-  Knowledge knowledge = Knowledge::kNone;
   // A title's weight halves with every so many days between its event and the last one that is
   // read: what was usual long ago counts less. 0: all events weigh alike.
   double half_life_days = 0;
@@ -95,11 +94,9 @@ TrainingResult run(PretrainSetup setup);
 TrainingResult pretrain(const PretrainOptions& options);  // run(setup(options))
 
 // The tokens of a window, those of titles with the weight of their event, others with 0: what
-// belongs to no title is read and not predicted (docs/experiments.md). `popularity`: for prompts
-// that tell it, else null.
+// belongs to no title is read and not predicted (docs/experiments.md).
 ReadingText reading_text(const Tokenizer& tokenizer, const Dataset& dataset,
                          const ReadingWindow& window, const PromptOptions& prompt,
-                         const PopularityHistory* popularity = nullptr,
                          const AgeWeights& age_weights = {});
 
 }  // namespace etrlrec

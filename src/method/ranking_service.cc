@@ -124,19 +124,9 @@ ProtocolOptions Ranker::protocol() const {
   return protocol;
 }
 
-// As the model's prompts show them.
-std::vector<Request> Ranker::shown_requests(std::span<const Request> requests) const {
-  std::vector<Request> shown(requests.begin(), requests.end());
-  for (Request& request : shown) {
-    request.target_slot = 0;  // unknown; decides its rank alone
-    if (model_.card.prompt.knowledge == Knowledge::kTime) study_.popularity->add_tiers(request);
-  }
-  return shown;
-}
-
 MemoryEstimate Ranker::estimate(std::span<const Request> requests) const {
   const std::lock_guard lock(computing_);
-  return estimate_asking(model_, catalogue(), shown_requests(requests), protocol());
+  return estimate_asking(model_, catalogue(), requests, protocol());
 }
 
 void Ranker::load() {
@@ -145,7 +135,8 @@ void Ranker::load() {
 }
 
 std::vector<Ranking> Ranker::rank(std::span<const Request> requests, int32_t k) const {
-  const std::vector<Request> asked = shown_requests(requests);
+  std::vector<Request> asked(requests.begin(), requests.end());
+  for (Request& request : asked) request.target_slot = 0;  // unknown; decides its rank alone
   Predictions predictions;
   {
     const std::lock_guard lock(computing_);

@@ -78,7 +78,6 @@ class Ranker {
  private:
   Request history_of(const RankingQuery& query) const;
   ProtocolOptions protocol() const;
-  std::vector<Request> shown_requests(std::span<const Request> requests) const;
   Ranking ranking_of(const Request& request, const Prediction& prediction, int32_t k) const;
 
   RankerOptions options_;

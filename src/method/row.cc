@@ -7,9 +7,8 @@
 namespace etrlrec {
 
 RowView RowSource::view(int64_t row, const PromptOptions& prompt) const {
-  Request request = make_request(study_->dataset, set_, row, prompt.max_history);
-  if (prompt.knowledge == Knowledge::kTime) study_->popularity->add_tiers(request);
-  return {study_->dataset.catalogue, &study_->statistics, request, prompt};
+  return {study_->dataset.catalogue, &study_->statistics,
+          make_request(study_->dataset, set_, row, prompt.max_history), prompt};
 }
 
 std::vector<Request> RowSource::recommender_requests(std::span<const int64_t> rows) const {
@@ -21,15 +20,6 @@ std::vector<Request> make_requests(const Dataset& dataset, const CandidateSet& s
   std::vector<Request> requests;
   requests.reserve(rows.size());
   for (const int64_t row : rows) requests.push_back(make_request(dataset, set, row, max_history));
-  return requests;
-}
-
-std::vector<Request> prompt_requests(const Dataset& dataset, const PopularityHistory& popularity,
-                                     const CandidateSet& set, std::span<const int64_t> rows,
-                                     const PromptOptions& prompt) {
-  std::vector<Request> requests = make_requests(dataset, set, rows, prompt.max_history);
-  if (prompt.knowledge == Knowledge::kTime)
-    for (Request& request : requests) popularity.add_tiers(request);
   return requests;
 }
 

@@ -42,13 +42,9 @@ class RowSource {
   PromptOptions prompt_;
 };
 
-// Requests of some rows with at most max_history entries, without popularity tiers.
+// Requests of some rows with at most max_history entries.
 std::vector<Request> make_requests(const Dataset& dataset, const CandidateSet& set,
                                    std::span<const int64_t> rows, int32_t max_history);
-// Requests of some rows as prompts of these options show them.
-std::vector<Request> prompt_requests(const Dataset& dataset, const PopularityHistory& popularity,
-                                     const CandidateSet& set, std::span<const int64_t> rows,
-                                     const PromptOptions& prompt);
 
 // At most `count` of `total` rows, evenly spread over all of them (0: all). For validation and
 // calibration, which look at the same rows in every run.

@@ -16,7 +16,7 @@ std::vector<Request> validation_requests(const Study& study, const ModelCard& ca
                                          int64_t num_rows) {
   const CandidateSet set = study.candidates("valid");
   const auto rows = spread_rows(std::ssize(set.rows), num_rows);
-  return prompt_requests(study.dataset, *study.popularity, set, rows, card.prompt);
+  return make_requests(study.dataset, set, rows, card.prompt.max_history);
 }
 
 EvaluateFn validation(const Study& study, const LoadedModel& model, const ModelCard& card,

@@ -13,7 +13,6 @@ Study open_study(const fs::path& folder) {
   study.folder = folder;
   study.dataset = load_dataset(folder);
   study.statistics = count_statistics(study.dataset, load_split(folder));
-  study.popularity = std::make_shared<const PopularityHistory>(study.statistics);
   study.catalogue_hash = catalogue_hash(study.dataset.catalogue);
   return study;
 }

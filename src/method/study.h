@@ -4,7 +4,6 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -14,7 +13,6 @@
 #include "temporal/claim_weights.h"
 #include "temporal/claims.h"
 #include "temporal/facts.h"
-#include "temporal/popularity_tier.h"
 #include "temporal/statistics.h"
 
 namespace etrlrec {
@@ -23,7 +21,6 @@ struct Study {
   std::filesystem::path folder;
   Dataset dataset;
   TemporalStatistics statistics;
-  std::shared_ptr<const PopularityHistory> popularity;  // of the same events
   std::string catalogue_hash;
 
   // `part`: train | valid | test, from FOLDER/candidates-<part>.jsonl.

@@ -10,7 +10,6 @@
 #include "temporal/answer_tags.h"
 #include "temporal/gaps.h"
 #include "temporal/names.h"
-#include "temporal/popularity_tier.h"
 
 namespace etrlrec {
 namespace {
@@ -95,27 +94,15 @@ std::string title_answer(const Catalogue& catalogue, int32_t item) {
   return " " + escape_title(catalogue.titles[static_cast<size_t>(item)]) + ";";
 }
 
-// " big", in front of a title.
-std::string tier_text(std::span<const int8_t> tiers, size_t index, const PromptOptions& options) {
-  if (options.knowledge == Knowledge::kNone) return {};
-  CHECK(index < tiers.size(), kInput,
-        "prompt: expected how popular each item is, found {} of them\nhint: make the request with "
-        "its popularity tiers",
-        tiers.size());
-  return fmt::format(" {}", popularity_word(tiers[index]));
-}
-
-TimeLine compact_time_line(const Catalogue& catalogue, const Request& request,
-                           const PromptOptions& options) {
-  const std::vector<int32_t>& items = request.history;
-  const std::vector<int64_t>& times = request.times;
+TimeLine compact_time_line(const Catalogue& catalogue, std::span<const int32_t> items,
+                           std::span<const int64_t> times, const PromptOptions& options) {
   TimeLine line;
   line.text = kTimeLineHead;
   for (size_t j = 0; j < items.size(); ++j) {
     if (options.with_times)
       append_moment(j == 0 ? std::nullopt : std::optional(times[j - 1]), times[j], line.text);
     const size_t begin = line.text.size();
-    line.text += tier_text(request.history_tiers, j, options) + title_answer(catalogue, items[j]);
+    line.text += title_answer(catalogue, items[j]);
     line.titles.push_back({begin, line.text.size()});
     for (const int32_t a : shown_attributes(catalogue, items[j]))
       line.text += " " + attribute_word(catalogue, a);
@@ -125,7 +112,7 @@ TimeLine compact_time_line(const Catalogue& catalogue, const Request& request,
 
 std::string title_prompt(const Catalogue& catalogue, const Request& request,
                          const PromptOptions& options) {
-  std::string out = compact_time_line(catalogue, request, options).text;
+  std::string out = compact_time_line(catalogue, request.history, request.times, options).text;
   if (options.with_times)
     append_moment(request.times.empty() ? std::nullopt : std::optional(request.times.back()),
                   request.now, out);
@@ -154,16 +141,14 @@ AnswerForm compact_answer_form(const PromptOptions& options) {
 }
 
 // Equal titles are told apart by a number, in the order of the candidates.
-std::vector<std::string> title_answers(const Catalogue& catalogue, const Request& request,
-                                       const PromptOptions& options) {
+std::vector<std::string> title_answers(const Catalogue& catalogue, const Request& request) {
   std::vector<std::string> texts;
   std::unordered_set<std::string> seen;
-  for (size_t k = 0; k < request.candidates.size(); ++k) {
-    const std::string title = tier_text(request.candidate_tiers, k, options) +
-                              title_answer(catalogue, request.candidates[k]);
+  for (const int32_t item : request.candidates) {
+    const std::string title = title_answer(catalogue, item);
     std::string text = title;
-    for (int32_t number = 2; !seen.insert(text).second; ++number)
-      text = fmt::format("{} #{};", std::string_view(title).substr(0, title.size() - 1), number);
+    for (int32_t k = 2; !seen.insert(text).second; ++k)
+      text = fmt::format("{} #{};", std::string_view(title).substr(0, title.size() - 1), k);
     texts.push_back(std::move(text));
   }
   return texts;
@@ -173,7 +158,7 @@ std::string compact_number(int32_t answer) { return fmt::format(" {}", answer); 
 
 std::vector<std::string> compact_answers(const Catalogue& catalogue, const Request& request,
                                          const PromptOptions& options) {
-  if (options.answer == AnswerKind::kTitle) return title_answers(catalogue, request, options);
+  if (options.answer == AnswerKind::kTitle) return title_answers(catalogue, request);
   std::vector<std::string> numbers;
   for (size_t k = 1; k <= request.candidates.size(); ++k)
     numbers.push_back(compact_number(static_cast<int32_t>(k)));
@@ -187,17 +172,13 @@ ParsedCompletion compact_parse(std::string_view text, std::span<const std::strin
              : parse_tagged_answer(text, static_cast<int32_t>(answers.size()), options.reasoning);
 }
 
-std::vector<std::string> compact_words(const Catalogue& catalogue, int64_t numbers,
-                                       AnswerKind answer) {
+std::vector<std::string> compact_words(const Catalogue& catalogue, int64_t numbers) {
   std::vector<std::string> words;
   for (int64_t n = 1; n <= numbers; ++n) words.push_back(fmt::format(" {}", n));
   for (int32_t gap = 0; gap < kNumGapBuckets; ++gap)
     words.push_back(fmt::format(" {}", gap_word(static_cast<GapBucket>(gap))));
   for (int32_t season = 0; season < 4; ++season)
     words.push_back(fmt::format(" {}", season_word(season)));
-  if (answer == AnswerKind::kTitle)
-    for (int8_t tier = 0; tier < kNumPopularityTiers; ++tier)
-      words.push_back(fmt::format(" {}", popularity_word(tier)));
   const auto attributes =
       std::min<int64_t>(static_cast<int64_t>(catalogue.attributes.size()), kMaxWordAttributes);
   for (int32_t a = 0; a < attributes; ++a) {

@@ -8,8 +8,6 @@
 //   <reasoning>
 // or, with answers by title,
 //   History; start winter Hollow River; drama week Paper Crown; crime month
-// and with the word that says how popular each is at that moment, which belongs to the answer, too,
-//   History; start winter rare Hollow River; drama week top Paper Crown; crime month
 // Titles are escaped, so tags or claims inside a title cannot open or close anything. The answer
 // keeps the contract of answer_tags.h.
 #pragma once

@@ -12,22 +12,6 @@ AnswerKind answer_kind(std::string_view name) {
   return name == "title" ? AnswerKind::kTitle : AnswerKind::kNumber;
 }
 
-Knowledge knowledge_of(std::string_view name) {
-  CHECK(name == "none" || name == "time", kUsage, "knowledge: expected none or time, found \"{}\"",
-        name);
-  return name == "time" ? Knowledge::kTime : Knowledge::kNone;
-}
-
-const char* knowledge_name(Knowledge knowledge) {
-  return knowledge == Knowledge::kTime ? "time" : "none";
-}
-
-void check_knowledge(Knowledge knowledge, AnswerKind answer) {
-  CHECK(knowledge == Knowledge::kNone || answer == AnswerKind::kTitle, kUsage,
-        "--knowledge {}: stands in front of titles, but answers are numbers\nhint: --answer title",
-        knowledge_name(knowledge));
-}
-
 int32_t usual_history(AnswerKind kind) { return kind == AnswerKind::kTitle ? 50 : 8; }
 
 const char* answer_kind_name(AnswerKind kind) {

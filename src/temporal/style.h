@@ -20,14 +20,6 @@ enum class AnswerKind : int8_t { kNumber, kTitle };
 AnswerKind answer_kind(std::string_view name);  // number | title; error (kUsage) for others
 const char* answer_kind_name(AnswerKind kind);
 
-// What a time line tells of an item beyond its title and attributes: nothing, or how popular it is
-// at that moment, by a word in front of its title (popularity_tier.h).
-enum class Knowledge : int8_t { kNone, kTime };
-Knowledge knowledge_of(std::string_view name);  // none | time; error (kUsage) for others
-const char* knowledge_name(Knowledge knowledge);
-// Error (kUsage): knowledge about items is for answers by title.
-void check_knowledge(Knowledge knowledge, AnswerKind answer);
-
 // Entries of a prompt where nobody says otherwise: 8 where candidates take the room, 50 (what
 // SASRec sees) on a time line.
 int32_t usual_history(AnswerKind kind);
@@ -39,7 +31,6 @@ struct PromptOptions {
   bool reasoning = true;          // false: the direct-answer form (label-only arm)
   std::string style = "compact";  // a name of prompt_styles()
   AnswerKind answer = AnswerKind::kNumber;
-  Knowledge knowledge = Knowledge::kNone;  // kTime with answers by title only
 };
 
 // Reasons why an answer does not count; kept in logs and metrics.
@@ -80,12 +71,12 @@ struct TimeLine {
 struct PromptStyle {
   std::string_view name;
   // Ends right where the completion begins. Errors (kInput): more than max_history entries (claims
-  // number the entries that are shown), times or popularity tiers of another number.
+  // number the entries that are shown), times of another number.
   std::string (*prompt)(const Catalogue& catalogue, const Request& request,
                         const PromptOptions& options);
-  // The history of a request as a prompt with answers by title shows it, any number of entries.
-  TimeLine (*time_line)(const Catalogue& catalogue, const Request& request,
-                        const PromptOptions& options);
+  // Entries of a user, oldest first, as a prompt with answers by title shows its history.
+  TimeLine (*time_line)(const Catalogue& catalogue, std::span<const int32_t> items,
+                        std::span<const int64_t> times, const PromptOptions& options);
   AnswerForm (*answer_form)(const PromptOptions& options);
   std::string (*number)(int32_t answer);  // an answer by number
   // Between close and finish, one text for each candidate; all different, and none begins another
@@ -98,7 +89,7 @@ struct PromptStyle {
                             const PromptOptions& options);
   // Texts that a tokenizer made for the style keeps whole where it can: what is copied or looked up
   // must not be spelled out. `numbers`: the largest number that is written.
-  std::vector<std::string> (*words)(const Catalogue& catalogue, int64_t numbers, AnswerKind answer);
+  std::vector<std::string> (*words)(const Catalogue& catalogue, int64_t numbers);
   // The text of an item as an answer by title, for vocabularies that keep frequent ones whole.
   std::string (*title)(const Catalogue& catalogue, int32_t item);
 };
