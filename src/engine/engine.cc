@@ -180,9 +180,9 @@ class Rollouts {
   }
 
   // Answers of several tokens: scored through tries below prompt and completion, then appended with
-  // `finish`. Only prompts of which no row is still on its way.
+  // `finish`. Only prompts of which no row is still on its way; batch_tokens is the limit of a pass
+  // for prompts, and for the tokens of answers, which are many where a whole catalogue is asked.
   void answer_waiting_rows() {
-    constexpr int64_t kAnswersPerPrompt = 4;  // tokens of tries beside one of a prompt, at most
     std::vector<int64_t> ready, later;
     for (int64_t r : waiting_)
       (open_[static_cast<size_t>(request_of(r))] == 0 ? ready : later).push_back(r);
@@ -191,9 +191,8 @@ class Rollouts {
     for (size_t begin = 0; begin < ready.size();) {
       size_t end = begin;
       int64_t tokens = 0, answer_tokens = 0;
-      while (end < ready.size() &&
-             (end == begin || (tokens < options_.batch_tokens &&
-                               answer_tokens < kAnswersPerPrompt * options_.batch_tokens))) {
+      while (end < ready.size() && (end == begin || (tokens < options_.batch_tokens &&
+                                                     answer_tokens < options_.batch_tokens))) {
         const int64_t request = request_of(ready[end]);
         const GenerationRequest& asked = requests_[static_cast<size_t>(request)];
         tokens += std::ssize(asked.prompt);

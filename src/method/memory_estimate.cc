@@ -166,9 +166,8 @@ MemoryEstimate estimate_asking(const LoadedModel& model, const Catalogue& catalo
   if (answers > 0) {
     // As the engine groups them (engine/engine.cc).
     const int64_t together =
-        std::clamp<int64_t>(std::min(GenerationOptions{}.batch_tokens / longest,
-                                     4 * GenerationOptions{}.batch_tokens / answers),
-                            1, std::max<int64_t>(count, 1));
+        std::clamp<int64_t>(GenerationOptions{}.batch_tokens / std::max(longest, answers), 1,
+                            std::max<int64_t>(count, 1));
     add_forward(*model.model, {together * longest, together * answers, longest, false},
                 (count + together - 1) / together, estimate);
   }
