@@ -739,6 +739,32 @@ class Using(unittest.TestCase):
                       "nobody", code=3)
         self.assertIn("nobody", unknown)
 
+    def test_recommends_to_all_users(self):
+        alone = ["recommend", "-d", "data", "--recommender", "recommenders/markov", "-q"]
+        first = json.loads(run(*alone, "--all-users", "-k", 3, "-o", "all.csv", "--json"))
+        self.assertEqual(first["users_now"], first["users"])
+        with open(ROOT + "/all.csv", encoding="utf-8") as file:
+            lines = file.read().split("\n")
+        self.assertEqual(lines[0], "user_id,rank,item_id,title,score")
+        self.assertEqual(len(lines), 3 * first["users"] + 2)
+        self.assertRegex(run(*alone, "--all-users", "-k", 3, "-o", "all.csv"), r"\d+ users, 0 of them now in 0.0 s")
+        self.assertIn("exists already", run(*alone, "--all-users", "-k", 2, "-o", "all.csv", code=2))
+        for words, part in [(["--all-users"], "expected --out"), (["-o", "x.csv"], "expected --all-users"),
+                            (["--all-users", "-o", "x.csv", "--user", "u7"], "--user"),
+                            (["--all-users", "-o", "x.txt"], ".parquet"), (["--user", "u7", "--explain"], "--explain"),
+                            (["--user", "u7", "--dry-run"], "--dry-run")]:
+            self.assertIn(part, run(*alone, *words, code=2))
+        with_model = ["recommend", "-d", "data", "-m", "student", "--all-users", "-o", "x.csv", "-q"]
+        self.assertIn("answers by number", run(*with_model, code=2))
+
+    def test_evaluates_against_the_whole_catalogue(self):
+        evaluate = ["evaluate", "-d", "data", "--candidates", "all", "-q"]
+        row = json.loads(run(*evaluate, "-m", "recommenders/sasrec", "--mask-seen", "-o", "full-eval", "--json"))
+        self.assertRegex(row["protocol"], r"score\[all\d+,mask-seen\]")
+        run(*evaluate, "-m", "random", "--mask-seen", "-o", "full-random")
+        run("compare", "full-eval", "full-random", "--draws", 100)
+        self.assertIn("answers by number", run(*evaluate, "-m", "student", code=2))
+
     def test_audit_inspect_generate_doctor(self):
         run("audit", "-d", "data", "--reasoning", "reasoning")
         self.assertIn("300", run("inspect", "data"))

@@ -68,6 +68,34 @@ TEST(AnswerScoring, is_independent_of_the_batch) {
     EXPECT_TRUE(at::allclose(together[r], groups[r], 1e-5, 1e-6));
 }
 
+// Two rows of so many titles go the way of whole catalogues, one row does not.
+TEST(AnswerScoring, of_a_whole_catalogue_equals_row_by_row) {
+  const at::NoGradGuard no_grad;
+  LlmConfig config;
+  config.vocab_size = 3000;
+  config.hidden_size = 8;
+  config.head_dim = 4;
+  config.num_attention_heads = config.num_key_value_heads = 2;
+  config.intermediate_size = 8;
+  config.num_hidden_layers = 1;
+  config.initializer_range = 0.5;
+  const auto model = new_decoder(config, 5);
+  Answers titles;
+  for (int64_t k = 0; k < 2790; ++k) {
+    titles.push_back({k});
+    if (k % 10 > 0) titles.back().insert(titles.back().end(), {(7 * k) % 3000, (k * k) % 3000});
+    if (k % 10 == 3) titles.push_back({k, (7 * k + 1) % 3000, 2999});
+  }
+  const std::vector<std::vector<int64_t>> prefixes{{1, 2, 3, 4, 5, 6}, {2999, 17}};
+  const auto together = answer_logprobs(*model, prefixes, std::vector<Answers>(2, titles));
+  for (size_t r = 0; r < prefixes.size(); ++r) {
+    const auto alone = answer_logprobs(*model, std::vector<std::vector<int64_t>>{prefixes[r]},
+                                       std::vector<Answers>{titles});
+    EXPECT_TRUE(at::allclose(together[r], alone[0], 1e-4, 1e-4));
+    EXPECT_NEAR(together[r].exp().sum().item<double>(), 1, 1e-4);
+  }
+}
+
 TEST(AnswerScoring, has_the_gradient_of_the_dense_computation) {
   FakeLlm model;
   const std::vector<int64_t> prefix{1, 2, 3};

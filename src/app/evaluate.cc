@@ -30,6 +30,9 @@ void print_row(const Evaluation& evaluation, const std::string& folder) {
       row.model, row.protocol, row.n, row.hit1.mean, row.hit1.low, row.hit1.high, row.hit5,
       row.hit10, row.ndcg10, row.mrr, row.valid_ratio,
       random_level(evaluation.num_candidates).hit1);
+  if (evaluation.beam_recall)
+    fmt::print("recall@10 of the beam against exact scores: {:.4f} (first {} rows)\n",
+               *evaluation.beam_recall, evaluation.recall_rows);
   if (!folder.empty()) fmt::print("next: etrlrec compare {} <another evaluated run>\n", folder);
 }
 
@@ -65,8 +68,10 @@ void evaluate(const EvaluateOptions& options, const Output& output, const Comman
 
 void add_evaluate(CommandLine& app, CommonOptions& common) {
   Command command = app.add_command(
-      "evaluate", "metrics of any model on one candidate file under a named protocol");
-  command.example("evaluate --data shop --model shop-policy --out shop-eval/policy");
+      "evaluate", "metrics of any model on one candidate file or the whole catalogue");
+  command.example(
+      "evaluate --data shop --model shop-policy --out shop-eval/policy\n"
+      "  etrlrec evaluate --data shop --model shop-timeline --candidates all --mask-seen");
   command.alias("eval");
   auto options = std::make_shared<EvaluateOptions>();
   auto output = std::make_shared<Output>();
@@ -78,7 +83,15 @@ void add_evaluate(CommandLine& app, CommonOptions& common) {
   add_dtype(command, options->dtype);
   add_adapters(command, options->adapters);
   command.add_option("--candidates", options->candidates,
-                     "candidate file, default DATA/candidates-test.jsonl");
+                     "candidate file, default DATA/candidates-test.jsonl; all: the test rows "
+                     "against the whole catalogue, as fit --evaluate full");
+  command.add_flag("--mask-seen", options->mask_seen,
+                   "with --candidates all: leave seen items out");
+  command
+      .add_option("--beam", options->beam,
+                  "with --candidates all: beam search with so many beams instead of scores of all "
+                  "titles; prints its recall@10, 0: exact")
+      .range(0, 1000);
   command.add_option("-o,--out", output->folder, "folder for predictions.jsonl and summary.json");
   command.add_option("--name", options->name,
                      "name of the row in tables, default the folder's name");

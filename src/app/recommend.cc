@@ -1,13 +1,15 @@
 // etrlrec recommend: ranked titles for a user or a history given by hand, with the model's
-// reasoning, each claim of which the verifier marks true or false.
+// reasoning, each claim of which the verifier marks true or false, or a table for many users.
 #include <iostream>
 #include <memory>
 
 #include "app/command.h"
 #include "app/command_line.h"
 #include "app/training_options.h"
+#include "base/check.h"
 #include "base/json.h"
 #include "method/ranking_service.h"
+#include "method/recommend_users.h"
 #include "temporal/verifier.h"
 
 namespace etrlrec {
@@ -17,6 +19,8 @@ struct RecommendOptions {
   RankerOptions ranker;
   RankingQuery query;
   int32_t k = 5;
+  bool all_users = false;
+  std::string users, out;  // of a table for many users
   bool explain = false, dry_run = false;
 };
 
@@ -66,14 +70,51 @@ void print_text(const Ranking& ranking, const Catalogue& catalogue, bool explain
     fmt::print("note: the reasoning did not end within its budget and was closed by force\n");
 }
 
+// The table for all users, or those of --users.
+void recommend_to_many(const RecommendOptions& options, const CommonOptions& common) {
+  CHECK(!options.out.empty(), kUsage, "--all-users, --users: expected --out FILE");
+  CHECK(options.all_users || !options.users.empty(), kUsage,
+        "--out: expected --all-users or --users FILE");
+  CHECK(options.query.user.empty() && options.query.history.empty() &&
+            options.query.candidates.empty() && !options.explain && !options.dry_run,
+        kUsage,
+        "--out: is for many users; --user, --history, --candidates, --explain and --dry-run are "
+        "for one");
+  const RecommendUsersSummary summary =
+      recommend_users({.ranker = options.ranker,
+                       .users = options.users,
+                       .out = options.out,
+                       .k = options.k,
+                       .num_candidates = options.query.num_candidates});
+  const double rate =
+      summary.seconds > 0 ? static_cast<double>(summary.users_now) / summary.seconds : 0;
+  if (common.json) {
+    const OrderedJson document = {
+        {"schema_version", 1},        {"users", summary.users},   {"users_now", summary.users_now},
+        {"seconds", summary.seconds}, {"users_per_second", rate}, {"out", options.out}};
+    std::cout << document.dump(2) << "\n";
+    return;
+  }
+  fmt::print("{} users, {} of them now in {:.1f} s ({:.1f} users/s): {}\n", summary.users,
+             summary.users_now, summary.seconds, rate, options.out);
+}
+
 void recommend(const RecommendOptions& options, const CommonOptions& common) {
+  if (options.all_users || !options.users.empty() || !options.out.empty()) {
+    recommend_to_many(options, common);
+    return;
+  }
   Ranker ranker(options.ranker);
+  CHECK(ranker.has_language_model() || !options.explain, kUsage,
+        "--explain: expected a language model, found a recommender alone");
   const std::vector<Request> requests = ranker.requests({&options.query, 1});
-  const MemoryEstimate estimate = ranker.estimate(requests);
-  const int64_t available = available_memory();
-  if (options.dry_run) print_estimate(estimate, available, common.json);
-  check_memory(estimate, available, "recommend", "a smaller model");
-  if (options.dry_run) return;
+  if (ranker.has_language_model() || options.dry_run) {
+    const MemoryEstimate estimate = ranker.estimate(requests);
+    const int64_t available = available_memory();
+    if (options.dry_run) print_estimate(estimate, available, common.json);
+    check_memory(estimate, available, "recommend", "a smaller model");
+    if (options.dry_run) return;
+  }
   ranker.load();
   const Ranking ranking = ranker.rank(requests, options.k)[0];
   if (common.json) {
@@ -86,18 +127,21 @@ void recommend(const RecommendOptions& options, const CommonOptions& common) {
 }  // namespace
 
 void add_recommend(CommandLine& app, CommonOptions& common) {
-  Command command =
-      app.add_command("recommend", "ranked titles for a user or a history, with the reasoning");
+  Command command = app.add_command(
+      "recommend", "ranked titles for a user or a history, with the reasoning, or for many users");
   command.example(
       "recommend --data shop --model shop-policy --recommender shop-fit/sasrec --user u17 -k 5 "
-      "--explain");
+      "--explain\n"
+      "  etrlrec recommend --data shop --model shop-timeline --all-users -k 10 --out "
+      "shop-top10.parquet");
   command.alias("explain");
   auto options = std::make_shared<RecommendOptions>();
   command.add_option("-d,--data", options->ranker.data, "data set folder")
       .required()
       .existing_folder();
-  command.add_option("-m,--model", options->ranker.model, "language model folder")
-      .required()
+  command
+      .add_option("-m,--model", options->ranker.model,
+                  "language model folder; without it the recommender ranks all unseen items")
       .existing_folder();
   add_dtype(command, options->ranker.dtype);
   add_adapters(command, options->ranker.adapters);
@@ -110,7 +154,23 @@ void add_recommend(CommandLine& app, CommonOptions& common) {
       .excludes(user);
   command.add_option("--candidates", options->query.candidates, "item ids to rank")
       .separated_by(',');
-  command.add_option("-k", options->k, "titles to print").range(1, 100);
+  Option all = command.add_flag("--all-users", options->all_users,
+                                "a table of all users instead of one user");
+  command
+      .add_option("--users", options->users,
+                  "a table of the users whose ids are in a file, one a line")
+      .existing_file()
+      .excludes(all);
+  command.add_option(
+      "-o,--out", options->out,
+      "file of that table: .csv, .jsonl or .parquet; an interrupted run goes on when "
+      "the command is repeated");
+  command.add_option("-k", options->k, "titles of each user").range(1, 100);
+  command
+      .add_option("--beam", options->ranker.beam,
+                  "a model that answers by title: beam search with so many beams, at least -k; 0: "
+                  "exact scores of all titles")
+      .range(0, 1000);
   command
       .add_option("--num-candidates", options->query.num_candidates, "taken from the recommender")
       .range(2, 200);

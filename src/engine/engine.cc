@@ -180,7 +180,8 @@ class Rollouts {
   }
 
   // Answers of several tokens: scored through tries below prompt and completion, then appended with
-  // `finish`. Only prompts of which no row is still on its way.
+  // `finish`. Only prompts of which no row is still on its way; batch_tokens is the limit of a pass
+  // for prompts, and for the tokens of answers, which are many where a whole catalogue is asked.
   void answer_waiting_rows() {
     std::vector<int64_t> ready, later;
     for (int64_t r : waiting_)
@@ -189,13 +190,18 @@ class Rollouts {
     std::sort(ready.begin(), ready.end());
     for (size_t begin = 0; begin < ready.size();) {
       size_t end = begin;
-      int64_t tokens = 0;
-      while (end < ready.size() && (end == begin || tokens < options_.batch_tokens)) {
+      int64_t tokens = 0, answer_tokens = 0;
+      while (end < ready.size() && (end == begin || (tokens < options_.batch_tokens &&
+                                                     answer_tokens < options_.batch_tokens))) {
         const int64_t request = request_of(ready[end]);
-        tokens += static_cast<int64_t>(requests_[static_cast<size_t>(request)].prompt.size());
-        for (; end < ready.size() && request_of(ready[end]) == request; ++end)
-          tokens +=
-              static_cast<int64_t>(rows_[static_cast<size_t>(ready[end])].completion().ids.size());
+        const GenerationRequest& asked = requests_[static_cast<size_t>(request)];
+        tokens += std::ssize(asked.prompt);
+        int64_t below = 0;  // one completion
+        for (const auto& answer : asked.answers) below += std::ssize(answer);
+        for (; end < ready.size() && request_of(ready[end]) == request; ++end) {
+          tokens += std::ssize(rows_[static_cast<size_t>(ready[end])].completion().ids);
+          answer_tokens += below;
+        }
       }
       answer(
           {ready.begin() + static_cast<int64_t>(begin), ready.begin() + static_cast<int64_t>(end)});

@@ -91,22 +91,61 @@ at::Tensor index_tensor(const std::vector<int64_t>& values, const at::Tensor& li
   return at::tensor(values, at::kLong).to(like.device());
 }
 
+// Beyond so many logits of all nodes with all tokens, only those of edges are computed.
+constexpr int64_t kMostLogits = int64_t{1} << 24;
+
+// Logits of the edges, [E]: one product of all nodes with all tokens while that is small. In tries
+// of whole catalogues most edges leave the roots, and other nodes have few: there a product of the
+// roots with all tokens, and one of two vectors for each other edge.
+at::Tensor edge_logits(const at::Tensor& node_hidden, const at::Tensor& head, const Tries& tries,
+                       const Numerics& numerics) {
+  std::vector<int64_t> tokens = tries.edge_tokens;
+  std::sort(tokens.begin(), tokens.end());
+  tokens.erase(std::unique(tokens.begin(), tokens.end()), tokens.end());
+  const int64_t width = std::ssize(tokens);
+  const bool is_small = std::ssize(tries.node_sources) * width <= kMostLogits;
+  std::vector<int64_t> multiplied, places(tries.node_sources.size(), -1);
+  for (size_t m = 0; m < places.size(); ++m) {
+    if (!is_small && !tries.is_root[m]) continue;
+    places[m] = std::ssize(multiplied);
+    multiplied.push_back(static_cast<int64_t>(m));
+  }
+  std::vector<int64_t> cells, with_cell, others, other_nodes, other_tokens;
+  for (size_t e = 0; e < tries.edge_tokens.size(); ++e) {
+    const int64_t place = places[static_cast<size_t>(tries.edge_nodes[e])];
+    const int64_t token =
+        std::lower_bound(tokens.begin(), tokens.end(), tries.edge_tokens[e]) - tokens.begin();
+    if (place >= 0) {
+      cells.push_back(place * width + token);
+      with_cell.push_back(static_cast<int64_t>(e));
+    } else {
+      others.push_back(static_cast<int64_t>(e));
+      other_nodes.push_back(tries.edge_nodes[e]);
+      other_tokens.push_back(token);
+    }
+  }
+  const at::Tensor rows = weight_rows(head, index_tensor(tokens, head), numerics);
+  const auto nodes = [&node_hidden](const std::vector<int64_t>& chosen) {
+    return node_hidden.index_select(0, index_tensor(chosen, node_hidden));
+  };
+  const at::Tensor logits =
+      at::mm(is_small ? node_hidden : nodes(multiplied), rows.t()).to(at::kFloat);
+  const at::Tensor edges = logits.reshape({-1}).index_select(0, index_tensor(cells, logits));
+  if (others.empty()) return edges;
+  const at::Tensor products =
+      (nodes(other_nodes) * rows.index_select(0, index_tensor(other_tokens, rows)))
+          .sum(-1)
+          .to(at::kFloat);
+  return at::zeros({std::ssize(tries.edge_tokens)}, edges.options())
+      .index_copy(0, index_tensor(with_cell, edges), edges)
+      .index_copy(0, index_tensor(others, edges), products);
+}
+
 // log p(token | node) of every edge; edges of roots lack the normaliser unless asked for: it
 // cancels in a softmax over answers.
 at::Tensor edge_logprobs(const at::Tensor& node_hidden, const at::Tensor& head, const Tries& tries,
                          bool normalise_roots, const Numerics& numerics) {
-  std::vector<int64_t> tokens = tries.edge_tokens;
-  std::sort(tokens.begin(), tokens.end());
-  tokens.erase(std::unique(tokens.begin(), tokens.end()), tokens.end());
-  std::vector<int64_t> cells(tries.edge_tokens.size());
-  for (size_t e = 0; e < cells.size(); ++e)
-    cells[e] =
-        tries.edge_nodes[e] * static_cast<int64_t>(tokens.size()) +
-        (std::lower_bound(tokens.begin(), tokens.end(), tries.edge_tokens[e]) - tokens.begin());
-  const at::Tensor rows = weight_rows(head, index_tensor(tokens, head), numerics);
-  const at::Tensor logits = at::mm(node_hidden, rows.t()).to(at::kFloat);                // [M, U]
-  at::Tensor edges = logits.reshape({-1}).index_select(0, index_tensor(cells, logits));  // [E]
-
+  const at::Tensor edges = edge_logits(node_hidden, head, tries, numerics);
   std::vector<int64_t> inner, first, targets, slot(tries.node_sources.size(), 0);
   for (size_t m = 0; m < tries.node_sources.size(); ++m) {
     if (tries.is_root[m] && !normalise_roots) continue;

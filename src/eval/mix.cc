@@ -51,16 +51,28 @@ Predictions mix_predictions(const Predictions& first, const Predictions& second,
   return mixed;
 }
 
+std::vector<double> mix_weights() {
+  std::vector<double> weights;
+  for (int step = 0; step <= kSteps; ++step) weights.push_back(static_cast<double>(step) / kSteps);
+  return weights;
+}
+
+double best_mix_weight(std::span<const double> sums) {
+  const std::vector<double> weights = mix_weights();
+  size_t best = 0;
+  for (size_t w = 1; w < sums.size(); ++w)
+    if (sums[w] >= sums[best]) best = w;
+  return weights.at(best);
+}
+
 double choose_mix_weight(const Predictions& first, const Predictions& second) {
-  double best = 0, best_weight = 0;
-  for (int step = 0; step <= kSteps; ++step) {
-    const double weight = static_cast<double>(step) / kSteps;
-    double sum = 0;
+  std::vector<double> sums;
+  for (const double weight : mix_weights()) {
+    double& sum = sums.emplace_back(0);
     for (const Prediction& row : mix_predictions(first, second, weight).rows)
       sum += ndcg_at(row.rank, 10);
-    if (sum >= best) best = sum, best_weight = weight;
   }
-  return best_weight;
+  return best_mix_weight(sums);
 }
 
 }  // namespace etrlrec

@@ -2,6 +2,9 @@
 // floor that every hybrid of a language model and a recommender has to beat.
 #pragma once
 
+#include <span>
+#include <vector>
+
 #include "eval/predictions.h"
 
 namespace etrlrec {
@@ -12,8 +15,11 @@ namespace etrlrec {
 // (kUsage): predictions of another protocol, which have no probabilities.
 Predictions mix_predictions(const Predictions& first, const Predictions& second, double weight);
 
-// The weight of `first` among 0, 0.05 … 1 whose mix has the best ndcg@10, the largest of equals.
-// For validation rows.
+// The weights that are tried: 0, 0.05 … 1, and the one of the largest sum, the last of equals.
+std::vector<double> mix_weights();
+double best_mix_weight(std::span<const double> sums);
+
+// The weight of `first` among mix_weights() whose mix has the best ndcg@10. For validation rows.
 double choose_mix_weight(const Predictions& first, const Predictions& second);
 
 }  // namespace etrlrec

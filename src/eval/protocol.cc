@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 
 #include "base/check.h"
@@ -56,8 +57,17 @@ std::vector<Completion> generate_for(const Asked& asked, std::span<const Request
                                      const GenerationOptions& generation, int32_t most) {
   std::vector<GenerationRequest> prompts;
   prompts.reserve(requests.size());
-  for (const Request& request : requests)
-    prompts.push_back(generation_request(asked.encoder, request, options.prompt, most));
+  for (size_t r = 0; r < requests.size(); ++r) {
+    // The same titles as before, e.g. of a whole catalogue, are not encoded again.
+    if (r > 0 && options.prompt.answer == AnswerKind::kTitle &&
+        requests[r].candidates == requests[r - 1].candidates) {
+      Answers answers = prompts.back().answers;
+      prompts.push_back(
+          {prompt_ids(asked.encoder, requests[r], options.prompt), std::move(answers)});
+    } else {
+      prompts.push_back(generation_request(asked.encoder, requests[r], options.prompt, most));
+    }
+  }
   return generate(asked.model, prompts, generation);
 }
 
@@ -83,6 +93,9 @@ void likelihood(const Asked& asked, std::span<const Request> requests,
       prediction.valid = prediction.valid && !completion.forced_close;
       if (s == 0) prediction.reasoning = decode_reasoning(asked, completion);
     }
+    if (options.log_scores)
+      for (double& score : scores)
+        score = std::log(std::max(score, std::numeric_limits<double>::min()));
     set_ranking(prediction, scores);
     out.rows.push_back(std::move(prediction));
   }

@@ -36,8 +36,9 @@ struct ProtocolOptions {
   std::string name = "likelihood";
   PromptOptions prompt;
   int64_t max_reasoning_tokens = 160;
-  int64_t reasonings = 1;  // likelihood: > 1 averages p over that many samples at temperature 1
-  int32_t rounds = 10;     // elimination
+  int64_t reasonings = 1;   // likelihood: > 1 averages p over that many samples at temperature 1
+  bool log_scores = false;  // likelihood: scores are log p, which keeps what is far below apart
+  int32_t rounds = 10;      // elimination
   uint64_t seed = 42;
 };
 

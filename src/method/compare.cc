@@ -42,8 +42,9 @@ ComparedRuns compare_runs(const CompareOptions& options) {
     CHECK(runs.back().candidates_hash == runs[0].candidates_hash &&
               runs.back().rows.size() == runs[0].rows.size(),
           kUsage,
-          "{}: other candidate rows than {}\nhint: evaluate both on the same --candidates file",
-          run, options.runs[0]);
+          "{}: other candidate rows than {}: {} is not {}\nhint: evaluate both with the same "
+          "--candidates (and --mask-seen, --limit)",
+          run, options.runs[0], runs.back().protocol, runs[0].protocol);
     CHECK(options.force || runs.back().protocol == runs[0].protocol ||
               runs.back().protocol.starts_with("score") || runs[0].protocol.starts_with("score"),
           kUsage, "{}: protocol {} is not {}\nhint: --force compares them all the same", run,

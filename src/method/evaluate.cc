@@ -1,18 +1,21 @@
 #include "method/evaluate.h"
 
 #include <algorithm>
+#include <memory>
 #include <numeric>
 
 #include "base/check.h"
 #include "base/io.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/sha256.h"
 #include "data/candidate_file.h"
 #include "data/synthetic.h"
 #include "data/world_file.h"
 #include "eval/ablation.h"
 #include "eval/mix.h"
 #include "eval/report_text.h"
+#include "eval/title_beam.h"
 #include "method/fit.h"
 #include "method/row.h"
 #include "models/model_files.h"
@@ -24,7 +27,9 @@ namespace etrlrec {
 namespace {
 
 constexpr const char* kMemoryHint = "a smaller model";
-constexpr int64_t kMixRows = 1000;  // of validation, at most
+constexpr const char* kAllItems = "all";  // of --candidates
+constexpr int64_t kMixRows = 1000;        // of validation, at most
+constexpr int64_t kRecallRows = 100;      // on which beams are compared with exact scores, at most
 
 bool is_bound(const std::string& model) { return model == "bayes" || model == "random"; }
 // Models that have no folder.
@@ -57,12 +62,9 @@ Predictions mixed(const EvaluateSetup& setup, const Predictions& answers, double
   return mix_predictions(answers, recommended(setup.set, setup.rows), weight);
 }
 
-Predictions ask(EvaluateSetup& setup, std::optional<double>& mix_weight) {
-  check_memory(plan(setup), available_memory(), "evaluate", kMemoryHint);
-  load_weights_of(*setup.model);
+Predictions ask(const EvaluateSetup& setup, std::optional<double>& mix_weight) {
   Predictions predictions = ask_about(setup, setup.requests, "evaluate");
   if (!setup.options.mix.empty()) predictions = mixed(setup, predictions, mix_weight.emplace());
-  predictions.stage = setup.model->card.stage;
   return predictions;
 }
 
@@ -90,19 +92,141 @@ Predictions rank(const EvaluateSetup& setup) {
         load_recommender_of(options.model, setup.dataset.catalogue, options.numerics);
     predictions = rank_by_recommender(*recommender, setup.requests);
   }
-  predictions.stage = is_bound(options.model)      ? "bound"
-                      : options.model == "teacher" ? "teacher"
-                                                   : "fit";
   return predictions;
 }
 
-}  // namespace
+FullRows full_rows(const Dataset& dataset, std::vector<Row> rows, bool mask_seen) {
+  FullRows full;
+  full.tasks = ranking_tasks(dataset, rows);
+  full.rows = std::move(rows);
+  full.mask_seen = mask_seen;
+  return full;
+}
 
-EvaluateSetup setup(const EvaluateOptions& options) {
-  EvaluateSetup setup;
-  setup.options = options;
-  setup.protocol = options.protocol;
-  setup.dataset = load_dataset(options.data);
+// What a language model is asked about the rows, without candidates.
+std::vector<Request> requests_of(const FullRows& rows, int32_t max_history) {
+  std::vector<Request> requests;
+  for (size_t r = 0; r < rows.tasks.size(); ++r) {
+    const HistoryView& history = rows.tasks[r].history;
+    Request& request = requests.emplace_back();
+    request.user = rows.rows[r].user;
+    request.now = history.now;
+    set_recent_history(history.items, history.times, max_history, request);
+  }
+  return requests;
+}
+
+// The test rows of the split, known by everything that says what they and their candidates are.
+void set_up_full(EvaluateSetup& setup) {
+  const EvaluateOptions& options = setup.options;
+  const Split split = load_split(options.data);
+  CHECK(!split.test.empty(), kInput, "{}: the split has no test rows", options.data);
+  std::vector<Row> rows = split.test;
+  if (options.limit > 0 && options.limit < std::ssize(rows)) {
+    log_info("--limit: {} of {} rows", options.limit, rows.size());
+    rows.resize(static_cast<size_t>(options.limit));
+  }
+  setup.full = full_rows(setup.dataset, std::move(rows), options.mask_seen);
+  setup.candidates = fs::path(options.data) / "split.json";
+  setup.set.hash = sha256_hex(fmt::format("whole catalogue, mask_seen={}, {}", options.mask_seen,
+                                          sha256_file(setup.candidates)));
+  setup.set.options.count = static_cast<int32_t>(setup.dataset.catalogue.num_items());
+}
+
+AskCatalogue ask_about_all(const EvaluateSetup& setup, const std::vector<Request>& requests) {
+  const LoadedModel& model = *setup.model;
+  return ask_titles(*model.model, model.prompt_encoder(setup.dataset.catalogue), requests,
+                    setup.protocol);
+}
+
+// The language model and a recommender, mixed with a weight of validation rows.
+AskCatalogue mixed_about_all(const EvaluateSetup& setup, const Recommender& recommender,
+                             double& weight) {
+  const std::vector<Row> all = load_split(setup.options.data).valid;
+  std::vector<Row> chosen;
+  for (const int64_t row : spread_rows(std::ssize(all), kMixRows))
+    chosen.push_back(all[static_cast<size_t>(row)]);
+  CHECK(!chosen.empty(), kInput, "--mix: {}: the split has no validation rows", setup.options.data);
+  const FullRows valid = full_rows(setup.dataset, std::move(chosen), setup.full->mask_seen);
+  const auto requests = requests_of(valid, setup.protocol.prompt.max_history);
+  ProgressBar bar("validation", std::ssize(valid.rows));
+  weight = choose_full_mix_weight(
+      valid, setup.dataset.catalogue.num_items(), ask_about_all(setup, requests),
+      ask_recommender(recommender, valid), [&bar](int64_t done, int64_t) { bar.update(done); });
+  log_info("mix: weight {:.2f} of the language model, chosen on {} validation rows", weight,
+           valid.rows.size());
+  return ask_mix(ask_about_all(setup, setup.requests), ask_recommender(recommender, *setup.full),
+                 weight);
+}
+
+Predictions rank_by_beam(const EvaluateSetup& setup, Evaluation& evaluation) {
+  const LoadedModel& model = *setup.model;
+  const FullRows& rows = *setup.full;
+  const TitleBeam beam(*model.model, model.prompt_encoder(setup.dataset.catalogue), setup.protocol,
+                       setup.options.beam);
+  evaluation.recall_rows = std::min<int64_t>(kRecallRows, std::ssize(rows.rows));
+  evaluation.beam_recall = recall_of_beam(rows, beam, ask_about_all(setup, setup.requests),
+                                          setup.requests, evaluation.recall_rows);
+  ProgressBar bar("evaluate", std::ssize(rows.rows));
+  Predictions predictions =
+      rank_by_beam(rows, beam, setup.dataset.catalogue.num_items(), setup.requests,
+                   [&bar](int64_t done, int64_t) { bar.update(done); });
+  predictions.protocol = fmt::format("beam{}", setup.options.beam);
+  return predictions;
+}
+
+Predictions rank_everything(const EvaluateSetup& setup, Evaluation& evaluation) {
+  const EvaluateOptions& options = setup.options;
+  const FullRows& rows = *setup.full;
+  const int64_t num_items = setup.dataset.catalogue.num_items();
+  if (options.beam > 0) return rank_by_beam(setup, evaluation);
+  std::unique_ptr<Recommender> recommender;
+  const auto load = [&](const std::string& folder) -> const Recommender& {
+    recommender = load_recommender_of(folder, setup.dataset.catalogue, options.numerics);
+    return *recommender;
+  };
+  World world;
+  AskCatalogue ask;
+  if (setup.model) {
+    ask = options.mix.empty()
+              ? ask_about_all(setup, setup.requests)
+              : mixed_about_all(setup, load(options.mix), evaluation.mix_weight.emplace());
+  } else if (options.model == "bayes") {
+    world = load_world(options.data);
+    ask = ask_world(world, rows);
+  } else if (options.model == "random") {
+    ask = ask_at_random(num_items, options.protocol.seed);
+  } else {
+    ask = ask_recommender(load(options.model), rows);
+  }
+  ProgressBar bar("evaluate", std::ssize(rows.rows));
+  return rank_catalogue(rows, num_items, ask, [&bar](int64_t done, int64_t) { bar.update(done); });
+}
+
+std::string stage_of(const EvaluateSetup& setup) {
+  if (setup.model) return setup.model->card.stage;
+  const std::string& model = setup.options.model;
+  return is_bound(model) ? "bound" : model == "teacher" ? "teacher" : "fit";
+}
+
+void check_full_options(const EvaluateOptions& options) {
+  if (options.candidates != kAllItems) {
+    CHECK(!options.mask_seen, kUsage, "--mask-seen: only with --candidates all");
+    CHECK(options.beam == 0, kUsage, "--beam: only with --candidates all");
+    return;
+  }
+  CHECK(options.model != "teacher", kUsage,
+        "--candidates all: the teacher reasons about listed candidates and scores none");
+  CHECK(options.protocol.name == "likelihood", kUsage,
+        "--candidates all: expected --protocol likelihood, found {}", options.protocol.name);
+  CHECK(options.beam == 0 || options.mix.empty(), kUsage,
+        "--beam: --mix needs the scores of all titles\nhint: leave --beam out");
+  CHECK(options.beam == 0 || options.protocol.reasonings == 1, kUsage,
+        "--beam: expected one reasoning, found --reasonings {}", options.protocol.reasonings);
+}
+
+void set_up_candidates(EvaluateSetup& setup) {
+  const EvaluateOptions& options = setup.options;
   setup.candidates = options.candidates.empty() ? fs::path(options.data) / "candidates-test.jsonl"
                                                 : fs::path(options.candidates);
   setup.set = load_candidates(setup.candidates, setup.dataset);
@@ -111,48 +235,82 @@ EvaluateSetup setup(const EvaluateOptions& options) {
   if (count < rows) log_info("--limit: {} of {} rows", count, rows);
   setup.rows.resize(static_cast<size_t>(count));
   std::iota(setup.rows.begin(), setup.rows.end(), 0);
+}
+
+}  // namespace
+
+EvaluateSetup setup(const EvaluateOptions& options) {
+  EvaluateSetup setup;
+  setup.options = options;
+  setup.protocol = options.protocol;
+  check_full_options(options);
+  setup.dataset = load_dataset(options.data);
+  if (options.candidates == kAllItems)
+    set_up_full(setup);
+  else
+    set_up_candidates(setup);
+  const auto requests = [&setup](int32_t max_history) {
+    return setup.full ? requests_of(*setup.full, max_history)
+                      : make_requests(setup.dataset, setup.set, setup.rows, max_history);
+  };
   if (is_named(options.model) || !is_language_model_folder(options.model)) {
     CHECK(options.ablate == "none", kUsage, "--ablate: only language models, found {}",
           options.model);
     CHECK(options.adapters.empty(), kUsage, "--adapter: only language models, found {}",
           options.model);
     CHECK(options.mix.empty(), kUsage, "--mix: only language models, found {}", options.model);
-    setup.requests = make_requests(setup.dataset, setup.set, setup.rows, kRecommenderHistory);
+    CHECK(options.beam == 0, kUsage, "--beam: only language models, found {}", options.model);
+    if (!setup.full) setup.requests = requests(kRecommenderHistory);
     return setup;
   }
   setup.model = open_model_folder(options.model, catalogue_hash(setup.dataset.catalogue),
                                   options.dtype, options.numerics, options.adapters);
   setup.protocol.prompt = setup.model->card.prompt;
   setup.protocol.max_reasoning_tokens = setup.model->card.max_reasoning_tokens;
-  setup.requests =
-      make_requests(setup.dataset, setup.set, setup.rows, setup.protocol.prompt.max_history);
+  if (setup.full) check_answers_by_title(*setup.model);
   // An ablation moves what the model sees, no more.
-  setup.requests = ablate_requests(setup.requests, options.ablate, setup.protocol.seed);
+  setup.requests = ablate_requests(requests(setup.protocol.prompt.max_history), options.ablate,
+                                   setup.protocol.seed);
   return setup;
 }
 
 MemoryEstimate plan(const EvaluateSetup& setup) {
   CHECK(setup.model.has_value(), kUsage, "--dry-run: only language models, found {}",
         setup.options.model);
-  return estimate_asking(*setup.model, setup.dataset.catalogue, setup.requests, setup.protocol);
+  if (!setup.full)
+    return estimate_asking(*setup.model, setup.dataset.catalogue, setup.requests, setup.protocol);
+  std::vector<Request> requests = setup.requests;
+  if (setup.options.beam == 0) requests.at(0).candidates = distinct_items(setup.dataset.catalogue);
+  return estimate_asking(*setup.model, setup.dataset.catalogue, requests, setup.protocol);
 }
 
 Evaluation run(EvaluateSetup setup) {
   Evaluation evaluation;
   Predictions& predictions = evaluation.predictions;
-  predictions = setup.model ? ask(setup, evaluation.mix_weight) : rank(setup);
+  if (setup.model) {
+    check_memory(plan(setup), available_memory(), "evaluate", kMemoryHint);
+    load_weights_of(*setup.model);
+  }
+  predictions = setup.full    ? rank_everything(setup, evaluation)
+                : setup.model ? ask(setup, evaluation.mix_weight)
+                              : rank(setup);
+  predictions.stage = stage_of(setup);
   const EvaluateOptions& options = setup.options;
   predictions.model =
       !options.name.empty() ? options.name : fs::path(options.model).filename().string();
   if (evaluation.mix_weight && options.name.empty())
     predictions.model += " + " + fs::path(options.mix).filename().string();
   if (options.ablate != "none") predictions.model += "/" + options.ablate;
-  predictions.protocol = protocol_name(predictions.protocol, setup.set.options);
+  const CandidateOptions& candidates = setup.set.options;
+  predictions.protocol =
+      setup.full ? full_protocol_name(predictions.protocol, candidates.count, options.mask_seen)
+                 : protocol_name(predictions.protocol, candidates);
   predictions.candidates_hash = setup.set.hash;
-  predictions.num_candidates = setup.set.options.count;
+  predictions.num_candidates = candidates.count;
   predictions.seed = options.protocol.seed;
-  evaluation.num_candidates = setup.set.options.count;
+  evaluation.num_candidates = candidates.count;
   evaluation.row = summarize(predictions, options.protocol.seed);
+  if (setup.full) evaluation.row.hit1_by_slot.clear();  // a slot is an item
   return evaluation;
 }
 
@@ -161,7 +319,8 @@ OrderedJson summary_of(const Evaluation& evaluation) {
   OrderedJson summary = {{"schema_version", 1}};
   summary.update(to_json(evaluation.row));
   if (evaluation.mix_weight) summary["mix_weight"] = *evaluation.mix_weight;
-  summary["hit@1_by_slot"] = evaluation.row.hit1_by_slot;
+  if (evaluation.beam_recall) summary["beam_recall@10"] = *evaluation.beam_recall;
+  if (!evaluation.row.hit1_by_slot.empty()) summary["hit@1_by_slot"] = evaluation.row.hit1_by_slot;
   summary["random"] = {{"hit@1", level.hit1}, {"hit@10", level.hit10}, {"ndcg@10", level.ndcg10}};
   return summary;
 }

@@ -1,6 +1,6 @@
-// Judging (method.md G.7): any model on the rows of one candidate file under a named protocol. The
-// model is a language model, a recommender, the program that teaches, the exact rule of a synthetic
-// world or chance.
+// Judging (method.md G.7): any model on the rows of one candidate file under a named protocol, or
+// on the test rows against the whole catalogue. The model is a language model, a recommender, the
+// program that teaches, the exact rule of a synthetic world or chance.
 #pragma once
 
 #include <cstdint>
@@ -12,6 +12,7 @@
 
 #include "data/candidates.h"
 #include "data/dataset.h"
+#include "eval/full_ranking.h"
 #include "eval/predictions.h"
 #include "eval/protocol.h"
 #include "method/memory_estimate.h"
@@ -21,8 +22,10 @@ namespace etrlrec {
 
 struct EvaluateOptions {
   std::string data;
-  std::string model;            // a folder, or: random, teacher, bayes
-  std::string candidates;       // a candidate file; empty: DATA/candidates-test.jsonl
+  std::string model;  // a folder, or: random, teacher, bayes
+  // A candidate file; empty: DATA/candidates-test.jsonl; "all": every test row of the split against
+  // the whole catalogue (eval/full_ranking.h).
+  std::string candidates;
   std::string name;             // of the row in tables; empty: the folder's name
   std::string ablate = "none";  // what is taken from a language model's input (eval/ablation.h)
   std::string dtype = "float32";
@@ -31,6 +34,8 @@ struct EvaluateOptions {
   // A recommender folder whose scores are mixed with a language model's answer probabilities
   // (eval/mix.h); the weight is chosen on validation rows. Empty: none.
   std::string mix;
+  bool mask_seen = false;    // of the whole catalogue: leave the items of the history out
+  int64_t beam = 0;          // of the whole catalogue: beams (eval/title_beam.h), 0: exact scores
   ProtocolOptions protocol;  // its seed is the seed of everything that is drawn
   int64_t limit = 0;         // rows, 0: all
 };
@@ -39,10 +44,11 @@ struct EvaluateOptions {
 struct EvaluateSetup {
   EvaluateOptions options;
   Dataset dataset;
-  std::filesystem::path candidates;
+  std::filesystem::path candidates;  // the file that says what the rows are
   CandidateSet set;
   std::vector<int64_t> rows;         // of the set, that are asked about
-  std::vector<Request> requests;     // of these rows
+  std::optional<FullRows> full;      // or rows of the split against the whole catalogue
+  std::vector<Request> requests;     // of these rows; no candidates where that is all items
   std::optional<LoadedModel> model;  // a language model
   ProtocolOptions protocol;          // with the prompt and the budget of that model
 };
@@ -52,7 +58,9 @@ struct Evaluation {
   Predictions predictions;
   MetricRow row;
   int32_t num_candidates = 0;
-  std::optional<double> mix_weight;  // of the language model
+  std::optional<double> mix_weight;   // of the language model
+  std::optional<double> beam_recall;  // of the ten best exact items, on the first rows
+  int64_t recall_rows = 0;            // those rows
 };
 
 EvaluateSetup setup(const EvaluateOptions& options);

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "engine/engine.h"
 #include "nn/logprob.h"
+#include "temporal/encoding.h"
 #include "temporal/names.h"
 #include "temporal/prompts.h"
 #include "temporal/row_view.h"
@@ -35,6 +36,16 @@ int64_t title_tokens(const LoadedModel& model, const Catalogue& catalogue, const
     const std::string title = escape_title(catalogue.titles[static_cast<size_t>(item)]);
     tokens += static_cast<int64_t>(model.tokenizer->encode(" " + title + finish).size());
   }
+  return tokens;
+}
+
+// Of the titles that are answers, as if they shared none.
+int64_t answer_tokens(const LoadedModel& model, const Catalogue& catalogue, const Request& request,
+                      const PromptOptions& prompt) {
+  int64_t tokens = 0;
+  for (const auto& answer :
+       encode_answers(*model.tokenizer, answer_texts(catalogue, request, prompt), prompt).answers)
+    tokens += std::ssize(answer);
   return tokens;
 }
 
@@ -121,13 +132,18 @@ MemoryEstimate estimate_asking(const LoadedModel& model, const Catalogue& catalo
   const bool by_title = protocol.name.starts_with("title-");
   PromptOptions prompt = protocol.prompt;
   prompt.reasoning = prompt.reasoning && !by_title;
-  int64_t longest = 0, titles = 0;
+  int64_t longest = 0, titles = 0, most_candidates = 0, answers = 0;
   const size_t step = std::max<size_t>(requests.size() / kSampled, 1);
   for (size_t r = 0; r < requests.size(); r += step) {
     const auto ids = RowView(catalogue, nullptr, requests[r], prompt)
                          .encoding(*model.tokenizer, model.virtual_tokens, model.end_tokens);
     longest = std::max(longest, static_cast<int64_t>(ids.size()));
     if (by_title) titles = std::max(titles, title_tokens(model, catalogue, requests[r]));
+    const bool has_tries = !by_title && prompt.answer == AnswerKind::kTitle;
+    if (has_tries && std::ssize(requests[r].candidates) > most_candidates) {
+      most_candidates = std::ssize(requests[r].candidates);
+      answers = answer_tokens(model, catalogue, requests[r], prompt);
+    }
   }
   MemoryEstimate estimate;
   add_weights(*model.model, estimate);
@@ -147,6 +163,14 @@ MemoryEstimate estimate_asking(const LoadedModel& model, const Catalogue& catalo
   load.prompt_tokens = longest;
   load.new_tokens = (prompt.reasoning ? protocol.max_reasoning_tokens : 0) + kAnswerTokens;
   add_rollouts(*model.model, load, estimate);
+  if (answers > 0) {
+    // As the engine groups them (engine/engine.cc).
+    const int64_t together =
+        std::clamp<int64_t>(GenerationOptions{}.batch_tokens / std::max(longest, answers), 1,
+                            std::max<int64_t>(count, 1));
+    add_forward(*model.model, {together * longest, together * answers, longest, false},
+                (count + together - 1) / together, estimate);
+  }
   if (protocol.name == "elimination") {
     estimate.parts.emplace_back(
         "prefix cache", std::min(kEliminationCacheBytes, protocol.rounds * count * longest *

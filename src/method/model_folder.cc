@@ -124,6 +124,14 @@ OrderedJson to_json(const ModelCard& card) {
 
 }  // namespace
 
+void check_answers_by_title(const LoadedModel& model) {
+  CHECK(model.card.prompt.answer == AnswerKind::kTitle, kUsage,
+        "{}: answers by number among the candidates that its prompt lists and cannot rank the "
+        "whole catalogue\nhint: etrlrec pretrain makes a model that answers by title, and so does "
+        "distill on the reasoning of `construct --answer title`",
+        model.folder.string());
+}
+
 ModelCard child_card(const LoadedModel& parent, const LoraConfig& lora, const std::string& dtype) {
   ModelCard card;
   card.parent = parent.folder.string();

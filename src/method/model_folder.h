@@ -95,6 +95,10 @@ void load_weights_of(LoadedModel& loaded);
 LoadedModel load_model_folder(const std::filesystem::path& folder,
                               const std::string& catalogue_hash, const Numerics& numerics = {});
 
+// Error (kUsage), which says how such a model is made, for one that answers by number: it chooses
+// among the candidates that its prompt lists and cannot rank a whole catalogue.
+void check_answers_by_title(const LoadedModel& model);
+
 // The card of a model that is trained from `parent`, as far as it follows from that: the parent's
 // folder, its soft prompts, and the rounding that an adapter is merged into (`dtype` as for
 // open_model_folder).

@@ -1,12 +1,15 @@
 #include "method/ranking_service.h"
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 #include <unordered_set>
 
 #include "base/check.h"
+#include "base/io.h"
 #include "eval/protocol.h"
 #include "method/fit.h"
+#include "models/model_files.h"
 #include "temporal/row_view.h"
 #include "temporal/verifier.h"
 
@@ -38,14 +41,14 @@ std::vector<int32_t> best_unseen(std::span<const float> scores, const Request& r
   return items;
 }
 
-// All items that the history does not hold, of equal titles the first one.
-std::vector<int32_t> all_unseen(const Catalogue& catalogue, const Request& request) {
-  const std::unordered_set<int32_t> seen(request.history.begin(), request.history.end());
-  const std::vector<int32_t> canonical = canonical_items(catalogue);
-  std::vector<int32_t> items;
-  for (int32_t item = 0; item < static_cast<int32_t>(canonical.size()); ++item)
-    if (canonical[static_cast<size_t>(item)] == item && !seen.contains(item)) items.push_back(item);
-  return items;
+// The candidates by their scores.
+Ranking best_of(const Request& request, std::span<const float> scores) {
+  Ranking ranking;
+  for (size_t slot = 0; slot < scores.size(); ++slot)
+    ranking.items.push_back({request.candidates[slot], scores[slot]});
+  std::stable_sort(ranking.items.begin(), ranking.items.end(),
+                   [](const RankedItem& a, const RankedItem& b) { return a.score > b.score; });
+  return ranking;
 }
 
 }  // namespace
@@ -53,23 +56,43 @@ std::vector<int32_t> all_unseen(const Catalogue& catalogue, const Request& reque
 Ranker::Ranker(const RankerOptions& options)
     : options_(options),
       study_(open_study(options.data)),
-      model_(open_model_folder(options.model, study_.catalogue_hash, options.dtype,
-                               options.numerics, options.adapters)) {
+      canonical_(canonical_items(study_.dataset.catalogue)) {
+  CHECK(has_language_model() || !options.recommender.empty(), kUsage,
+        "nothing ranks: expected --model DIR, --recommender DIR or both");
+  if (has_language_model()) {
+    CHECK(is_language_model_folder(options.model) || !fs::exists(options.model / "config.json"),
+          kUsage,
+          "{}: is no language model\nhint: a recommender of `etrlrec fit` is given by "
+          "--recommender, also alone",
+          options.model.string());
+    model_ = open_model_folder(options.model, study_.catalogue_hash, options.dtype,
+                               options.numerics, options.adapters);
+  }
+  CHECK(options.beam == 0 || has_language_model(), kUsage,
+        "--beam: expected a language model that answers by title, found a recommender alone");
+  if (options.beam > 0) check_answers_by_title(model_);
   if (!options.recommender.empty())
     recommender_ =
         load_recommender_of(options.recommender, study_.dataset.catalogue, options.numerics);
+}
+
+Request Ranker::history_of_user(int32_t user) const {
+  const Dataset& dataset = study_.dataset;
+  Request request;
+  request.user = user;
+  const auto begin = dataset.user_offsets[static_cast<size_t>(user)];
+  const auto end = dataset.user_offsets[static_cast<size_t>(user) + 1];
+  request.history.assign(dataset.items.begin() + begin, dataset.items.begin() + end);
+  request.times.assign(dataset.times.begin() + begin, dataset.times.begin() + end);
+  request.now = request.times.empty() ? 0 : request.times.back() + kDay;
+  return request;
 }
 
 Request Ranker::history_of(const RankingQuery& query) const {
   const Dataset& dataset = study_.dataset;
   Request request;
   if (!query.user.empty()) {
-    request.user = index_of(dataset.user_ids, query.user, "user");
-    const auto begin = dataset.user_offsets[static_cast<size_t>(request.user)];
-    const auto end = dataset.user_offsets[static_cast<size_t>(request.user) + 1];
-    request.history.assign(dataset.items.begin() + begin, dataset.items.begin() + end);
-    request.times.assign(dataset.times.begin() + begin, dataset.times.begin() + end);
-    request.now = request.times.empty() ? 0 : request.times.back() + kDay;
+    request = history_of_user(index_of(dataset.user_ids, query.user, "user"));
   } else {
     const int64_t last =
         dataset.times.empty() ? 0 : *std::max_element(dataset.times.begin(), dataset.times.end());
@@ -85,26 +108,61 @@ Request Ranker::history_of(const RankingQuery& query) const {
   return request;
 }
 
+// All items that the history does not hold. A language model is asked about titles: of items with
+// equal ones about the first.
+std::vector<int32_t> Ranker::all_unseen(const Request& request) const {
+  const std::unordered_set<int32_t> seen(request.history.begin(), request.history.end());
+  std::vector<int32_t> items;
+  for (int32_t item = 0; item < static_cast<int32_t>(canonical_.size()); ++item) {
+    const bool is_asked = !has_language_model() || canonical_[static_cast<size_t>(item)] == item;
+    if (is_asked && !seen.contains(item)) items.push_back(item);
+  }
+  return items;
+}
+
 std::vector<Request> Ranker::requests(std::span<const RankingQuery> queries) const {
   std::vector<Request> requests;
-  std::vector<size_t> open;  // those whose candidates the recommender chooses
+  std::vector<size_t> open;
+  std::vector<int32_t> counts;
   for (const RankingQuery& query : queries) {
     Request request = history_of(query);
     for (const std::string& id : query.candidates)
       request.candidates.push_back(index_of(catalogue().item_ids, id, "item"));
-    if (query.candidates.empty()) open.push_back(requests.size());
+    if (query.candidates.empty()) {
+      open.push_back(requests.size());
+      counts.push_back(query.num_candidates);
+    }
     requests.push_back(std::move(request));
   }
-  if (open.empty()) return requests;
-  if (!recommender_ && model_.card.prompt.answer == AnswerKind::kTitle) {
-    for (const size_t r : open) requests[r].candidates = all_unseen(catalogue(), requests[r]);
-    return requests;
+  choose_candidates(requests, open, counts);
+  return requests;
+}
+
+std::vector<Request> Ranker::requests_of_users(std::span<const int32_t> users,
+                                               int32_t num_candidates) const {
+  std::vector<Request> requests;
+  for (const int32_t user : users) requests.push_back(history_of_user(user));
+  std::vector<size_t> open(users.size());
+  std::iota(open.begin(), open.end(), 0);
+  choose_candidates(requests, open, std::vector<int32_t>(users.size(), num_candidates));
+  return requests;
+}
+
+void Ranker::choose_candidates(std::vector<Request>& requests, std::span<const size_t> open,
+                               std::span<const int32_t> counts) const {
+  if (open.empty()) return;
+  const bool by_title =
+      has_language_model() && model_.card.prompt.answer == AnswerKind::kTitle && !recommender_;
+  if (by_title || !has_language_model()) {
+    for (const size_t r : open) requests[r].candidates = all_unseen(requests[r]);
+    return;
   }
-  CHECK(
-      recommender_, kUsage,
-      "no candidates: expected --recommender DIR (its best unseen items) or --candidates ID,ID,…\n"
-      "hint: etrlrec fit --data {} --out runs/fit",
-      options_.data.string());
+  CHECK(recommender_, kUsage,
+        "no candidates: a model that answers by number chooses among given items: expected "
+        "--recommender DIR (its best unseen items) or --candidates ID,ID,…\n"
+        "hint: etrlrec fit --data {} --out runs/fit; a model of etrlrec pretrain ranks the whole "
+        "catalogue",
+        options_.data.string());
   std::vector<HistoryView> views;
   for (const size_t r : open)
     views.push_back({requests[r].history, requests[r].times, requests[r].now});
@@ -113,8 +171,7 @@ std::vector<Request> Ranker::requests(std::span<const RankingQuery> queries) con
   const auto items = static_cast<size_t>(scores.size(1));
   for (size_t i = 0; i < open.size(); ++i)
     requests[open[i]].candidates = best_unseen({scores.const_data_ptr<float>() + i * items, items},
-                                               requests[open[i]], queries[open[i]].num_candidates);
-  return requests;
+                                               requests[open[i]], counts[i]);
 }
 
 ProtocolOptions Ranker::protocol() const {
@@ -125,42 +182,78 @@ ProtocolOptions Ranker::protocol() const {
 }
 
 MemoryEstimate Ranker::estimate(std::span<const Request> requests) const {
+  CHECK(has_language_model(), kUsage, "--dry-run: only language models, found a recommender");
   const std::lock_guard lock(computing_);
   return estimate_asking(model_, catalogue(), requests, protocol());
 }
 
 void Ranker::load() {
+  if (!has_language_model()) return;
   const std::lock_guard lock(computing_);
   load_weights_of(model_);
+  if (options_.beam > 0)
+    beam_ = std::make_unique<TitleBeam>(*model_.model, model_.prompt_encoder(catalogue()),
+                                        protocol(), options_.beam);
 }
 
-std::vector<Ranking> Ranker::rank(std::span<const Request> requests, int32_t k) const {
+std::vector<Ranking> Ranker::by_language_model(std::span<const Request> requests) const {
   std::vector<Request> asked(requests.begin(), requests.end());
   for (Request& request : asked) request.target_slot = 0;  // unknown; decides its rank alone
-  Predictions predictions;
-  {
-    const std::lock_guard lock(computing_);
-    predictions =
-        ask_language_model(*model_.model, model_.prompt_encoder(catalogue()), asked, protocol());
-  }
+  const Predictions predictions =
+      ask_language_model(*model_.model, model_.prompt_encoder(catalogue()), asked, protocol());
   std::vector<Ranking> rankings;
-  for (size_t r = 0; r < asked.size(); ++r)
-    rankings.push_back(ranking_of(asked[r], predictions.rows[r], k));
+  for (size_t r = 0; r < asked.size(); ++r) {
+    const Prediction& prediction = predictions.rows[r];
+    Ranking& ranking = rankings.emplace_back(best_of(asked[r], prediction.scores));
+    ranking.reasoning = prediction.reasoning;
+    ranking.valid = prediction.valid;
+  }
   return rankings;
 }
 
-Ranking Ranker::ranking_of(const Request& request, const Prediction& prediction, int32_t k) const {
-  Ranking ranking;
-  for (size_t slot = 0; slot < prediction.scores.size(); ++slot)
-    ranking.items.push_back({request.candidates[slot], prediction.scores[slot]});
-  std::stable_sort(ranking.items.begin(), ranking.items.end(),
-                   [](const RankedItem& a, const RankedItem& b) { return a.score > b.score; });
-  ranking.items.resize(std::min(ranking.items.size(), static_cast<size_t>(k)));
-  ranking.reasoning = prediction.reasoning;
-  ranking.valid = prediction.valid;
-  const RowView view(catalogue(), &study_.statistics, request, model_.card.prompt);
-  ranking.claims = judge_claims(ranking.reasoning, view.context(), {});
-  return ranking;
+std::vector<Ranking> Ranker::by_beam(std::span<const Request> requests) const {
+  std::vector<Ranking> rankings;
+  for (TitleBeam::Best& best : beam_->rank(requests)) {
+    Ranking& ranking = rankings.emplace_back();
+    for (size_t i = 0; i < best.items.size(); ++i)
+      ranking.items.push_back({best.items[i], std::exp(best.logprobs[i])});
+    ranking.reasoning = std::move(best.reasoning);
+    ranking.valid = best.valid;
+  }
+  return rankings;
+}
+
+// Scores are taken as logits, as in eval/mix.h.
+std::vector<Ranking> Ranker::by_recommender(std::span<const Request> requests) const {
+  std::vector<Ranking> rankings;
+  std::vector<std::vector<float>> scores = candidate_scores(*recommender_, requests);
+  for (size_t r = 0; r < requests.size(); ++r) {
+    at::Tensor logits = at::from_blob(scores[r].data(), {std::ssize(scores[r])}, at::kFloat);
+    const at::Tensor probabilities = logits.softmax(0);
+    const float* data = probabilities.const_data_ptr<float>();
+    rankings.push_back(best_of(requests[r], {data, scores[r].size()}));
+  }
+  return rankings;
+}
+
+std::vector<Ranking> Ranker::rank(std::span<const Request> requests, int32_t k) const {
+  CHECK(options_.beam == 0 || k <= options_.beam, kUsage,
+        "-k: expected at most the {} titles of --beam, found {}", options_.beam, k);
+  std::vector<Ranking> rankings;
+  {
+    const std::lock_guard lock(computing_);
+    rankings = !has_language_model() ? by_recommender(requests)
+               : beam_               ? by_beam(requests)
+                                     : by_language_model(requests);
+  }
+  for (size_t r = 0; r < requests.size(); ++r) {
+    Ranking& ranking = rankings[r];
+    ranking.items.resize(std::min(ranking.items.size(), static_cast<size_t>(k)));
+    if (ranking.reasoning.empty()) continue;
+    const RowView view(catalogue(), &study_.statistics, requests[r], model_.card.prompt);
+    ranking.claims = judge_claims(ranking.reasoning, view.context(), {});
+  }
+  return rankings;
 }
 
 }  // namespace etrlrec

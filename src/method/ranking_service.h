@@ -1,7 +1,8 @@
 // Recommendations as a service: opened once with a data set, a language model and a recommender,
 // then asked about many users at once. A recommender's best unseen items are the candidates, or
 // items named by hand, or for a model that answers by title the whole catalogue; the language model
-// reasons and ranks them; the verifier judges its claims.
+// reasons and ranks them; the verifier judges its claims. A recommender alone ranks the whole
+// catalogue itself.
 #pragma once
 
 #include <cstdint>
@@ -12,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "eval/title_beam.h"
 #include "method/memory_estimate.h"
 #include "method/model_folder.h"
 #include "method/study.h"
@@ -23,12 +25,14 @@
 namespace etrlrec {
 
 struct RankerOptions {
-  std::filesystem::path data, model;
+  std::filesystem::path data;
+  std::filesystem::path model;  // empty: the recommender alone
   // Empty: a model that answers by title ranks all items that the user has not seen; with another
   // model every query names its candidates.
   std::filesystem::path recommender;
   std::string dtype = "float32";      // of the language model's weights
   std::vector<std::string> adapters;  // PEFT folders on top of it
+  int64_t beam = 0;  // of a model that answers by title: beams (eval/title_beam.h), 0: exact scores
   Numerics numerics;
 };
 
@@ -43,7 +47,8 @@ struct RankingQuery {
 
 struct RankedItem {
   int32_t item = 0;  // index in the catalogue
-  float score = 0;   // probability among the candidates
+  // Probability among the candidates; by beams the model's probability of the title.
+  float score = 0;
 };
 
 struct Ranking {
@@ -57,33 +62,49 @@ struct Ranking {
 // threads wait, so a server gathers users and asks about them together.
 class Ranker {
  public:
-  // Opens everything but the language model's weights. Errors (kModel): a model or a recommender of
-  // another catalogue than the data set's.
+  // Opens everything but the language model's weights. Errors: kModel for a model or a recommender
+  // of another catalogue than the data set's; kUsage for neither of both, for a recommender as
+  // `model`, and for beams with a model that answers by number.
   explicit Ranker(const RankerOptions& options);
 
   const Catalogue& catalogue() const { return study_.dataset.catalogue; }
+  const std::vector<std::string>& user_ids() const { return study_.dataset.user_ids; }
+  bool has_language_model() const { return !options_.model.empty(); }
 
   // The queries with their ids resolved and candidates chosen. The request is made one day after
   // the user's last event, or after the last event of the data set for a history given by hand.
   // Errors: kInput for an unknown id, kUsage for a query without history or candidates.
   std::vector<Request> requests(std::span<const RankingQuery> queries) const;
+  // The same for users by their indices, without ids to look up.
+  std::vector<Request> requests_of_users(std::span<const int32_t> users,
+                                         int32_t num_candidates) const;
+  // Of the language model.
   MemoryEstimate estimate(std::span<const Request> requests) const;
 
   // Loads the language model's weights; `rank` needs them.
   void load();
-  // The `k` best candidates of every request. Several requests at once are ranked as one by one, up
-  // to the rounding of sums.
+  // The `k` best candidates of every request; with beams at most as many titles as beams (kUsage).
+  // Several requests at once are ranked as one by one, up to the rounding of sums.
   std::vector<Ranking> rank(std::span<const Request> requests, int32_t k) const;
 
  private:
   Request history_of(const RankingQuery& query) const;
+  Request history_of_user(int32_t user) const;
+  std::vector<int32_t> all_unseen(const Request& request) const;
+  // Of requests[r] for every r of `open`: their candidates, `counts` of them from a recommender.
+  void choose_candidates(std::vector<Request>& requests, std::span<const size_t> open,
+                         std::span<const int32_t> counts) const;
   ProtocolOptions protocol() const;
-  Ranking ranking_of(const Request& request, const Prediction& prediction, int32_t k) const;
+  std::vector<Ranking> by_language_model(std::span<const Request> requests) const;
+  std::vector<Ranking> by_beam(std::span<const Request> requests) const;
+  std::vector<Ranking> by_recommender(std::span<const Request> requests) const;
 
   RankerOptions options_;
   Study study_;
   std::unique_ptr<Recommender> recommender_;
   LoadedModel model_;
+  std::vector<int32_t> canonical_;   // canonical_items of the catalogue
+  std::unique_ptr<TitleBeam> beam_;  // once the weights are there
   mutable std::mutex computing_;
 };
 

@@ -26,20 +26,22 @@ int64_t count_above(const float* __restrict scores, int64_t size, float target) 
   return total;
 }
 
-double rank_in(const float* scores, int64_t size, const RankingTask& task, bool mask_seen) {
-  const float target = scores[task.target];
-  int64_t doubled = count_above(scores, size, target) - 1;  // the target equals itself
+}  // namespace
+
+double full_rank(std::span<const float> scores, const RankingTask& task, bool mask_seen) {
+  const auto score = [scores](int32_t item) { return scores[static_cast<size_t>(item)]; };
+  const float target = score(task.target);
+  int64_t doubled =
+      count_above(scores.data(), std::ssize(scores), target) - 1;  // the target equals itself
   if (mask_seen) {
     std::vector<int32_t> seen(task.history.items.begin(), task.history.items.end());
     std::sort(seen.begin(), seen.end());
     seen.erase(std::unique(seen.begin(), seen.end()), seen.end());
     for (const int32_t item : seen)
-      if (item != task.target) doubled -= (scores[item] > target) + (scores[item] >= target);
+      if (item != task.target) doubled -= (score(item) > target) + (score(item) >= target);
   }
   return 1 + static_cast<double>(doubled) / 2;
 }
-
-}  // namespace
 
 std::vector<double> full_ranks(const Recommender& model, std::span<const RankingTask> tasks,
                                bool mask_seen,
@@ -59,7 +61,8 @@ std::vector<double> full_ranks(const Recommender& model, std::span<const Ranking
     const float* data = scores.const_data_ptr<float>();
     at::parallel_for(begin, end, 8, [&](int64_t first, int64_t last) {
       for (int64_t i = first; i < last; ++i)
-        ranks[i] = rank_in(data + (i - begin) * items, items, tasks[i], mask_seen);
+        ranks[i] = full_rank({data + (i - begin) * items, static_cast<size_t>(items)}, tasks[i],
+                             mask_seen);
     });
     if (on_progress) on_progress(end);
   }

@@ -16,8 +16,12 @@ struct RankingTask {
   int32_t target = 0;
 };
 
-// Rank of every task's target: 1 + items with a higher score + half the number of other items with
-// the same score. With mask_seen the items of the history are left out, the target itself excepted.
+// Rank of a target among the scores of all items, [N]: 1 + items with a higher score + half the
+// number of other items with the same score. With mask_seen the items of the history are left out,
+// the target itself excepted.
+double full_rank(std::span<const float> scores, const RankingTask& task, bool mask_seen);
+
+// The full_rank of every task's target.
 std::vector<double> full_ranks(const Recommender& model, std::span<const RankingTask> tasks,
                                bool mask_seen,
                                const std::function<void(int64_t done)>& on_progress = {});

@@ -1,0 +1,177 @@
+// Evaluation against the whole catalogue: the numbers of `fit --evaluate full`, files without
+// scores that compare takes among themselves only, and what is refused.
+#include <gtest/gtest.h>
+
+#include "base/check.h"
+#include "method/compare.h"
+#include "method/evaluate.h"
+#include "method/fit.h"
+#include "method/new_lm.h"
+#include "stages_fixture.h"
+
+namespace etrlrec {
+namespace {
+
+class FullEvaluation : public Stages {
+ protected:
+  static void SetUpTestSuite() {
+    Stages::SetUpTestSuite();
+    fit_ = fit(fit_options());
+    NewLmOptions options;
+    options.data = root_ / "data";
+    options.out = root_ / "titles";
+    options.hidden_size = 16;
+    options.num_hidden_layers = 1;
+    options.num_attention_heads = 1;
+    options.init = "random";
+    options.vocab_size = 600;
+    options.whole_titles = 40;
+    options.max_history = 50;
+    make_new_lm(options);
+    // As pretrain leaves it.
+    write_file_atomic(root_ / "titles/etrlrec.json", Json{{"schema_version", 1},
+                                                          {"stage", "pretrain"},
+                                                          {"catalogue_hash", ""},
+                                                          {"max_history", 50},
+                                                          {"with_times", true},
+                                                          {"reasoning", false},
+                                                          {"style", "compact"},
+                                                          {"answer", "title"},
+                                                          {"max_reasoning_tokens", 8},
+                                                          {"parent", "none"}}
+                                                         .dump());
+  }
+  static FitOptions fit_options() {
+    FitOptions options;
+    options.data = root_ / "data";
+    options.out = root_ / "fit";
+    options.models = {"markov", "sasrec"};
+    options.recommender = {{"hidden_size", int64_t{16}}};
+    options.trainer.num_train_epochs = 1;
+    options.evaluate = "full";
+    return options;
+  }
+  static EvaluateOptions all(const std::string& model) {
+    EvaluateOptions options;
+    options.data = root_ / "data";
+    options.model = model == "random" || model == "teacher" ? model : (root_ / model).string();
+    options.candidates = "all";
+    return options;
+  }
+  static void expect_refused(const EvaluateOptions& options, const std::string& part) {
+    try {
+      run(setup(options));
+      ADD_FAILURE() << part;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ExitCode::kUsage) << error.what();
+      EXPECT_NE(std::string(error.what()).find(part), std::string::npos) << error.what();
+    }
+  }
+  static inline std::vector<FitSummary> fit_;
+};
+
+TEST_F(FullEvaluation, gives_the_numbers_of_fit) {
+  for (const FitSummary& fitted : fit_) {
+    for (const bool mask_seen : {false, true}) {
+      EvaluateOptions options = all("fit/" + fitted.model);
+      options.mask_seen = mask_seen;
+      const Evaluation evaluation = run(setup(options));
+      const auto expected = [&](const char* name) {
+        return fitted.metrics.at(std::string(mask_seen ? "test/unseen/" : "test/all/") + name);
+      };
+      const MetricRow& row = evaluation.row;
+      EXPECT_EQ(row.n, std::ssize(load_split(root_ / "data").test));
+      EXPECT_NEAR(row.hit1.mean, expected("hit@1"), 1e-12) << fitted.model;
+      EXPECT_NEAR(row.hit5, expected("hit@5"), 1e-12);
+      EXPECT_NEAR(row.hit10, expected("hit@10"), 1e-12);
+      EXPECT_NEAR(row.ndcg5, expected("ndcg@5"), 1e-12);
+      EXPECT_NEAR(row.ndcg10, expected("ndcg@10"), 1e-12);
+      EXPECT_NEAR(row.mrr, expected("mrr"), 1e-12);
+      EXPECT_EQ(row.protocol, mask_seen ? "score[all80,mask-seen]" : "score[all80]");
+      EXPECT_FALSE(summary_of(evaluation).contains("hit@1_by_slot"));
+    }
+  }
+}
+
+TEST_F(FullEvaluation, of_a_language_model_goes_alone_by_beams_and_mixed) {
+  EvaluateOptions options = all("titles");
+  options.limit = 30;
+  options.mask_seen = true;
+  const Evaluation alone = run(setup(options));
+  EXPECT_EQ(alone.row.protocol, "likelihood[all80,mask-seen]");
+  EXPECT_EQ(alone.predictions.rows.size(), 30u);
+  for (const Prediction& row : alone.predictions.rows) EXPECT_TRUE(row.scores.empty());
+  options.beam = 80;
+  const Evaluation beam = run(setup(options));
+  EXPECT_EQ(beam.row.protocol, "beam80[all80,mask-seen]");
+  EXPECT_EQ(beam.beam_recall, 1.0);
+  EXPECT_EQ(beam.recall_rows, 30);
+  for (size_t r = 0; r < 30; ++r)
+    EXPECT_EQ(beam.predictions.rows[r].rank, alone.predictions.rows[r].rank) << r;
+  options.beam = 0;
+  options.mix = root_ / "fit/markov";
+  const Evaluation mixed = run(setup(options));
+  ASSERT_TRUE(mixed.mix_weight.has_value());
+  EXPECT_EQ(mixed.predictions.model, "titles + markov");
+  EXPECT_GT(plan(setup(options)).total(), 0);
+}
+
+TEST_F(FullEvaluation, compares_with_rankings_of_the_same_items_only) {
+  const auto save = [](EvaluateOptions options, const std::string& name, int64_t limit) {
+    options.limit = limit;
+    save_predictions(run(setup(options)).predictions, root_ / name);
+    return (root_ / name).string();
+  };
+  EvaluateOptions masked = all("fit/markov");
+  masked.mask_seen = true;
+  EvaluateOptions listed = all("fit/markov");
+  listed.candidates = root_ / "data/candidates-valid.jsonl";
+  const std::string markov = save(all("fit/markov"), "markov.jsonl", 20);
+  const std::string titles = save(all("titles"), "titles.jsonl", 20);
+  const std::string chance = save(all("random"), "chance.jsonl", 20);
+  CompareOptions options;
+  options.draws = 100;
+  options.runs = {markov, titles, chance};
+  EXPECT_EQ(compare_runs(options).pairs.size(), 3u);
+  for (const std::string& other :
+       {save(masked, "masked.jsonl", 20), save(listed, "listed.jsonl", 20),
+        save(all("fit/markov"), "fewer.jsonl", 19)}) {
+    options.runs = {markov, other};
+    try {
+      compare_runs(options);
+      ADD_FAILURE() << other;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ExitCode::kUsage);
+      EXPECT_NE(std::string(error.what()).find("other candidate rows"), std::string::npos);
+    }
+  }
+}
+
+TEST_F(FullEvaluation, refuses_what_cannot_rank_everything) {
+  expect_refused(all("base"), "answers by number");
+  expect_refused(all("base"), "pretrain");
+  expect_refused(all("teacher"), "teacher");
+  EvaluateOptions options = all("titles");
+  options.protocol.name = "title-sum";
+  expect_refused(options, "likelihood");
+  options = all("titles");
+  options.beam = 20;
+  options.mix = root_ / "fit/markov";
+  expect_refused(options, "--mix");
+  options.mix.clear();
+  options.protocol.reasonings = 2;
+  expect_refused(options, "--reasonings");
+  options = all("fit/markov");
+  options.beam = 20;
+  expect_refused(options, "only language models");
+  options = all("titles");
+  options.candidates = root_ / "data/candidates-valid.jsonl";
+  options.mask_seen = true;
+  expect_refused(options, "--mask-seen");
+  options.mask_seen = false;
+  options.beam = 20;
+  expect_refused(options, "--beam");
+}
+
+}  // namespace
+}  // namespace etrlrec
