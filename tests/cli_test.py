@@ -729,6 +729,158 @@ class Demo(unittest.TestCase):
         self.assertIn("hint: ", message)
 
 
+TINY = """name = "tiny"
+title = "A tiny run"
+out = "runs/tiny"
+next = "etrlrec inspect {out}/data"
+compare = [["reasoning", "sasrec"]]
+[[stage]]
+id = "data"
+command = "prepare"
+format = "synthetic"
+users = 300
+num-items = 120
+[[stage]]
+id = "recommenders"
+command = "fit"
+data = "@data"
+model = ["markov", "sasrec"]
+num-train-epochs = 1
+hidden-size = 16
+[[stage]]
+id = "reasoning"
+command = "construct"
+data = "@data"
+filter-answer = false
+[[stage]]
+id = "base"
+command = "new-lm"
+data = "@data"
+hidden-size = 32
+num-hidden-layers = 2
+num-attention-heads = 1
+init = "random"
+[[stage]]
+id = "student"
+command = "distill"
+data = "@data"
+reasoning = "@reasoning"
+model = "@base"
+sft-share = 0.5
+max-reasoning-tokens = 96
+batch-size = 8
+max-steps = 60
+save-steps = 5
+eval-rows = 10
+[[judge]]
+id = "sasrec"
+name = "SASRec"
+model = "@recommenders/sasrec"
+limit = 60
+[[judge]]
+id = "reasoning"
+name = "LM reasoning SFT"
+model = "@student"
+limit = 60
+"""
+
+
+class Recipes(unittest.TestCase):
+    COMMAND = ["run", "tiny.toml", "-t", 1, "-q"]
+
+    @classmethod
+    def setUpClass(cls):
+        with open(ROOT + "/tiny.toml", "w", encoding="utf-8") as file:
+            file.write(TINY)
+        cls.printed = run(*cls.COMMAND)
+
+    @staticmethod
+    def stages(folder):
+        with open(f"{ROOT}/{folder}/stages.json", encoding="utf-8") as file:
+            return json.load(file)
+
+    def test_ends_with_a_table_and_stable_ids(self):
+        self.assertIn("next: etrlrec inspect runs/tiny/data", self.printed)
+        with open(ROOT + "/runs/tiny/summary.json", encoding="utf-8") as file:
+            rows = json.load(file)["rows"]
+        self.assertEqual([row["id"] for row in rows], ["sasrec", "reasoning"])
+        self.assertGreater(rows[0]["seconds"], 0)
+        self.assertGreater(rows[1]["tokens"], 1000)
+        # What a stage did is recorded as if it had been typed.
+        with open(ROOT + "/runs/tiny/student/run.json", encoding="utf-8") as file:
+            self.assertEqual(json.load(file)["options"]["max-steps"], "60")
+
+    def test_makes_again_what_a_change_touches(self):
+        shutil.copytree(ROOT + "/runs/tiny", ROOT + "/runs/changed")
+        before = self.stages("runs/changed")
+        run(*self.COMMAND, "--out", "runs/changed")
+        self.assertEqual(self.stages("runs/changed"), before)
+        run(*self.COMMAND, "--out", "runs/changed", "--set", "student.max-steps=20")
+        after = self.stages("runs/changed")
+        self.assertEqual({name for name in after if after[name] != before[name]}, {"student", "judge/reasoning"})
+        # The folder has the recipe as it was run.
+        run("run", "runs/changed/recipe.toml", "-t", 1, "-q")
+        self.assertEqual(self.stages("runs/changed"), after)
+
+    def test_a_killed_run_goes_on(self):
+        killed = subprocess.Popen([PROGRAM, *map(str, self.COMMAND), "--out", "runs/killed"], cwd=ROOT,
+                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while not Killed.has_checkpoint("runs/killed/student") and killed.poll() is None:
+            time.sleep(0.02)
+        killed.send_signal(signal.SIGKILL)
+        killed.wait()
+        run(*self.COMMAND, "--out", "runs/killed")
+        for file in ("student/model.safetensors", "recommenders/sasrec/model.safetensors", "predictions/SASRec.jsonl",
+                     "predictions/LM-reasoning-SFT.jsonl"):
+            self.assertEqual(sha256("runs/killed/" + file), sha256("runs/tiny/" + file), file)
+
+    def test_refuses_before_anything_is_done(self):
+        command = [*self.COMMAND, "--out", "runs/refused", "--set"]
+        message = run(*command, "student.max-stps=3", code=3)
+        self.assertIn('unknown option "max-stps" of distill; did you mean "max-steps"?', message)
+        self.assertIn("loss-type", run(*command, "student.loss-type=tokens", code=3))
+        self.assertIn('did you mean "student"?', run(*command, "studnet.max-steps=3", code=2))
+        self.assertIn('did you mean "demo"?', run("run", "demmo", code=2))
+        self.assertIn("the words path", run("run", "movielens-100k", code=2))
+        self.assertFalse(os.path.exists(ROOT + "/runs/refused"))
+
+    def test_lists_and_prints_the_recipes(self):
+        listed = run("run", "--list")
+        for name in ("beauty", "demo", "demo-quick", "movielens-100k", "own", "steam"):
+            self.assertRegex(listed, rf"(?m)^{name} +\S")
+        self.assertIn('command = "reinforce"', run("run", "demo", "--print"))
+
+
+class Own(unittest.TestCase):
+    def test_plans_says_why_and_runs(self):
+        numbers = random.Random(5)
+        with open(ROOT + "/events.csv", "w", encoding="utf-8") as file:
+            file.write("cust,sku,ts\n")
+            for user in range(120):
+                for at in range(12):
+                    file.write(f"c{user},s{numbers.randrange(40)},{1.7e9 + at * 86400 + numbers.randrange(80000):.0f}\n")
+        with open(ROOT + "/products.csv", "w", encoding="utf-8") as file:
+            file.write("sku,name,kind\n" + "".join(f"s{i},Thing {i},k{i % 5}\n" for i in range(40)))
+        command = ["own", "events.csv", "--items", "products.csv", "--map", "user=cust,item=sku,time=ts", "--title",
+                   "name", "--attributes", "kind", "--hours", ".01", "-o", "runs/shop", "-t", 1, "--no-progress"]
+        text = run(*command)
+        self.assertIn("next: build/etrlrec recommend --data runs/shop/data --model runs/shop/timeline --user c", text)
+        with open(ROOT + "/runs/shop/recipe.toml", encoding="utf-8") as file:
+            recipe = file.read()
+        self.assertIn("# Warning: fewer than 5000 interactions", recipe)
+        with open(ROOT + "/runs/shop/summary.json", encoding="utf-8") as file:
+            rows = json.load(file)["rows"]
+        self.assertLessEqual({"timeline", "etrlrec", "mix"}, {row["id"] for row in rows})
+        stages = Recipes.stages("runs/shop")
+        run(*command)  # all is there
+        self.assertEqual(Recipes.stages("runs/shop"), stages)
+        with open(ROOT + "/runs/shop/recipe.toml", "a", encoding="utf-8") as file:
+            file.write("\n# by hand\n")
+        self.assertIn("is another recipe than own chooses now", run(*command, code=2))
+        self.assertIn("expected the log first", run("own", "--hours", 1, code=2))
+        self.assertIn("attributess", run("own", "events.csv", "--attributess", "kind", code=2))
+
+
 class Using(unittest.TestCase):
     def test_recommend_explains(self):
         text = run("recommend", "-d", "data", "-m", "student", "--recommender", "recommenders/sasrec", "--user", "u7",

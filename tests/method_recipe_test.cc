@@ -1,52 +1,414 @@
-// A recipe continues its own runs only: what recipe.json says is compared before anything is done.
+// Recipes: what is refused and where, which stages a change makes new, and what a run folder keeps.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <set>
 #include <string>
 
 #include "base/check.h"
 #include "base/io.h"
 #include "base/json.h"
-#include "method/recipe.h"
+#include "base/log.h"
+#include "data/split.h"
+#include "data/synthetic.h"
+#include "eval/predictions.h"
+#include "method/own_plan.h"
+#include "method/recipe_plan.h"
+#include "method/recipe_run.h"
+#include "method/recipe_texts.h"
 
 namespace etrlrec {
 namespace {
 
+constexpr const char* kSmall = R"(name = "small"
+title = "Two arms"
+compare = [["second", "first"]]
+[[stage]]
+id = "data"
+command = "prepare"
+users = 30
+[[stage]]
+id = "first"
+command = "fit"
+data = "@data"
+rows = 5
+[[stage]]
+id = "second"
+command = "fit"
+data = "@data"
+[[stage]]
+id = "third"
+command = "fit"
+data = "@data"
+model = "@second/sasrec"
+[[judge]]
+id = "first"
+model = "@first"
+[[judge]]
+id = "second"
+model = "@third"
+)";
+
+// Three commands that note what they were asked and leave what a run needs.
+class FakeProgram {
+ public:
+  ProgramCommands commands() {
+    return {{"prepare", "fit", "evaluate"},
+            [](const std::string&) {
+              return std::vector<std::string>{"data", "rows", "model", "users", "name", "out"};
+            },
+            [](const std::vector<std::string>& words) {
+              return words.back() == "--rows=many" ? "--rows: expected a number" : "";
+            },
+            [this](const std::vector<std::string>& words, const fs::path& printed) {
+              call(words, printed);
+            }};
+  }
+  std::vector<std::string> called;  // names of the folders that were filled
+  std::string fails_at;
+
+ private:
+  void call(const std::vector<std::string>& words, const fs::path& printed) {
+    fs::path out;
+    for (const std::string& word : words)
+      if (word.starts_with("--out=")) out = word.substr(6);
+    called.push_back(out.filename());
+    fs::create_directories(out);
+    write_file_atomic(out / "part", "half");
+    CHECK(out.filename() != fails_at, kResumable, "killed");
+    if (words[0] == "prepare") {
+      const Dataset dataset = make_world({.users = 40, .items = 60}).dataset;
+      save_dataset(dataset, split_dataset(dataset, {}), out);
+    }
+    if (words[0] == "evaluate") {
+      Predictions predictions{"model", "fit", "score", "hash", 4, 42, {}};
+      predictions.rows.resize(20);
+      for (int32_t row = 0; row < 20; ++row) {
+        Prediction& prediction = predictions.rows[static_cast<size_t>(row)];
+        prediction.row = prediction.user = row;
+        prediction.rank = 2;
+      }
+      save_predictions(predictions, out / "predictions.jsonl");
+    }
+    write_file_atomic(printed, R"({"seconds": 2, "tokens": 100})");
+  }
+};
+
 class Recipes : public testing::Test {
  protected:
   void SetUp() override {
+    set_log_options({.quiet = true, .progress = false});
     fs::remove_all(out_);
-    fs::create_directories(out_ / "data");  // "prepare" is done; what follows finds nothing in it
   }
   void TearDown() override { fs::remove_all(out_); }
-  std::string refusal(const Json& recorded, Arithmetic arithmetic) const {
-    write_file_atomic(out_ / "recipe.json", recorded.dump());
-    Recipe recipe;
+  Recipe small() const {
+    Recipe recipe = read_recipe(kSmall, "small.toml");
     recipe.out = out_;
-    recipe.options = {{"command", "demo"}};
-    recipe.numerics.arithmetic = arithmetic;
+    return recipe;
+  }
+  std::vector<RecipeCall> plan(const Recipe& recipe) {
+    return plan_recipe(recipe, program_.commands(), {out_, 42, "float32"});
+  }
+  // What reading and planning a text says.
+  std::string refusal(const std::string& text, ExitCode code = ExitCode::kInput) {
     try {
-      run_recipe(recipe);
+      plan(read_recipe(text, "x.toml"));
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), code);
+      return error.what();
+    }
+    return "";
+  }
+  // kSmall with one piece replaced.
+  static std::string with(const std::string& from, const std::string& to) {
+    std::string text = kSmall;
+    return text.replace(text.find(from), from.size(), to);
+  }
+  // The stages whose keys differ.
+  std::set<std::string> changed(const Recipe& before, const Recipe& after) {
+    const auto a = plan(before), b = plan(after);
+    std::set<std::string> names;
+    for (size_t i = 0; i < a.size(); ++i)
+      if (a[i].key != b[i].key) names.insert((a[i].judged ? "judge " : "") + a[i].step->id);
+    return names;
+  }
+  void run(const Recipe& recipe) {
+    program_.called.clear();
+    testing::internal::CaptureStdout();
+    const auto end = [] { return testing::internal::GetCapturedStdout(); };
+    try {
+      run_recipe(recipe, program_.commands(), {});
+    } catch (...) {
+      printed_ = end();
+      throw;
+    }
+    printed_ = end();
+  }
+  std::string refused_run(const Recipe& recipe) {
+    try {
+      run(recipe);
     } catch (const Error& error) {
       return error.what();
     }
     return "";
   }
 
-  const fs::path out_ = fs::path(testing::TempDir()) / "recipe";
+  FakeProgram program_;
+  std::string printed_;
+  const fs::path out_ = fs::path(testing::TempDir()) / "recipe_run";
 };
 
-TEST_F(Recipes, continue_with_the_same_options_and_arithmetic_only) {
-  const Json recorded = {{"command", "demo"}, {"arithmetic", "float32"}};
-  EXPECT_NE(refusal(recorded, Arithmetic::kReference).find("arithmetic: expected \"reference\""),
-            std::string::npos);
-  EXPECT_EQ(refusal(recorded, Arithmetic::kFloat).find("other options"), std::string::npos);
-  EXPECT_NE(refusal({{"command", "movielens"}}, Arithmetic::kFloat).find("command: expected"),
-            std::string::npos);
+using Names = std::vector<std::string>;
+
+TEST_F(Recipes, refusals_name_file_line_and_the_nearest_word) {
+  const auto expect = [](const std::string& text, const Names& parts) {
+    for (const std::string& part : parts)
+      EXPECT_NE(text.find(part), std::string::npos) << part << " in:\n" << text;
+  };
+  expect(refusal("name = "), {"x.toml:1: ", "TOML"});
+  expect(refusal(with("title", "titel")), {"x.toml:2: unknown key \"titel\"", "\"title\"?"});
+  expect(refusal(with("rows", "rowz")),
+         {"x.toml:12: first: unknown option \"rowz\" of fit", "did you mean \"rows\"?"});
+  expect(refusal(with("rows = 5", "rows = \"many\"")), {"x.toml:12: ", "expected a number"});
+  expect(refusal(with("\"fit\"", "\"fti\"")),
+         {"x.toml:8: stage \"first\": unknown command \"fti\"", "\"fit\"?"});
+  expect(refusal(with("@data", "@dta")), {"x.toml:11: ", "no stage \"dta\"", "\"data\"?"});
+  expect(refusal(with("users = 30", "model = \"@third\"")),
+         {"wait for each other", "x.toml:4: data waits for third"});
+  expect(refusal(with("id = \"second\"", "id = \"first\"")),
+         {"x.toml:13: stage \"first\" is there already, at x.toml:8"});
+  expect(refusal(with("id = \"second\"", "id = \"predictions\"")), {"taken by the run"});
+  expect(refusal(with("id = \"second\"", "id = \"a/b\"")), {"expected an id of letters"});
+  expect(refusal(with("[[\"second\"", "[[\"secnd\"")), {"x.toml:3: compare", "\"second\"?"});
+  expect(refusal(with("rows = 5", "rows = []")), {"x.toml:12: ", "found []"});
+  expect(refusal(with("rows = 5", "out = \"x\"")), {"unknown option \"out\""});
+  expect(refusal("like = \"demmo\"", ExitCode::kUsage), {"\"demmo\"", "\"demo\"?"});
+  EXPECT_EQ(refusal(kSmall), "");
 }
 
-TEST_F(Recipes, continue_runs_of_versions_that_did_not_record_the_arithmetic) {
-  EXPECT_NE(refusal({{"command", "demo"}}, Arithmetic::kReference).find("split.json"),
-            std::string::npos);
+TEST_F(Recipes, settings_change_one_option_or_say_what_exists) {
+  Recipe recipe = small();
+  set_in_recipe(recipe, "first.rows=7");
+  set_in_recipe(recipe, "second.rows=1e-3");
+  set_in_recipe(recipe, "data.users=");
+  set_in_recipe(recipe, "judge.name=global-time");
+  set_in_recipe(recipe, "judge.second.name=[\"a\", \"b\"]");
+  set_in_recipe(recipe, "title=Short");
+  EXPECT_EQ(recipe.stages[1].word("rows"), "7");
+  EXPECT_EQ(recipe.stages[2].word("rows"), "0.001");
+  EXPECT_EQ(recipe.stages[0].find("users"), nullptr);
+  EXPECT_EQ(recipe.judges[0].word("name"), "global-time");
+  EXPECT_EQ(recipe.judges[1].find("name")->value.words, (Names{"a", "b"}));
+  EXPECT_EQ(recipe.title, "Short");
+  const auto refused = [&](const std::string& setting) {
+    try {
+      set_in_recipe(recipe, setting);
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ExitCode::kUsage);
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  EXPECT_NE(refused("frist.rows=1").find("did you mean \"first\"?"), std::string::npos);
+  EXPECT_NE(refused("titel=1").find("did you mean \"title\"?"), std::string::npos);
+  EXPECT_NE(refused("judge.x.rows=1").find("no judge \"x\""), std::string::npos);
+  EXPECT_NE(refused("rows").find("KEY=VALUE"), std::string::npos);
+}
+
+TEST_F(Recipes, a_written_recipe_reads_back_as_the_same) {
+  Recipe recipe = small();
+  set_in_recipe(recipe, "title=a \"b\" \\ c");
+  set_in_recipe(recipe, "first.name=[\"x, y\", \"z\"]");
+  set_in_recipe(recipe, "second.rows=true");
+  const std::string text = to_toml(recipe, {"why"});
+  EXPECT_TRUE(text.starts_with("# why\n"));
+  EXPECT_EQ(to_toml(read_recipe(text, "copy.toml"), {"why"}), text);
+  EXPECT_TRUE(changed(recipe, read_recipe(text, "copy.toml")).empty());
+}
+
+TEST_F(Recipes, every_recipe_of_the_program_can_be_read) {
+  for (const RecipeText& text : recipe_texts()) {
+    const Recipe recipe = read_recipe(text.text, text.name);
+    EXPECT_GE(recipe.judges.size(), 12) << text.name;
+    EXPECT_FALSE(recipe.out.empty());
+    EXPECT_GT(recipe_summary(text).size(), 20);
+  }
+}
+
+TEST_F(Recipes, words_go_where_the_recipe_wants_them) {
+  Recipe recipe = read_recipe(find_recipe("steam").text, "steam.toml");
+  EXPECT_THROW(give_arguments(recipe, {}), Error);
+  give_arguments(recipe, {"no/such/folder"});
+  EXPECT_EQ(recipe.stages[0].word("items"), "no/such/folder/items.tsv.gz");
+}
+
+TEST_F(Recipes, a_change_makes_exactly_what_depends_on_it_new) {
+  const auto with_setting = [&](const std::string& setting) {
+    Recipe recipe = small();
+    set_in_recipe(recipe, setting);
+    return changed(small(), recipe);
+  };
+  using Set = std::set<std::string>;
+  EXPECT_EQ(with_setting("first.rows=6"), (Set{"first", "judge first"}));
+  EXPECT_EQ(with_setting("second.rows=6"), (Set{"second", "third", "judge second"}));
+  EXPECT_EQ(with_setting("judge.second.name=x"), (Set{"judge second"}));
+  EXPECT_EQ(with_setting("title=x"), Set{});
+  EXPECT_EQ(with_setting("data.users=31"),
+            (Set{"data", "first", "second", "third", "judge first", "judge second"}));
+}
+
+TEST_F(Recipes, a_file_from_outside_counts_by_its_content) {
+  fs::create_directories(out_);
+  const fs::path a = out_ / "a.csv", b = out_ / "b.csv";
+  const auto with_file = [&](const fs::path& path) {
+    Recipe recipe = small();
+    set_in_recipe(recipe, "first.name=" + path.string());
+    return recipe;
+  };
+  write_file_atomic(a, "1");
+  write_file_atomic(b, "1");
+  EXPECT_TRUE(changed(with_file(a), with_file(b)).empty());
+  write_file_atomic(b, "2");
+  EXPECT_EQ(changed(with_file(a), with_file(b)), (std::set<std::string>{"first", "judge first"}));
+}
+
+TEST_F(Recipes, stages_run_in_an_order_in_which_inputs_come_first) {
+  const Recipe recipe =
+      read_recipe(with("data = \"@data\"\nrows = 5", "data = \"@third\""), "x.toml");
+  const auto calls = plan(recipe);
+  Names order;
+  for (const RecipeCall& call : calls) order.push_back(call.step->id);
+  EXPECT_EQ(order, (Names{"data", "second", "third", "first", "first", "second"}));
+}
+
+TEST_F(Recipes, a_finished_run_is_taken_as_it_is_and_a_changed_arm_made_again) {
+  run(small());
+  EXPECT_EQ(program_.called, (Names{"data", "first", ".first", "second", "third", ".second"}));
+  const Json summary = read_json(out_ / "summary.json");
+  EXPECT_EQ(summary["rows"][1]["id"], "second");
+  EXPECT_EQ(summary["rows"][1]["tokens"], 200);  // of third, and of second, which it starts from
+  EXPECT_NE(printed_.find("report: "), std::string::npos);
+  run(small());
+  EXPECT_EQ(program_.called, Names{});
+  Recipe other = small();
+  set_in_recipe(other, "second.rows=9");
+  run(other);
+  EXPECT_EQ(program_.called, (Names{"second", "third", ".second"}));
+  // The recipe that was run is there, and runs as it is.
+  run(read_recipe(read_file(out_ / "recipe.toml"), out_ / "recipe.toml"));
+  EXPECT_EQ(program_.called, Names{});
+}
+
+TEST_F(Recipes, an_interrupted_stage_goes_on_in_its_folder) {
+  program_.fails_at = "second";
+  EXPECT_EQ(refused_run(small()), "killed");
+  EXPECT_EQ(program_.called, (Names{"data", "first", ".first", "second"}));
+  write_file_atomic(out_ / "second" / "checkpoint", "");
+  program_.fails_at.clear();
+  run(small());
+  EXPECT_EQ(program_.called, (Names{"second", "third", ".second"}));
+  EXPECT_TRUE(fs::exists(out_ / "second" / "checkpoint"));
+  // With another option nothing of the interrupted attempt may stay.
+  program_.fails_at = "third";
+  Recipe other = small();
+  set_in_recipe(other, "second.rows=9");
+  EXPECT_EQ(refused_run(other), "killed");
+  EXPECT_FALSE(fs::exists(out_ / "second" / "checkpoint"));
+}
+
+TEST_F(Recipes, a_run_folder_belongs_to_one_recipe_seed_and_arithmetic) {
+  run(small());
+  Recipe other = small();
+  other.name = "large";
+  other.seeds = {43};
+  const std::string text = refused_run(other);
+  EXPECT_NE(text.find("command: expected \"large\", found \"small\""), std::string::npos) << text;
+  EXPECT_NE(text.find("seed: expected \"43\", found \"42\""), std::string::npos) << text;
+}
+
+TEST_F(Recipes, a_folder_that_no_run_made_is_not_touched) {
+  fs::create_directories(out_ / "first");
+  write_file_atomic(out_ / "first" / "mine", "");
+  EXPECT_NE(refused_run(small()).find("not from a run of this recipe"), std::string::npos);
+  EXPECT_TRUE(fs::exists(out_ / "first" / "mine"));
+}
+
+TEST_F(Recipes, several_seeds_have_a_folder_each_and_a_table_of_means) {
+  Recipe recipe = small();
+  recipe.seeds = {1, 2};
+  run(recipe);
+  EXPECT_TRUE(fs::exists(out_ / "seed-1" / "report.html"));
+  EXPECT_TRUE(fs::exists(out_ / "seed-2" / "report.html"));
+  const Json rows = read_json(out_ / "summary.json")["rows"];
+  EXPECT_EQ(rows[0]["id"], "first");
+  EXPECT_EQ(rows[0]["hit@5"], 1.0);
+  EXPECT_NE(printed_.find("over seeds"), std::string::npos);
+}
+
+LogFacts usual_log() {
+  return {.users = 900,
+          .items = 1700,
+          .interactions = 100000,
+          .median_history = 60,
+          .longest_history = 700,
+          .attributes = 19,
+          .valid_rows = 9000,
+          .test_rows = 9000,
+          .user = "42"};
+}
+
+std::string said(const std::vector<std::string>& reasons) {
+  std::string all;
+  for (const std::string& reason : reasons) all += reason + "\n";
+  return all;
+}
+
+TEST(OwnPlan, sizes_follow_the_time) {
+  const auto epochs = [](double hours) {
+    Recipe recipe = read_recipe(find_recipe("own").text, "own.toml");
+    plan_for_log(recipe, usual_log(), {hours, 2});
+    for (const RecipeStep& stage : recipe.stages)
+      if (stage.id == "timeline") return std::stoi(stage.word("num-train-epochs"));
+    return 0;
+  };
+  EXPECT_EQ(epochs(10), 12);
+  EXPECT_LT(epochs(0.1), 12);
+  EXPECT_GE(epochs(0.1), 1);
+}
+
+TEST(OwnPlan, says_what_the_log_lacks) {
+  const auto plan = [](const LogFacts& facts) {
+    Recipe recipe = read_recipe(find_recipe("own").text, "own.toml");
+    const std::string text = said(plan_for_log(recipe, facts, {1, 2}));
+    return std::pair(text, recipe.stages[0].word("split"));
+  };
+  EXPECT_EQ(plan(usual_log()).second, "global-time");
+  EXPECT_EQ(plan(usual_log()).first.find("Warning"), std::string::npos);
+  LogFacts facts = usual_log();
+  facts.one_time = true;
+  EXPECT_EQ(plan(facts).second, "leave-one-out");
+  facts = usual_log();
+  facts.test_rows = 10;
+  EXPECT_EQ(plan(facts).second, "leave-one-out");
+  facts.interactions = 3000;
+  facts.untitled = facts.items;
+  facts.attributes = 0;
+  facts.tie_share = 0.4;
+  facts.whole_days = true;
+  for (const char* part : {"fewer than 5000 interactions", "no title but their id", "no attributes",
+                           "40 % of neighbouring", "whole days"})
+    EXPECT_NE(plan(facts).first.find(part), std::string::npos) << part;
+  facts.items = 3;
+  EXPECT_THROW(plan(facts), Error);
+}
+
+TEST(OwnPlan, keeps_what_the_user_said) {
+  Recipe recipe = read_recipe(find_recipe("own").text, "own.toml");
+  recipe.stages[0].options.push_back({"split", {{"user-ratio"}, false, true}, {}});
+  recipe.stages[0].options.push_back({"num-candidates", {{"50"}, false, false}, {}});
+  plan_for_log(recipe, usual_log(), {1, 2});
+  EXPECT_EQ(recipe.stages[0].word("split"), "user-ratio");
+  EXPECT_EQ(recipe.stages[0].word("num-candidates"), "50");
 }
 
 }  // namespace

@@ -33,6 +33,7 @@ ONLY_IN = {  # heavy headers and the places that may include them
     r"arrow/|parquet/": "data/",
     r"CLI/": "app/",
     r"sentencepiece_": "text/sentencepiece.cc",
+    r"toml\+\+/": "method/recipe_file.cc",
     r"torch/torch\.h": None,
 }
 MAX_FILE, MAX_FUNCTION = 500, 80

@@ -145,6 +145,20 @@ std::string Command::to_toml() const {
   return fmt::format("[{}]\n{}", name(), command_->config_to_str(false, false));
 }
 
+std::vector<std::string> Command::option_names() const {
+  std::vector<std::string> names;
+  for (const CLI::Option* option : std::as_const(*command_).get_options())
+    names.insert(names.end(), option->get_lnames().begin(), option->get_lnames().end());
+  return names;
+}
+
+Command& Command::keep_others() {
+  command_->fallthrough(false)->allow_extras();
+  return *this;
+}
+
+std::vector<std::string> Command::others() const { return command_->remaining(); }
+
 CommandLine::CommandLine(const std::string& description, const std::string& footer)
     : app_(std::make_unique<CLI::App>(description)) {
   app_->name("etrlrec");
@@ -232,6 +246,24 @@ void CommandLine::run(std::vector<std::string> arguments) {
     check_options(arguments);
     fail(ExitCode::kUsage, "{}\n{}", error.what(), hint());
   }
+}
+
+std::string CommandLine::complaint(const std::vector<std::string>& arguments) {
+  // Thrown when all is parsed: a command's callback owns the values of its options, so it can
+  // neither run nor be taken away.
+  struct Parsed {};
+  app_->parse_complete_callback([] { throw Parsed(); });
+  for (CLI::App* command : app_->get_subcommands({})) {
+    command->parse_complete_callback({});
+    for (CLI::Option* option : command->get_options()) option->required(false);
+  }
+  try {
+    app_->parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
+  } catch (const CLI::ParseError& error) {
+    return error.what();
+  } catch (const Parsed&) {
+  }
+  return "";
 }
 
 }  // namespace etrlrec

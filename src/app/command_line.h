@@ -64,6 +64,11 @@ class Command {
   bool is_given(const std::string& name) const;
   bool is_changed(const std::string& name) const;
   std::string to_toml() const;
+  // The long names of all options, without dashes.
+  std::vector<std::string> option_names() const;
+  // Words that are no options of this command are kept instead of refused.
+  Command& keep_others();
+  std::vector<std::string> others() const;
 
  private:
   CLI::App* command_;
@@ -81,6 +86,9 @@ class CommandLine {
   // --num_generations is accepted for --num-generations. Errors (kUsage): an unknown command or
   // option, with the nearest one that exists; every message ends in a hint where the help is.
   void run(std::vector<std::string> arguments);
+  // Parses words that may lack required options, without running a command; returns what is wrong
+  // with them, or nothing. A command line that was tried cannot run any more.
+  std::string complaint(const std::vector<std::string>& arguments);
 
  private:
   void check_command(const std::vector<std::string>& arguments) const;

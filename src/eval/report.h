@@ -43,10 +43,18 @@ struct ReportExample {
   int32_t answer = 0, truth = 0;     // candidate numbers, 0 none
 };
 
+// A row of the table for programs: the stable id of its arm, and what training its model took.
+struct ArmCost {
+  std::string id;
+  double seconds = 0;
+  int64_t tokens = 0;  // 0: of a model that reads no tokens
+};
+
 struct ReportData {
   std::string title = "etrlrec report";
   std::string summary;  // one or two sentences
   std::vector<MetricRow> rows;
+  std::vector<ArmCost> arms;   // of the rows, in their order; or empty
   int32_t num_candidates = 0;  // for the random level
   BayesBound bayes;
   std::vector<Comparison> tests;

@@ -51,7 +51,16 @@ nlohmann::ordered_json to_json(const MetricRow& row) {
 nlohmann::ordered_json summary_json(const ReportData& data) {
   OrderedJson json;
   json["rows"] = OrderedJson::array();
-  for (const MetricRow& row : data.rows) json["rows"].push_back(to_json(row));
+  for (size_t r = 0; r < data.rows.size(); ++r) {
+    OrderedJson row;
+    if (r < data.arms.size()) row["id"] = data.arms[r].id;
+    row.update(to_json(data.rows[r]));
+    if (r < data.arms.size()) {
+      row["seconds"] = data.arms[r].seconds;
+      row["tokens"] = data.arms[r].tokens;
+    }
+    json["rows"].push_back(std::move(row));
+  }
   json["random"] =
       data.num_candidates > 0 ? level_json(random_level(data.num_candidates)) : OrderedJson();
   json["bayes"] = data.bayes.known ? level_json(data.bayes) : OrderedJson();

@@ -13,9 +13,9 @@
 
 namespace etrlrec {
 
-// {"rows": [{"model", "stage", "protocol", "n", "hit@1", "hit@1_low", "hit@1_high", "hit@5",
-// "hit@10", "ndcg@5", "ndcg@10", "mrr", "valid_ratio"}], "random": {…}, "bayes": {…} or null,
-// "seconds": {stage: …}, "peak_rss_mb": …}
+// {"rows": [{"id", "model", "stage", "protocol", "n", "hit@1", "hit@1_low", "hit@1_high", "hit@5",
+// "hit@10", "ndcg@5", "ndcg@10", "mrr", "valid_ratio", "seconds", "tokens"}], "random": {…},
+// "bayes": {…} or null, "seconds": {stage: …}, "peak_rss_mb": …}
 nlohmann::ordered_json summary_json(const ReportData& data);
 // One model's row in every JSON document: summary.json, evaluate, compare.
 nlohmann::ordered_json to_json(const MetricRow& row);

@@ -162,6 +162,7 @@ OrderedJson summary_json(const fs::path& folder, const Dataset& dataset, const S
   }
   json["first_time"] = format_iso_time(summary.first_time);
   json["last_time"] = format_iso_time(summary.last_time);
+  json["whole_days"] = summary.whole_days == dataset.num_interactions();
   json["ties"] = summary.ties;
   json["repeats"] = summary.repeats;
   json["top_percent_share"] = summary.top_share;
