@@ -402,6 +402,24 @@ TEST(OwnPlan, says_what_the_log_lacks) {
   EXPECT_THROW(plan(facts), Error);
 }
 
+TEST(OwnPlan, reads_short_histories_and_long_logs_in_another_way) {
+  const auto timeline = [](const LogFacts& facts, const char* option) {
+    Recipe recipe = read_recipe(find_recipe("own").text, "own.toml");
+    plan_for_log(recipe, facts, {1, 2});
+    for (const RecipeStep& stage : recipe.stages)
+      if (stage.id == "timeline") return stage.word(option);
+    return std::string("no such stage");
+  };
+  LogFacts facts = usual_log();
+  EXPECT_EQ(timeline(facts, "batch-size"), "");
+  EXPECT_EQ(timeline(facts, "half-life-days"), "");
+  facts.median_history = 8;
+  EXPECT_EQ(timeline(facts, "batch-size"), "16");
+  EXPECT_EQ(timeline(facts, "half-life-days"), "");
+  facts.span_days = 2600;
+  EXPECT_EQ(timeline(facts, "half-life-days"), "120");
+}
+
 TEST(OwnPlan, keeps_what_the_user_said) {
   Recipe recipe = read_recipe(find_recipe("own").text, "own.toml");
   recipe.stages[0].options.push_back({"split", {{"user-ratio"}, false, true}, {}});

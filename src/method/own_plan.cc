@@ -30,6 +30,9 @@ constexpr double kTokensOfTitle = 14;  // that is not one token
 constexpr double kTokensOfEvent = 4.4;
 constexpr int64_t kWholeTitles = 4096;
 constexpr int64_t kSmallLog = 5000;
+constexpr int64_t kShortHistory = 20;  // median
+constexpr double kLongLogDays = 730;
+constexpr int64_t kHalfLifeDays = 120;
 
 class OwnPlanner {
  public:
@@ -38,6 +41,7 @@ class OwnPlanner {
         facts_(facts),
         budget_(budget),
         is_small_(facts.interactions < kSmallLog),
+        is_short_(facts.median_history < kShortHistory),
         speed_(std::clamp(budget.cores / 2.0, 0.5, 4.0)),
         seconds_(budget.hours * 3600 * speed_) {}
   std::vector<std::string> plan();
@@ -68,7 +72,7 @@ class OwnPlanner {
   Recipe& recipe_;
   const LogFacts& facts_;
   const OwnBudget& budget_;
-  bool is_small_;
+  bool is_small_, is_short_;
   double speed_, seconds_;           // of two cores
   std::vector<RecipeOption> given_;  // by the user
   double width_cost_ = 1;
@@ -145,14 +149,27 @@ void OwnPlanner::choose_candidates() {
       1.96 * std::sqrt(0.21 / static_cast<double>(test)));
 }
 
+// Short histories and logs of years: what held on Steam (docs/experiments.md).
 void OwnPlanner::choose_sizes() {
-  if (!is_small_) {
+  if (is_small_ || is_short_) {
+    set("base.hidden-size", 64);
+    width_cost_ = 0.4;
+    say("The language model has width 64 and two layers{}.",
+        is_short_ ? ": short histories are soon learned by heart" : "");
+  } else {
     say("The language model has width 128 and two layers, about a million parameters.");
-    return;
   }
-  set("base.hidden-size", 64);
-  width_cost_ = 0.4;
-  say("The language model has width 64 and two layers.");
+  if (is_short_) {
+    set("timeline.batch-size", 16);
+    set("timeline.learning-rate", "2e-3");
+    set("timeline.hidden-dropout", 0.4);
+  }
+  if (facts_.span_days > kLongLogDays) {
+    set("timeline.half-life-days", kHalfLifeDays);
+    say("The log spans {:.1f} years: an event counts half of one {} days later, so that the model "
+        "follows what is usual now.",
+        facts_.span_days / 365.25, kHalfLifeDays);
+  }
 }
 
 void OwnPlanner::choose_budgets() {
@@ -167,8 +184,11 @@ void OwnPlanner::choose_budgets() {
   };
   const int64_t fit =
       amount(kFitShare * seconds_ * kFitEvents / (1.5 * events), 5, is_small_ ? 30 : 60);
-  const int64_t epochs = amount(kReadingShare * seconds_ * kReadingTokens / (tokens * width_cost_),
-                                1, is_small_ ? 6 : 12);
+  const int64_t epochs =
+      amount(kReadingShare * seconds_ * kReadingTokens / (tokens * width_cost_), 1,
+             is_small_   ? 6
+             : is_short_ ? 8
+                         : 12);
   const int64_t steps =
       amount(kImitationShare * seconds_ / kImitationStep, 50, is_small_ ? 300 : 1200);
   const int64_t rewarded =
@@ -208,6 +228,12 @@ std::vector<std::string> OwnPlanner::plan() {
   return std::move(reasons_);
 }
 
+double span_days_of(const Dataset& dataset) {
+  if (dataset.times.empty()) return 0;
+  const auto [first, last] = std::minmax_element(dataset.times.begin(), dataset.times.end());
+  return static_cast<double>(*last - *first) / 86400;
+}
+
 // So that the recipe runs from anywhere.
 std::string absolute_if_file(const std::string& word) {
   return fs::is_regular_file(word) ? fs::absolute(word).lexically_normal().string() : word;
@@ -234,6 +260,7 @@ LogFacts look_at_log(const std::vector<RecipeOption>& options, const ProgramComm
   const fs::path printed = folder.string() + ".json";
   commands.run(words, printed);
   const Json found = inspect(folder);
+  const Dataset prepared = load_dataset(folder);
   LogFacts facts;
   const auto number = [&](const char* key) { return get<int64_t>(found, key, "inspect"); };
   facts.users = number("users");
@@ -245,12 +272,13 @@ LogFacts look_at_log(const std::vector<RecipeOption>& options, const ProgramComm
                     static_cast<double>(std::max<int64_t>(facts.interactions - facts.users, 1));
   facts.whole_days = get<bool>(found, "whole_days", "inspect");
   facts.one_time = found["first_time"] == found["last_time"];
+  facts.span_days = span_days_of(prepared);
   for (const auto& [field, count] : found["attributes"].items())
     facts.attributes += count.get<int64_t>();
   facts.untitled = number("items_without_title");
   facts.valid_rows = number("valid_rows");
   facts.test_rows = number("test_rows");
-  facts.user = load_dataset(folder).user_ids.front();
+  facts.user = prepared.user_ids.front();
   fs::remove_all(folder);
   fs::remove(printed);
   return facts;

@@ -19,6 +19,7 @@ struct LogFacts {
   double tie_share = 0;                   // of neighbouring events of one user at one time
   bool whole_days = false;                // no time says more than the day
   bool one_time = false;                  // all events have the same time
+  double span_days = 0;                   // from the first event to the last
   int64_t attributes = 0;                 // different values of all attribute fields
   int64_t untitled = 0;                   // items whose title is their id
   int64_t valid_rows = 0, test_rows = 0;  // of a split at quantiles .8 and .9 of the times
