@@ -26,6 +26,7 @@ constexpr const char* kPolicy = "etrlrec";
 constexpr const char* kStudent = "reasoning";
 constexpr const char* kLabelOnly = "label";
 constexpr const char* kSasrec = "sasrec";
+constexpr const char* kTimeline = "timeline";
 constexpr const char* kBayes = "bayes";
 
 const RecipeStep* stage_of(const Recipe& recipe, const std::string& id) {
@@ -112,6 +113,9 @@ std::string ReportBuilder::summary_sentence() const {
       "{:.3f}, the same model trained on labels only {:.3f}.",
       find(kPolicy)->predictions.rows.size(), report_.num_candidates, hit1_of(kStudent),
       hit1_of(kPolicy), hit1_of(kSasrec), hit1_of(kLabelOnly));
+  if (find(kTimeline) != nullptr)
+    text +=
+        fmt::format(" The model that has only read the log reaches {:.3f}.", hit1_of(kTimeline));
   if (report_.bayes.known) {
     text += fmt::format(" That is {:.0f} % of what the exact rule of this world reaches ({:.3f}).",
                         100 * hit1_of(kPolicy) / report_.bayes.hit1, report_.bayes.hit1);
