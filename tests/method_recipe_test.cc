@@ -403,18 +403,23 @@ TEST(OwnPlan, says_what_the_log_lacks) {
 }
 
 TEST(OwnPlan, reads_short_histories_and_long_logs_in_another_way) {
-  const auto timeline = [](const LogFacts& facts, const char* option) {
+  const auto word = [](const LogFacts& facts, const char* id, const char* option) {
     Recipe recipe = read_recipe(find_recipe("own").text, "own.toml");
     plan_for_log(recipe, facts, {1, 2});
     for (const RecipeStep& stage : recipe.stages)
-      if (stage.id == "timeline") return stage.word(option);
+      if (stage.id == id) return stage.word(option);
     return std::string("no such stage");
+  };
+  const auto timeline = [&](const LogFacts& facts, const char* option) {
+    return word(facts, "timeline", option);
   };
   LogFacts facts = usual_log();
   EXPECT_EQ(timeline(facts, "batch-size"), "");
   EXPECT_EQ(timeline(facts, "half-life-days"), "");
   facts.median_history = 8;
+  facts.items = 12000;
   EXPECT_EQ(timeline(facts, "batch-size"), "16");
+  EXPECT_EQ(word(facts, "base", "whole-titles"), "12000");
   EXPECT_EQ(timeline(facts, "half-life-days"), "");
   facts.span_days = 2600;
   EXPECT_EQ(timeline(facts, "half-life-days"), "120");

@@ -28,7 +28,7 @@ constexpr double kFitShare = 0.12, kReadingShare = 0.3, kImitationShare = 0.13,
 constexpr double kTrainPart = 0.8;     // of the events
 constexpr double kTokensOfTitle = 14;  // that is not one token
 constexpr double kTokensOfEvent = 4.4;
-constexpr int64_t kWholeTitles = 4096;
+constexpr int64_t kWholeTitles = 4096, kMostWholeTitles = 32768;
 constexpr int64_t kSmallLog = 5000;
 constexpr int64_t kShortHistory = 20;  // median
 constexpr double kLongLogDays = 730;
@@ -149,7 +149,7 @@ void OwnPlanner::choose_candidates() {
       1.96 * std::sqrt(0.21 / static_cast<double>(test)));
 }
 
-// Short histories and logs of years: what held on Steam (docs/experiments.md).
+// Short histories and logs of years: what held on Steam and Beauty (docs/experiments.md).
 void OwnPlanner::choose_sizes() {
   if (is_small_ || is_short_) {
     set("base.hidden-size", 64);
@@ -163,6 +163,10 @@ void OwnPlanner::choose_sizes() {
     set("timeline.batch-size", 16);
     set("timeline.learning-rate", "2e-3");
     set("timeline.hidden-dropout", 0.4);
+    set("base.whole-titles", std::max(kWholeTitles, std::min(facts_.items, kMostWholeTitles)));
+    set("base.whole-title-interactions", 1);
+    say("Every title that somebody chose is one token: spelled out, a rare one could not be told "
+        "from an unlikely one.");
   }
   if (facts_.span_days > kLongLogDays) {
     set("timeline.half-life-days", kHalfLifeDays);
