@@ -88,7 +88,7 @@ TEST(CandidateObjective, has_the_same_gradient_in_parts) {
   };
   const auto whole = gradients(0), split = gradients(2);
   for (const auto& [name, tensor] : whole)
-    EXPECT_LT(largest_difference(tensor, split.at(name)), 1e-6) << name;
+    EXPECT_LT(largest_difference(tensor, split.at(name)), 1e-5) << name;
 }
 
 TEST(CandidateObjective, drops_hidden_values_by_its_stream_alone) {
