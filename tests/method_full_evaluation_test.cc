@@ -6,8 +6,8 @@
 #include "method/compare.h"
 #include "method/evaluate.h"
 #include "method/fit.h"
-#include "method/new_lm.h"
 #include "stages_fixture.h"
+#include "title_model.h"
 
 namespace etrlrec {
 namespace {
@@ -17,29 +17,8 @@ class FullEvaluation : public Stages {
   static void SetUpTestSuite() {
     Stages::SetUpTestSuite();
     fit_ = fit(fit_options());
-    NewLmOptions options;
-    options.data = root_ / "data";
-    options.out = root_ / "titles";
-    options.hidden_size = 16;
-    options.num_hidden_layers = 1;
-    options.num_attention_heads = 1;
-    options.init = "random";
-    options.vocab_size = 600;
-    options.whole_titles = 40;
-    options.max_history = 50;
-    make_new_lm(options);
-    // As pretrain leaves it.
-    write_file_atomic(root_ / "titles/etrlrec.json", Json{{"schema_version", 1},
-                                                          {"stage", "pretrain"},
-                                                          {"catalogue_hash", ""},
-                                                          {"max_history", 50},
-                                                          {"with_times", true},
-                                                          {"reasoning", false},
-                                                          {"style", "compact"},
-                                                          {"answer", "title"},
-                                                          {"max_reasoning_tokens", 8},
-                                                          {"parent", "none"}}
-                                                         .dump());
+    make_new_lm(title_model_options(root_ / "data", root_ / "titles"));
+    write_title_card(root_ / "titles");
   }
   static FitOptions fit_options() {
     FitOptions options;

@@ -6,10 +6,10 @@
 
 #include "base/check.h"
 #include "method/evaluate.h"
-#include "method/new_lm.h"
 #include "method/pretrain.h"
 #include "stages_fixture.h"
 #include "temporal/prompts.h"
+#include "title_model.h"
 
 namespace etrlrec {
 namespace {
@@ -38,19 +38,6 @@ TEST(WindowsOfReading, hold_every_interaction_once_an_epoch) {
 
 class Pretrain : public Stages {
  protected:
-  static NewLmOptions base_options(const std::string& name) {
-    NewLmOptions options;
-    options.data = root_ / "data";
-    options.out = root_ / name;
-    options.hidden_size = 16;
-    options.num_hidden_layers = 1;
-    options.num_attention_heads = 1;
-    options.init = "random";
-    options.vocab_size = 600;
-    options.whole_titles = 40;
-    options.max_history = 50;
-    return options;
-  }
   static PretrainOptions pretrain_into(const std::string& name) {
     PretrainOptions options;
     options.data = root_ / "data";
@@ -63,7 +50,8 @@ class Pretrain : public Stages {
     return options;
   }
   static void make_base() {
-    if (!fs::exists(root_ / "titles-base")) make_new_lm(base_options("titles-base"));
+    if (!fs::exists(root_ / "titles-base"))
+      make_new_lm(title_model_options(root_ / "data", root_ / "titles-base"));
   }
 };
 

@@ -13,9 +13,9 @@
 #include "data/table_sniff.h"
 #include "data/table_stream.h"
 #include "method/fit.h"
-#include "method/new_lm.h"
 #include "method/prepare.h"
 #include "method/recommend_users.h"
+#include "title_model.h"
 
 namespace etrlrec {
 namespace {
@@ -40,21 +40,10 @@ class RecommendUsers : public ::testing::Test {
     recommender.out = root_ / "fit";
     recommender.models = {"markov"};
     fit(recommender);
-    NewLmOptions model;
-    model.data = data.out;
-    model.out = root_ / "titles";
-    model.hidden_size = 16;
-    model.num_hidden_layers = 1;
-    model.num_attention_heads = 1;
-    model.init = "random";
-    model.vocab_size = 600;
+    NewLmOptions model = title_model_options(data.out, root_ / "titles");
     model.whole_titles = 30;
     make_new_lm(model);
-    const Json card{{"schema_version", 1},      {"stage", "pretrain"}, {"catalogue_hash", ""},
-                    {"max_history", 50},        {"with_times", true},  {"reasoning", false},
-                    {"style", "compact"},       {"answer", "title"},   {"parent", "none"},
-                    {"max_reasoning_tokens", 8}};
-    write_file_atomic(root_ / "titles/etrlrec.json", card.dump());
+    write_title_card(root_ / "titles");
   }
   static void TearDownTestSuite() { fs::remove_all(root_); }
 

@@ -156,8 +156,9 @@ TEST_F(Stages, rows_belong_to_distillation_or_to_reinforcement) {
 TEST_F(Stages, fields_of_a_row_follow_its_claims) {
   const auto tokenizer = load_tokenizer(root_ / "base");
   std::vector<std::string> names;
-  const SftRow row = make_sft_row(*tokenizer, tokenizer->encode("p"),
-                                  " gap( 8 now week) pick( crime 3)", 3, numbers(6), {}, names);
+  const SftRow row =
+      make_sft_row(*tokenizer, tokenizer->encode("p"), " gap( 8 now week) pick( crime 3)", 3,
+                   encode_answers(*tokenizer, numbers(6), {}), {}, names);
   ASSERT_EQ(row.fields.size(), row.completion.size());
   const std::set<std::string> found(names.begin(), names.end());
   for (const char* name :

@@ -3,7 +3,6 @@
 #include <gtest/gtest.h>
 
 #include "base/check.h"
-#include "tensor_difference.h"
 #include "train/reading.h"
 #include "train_tiny_model.h"
 
@@ -46,26 +45,10 @@ TEST(Reading, is_the_weighted_sum_of_dense_losses_by_token) {
 }
 
 TEST(Reading, has_the_same_gradient_in_parts) {
-  const auto gradients = [](int64_t tokens_per_pass) {
-    const auto model = tiny_model();
-    ReadingObjective objective(*model, 3, text_of, {.tokens_per_pass = tokens_per_pass});
-    Rng rng(1, "unused");
-    int parts = 1;
-    const LossOutput output = objective.loss_in_parts(std::vector<int64_t>{0, 1, 2}, 0, rng,
-                                                      [&parts](const at::Tensor& part) {
-                                                        ++parts;
-                                                        part.backward();
-                                                      });
-    output.loss.backward();
-    EXPECT_EQ(parts, tokens_per_pass == 0 ? 1 : 3);
-    std::map<std::string, at::Tensor> all;
-    for (const auto& [name, tensor] : model->parameters()) all[name] = tensor.grad().clone();
-    all["loss"] = output.loss.detach();
-    return all;
+  const auto make = [](LanguageModel& model, int64_t tokens_per_pass) {
+    return ReadingObjective(model, 3, text_of, {.tokens_per_pass = tokens_per_pass});
   };
-  const auto whole = gradients(0), split = gradients(2);
-  for (const auto& [name, tensor] : whole)
-    EXPECT_LT(largest_difference(tensor, split.at(name)), 1e-6) << name;
+  expect_same_gradient_in_parts(make, 1e-6);
 }
 
 TEST(Reading, drops_hidden_values_by_its_stream_alone) {

@@ -29,7 +29,7 @@ void add_loss_options(Command& command, DistillOptions& distill,
                   "cross-entropy of the answer's tokens, or of the answer among all candidates")
       .one_of({"tokens", "candidates"});
   command
-      .add_option("--hidden-dropout", distill.hidden_dropout,
+      .add_option("--hidden-dropout", options.hidden_dropout,
                   "dropout of embeddings, blocks and final states")
       .range(0.0, 0.95);
   command.add_option("--loss-type", options.loss_type, "segment: answer and reasoning weigh alike")

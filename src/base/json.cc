@@ -26,6 +26,10 @@ Json parse_json(std::string_view text, const std::string& name) {
   }
 }
 
+std::string json_text(std::string_view text) {
+  return Json(text).dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
 Json read_json(const fs::path& path) { return parse_json(read_file(path), path.string()); }
 
 void write_json_atomic(const fs::path& path, const OrderedJson& value) {

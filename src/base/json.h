@@ -35,6 +35,9 @@ void write_json_atomic(const std::filesystem::path& path, const OrderedJson& val
 void for_each_json_line(const std::filesystem::path& path,
                         const std::function<void(const Json& value, int64_t line)>& on_value);
 
+// A text as JSON, in quotes; bytes that are no UTF-8 become U+FFFD.
+std::string json_text(std::string_view text);
+
 // True where a C++ value of T holds `value` exactly (floating point: to its precision). The parser
 // itself would cut 1.5 to the integer 1, make -1 a huge unsigned number, and has no defined result
 // for 1e57 as an integer.

@@ -70,10 +70,6 @@ void append_csv_row(std::span<const OutputColumn>, std::span<const Cell> cells, 
   }
 }
 
-std::string json_text(std::string_view text) {
-  return Json(text).dump(-1, ' ', false, Json::error_handler_t::replace);
-}
-
 void append_json_row(std::span<const OutputColumn> columns, std::span<const Cell> cells,
                      std::string& out) {
   for (size_t c = 0; c < cells.size(); ++c) {

@@ -82,19 +82,14 @@ AskCatalogue ask_titles(const LanguageModel& model, const PromptEncoder& encoder
                         const std::vector<Request>& requests, const ProtocolOptions& options) {
   ProtocolOptions asked = options;
   asked.log_scores = true;
-  const std::vector<int32_t> canonical = canonical_items(encoder.catalogue);
-  const std::vector<int32_t> titles = distinct_items(encoder.catalogue);
-  std::vector<int32_t> place_of_item;  // of its title among `titles`
-  for (const int32_t item : canonical)
-    place_of_item.push_back(static_cast<int32_t>(
-        std::lower_bound(titles.begin(), titles.end(), item) - titles.begin()));
-  return [&model, encoder, &requests, asked, titles, place_of_item](int64_t begin, int64_t end) {
+  return [&model, encoder, &requests, asked, titles = distinct_titles(encoder.catalogue)](
+             int64_t begin, int64_t end) {
     std::vector<Request> batch(requests.begin() + begin, requests.begin() + end);
-    for (Request& request : batch) request.candidates = titles, request.target_slot = 0;
+    for (Request& request : batch) request.candidates = titles.items, request.target_slot = 0;
     Predictions out = ask_language_model(model, encoder, batch, asked);
     for (Prediction& row : out.rows) {
       std::vector<float> scores;
-      for (const int32_t place : place_of_item)
+      for (const int32_t place : titles.places)
         scores.push_back(row.scores[static_cast<size_t>(place)]);
       row.scores = std::move(scores);
     }
@@ -116,12 +111,15 @@ AskCatalogue ask_mix(AskCatalogue first, AskCatalogue second, double weight) {
       };
 }
 
-std::vector<int32_t> distinct_items(const Catalogue& catalogue) {
+DistinctTitles distinct_titles(const Catalogue& catalogue) {
   const std::vector<int32_t> canonical = canonical_items(catalogue);
-  std::vector<int32_t> items;
+  DistinctTitles titles;
   for (int32_t item = 0; item < static_cast<int32_t>(canonical.size()); ++item)
-    if (canonical[static_cast<size_t>(item)] == item) items.push_back(item);
-  return items;
+    if (canonical[static_cast<size_t>(item)] == item) titles.items.push_back(item);
+  for (const int32_t first : canonical)
+    titles.places.push_back(static_cast<int32_t>(
+        std::lower_bound(titles.items.begin(), titles.items.end(), first) - titles.items.begin()));
+  return titles;
 }
 
 std::vector<int32_t> best_items(std::span<const float> scores, const RankingTask& task,

@@ -41,9 +41,15 @@ AskCatalogue ask_titles(const LanguageModel& model, const PromptEncoder& encoder
 // ranking is that of eval/mix.h.
 AskCatalogue ask_mix(AskCatalogue first, AskCatalogue second, double weight);
 
-// Of items with equal titles the first one; ascending.
-std::vector<int32_t> distinct_items(const Catalogue& catalogue);
-// The `count` best items of a row, best first; equal scores in the catalogue's order.
+// Items by their titles: of those with equal ones (canonical_items) a model is asked about the
+// first.
+struct DistinctTitles {
+  std::vector<int32_t> items;   // that are asked about, ascending
+  std::vector<int32_t> places;  // [N] of each item's title among `items`
+};
+DistinctTitles distinct_titles(const Catalogue& catalogue);
+// The `count` best items of a row, best first; equal scores in the catalogue's order. A target of
+// -1 is none.
 std::vector<int32_t> best_items(std::span<const float> scores, const RankingTask& task,
                                 bool mask_seen, int64_t count);
 

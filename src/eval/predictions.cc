@@ -42,10 +42,6 @@ void check_row(const Prediction& row, int32_t num_candidates, const std::string&
   }
 }
 
-std::string text_json(const std::string& text) {
-  return Json(text).dump(-1, ' ', false, Json::error_handler_t::replace);
-}
-
 Predictions read_header(const Json& line, const std::string& name) {
   CHECK(get<std::string>(line, "format", name) == kFormat &&
             get<int64_t>(line, "version", name) == kVersion,
@@ -193,7 +189,7 @@ void save_predictions(const Predictions& predictions, const std::filesystem::pat
                    row.row, row.user, row.target_slot, row.rank, row.valid, row.answer);
     if (!row.scores.empty())
       fmt::format_to(std::back_inserter(text), R"(,"scores":[{}])", fmt::join(row.scores, ","));
-    if (!row.reasoning.empty()) text += ",\"reasoning\":" + text_json(row.reasoning);
+    if (!row.reasoning.empty()) text += ",\"reasoning\":" + json_text(row.reasoning);
     text += "}\n";
   }
   write_file_atomic(path, text);

@@ -59,16 +59,14 @@ TitleBeam::TitleBeam(const LanguageModel& model, const PromptEncoder& encoder,
   CHECK(!options.prompt.reasoning || !model.has_encoder(), kUsage,
         "--beam: expected a decoder or a model that answers without reasoning, found an "
         "encoder-decoder that reasons\nhint: leave --beam out: all titles are scored then");
+  const DistinctTitles titles = distinct_titles(encoder.catalogue);
   Request all;
-  all.candidates = distinct_items(encoder.catalogue);
+  all.candidates = titles.items;
   const auto distinct =
       encode_answers(encoder.tokenizer, answer_texts(encoder.catalogue, all, options.prompt),
                      options.prompt)
           .answers;
-  for (const int32_t item : canonical_items(encoder.catalogue))
-    titles_.push_back(distinct[static_cast<size_t>(
-        std::lower_bound(all.candidates.begin(), all.candidates.end(), item) -
-        all.candidates.begin())]);
+  for (const int32_t place : titles.places) titles_.push_back(distinct[static_cast<size_t>(place)]);
 }
 
 // The tokens that the titles continue: the prompt, and the model's own reasoning with its close.

@@ -82,11 +82,12 @@ class RowMaker {
     PromptOptions prompt = source_.prompt();
     prompt.reasoning = with_reasoning;
     const RowView view = source_.view(row, prompt);
-    const Request& request = view.request();
-    SftRow made = make_sft_row(
-        *model_.tokenizer,
-        view.encoding(*model_.tokenizer, model_.virtual_tokens, model_.end_tokens), reasoning,
-        answer == 0 ? request.target_slot + 1 : answer, view.answers(), prompt, names);
+    AnswerEncoding encoding = encode_answers(*model_.tokenizer, view.answers(), prompt);
+    if (answer == 0) answer = view.request().target_slot + 1;
+    SftRow made =
+        make_sft_row(*model_.tokenizer,
+                     view.encoding(*model_.tokenizer, model_.virtual_tokens, model_.end_tokens),
+                     reasoning, answer, encoding, prompt, names);
     const int64_t close = made.answer_begin;  // reasoning and closing tags stand before the answer
     if (with_reasoning && close > options_.max_reasoning_tokens) {
       ++too_long;
@@ -95,12 +96,10 @@ class RowMaker {
     tokens += static_cast<int64_t>(made.prompt.size() + made.completion.size());
     longest = std::max(longest, close);
     if (options_.answer_loss == "candidates")
-      candidate_rows.push_back(
-          {made.prompt,
-           {made.completion.begin(), made.completion.begin() + close},
-           encode_answers(*model_.tokenizer, view.answers(), prompt, std::ssize(view.answers()))
-               .answers,
-           (answer == 0 ? request.target_slot + 1 : answer) - 1});
+      candidate_rows.push_back({made.prompt,
+                                {made.completion.begin(), made.completion.begin() + close},
+                                std::move(encoding.answers),
+                                answer - 1});
     rows.push_back(std::move(made));
   }
 
@@ -202,11 +201,9 @@ std::unique_ptr<Objective> make_objective(DistillSetup& setup) {
   if (options.answer_loss == "candidates")
     return std::make_unique<CandidateObjective>(
         model, std::move(setup.candidate_rows),
-        CandidateLossOptions{options.sft.answer_weight, options.hidden_dropout,
+        CandidateLossOptions{options.sft.answer_weight, options.sft.hidden_dropout,
                              options.sft.tokens_per_pass});
-  SftOptions sft = options.sft;
-  sft.hidden_dropout = options.hidden_dropout;
-  return std::make_unique<SftObjective>(model, std::move(setup.rows), sft);
+  return std::make_unique<SftObjective>(model, std::move(setup.rows), options.sft);
 }
 
 }  // namespace

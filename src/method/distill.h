@@ -38,7 +38,6 @@ struct DistillOptions {
   int64_t eval_rows = 500;  // of the validation rows, 0: no validation
   // What is learned of an answer: its tokens as a text, or its share among all candidates.
   std::string answer_loss = "tokens";  // tokens | candidates
-  double hidden_dropout = 0;           // nn/noise.h
   SftOptions sft;
   LoraConfig lora;  // r = 0 and no prompt: full fine-tuning
   std::optional<PromptTuningOptions> prompt_tuning;

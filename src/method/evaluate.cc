@@ -280,7 +280,8 @@ MemoryEstimate plan(const EvaluateSetup& setup) {
   if (!setup.full)
     return estimate_asking(*setup.model, setup.dataset.catalogue, setup.requests, setup.protocol);
   std::vector<Request> requests = setup.requests;
-  if (setup.options.beam == 0) requests.at(0).candidates = distinct_items(setup.dataset.catalogue);
+  if (setup.options.beam == 0)
+    requests.at(0).candidates = distinct_titles(setup.dataset.catalogue).items;
   return estimate_asking(*setup.model, setup.dataset.catalogue, requests, setup.protocol);
 }
 

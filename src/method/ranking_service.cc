@@ -25,22 +25,6 @@ int32_t index_of(const std::vector<std::string>& ids, const std::string& id, con
   return static_cast<int32_t>(found - ids.begin());
 }
 
-// The `count` best items that the history does not hold; equal scores in the catalogue's order.
-std::vector<int32_t> best_unseen(std::span<const float> scores, const Request& request,
-                                 int32_t count) {
-  const std::unordered_set<int32_t> seen(request.history.begin(), request.history.end());
-  std::vector<int32_t> items(scores.size());
-  std::iota(items.begin(), items.end(), 0);
-  std::erase_if(items, [&](int32_t item) { return seen.contains(item); });
-  const auto kept = std::min(items.size(), static_cast<size_t>(count));
-  const auto score = [scores](int32_t item) { return scores[static_cast<size_t>(item)]; };
-  std::partial_sort(
-      items.begin(), items.begin() + static_cast<int64_t>(kept), items.end(),
-      [score](int32_t a, int32_t b) { return score(a) != score(b) ? score(a) > score(b) : a < b; });
-  items.resize(kept);
-  return items;
-}
-
 // The candidates by their scores.
 Ranking best_of(const Request& request, std::span<const float> scores) {
   Ranking ranking;
@@ -53,10 +37,7 @@ Ranking best_of(const Request& request, std::span<const float> scores) {
 
 }  // namespace
 
-Ranker::Ranker(const RankerOptions& options)
-    : options_(options),
-      study_(open_study(options.data)),
-      canonical_(canonical_items(study_.dataset.catalogue)) {
+Ranker::Ranker(const RankerOptions& options) : options_(options), study_(open_study(options.data)) {
   CHECK(has_language_model() || !options.recommender.empty(), kUsage,
         "nothing ranks: expected --model DIR, --recommender DIR or both");
   if (has_language_model()) {
@@ -67,6 +48,10 @@ Ranker::Ranker(const RankerOptions& options)
           options.model.string());
     model_ = open_model_folder(options.model, study_.catalogue_hash, options.dtype,
                                options.numerics, options.adapters);
+    asked_ = distinct_titles(catalogue()).items;
+  } else {
+    asked_.resize(static_cast<size_t>(catalogue().num_items()));
+    std::iota(asked_.begin(), asked_.end(), 0);
   }
   CHECK(options.beam == 0 || has_language_model(), kUsage,
         "--beam: expected a language model that answers by title, found a recommender alone");
@@ -108,15 +93,11 @@ Request Ranker::history_of(const RankingQuery& query) const {
   return request;
 }
 
-// All items that the history does not hold. A language model is asked about titles: of items with
-// equal ones about the first.
 std::vector<int32_t> Ranker::all_unseen(const Request& request) const {
   const std::unordered_set<int32_t> seen(request.history.begin(), request.history.end());
   std::vector<int32_t> items;
-  for (int32_t item = 0; item < static_cast<int32_t>(canonical_.size()); ++item) {
-    const bool is_asked = !has_language_model() || canonical_[static_cast<size_t>(item)] == item;
-    if (is_asked && !seen.contains(item)) items.push_back(item);
-  }
+  for (const int32_t item : asked_)
+    if (!seen.contains(item)) items.push_back(item);
   return items;
 }
 
@@ -170,8 +151,8 @@ void Ranker::choose_candidates(std::vector<Request>& requests, std::span<const s
   const at::Tensor scores = recommender_->score(views).contiguous();
   const auto items = static_cast<size_t>(scores.size(1));
   for (size_t i = 0; i < open.size(); ++i)
-    requests[open[i]].candidates = best_unseen({scores.const_data_ptr<float>() + i * items, items},
-                                               requests[open[i]], counts[i]);
+    requests[open[i]].candidates = best_items({scores.const_data_ptr<float>() + i * items, items},
+                                              {views[i], -1}, true, counts[i]);
 }
 
 ProtocolOptions Ranker::protocol() const {

@@ -90,6 +90,7 @@ class Ranker {
  private:
   Request history_of(const RankingQuery& query) const;
   Request history_of_user(int32_t user) const;
+  // Those of asked_ that the history does not hold.
   std::vector<int32_t> all_unseen(const Request& request) const;
   // Of requests[r] for every r of `open`: their candidates, `counts` of them from a recommender.
   void choose_candidates(std::vector<Request>& requests, std::span<const size_t> open,
@@ -103,7 +104,8 @@ class Ranker {
   Study study_;
   std::unique_ptr<Recommender> recommender_;
   LoadedModel model_;
-  std::vector<int32_t> canonical_;   // canonical_items of the catalogue
+  // Items that may be ranked; a language model is asked about distinct titles.
+  std::vector<int32_t> asked_;
   std::unique_ptr<TitleBeam> beam_;  // once the weights are there
   mutable std::mutex computing_;
 };

@@ -136,8 +136,7 @@ std::string line_of(const std::string& user, const Ranking& ranking) {
   std::string items;
   for (const RankedItem& item : ranking.items)
     items += fmt::format("{}[{},{}]", items.empty() ? "" : ",", item.item, item.score);
-  return fmt::format("{{\"user\":{},\"items\":[{}]}}\n",
-                     Json(user).dump(-1, ' ', false, Json::error_handler_t::replace), items);
+  return fmt::format("{{\"user\":{},\"items\":[{}]}}\n", json_text(user), items);
 }
 
 // Ranks the users from `done` on, in batches that grow while they are short.

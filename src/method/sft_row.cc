@@ -66,18 +66,15 @@ std::vector<int16_t> reasoning_fields(const Tokenizer& tokenizer, std::string_vi
 }  // namespace
 
 SftRow make_sft_row(const Tokenizer& tokenizer, std::vector<int64_t> prompt,
-                    std::string_view reasoning, int32_t answer,
-                    std::span<const std::string> answers, const PromptOptions& options,
-                    std::vector<std::string>& field_names) {
-  const AnswerEncoding encoding = encode_answers(tokenizer, answers, options);
+                    std::string_view reasoning, int32_t answer, const AnswerEncoding& answers,
+                    const PromptOptions& options, std::vector<std::string>& field_names) {
   SftRow row;
   row.prompt = std::move(prompt);
-  row.completion = encode_completion(tokenizer, encoding, reasoning, answer);
-  row.answer_tokens =
-      static_cast<int64_t>(encoding.answers[static_cast<size_t>(answer - 1)].size());
-  const auto finish = static_cast<int64_t>(encoding.finish.size());
+  row.completion = encode_completion(tokenizer, answers, reasoning, answer);
+  row.answer_tokens = static_cast<int64_t>(answers.answers[static_cast<size_t>(answer - 1)].size());
+  const auto finish = static_cast<int64_t>(answers.finish.size());
   row.answer_begin = static_cast<int64_t>(row.completion.size()) - finish - row.answer_tokens;
-  const auto close = static_cast<int64_t>(encoding.close.size());
+  const auto close = static_cast<int64_t>(answers.close.size());
   const auto reasoning_tokens = static_cast<size_t>(row.answer_begin - close);
   row.fields = reasoning_fields(tokenizer, options.reasoning ? reasoning : std::string_view{},
                                 std::span(row.completion).first(reasoning_tokens), field_names);

@@ -39,6 +39,11 @@ void LanguageModel::set_training_noise(const TrainingNoise& noise) {
   CHECK(!noise.enabled, kUsage, "language model: this type has no noise of training");
 }
 
+void check_hidden_dropout(const LanguageModel& model, double rate) {
+  CHECK(rate == 0 || !model.has_encoder(), kUsage, "hidden dropout: is for decoders, found {}",
+        model.type());
+}
+
 ModelStamp LanguageModel::stamp() const {
   return {id_, parameters_, adapters_.is_enabled() ? adapters_.selected() : ""};
 }

@@ -171,6 +171,9 @@ class LanguageModel {
   Numerics numerics_;
 };
 
+// Error (kUsage): a rate above 0 with an encoder; hidden dropout (nn/noise.h) is for decoders.
+void check_hidden_dropout(const LanguageModel& model, double rate);
+
 // Noise while it lives.
 class NoiseScope {
  public:

@@ -91,8 +91,7 @@ CandidateObjective::CandidateObjective(LanguageModel& model, std::vector<Candida
                                        CandidateLossOptions options)
     : model_(model), rows_(std::move(rows)), options_(options) {
   CHECK(!rows_.empty(), kInput, "candidates: no rows");
-  CHECK(options_.hidden_dropout == 0 || !model.has_encoder(), kUsage,
-        "hidden dropout: is for decoders, found {}", model.type());
+  check_hidden_dropout(model, options_.hidden_dropout);
   for (size_t r = 0; r < rows_.size(); ++r) check_row(rows_[r], r, rows_[0].answers.size());
 }
 
@@ -123,12 +122,8 @@ LossOutput CandidateObjective::loss_of(std::span<const int64_t> indices, int64_t
                                           .hidden_dropout = options_.hidden_dropout});
     const PolicyOutput policy = evaluate_policy(model_, forest, false);
     noise.reset();
-    at::Tensor loss = part_loss(forest, policy, part, options_.answer_weight, sums) / count;
-    if (&part != &parts.back()) {
-      backward(loss);
-      loss = loss.detach();
-    }
-    output.loss = output.loss.defined() ? output.loss + loss : loss;
+    add_part(part_loss(forest, policy, part, options_.answer_weight, sums) / count,
+             &part == &parts.back(), backward, output);
     output.tokens += forest.forest.num_tokens() + forest.forest.num_source_tokens();
   }
   output.metrics["nll"] = sums.nll / count;

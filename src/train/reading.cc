@@ -83,13 +83,9 @@ LossOutput ReadingObjective::loss_of(std::span<const int64_t> rows, int64_t toke
           model_, {.enabled = true, .seed = rng.next(), .hidden_dropout = options_.hidden_dropout});
       hidden = model_.hidden_states_at(part.forest, part.sources);
     }
-    at::Tensor loss = linear_nll(hidden, model_.head_weight(), at::tensor(part.targets),
-                                 at::tensor(part.weights), model_.numerics());
-    if (&part != &parts.back()) {
-      backward(loss);
-      loss = loss.detach();
-    }
-    output.loss = output.loss.defined() ? output.loss + loss : loss;
+    const at::Tensor loss = linear_nll(hidden, model_.head_weight(), at::tensor(part.targets),
+                                       at::tensor(part.weights), model_.numerics());
+    add_part(loss, &part == &parts.back(), backward, output);
     output.tokens += part.forest.num_tokens();
   }
   output.metrics["nll"] = output.loss.item<double>();

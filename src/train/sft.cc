@@ -294,8 +294,7 @@ SftObjective::SftObjective(LanguageModel& model, std::vector<SftRow> rows, SftOp
   CHECK(options_.neftune_noise_alpha >= 0, kUsage,
         "neftune_noise_alpha: expected a value of at least 0, found {}",
         options_.neftune_noise_alpha);
-  CHECK(options_.hidden_dropout == 0 || !model.has_encoder(), kUsage,
-        "hidden dropout: is for decoders, found {}", model.type());
+  check_hidden_dropout(model, options_.hidden_dropout);
   CHECK(options_.prompt_weight == 0 || !model.has_encoder(), kUsage,
         "prompt weight: {} reads prompts with its encoder, which predicts no tokens", model.type());
   CHECK(!rows_.empty(), kInput, "fine-tuning: no rows");
@@ -340,12 +339,9 @@ LossOutput SftObjective::loss_in_parts(std::span<const int64_t> indices, int64_t
     const at::Tensor hidden = model_.hidden_states_at(batch.forest, sources);
     noise.reset();
     if (measured) measure(hidden, model_, batch, rows, options_, measures);
-    at::Tensor part = linear_nll(hidden, model_.head_weight(), at::tensor(targets),
-                                 at::tensor(weights), model_.numerics());
-    const bool last = &batch == &batches.back();
-    if (!last) backward(part);
-    if (!last) part = part.detach();
-    output.loss = output.loss.defined() ? output.loss + part : part;
+    const at::Tensor part = linear_nll(hidden, model_.head_weight(), at::tensor(targets),
+                                       at::tensor(weights), model_.numerics());
+    add_part(part, &batch == &batches.back(), backward, output);
     output.tokens += batch.forest.num_tokens() + batch.forest.num_source_tokens();
   }
   if (measured) {

@@ -404,6 +404,14 @@ void TrainingRun::finish() {
 
 }  // namespace
 
+void add_part(at::Tensor part, bool is_last, const Backward& backward, LossOutput& output) {
+  if (!is_last) {
+    backward(part);
+    part = part.detach();
+  }
+  output.loss = output.loss.defined() ? output.loss + part : part;
+}
+
 int64_t steps_per_epoch(int64_t num_rows, const TrainerOptions& options) {
   const int64_t rows = options.train_batch_size * options.gradient_accumulation_steps;
   return (num_rows + rows - 1) / rows;

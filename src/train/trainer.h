@@ -57,6 +57,12 @@ struct LossOutput {
   std::map<std::string, double> metrics;  // averaged over the micro-batches of a step, then logged
 };
 
+// What training gives to an objective for parts of its loss (Objective::loss_in_parts).
+using Backward = std::function<void(const at::Tensor& part)>;
+// Adds a part to output.loss. Every part but the last goes through `backward` first and counts by
+// its value only, so that its graph is gone before the next one.
+void add_part(at::Tensor part, bool is_last, const Backward& backward, LossOutput& output);
+
 class Objective {
  public:
   virtual ~Objective() = default;
@@ -74,7 +80,6 @@ class Objective {
   // The same for training, where the graph of the whole may be too large: an objective may give
   // `backward` parts of the loss as it goes, so that their graphs are gone before the next part;
   // the returned loss has the value of the whole and the graph of the rest.
-  using Backward = std::function<void(const at::Tensor& part)>;
   virtual LossOutput loss_in_parts(std::span<const int64_t> rows, int64_t step, Rng& rng,
                                    const Backward& backward) {
     static_cast<void>(backward);
