@@ -1,10 +1,15 @@
-// Candidates ranked by the likelihood of their titles: the same numbers as whole texts, one by one.
+// Candidates ranked by the likelihood of their titles, or below a reasoning that is not their own:
+// the same numbers as whole texts, one by one.
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <filesystem>
+#include <memory>
+#include <vector>
 
 #include "base/check.h"
+#include "engine/engine.h"
 #include "eval/protocol.h"
 #include "models/decoder.h"
 #include "temporal/prompts.h"
@@ -31,18 +36,29 @@ double slow_score(const LanguageModel& model, std::vector<int64_t> text,
   return sum;
 }
 
-TEST(TitleProtocols, rank_by_the_likelihood_of_whole_titles) {
-  const Catalogue catalogue = small_catalogue();
+struct SmallWorld {
+  Catalogue catalogue = small_catalogue();
+  std::unique_ptr<Tokenizer> tokenizer;
+  std::unique_ptr<LanguageModel> model;
+};
+
+SmallWorld small_world() {
+  SmallWorld world;
   const std::filesystem::path folder = std::filesystem::path(testing::TempDir()) / "titles";
-  train_bpe(catalogue.titles, {.vocab_size = 300}, folder);
-  const auto tokenizer = load_tokenizer(folder);
+  train_bpe(world.catalogue.titles, {.vocab_size = 300}, folder);
+  world.tokenizer = load_tokenizer(folder);
   LlmConfig config;
   config.vocab_size = 300;
   config.hidden_size = 32;
   config.intermediate_size = 48;
   config.num_hidden_layers = 2;
   config.initializer_range = 0.3;
-  const auto model = new_decoder(config, 1);
+  world.model = new_decoder(config, 1);
+  return world;
+}
+
+TEST(TitleProtocols, rank_by_the_likelihood_of_whole_titles) {
+  const auto [catalogue, tokenizer, model] = small_world();
   std::vector<Request> requests{small_request(), small_request()};
   requests[1].candidates = {6, 0, 0, 5};  // a title that begins another one, and one twice
   requests[1].target_slot = 1;
@@ -76,6 +92,57 @@ TEST(TitleProtocols, rank_by_the_likelihood_of_whole_titles) {
   ProtocolOptions unknown;
   unknown.name = "title-max";
   EXPECT_THROW(ask_language_model(*model, {*tokenizer, catalogue}, requests, unknown), Error);
+}
+
+// Probabilities of the answers behind `text`, from a pass for each.
+std::vector<double> slow_probabilities(const LanguageModel& model, const std::vector<int64_t>& text,
+                                       const Answers& answers) {
+  std::vector<double> scores;
+  double sum = 0;
+  for (const std::vector<int64_t>& answer : answers) {
+    scores.push_back(std::exp(slow_score(model, text, answer)));
+    sum += scores.back();
+  }
+  for (double& score : scores) score /= sum;
+  return scores;
+}
+
+TEST(ForeignReasoning, answers_below_the_reasoning_of_another_user_or_none) {
+  const auto [catalogue, tokenizer, model] = small_world();
+  std::vector<Request> requests{small_request(), small_request(), small_request()};
+  requests[0].user = requests[1].user = 1;
+  requests[2].user = 2;
+  requests[1].history.pop_back();
+  requests[1].times.pop_back();
+  requests[2].history.erase(requests[2].history.begin());
+  requests[2].times.erase(requests[2].times.begin());
+  const PromptEncoder encoder{*tokenizer, catalogue};
+  ProtocolOptions options{.max_reasoning_tokens = 6};
+  const GenerationOptions generation =
+      generation_options(*tokenizer, options, static_cast<int32_t>(requests[0].candidates.size()));
+  std::vector<GenerationRequest> asked;
+  for (const Request& request : requests)
+    asked.push_back(generation_request(encoder, request, options.prompt));
+  const std::vector<Completion> own = generate(*model, asked, generation);
+  const size_t others[] = {2, 2, 0};  // the next one of another user
+  for (const char* name : {"swapped-reasoning", "no-reasoning"}) {
+    options.name = name;
+    const Predictions found = ask_language_model(*model, encoder, requests, options);
+    for (size_t r = 0; r < requests.size(); ++r) {
+      std::vector<int64_t> text = asked[r].prompt;
+      const Completion& other = own[others[r]];
+      if (options.name == "swapped-reasoning")
+        text.insert(text.end(), other.ids.begin(), other.ids.begin() + other.reasoning_tokens);
+      text.insert(text.end(), generation.format.close.begin(), generation.format.close.end());
+      const auto expected = slow_probabilities(*model, text, asked[r].answers);
+      for (size_t k = 0; k < expected.size(); ++k)
+        EXPECT_NEAR(found.rows[r].scores[k], expected[k], 1e-4) << name << r << k;
+    }
+  }
+  options.name = "swapped-reasoning";
+  EXPECT_THROW(ask_language_model(*model, encoder, std::span(requests).first(2), options), Error);
+  options.prompt.reasoning = false;
+  EXPECT_THROW(ask_language_model(*model, encoder, requests, options), Error);
 }
 
 }  // namespace

@@ -14,17 +14,14 @@
 #include "kernels/simd.h"
 #include "nn/attention.h"
 #include "nn/forest.h"
+#include "random_tensor.h"
 #include "tensor_difference.h"
 
 namespace etrlrec {
 namespace {
 
-at::Tensor random_tensor(at::IntArrayRef shape, uint64_t index) {
-  at::Tensor out = at::empty(shape, at::kFloat);
-  Rng rng(7, "attention-test", index);
-  float* values = out.data_ptr<float>();
-  for (int64_t i = 0; i < out.numel(); ++i) values[i] = static_cast<float>(rng.normal());
-  return out;
+at::Tensor attention_tensor(at::IntArrayRef shape, uint64_t index) {
+  return random_tensor(shape, "attention-test", index);
 }
 
 // Several roots, long and short segments, up to five levels, siblings in a row and apart.
@@ -44,9 +41,9 @@ TokenForest random_forest(uint64_t seed, int64_t segments) {
 void expect_equal_to_dense(const TokenForest& forest, int64_t heads, int64_t kv_heads, int64_t dim,
                            int64_t window = 0) {
   const int64_t tokens = forest.num_tokens();
-  std::vector<at::Tensor> fast{random_tensor({tokens, heads, dim}, 1),
-                               random_tensor({tokens, kv_heads, dim}, 2),
-                               random_tensor({tokens, kv_heads, dim}, 3)};
+  std::vector<at::Tensor> fast{attention_tensor({tokens, heads, dim}, 1),
+                               attention_tensor({tokens, kv_heads, dim}, 2),
+                               attention_tensor({tokens, kv_heads, dim}, 3)};
   std::vector<at::Tensor> slow;
   for (at::Tensor& t : fast) slow.push_back(t.clone().requires_grad_(true));
   for (at::Tensor& t : fast) t.requires_grad_(true);
@@ -54,7 +51,7 @@ void expect_equal_to_dense(const TokenForest& forest, int64_t heads, int64_t kv_
   const at::Tensor a = forest_attention(fast[0], fast[1], fast[2], forest, scale, window);
   const at::Tensor b = forest_attention_dense(slow[0], slow[1], slow[2], forest, scale, window);
   EXPECT_LT(largest_difference(a, b), 1e-4);
-  const at::Tensor weights = random_tensor({tokens, heads, dim}, 4);
+  const at::Tensor weights = attention_tensor({tokens, heads, dim}, 4);
   (a * weights).sum().backward();
   (b * weights).sum().backward();
   for (int i = 0; i < 3; ++i)
@@ -91,7 +88,7 @@ TEST(ForestAttention, continues_what_stands_in_front) {
     }
     for (int64_t& position : rest.positions) position += kFirst + kSecond;
     HeadShape shape{kHeads, kKvHeads, kDim, window};
-    const at::Tensor qkv = random_tensor({whole.num_tokens(), shape.packed_width()}, 5);
+    const at::Tensor qkv = attention_tensor({whole.num_tokens(), shape.packed_width()}, 5);
     const RotaryTable table = rotary_table(1000, kDim, {1e4});
     const at::Tensor expected =
         rotary_attention(qkv, plan_forest(whole), shape, table, 0.3).slice(0, kFirst + kSecond);
@@ -160,8 +157,9 @@ TEST(ForestAttention, takes_a_trie_of_single_tokens) {
 TEST(ForestAttention, keeps_precision_with_large_scores) {
   TokenForest forest;
   forest.add(-1, std::vector<int64_t>(300, 1));
-  const at::Tensor q = random_tensor({300, 1, 16}, 1) * 30, k = random_tensor({300, 1, 16}, 2) * 30,
-                   v = random_tensor({300, 1, 16}, 3);
+  const at::Tensor q = attention_tensor({300, 1, 16}, 1) * 30,
+                   k = attention_tensor({300, 1, 16}, 2) * 30,
+                   v = attention_tensor({300, 1, 16}, 3);
   EXPECT_LT(largest_difference(forest_attention(q, k, v, forest, 1),
                                forest_attention_dense(q, k, v, forest, 1)),
             1e-3);  // scores reach several thousand
@@ -176,8 +174,8 @@ TEST(ForestAttention, agrees_on_every_instruction_set) {
 
 void expect_rounded_to_be_near(const TokenForest& forest, const HeadShape& shape) {
   const int64_t tokens = forest.num_tokens();
-  const at::Tensor qkv = random_tensor({tokens, shape.packed_width()}, 1),
-                   weights = random_tensor({tokens, shape.num_heads * shape.head_dim}, 4);
+  const at::Tensor qkv = attention_tensor({tokens, shape.packed_width()}, 1),
+                   weights = attention_tensor({tokens, shape.num_heads * shape.head_dim}, 4);
   const RotaryTable table = rotary_table(1000, shape.head_dim, {});
   const auto plan = plan_forest(forest);
   std::vector<at::Tensor> outs, gradients;
@@ -219,7 +217,7 @@ TEST(ForestAttention, bfloat16_arithmetic_is_refused_where_it_cannot_be) {
   const TokenForest forest = random_forest(1, 3);
   HeadShape shape{2, 2, 16};
   shape.uses_bfloat16_math = true;
-  const at::Tensor qkv = random_tensor({forest.num_tokens(), shape.packed_width()}, 1);
+  const at::Tensor qkv = attention_tensor({forest.num_tokens(), shape.packed_width()}, 1);
   EXPECT_THROW(rotary_attention(qkv, plan_forest(forest), shape, {}, 1), Error);
 }
 
@@ -229,7 +227,7 @@ TEST(ForestAttention, gradient_of_a_shared_prefix_is_the_sum_over_its_repeats) {
   shared.add(-1, std::vector<int64_t>(prefix, 1));
   for (int i = 0; i < 3; ++i) shared.add(0, std::vector<int64_t>(child, 1));
   for (int i = 0; i < 3; ++i) repeated.add(-1, std::vector<int64_t>(prefix + child, 1));
-  at::Tensor qkv = random_tensor({3, prefix + 3 * child, 1, dim}, 5).requires_grad_(true);
+  at::Tensor qkv = attention_tensor({3, prefix + 3 * child, 1, dim}, 5).requires_grad_(true);
   std::vector<at::Tensor> pieces;
   for (int i = 0; i < 3; ++i) {
     pieces.push_back(qkv.narrow(1, 0, prefix));
@@ -255,7 +253,7 @@ TEST(ForestAttention, rotates_like_the_formula) {
   forest.add(-1, std::vector<int64_t>(9, 1));
   const HeadShape shape{2, 1, 8};
   const RotaryTable table = rotary_table(16, 8, {10000});
-  const at::Tensor qkv = random_tensor({9, shape.packed_width()}, 6);
+  const at::Tensor qkv = attention_tensor({9, shape.packed_width()}, 6);
   const auto rotate_half = [&](const at::Tensor& x) {  // [T, heads, D]
     const at::Tensor cos = table.cos.narrow(0, 0, 9).repeat({1, 2}).unsqueeze(1);
     const at::Tensor sin = table.sin.narrow(0, 0, 9).repeat({1, 2}).unsqueeze(1);
@@ -275,11 +273,11 @@ TEST(ForestAttention, refuses_shapes_that_do_not_fit) {
   forest.add(-1, std::vector<int64_t>(9, 1));
   const auto plan = plan_forest(forest);
   const RotaryTable table = rotary_table(9, 8, {10000}), short_table = rotary_table(8, 8, {10000});
-  const at::Tensor qkv = random_tensor({9, 32}, 1);
+  const at::Tensor qkv = attention_tensor({9, 32}, 1);
   EXPECT_NO_THROW(rotary_attention(qkv, plan, {2, 1, 8}, table, 1));
   EXPECT_THROW(rotary_attention(qkv, plan, {2, 2, 8}, table, 1), Error);
   EXPECT_THROW(rotary_attention(qkv.narrow(0, 0, 8), plan, {2, 1, 8}, table, 1), Error);
-  EXPECT_THROW(rotary_attention(random_tensor({9, 56}, 1), plan, {3, 2, 8}, table, 1), Error);
+  EXPECT_THROW(rotary_attention(attention_tensor({9, 56}, 1), plan, {3, 2, 8}, table, 1), Error);
   EXPECT_THROW(rotary_attention(qkv, plan, {2, 1, 8}, short_table, 1), Error);
   EXPECT_THROW(rotary_table(9, 7, {10000}), Error);
   EXPECT_THROW(plan_forest(TokenForest{}), Error);

@@ -17,6 +17,7 @@
 #include "nn/noise.h"
 #include "nn/weight.h"
 #include "own_functions.h"
+#include "random_tensor.h"
 #include "tensor_difference.h"
 #include "tuning/optim.h"
 
@@ -28,8 +29,6 @@ using Tensors = std::vector<Tensor>;
 
 const Numerics kFast{Arithmetic::kFloat}, kPlain{Arithmetic::kReference};
 constexpr double kTolerance = 2e-5;
-
-Tensor leaf(const Tensor& t) { return t.detach().clone().requires_grad_(true); }
 
 double relative_error(const Tensor& found, const Tensor& expected) {
   return ((found - expected).abs().max() / expected.abs().max().clamp_min(1e-6)).item<double>();

@@ -9,6 +9,7 @@
 #include "nn/layers.h"
 #include "nn/logprob.h"
 #include "nn/weight.h"
+#include "random_tensor.h"
 #include "tensor_difference.h"
 #include "tuning/adapters.h"
 
@@ -23,7 +24,6 @@ class RoundedLayers : public testing::Test {
   }
 };
 
-at::Tensor leaf(const at::Tensor& t) { return t.detach().clone().requires_grad_(true); }
 at::Tensor wide_leaf(const at::Tensor& t) { return leaf(t.to(at::kDouble)); }
 at::Tensor wide(const at::Tensor& weight) { return widened(weight).to(at::kDouble); }
 

@@ -9,6 +9,7 @@
 #include "base/io.h"
 #include "base/json.h"
 #include "base/rng.h"
+#include "shared_models.h"
 #include "text/chat.h"
 #include "text/split_patterns.h"
 #include "text/tokenizer_file.h"
@@ -16,8 +17,6 @@
 
 namespace etrlrec {
 namespace {
-
-const std::string kModels = std::string(ETRLREC_SOURCE_DIR) + "/../shared/models/";
 
 #define SKIP_WITHOUT_MODELS() \
   if (!fs::exists(kModels)) GTEST_SKIP() << "no tokenizer files at " << kModels

@@ -11,6 +11,7 @@
 #include "base/io.h"
 #include "base/json.h"
 #include "base/rng.h"
+#include "shared_models.h"
 #include "text/chat.h"
 #include "text/sentencepiece.h"
 #include "text/tokenizer_folder.h"
@@ -18,7 +19,6 @@
 namespace etrlrec {
 namespace {
 
-const std::string kModels = std::string(ETRLREC_SOURCE_DIR) + "/../shared/models/";
 const std::string kVectors = kModels + "hf-tokenizer-vectors/";
 using Ids = std::vector<int64_t>;
 

@@ -13,6 +13,7 @@
 #include "base/io.h"
 #include "base/json.h"
 #include "base/rng.h"
+#include "shared_models.h"
 #include "text/bpe.h"
 #include "text/split_patterns.h"
 #include "text/tokenizer.h"
@@ -21,8 +22,6 @@
 
 namespace etrlrec {
 namespace {
-
-const std::string kModels = std::string(ETRLREC_SOURCE_DIR) + "/../shared/models/";
 
 std::string test_text(const char* name) { return read_file(kModels + name); }
 

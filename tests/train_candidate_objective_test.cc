@@ -12,7 +12,7 @@ namespace etrlrec {
 namespace {
 
 // Answers of one to three tokens; two begin alike, and the second row has a reasoning.
-std::vector<CandidateRow> some_rows() {
+std::vector<CandidateRow> candidate_rows() {
   return {{{1, 2, 3}, {}, {{4, 5}, {4, 6}, {7, 5, 8}}, 1},
           {{2, 2}, {9, 10, 11}, {{5}, {4, 6}, {12, 13}}, 2},
           {{3, 1, 6, 7}, {8}, {{1}, {2}, {3}}, 0}};
@@ -58,10 +58,10 @@ TEST(CandidateObjective, is_the_softmax_over_whole_candidates) {
   for (const Arithmetic arithmetic : {Arithmetic::kFloat, Arithmetic::kReference}) {
     const auto model = tiny_model({arithmetic});
     for (const double weight : {1.0, 3.0}) {
-      CandidateObjective objective(*model, some_rows(), {.answer_weight = weight});
+      CandidateObjective objective(*model, candidate_rows(), {.answer_weight = weight});
       Rng rng(1, "unused");
       const LossOutput output = objective.loss(std::vector<int64_t>{0, 1, 2}, 0, rng);
-      EXPECT_NEAR(output.loss.item<double>(), slow_loss(*model, some_rows(), weight), 1e-5);
+      EXPECT_NEAR(output.loss.item<double>(), slow_loss(*model, candidate_rows(), weight), 1e-5);
       EXPECT_GT(output.metrics.at("nll/reasoning"), 0);
     }
   }
@@ -69,7 +69,7 @@ TEST(CandidateObjective, is_the_softmax_over_whole_candidates) {
 
 TEST(CandidateObjective, has_the_same_gradient_in_parts) {
   const auto make = [](LanguageModel& model, int64_t tokens_per_pass) {
-    return CandidateObjective(model, some_rows(), {.tokens_per_pass = tokens_per_pass});
+    return CandidateObjective(model, candidate_rows(), {.tokens_per_pass = tokens_per_pass});
   };
   expect_same_gradient_in_parts(make, 4e-6);
 }
@@ -77,7 +77,7 @@ TEST(CandidateObjective, has_the_same_gradient_in_parts) {
 TEST(CandidateObjective, drops_hidden_values_by_its_stream_alone) {
   const auto model = tiny_model();
   const auto loss = [&](double rate, uint64_t seed) {
-    CandidateObjective objective(*model, some_rows(), {.hidden_dropout = rate});
+    CandidateObjective objective(*model, candidate_rows(), {.hidden_dropout = rate});
     Rng rng(seed, "test/candidates");
     return objective.loss(std::vector<int64_t>{0, 1, 2}, 0, rng).loss.item<double>();
   };
@@ -89,15 +89,15 @@ TEST(CandidateObjective, drops_hidden_values_by_its_stream_alone) {
 TEST(CandidateObjective, refuses_rows_that_cannot_be_compared) {
   const auto model = tiny_model();
   const auto made = [&](const CandidateRow& second) {
-    CandidateObjective(*model, {some_rows()[0], second}, {});
+    CandidateObjective(*model, {candidate_rows()[0], second}, {});
   };
-  CandidateRow row = some_rows()[1];
+  CandidateRow row = candidate_rows()[1];
   row.prompt.clear();
   EXPECT_THROW(made(row), Error);
-  row = some_rows()[1];
+  row = candidate_rows()[1];
   row.answers.pop_back();
   EXPECT_THROW(made(row), Error);
-  row = some_rows()[1];
+  row = candidate_rows()[1];
   row.target = 3;
   EXPECT_THROW(made(row), Error);
   EXPECT_THROW(CandidateObjective(*model, {}, {}), Error);

@@ -15,7 +15,7 @@ namespace {
 
 constexpr int64_t kClose = 1, kFinish = 2, kEos = 0;
 
-std::unique_ptr<LanguageModel> tiny_model(int64_t layers = 1) {
+std::unique_ptr<LanguageModel> grpo_model(int64_t layers = 1) {
   LlmConfig config;
   config.vocab_size = 12;
   config.hidden_size = 8;
@@ -80,7 +80,7 @@ const std::vector<int64_t> kBoth{0, 1};
 
 TEST(Grpo, first_step_has_ratio_one_no_clipping_and_no_divergence) {
   for (bool exact : {true, false}) {
-    auto model = tiny_model();
+    auto model = grpo_model();
     model->adapters().attach({2, 4, {}}, 5);
     GrpoOptions options = tiny_options();
     options.policy.beta = 0.1;
@@ -95,7 +95,7 @@ TEST(Grpo, first_step_has_ratio_one_no_clipping_and_no_divergence) {
 }
 
 TEST(Grpo, divergence_from_a_frozen_copy_grows_when_the_policy_moves) {
-  auto model = tiny_model(), frozen = tiny_model();
+  auto model = grpo_model(), frozen = grpo_model();
   GrpoOptions options = tiny_options();
   options.policy.beta = 0.1;
   GrpoObjective objective(*model, frozen.get(), tiny_rows(), options, toy_reward);
@@ -109,7 +109,7 @@ TEST(Grpo, divergence_from_a_frozen_copy_grows_when_the_policy_moves) {
 }
 
 TEST(Grpo, trainer_and_engine_agree_on_tokens_and_answers) {
-  auto model = tiny_model(2);
+  auto model = grpo_model(2);
   GrpoOptions options = tiny_options();
   auto rows = tiny_rows();
   rows[0].answers =
@@ -137,7 +137,7 @@ TEST(Grpo, trainer_and_engine_agree_on_tokens_and_answers) {
 }
 
 TEST(Grpo, rewards_belong_to_the_completions_they_were_given_for) {
-  auto model = tiny_model();
+  auto model = grpo_model();
   GrpoObjective objective(*model, nullptr, tiny_rows(), tiny_options(), toy_reward);
   GrpoObjective::Batch batch = objective.roll_out(kBoth, 0, 5);
   for (size_t i = 0; i < batch.completions.size(); ++i) {
@@ -151,7 +151,7 @@ TEST(Grpo, rewards_belong_to_the_completions_they_were_given_for) {
 
 TEST(Grpo, order_inside_a_group_does_not_matter) {
   for (bool exact : {true, false}) {
-    auto model = tiny_model();
+    auto model = grpo_model();
     GrpoOptions options = tiny_options();
     options.exact_answer_expectation = exact;
     options.policy.loss_type = "dapo";
@@ -169,7 +169,7 @@ TEST(Grpo, order_inside_a_group_does_not_matter) {
 }
 
 TEST(Grpo, groups_in_one_forest_give_the_gradient_of_separate_groups) {
-  auto model = tiny_model(2);
+  auto model = grpo_model(2);
   GrpoObjective objective(*model, nullptr, tiny_rows(), tiny_options(), toy_reward);
   GrpoObjective::Batch both = objective.roll_out(kBoth, 0, 5);
   at::Tensor together = gradient_of(*model, objective.batch_loss(both, 0).loss);
@@ -192,7 +192,7 @@ TEST(Grpo, tokens_closed_by_force_carry_no_loss) {
   std::vector<std::vector<int64_t>> prompts{{3, 4}};
   std::vector<std::vector<std::vector<int64_t>>> answers{{{6}, {7}}};
   std::vector<PolicySample> samples{{0, {5, 9, kClose}, 2, 0}, {0, {kClose}, 1, 1}};
-  const auto model = tiny_model(2);
+  const auto model = grpo_model(2);
   PolicyForest forest = build_policy_forest(*model, prompts, answers, samples);
   EXPECT_EQ(forest.targets, (std::vector<int64_t>{5, 9, kClose}));
   EXPECT_EQ(forest.rows, (std::vector<int64_t>{0, 0, 1}));
@@ -201,7 +201,7 @@ TEST(Grpo, tokens_closed_by_force_carry_no_loss) {
 }
 
 TEST(Grpo, contract_is_the_likelihood_of_any_answer_and_then_the_finish) {
-  auto model = tiny_model(2);
+  auto model = grpo_model(2);
   at::NoGradGuard no_grad;
   const std::vector<std::vector<int64_t>> prompts{{3, 4}};
   const std::vector<int64_t> reasoning{5, 9, kClose};
@@ -235,7 +235,7 @@ TEST(Grpo, contract_is_the_likelihood_of_any_answer_and_then_the_finish) {
 }
 
 TEST(Grpo, the_weight_of_the_contract_raises_its_likelihood) {
-  auto model = tiny_model();
+  auto model = grpo_model();
   GrpoOptions options = tiny_options();
   options.lambda_format = 0.5;
   options.format.finish = {8, kEos};
@@ -251,7 +251,7 @@ TEST(Grpo, the_weight_of_the_contract_raises_its_likelihood) {
 }
 
 TEST(Grpo, exact_expectation_has_the_gradient_of_sampling_and_less_variance) {
-  auto model = tiny_model();
+  auto model = grpo_model();
   constexpr int kBatches = 200;  // of 500 draws: 10^5 (method.md G.10)
   auto estimate = [&](bool exact, at::Tensor& mean, at::Tensor& variance) {
     GrpoOptions options = tiny_options();
@@ -282,7 +282,7 @@ TEST(Grpo, exact_expectation_has_the_gradient_of_sampling_and_less_variance) {
 }
 
 TEST(Grpo, a_few_steps_raise_the_expected_reward) {
-  auto model = tiny_model();
+  auto model = grpo_model();
   GrpoOptions options = tiny_options();
   options.num_generations = 8;
   GrpoObjective objective(*model, nullptr, tiny_rows(), options, toy_reward);
@@ -297,7 +297,7 @@ TEST(Grpo, a_few_steps_raise_the_expected_reward) {
 }
 
 TEST(Grpo, without_reasoning_it_is_exact_expected_reward_training) {
-  auto model = tiny_model();
+  auto model = grpo_model();
   GrpoOptions options = tiny_options();
   options.format.close = {};
   options.format.max_reasoning_tokens = 0;
@@ -314,7 +314,7 @@ TEST(Grpo, without_reasoning_it_is_exact_expected_reward_training) {
 }
 
 TEST(Grpo, reports_the_names_users_know) {
-  auto model = tiny_model();
+  auto model = grpo_model();
   GrpoObjective objective(*model, nullptr, tiny_rows(), tiny_options(), toy_reward);
   Rng rng(1, "step");
   auto metrics = objective.loss(kBoth, 0, rng).metrics;
@@ -327,7 +327,7 @@ TEST(Grpo, reports_the_names_users_know) {
 }
 
 TEST(Grpo, free_text_is_trained_on_all_of_its_tokens) {
-  auto model = tiny_model();
+  auto model = grpo_model();
   GrpoOptions options = tiny_options();
   options.exact_answer_expectation = false;
   options.max_new_tokens = 5;
@@ -348,7 +348,7 @@ TEST(Grpo, free_text_is_trained_on_all_of_its_tokens) {
 }
 
 TEST(Grpo, refuses_broken_rewards_and_a_missing_reference) {
-  auto model = tiny_model();
+  auto model = grpo_model();
   Rng rng(1, "step");
   auto too_few = [](std::span<const Rollout>, int64_t) { return std::vector<ScoredCompletion>(1); };
   GrpoObjective short_one(*model, nullptr, tiny_rows(), tiny_options(), too_few);

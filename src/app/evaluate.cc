@@ -96,7 +96,7 @@ void add_evaluate(CommandLine& app, CommonOptions& common) {
   command.add_option("--name", options->name,
                      "name of the row in tables, default the folder's name");
   command.add_option("--protocol", options->protocol.name, "how a language model is asked")
-      .one_of({"likelihood", "first-answer", "elimination", "title-sum", "title-mean"});
+      .one_of(protocol_names());
   command
       .add_option("--reasonings", options->protocol.reasonings,
                   "likelihood: reasonings averaged, above 1 sampled")

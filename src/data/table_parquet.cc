@@ -12,15 +12,10 @@
 #include <charconv>
 
 #include "base/check.h"
+#include "data/arrow_value.h"
 
 namespace etrlrec {
 namespace {
-
-template <typename T>
-T value_of(arrow::Result<T> result, const std::filesystem::path& path) {
-  CHECK(result.ok(), kInput, "{}: {}", path.string(), result.status().message());
-  return std::move(result).ValueUnsafe();
-}
 
 std::unique_ptr<parquet::arrow::FileReader> open_parquet(const std::filesystem::path& path) {
   auto file =

@@ -14,6 +14,7 @@
 
 #include "base/check.h"
 #include "base/json.h"
+#include "data/arrow_value.h"
 #include "data/table_parquet.h"
 
 namespace etrlrec {
@@ -21,12 +22,6 @@ namespace {
 
 constexpr int64_t kBlockBytes = 1 << 22;
 constexpr size_t kBadRowText = 1000;  // bytes of a bad row that are handed on
-
-template <typename T>
-T value_of(arrow::Result<T> result, const std::filesystem::path& path) {
-  CHECK(result.ok(), kInput, "{}: {}", path.string(), result.status().message());
-  return std::move(result).ValueUnsafe();
-}
 
 // A compressed stream does not own its codec, so both live here.
 struct OpenStream {

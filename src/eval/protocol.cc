@@ -1,5 +1,7 @@
 #include "eval/protocol.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -52,9 +54,9 @@ int32_t most_candidates(std::span<const Request> requests) {
   return static_cast<int32_t>(most);
 }
 
-std::vector<Completion> generate_for(const Asked& asked, std::span<const Request> requests,
-                                     const ProtocolOptions& options,
-                                     const GenerationOptions& generation, int32_t most) {
+std::vector<GenerationRequest> generation_requests(const Asked& asked,
+                                                   std::span<const Request> requests,
+                                                   const ProtocolOptions& options, int32_t most) {
   std::vector<GenerationRequest> prompts;
   prompts.reserve(requests.size());
   for (size_t r = 0; r < requests.size(); ++r) {
@@ -68,7 +70,13 @@ std::vector<Completion> generate_for(const Asked& asked, std::span<const Request
       prompts.push_back(generation_request(asked.encoder, requests[r], options.prompt, most));
     }
   }
-  return generate(asked.model, prompts, generation);
+  return prompts;
+}
+
+std::vector<Completion> generate_for(const Asked& asked, std::span<const Request> requests,
+                                     const ProtocolOptions& options,
+                                     const GenerationOptions& generation, int32_t most) {
+  return generate(asked.model, generation_requests(asked, requests, options, most), generation);
 }
 
 void likelihood(const Asked& asked, std::span<const Request> requests,
@@ -96,6 +104,53 @@ void likelihood(const Asked& asked, std::span<const Request> requests,
     if (options.log_scores)
       for (double& score : scores)
         score = std::log(std::max(score, std::numeric_limits<double>::min()));
+    set_ranking(prediction, scores);
+    out.rows.push_back(std::move(prediction));
+  }
+}
+
+// For each request the next one, in a circle, that another user made.
+std::vector<size_t> other_users(std::span<const Request> requests) {
+  std::vector<size_t> others;
+  for (size_t r = 0; r < requests.size(); ++r) {
+    size_t other = (r + 1) % requests.size();
+    while (other != r && requests[other].user == requests[r].user)
+      other = (other + 1) % requests.size();
+    CHECK(other != r, kInput,
+          "swapped-reasoning: expected rows of several users, found only user {} in {} rows",
+          requests[r].user, requests.size());
+    others.push_back(other);
+  }
+  return others;
+}
+
+// Answers below a reasoning that is not the model's own about this row: what another user's row
+// got, or none at all.
+void foreign_reasoning(const Asked& asked, std::span<const Request> requests,
+                       const ProtocolOptions& options, int64_t first_row, Predictions& out) {
+  CHECK(options.prompt.reasoning, kUsage,
+        "{}: expected a model that reasons, found one that answers at once\nhint: --protocol "
+        "likelihood",
+        options.name);
+  const int32_t most = most_candidates(requests);
+  GenerationOptions generation = generation_options(asked.tokenizer(), options, most);
+  std::vector<GenerationRequest> prompts = generation_requests(asked, requests, options, most);
+  if (options.name == "swapped-reasoning") {
+    const std::vector<size_t> others = other_users(requests);
+    const std::vector<Completion> own = generate(asked.model, prompts, generation);
+    for (size_t r = 0; r < requests.size(); ++r) {
+      const Completion& other = own[others[r]];
+      prompts[r].prompt.insert(prompts[r].prompt.end(), other.ids.begin(),
+                               other.ids.begin() + other.reasoning_tokens);
+    }
+  }
+  generation.format.max_reasoning_tokens = 0;  // the close follows at once
+  const std::vector<Completion> completions = generate(asked.model, prompts, generation);
+  for (size_t r = 0; r < requests.size(); ++r) {
+    Prediction prediction = new_prediction(requests[r], first_row + static_cast<int64_t>(r));
+    std::vector<double> scores;
+    for (const float logprob : completions[r].answer_logprobs)
+      scores.push_back(std::exp(static_cast<double>(logprob)));
     set_ranking(prediction, scores);
     out.rows.push_back(std::move(prediction));
   }
@@ -206,7 +261,24 @@ void title_likelihood(const Asked& asked, std::span<const Request> requests,
   }
 }
 
+struct Protocol {
+  std::string_view name;
+  void (*ask)(const Asked&, std::span<const Request>, const ProtocolOptions&, int64_t first_row,
+              Predictions& out);
+};
+constexpr Protocol kProtocols[] = {
+    {"likelihood", likelihood},          {"swapped-reasoning", foreign_reasoning},
+    {"no-reasoning", foreign_reasoning}, {"first-answer", first_answer},
+    {"elimination", elimination},        {"title-sum", title_likelihood},
+    {"title-mean", title_likelihood}};
+
 }  // namespace
+
+std::vector<std::string> protocol_names() {
+  std::vector<std::string> names;
+  for (const Protocol& protocol : kProtocols) names.emplace_back(protocol.name);
+  return names;
+}
 
 GenerationRequest generation_request(const PromptEncoder& encoder, const Request& request,
                                      const PromptOptions& options, int32_t most_candidates) {
@@ -238,22 +310,17 @@ Predictions ask_language_model(const LanguageModel& model, const PromptEncoder& 
                                std::span<const Request> requests, const ProtocolOptions& options,
                                const ProgressFn& on_progress) {
   const Asked asked{model, encoder};
-  const auto ask = options.name == "likelihood"                                  ? likelihood
-                   : options.name == "first-answer"                              ? first_answer
-                   : options.name == "elimination"                               ? elimination
-                   : options.name == "title-sum" || options.name == "title-mean" ? title_likelihood
-                                                                                 : nullptr;
-  CHECK(ask != nullptr, kUsage,
-        "unknown protocol \"{}\"; known: likelihood, first-answer, elimination, title-sum, "
-        "title-mean",
-        options.name);
+  const auto known = std::find_if(std::begin(kProtocols), std::end(kProtocols),
+                                  [&](const Protocol& p) { return p.name == options.name; });
+  CHECK(known != std::end(kProtocols), kUsage, "unknown protocol \"{}\"; known: {}", options.name,
+        fmt::join(protocol_names(), ", "));
   Predictions out;
   out.protocol = options.name;
   const auto total = static_cast<int64_t>(requests.size());
   for (int64_t begin = 0; begin < total; begin += kRowsPerPass) {
     const int64_t count = std::min(kRowsPerPass, total - begin);
-    ask(asked, requests.subspan(static_cast<size_t>(begin), static_cast<size_t>(count)), options,
-        begin, out);
+    known->ask(asked, requests.subspan(static_cast<size_t>(begin), static_cast<size_t>(count)),
+               options, begin, out);
     if (on_progress) on_progress(begin + count, total);
   }
   if (!requests.empty()) out.num_candidates = static_cast<int32_t>(requests[0].candidates.size());

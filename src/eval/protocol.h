@@ -2,6 +2,8 @@
 // the same rows. The protocol is part of every metric's name.
 //   likelihood    the model writes its own reasoning (greedy), then all candidate numbers are
 //                 ranked by their probability: one pass, deterministic; the headline
+//   swapped-reasoning  the same below the reasoning that the model wrote about another user's row
+//   no-reasoning  the same below an empty reasoning: controls of what the reasoning decides
 //   first-answer  free generation, the first answer counts if the completion keeps the contract;
 //                 hit@1 and valid ratio
 //   elimination   asked again without the candidate it chose, up to `rounds` times, without looking
@@ -53,6 +55,8 @@ struct PromptEncoder {
 
 // Elimination asks about one history again and again; its keys and values are kept between rounds.
 inline constexpr int64_t kEliminationCacheBytes = int64_t{256} << 20;
+
+std::vector<std::string> protocol_names();
 
 using ProgressFn = std::function<void(int64_t done, int64_t total)>;
 

@@ -89,16 +89,13 @@ struct EmbedFunction : torch::autograd::Function<EmbedFunction> {
   }
 };
 
-namespace plain {
-
-Tensor embed_items(const Tensor& item_weight, const Tensor& position_weight, const Tensor& items,
-                   const Tensor& positions, double scale, const DropoutMask& mask) {
+Tensor plain_embed_items(const Tensor& item_weight, const Tensor& position_weight,
+                         const Tensor& items, const Tensor& positions, double scale,
+                         const DropoutMask& mask) {
   const Tensor sum = at::embedding(item_weight, items.to(item_weight.device())) * scale +
                      at::embedding(position_weight, positions.to(position_weight.device()));
   return masked_dropout(sum, mask, {Arithmetic::kReference});
 }
-
-}  // namespace plain
 
 }  // namespace
 
@@ -106,7 +103,7 @@ Tensor embed_items(const Tensor& item_weight, const Tensor& position_weight, con
                    const Tensor& positions, double scale, const DropoutMask& mask,
                    const Numerics& numerics) {
   if (takes_plain_way(item_weight, numerics))
-    return plain::embed_items(item_weight, position_weight, items, positions, scale, mask);
+    return plain_embed_items(item_weight, position_weight, items, positions, scale, mask);
   return EmbedFunction::apply(item_weight, position_weight, items, positions, scale, mask.rate,
                               static_cast<int64_t>(mask.seed));
 }

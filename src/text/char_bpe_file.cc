@@ -10,7 +10,7 @@ namespace etrlrec {
 namespace {
 
 using Prefix = CharBpeSettings::Prefix;
-constexpr std::string_view kVisibleSpace = "\u2581";
+constexpr std::string_view kVisibleSpaceText = "\u2581";
 
 // Members of a Sequence, or the value alone; null has none.
 std::vector<Json> parts_of(const Json& root, const char* key, const char* list,
@@ -35,9 +35,9 @@ void parse_normalizer(const Json& root, CharBpeSettings& settings, bool& makes_v
                       const std::string& name) {
   for (const Json& part : parts_of(root, "normalizer", "normalizers", name)) {
     const std::string type = type_of(part);
-    if (type == "Prepend" && get<std::string>(part, "prepend", name) == kVisibleSpace) {
+    if (type == "Prepend" && get<std::string>(part, "prepend", name) == kVisibleSpaceText) {
       settings.prefix = Prefix::kPrepend;
-    } else if (type == "Replace" && replaces(part, " ", kVisibleSpace, name)) {
+    } else if (type == "Replace" && replaces(part, " ", kVisibleSpaceText, name)) {
       makes_visible = true;
     } else {
       fail(ExitCode::kInput,
@@ -54,8 +54,9 @@ std::string prepend_scheme(const Json& part, const std::string& name) {
   std::string scheme = get_or<std::string>(part, "prepend_scheme", adds ? "always" : "never", name);
   CHECK(scheme == "always" || scheme == "first" || scheme == "never", kInput,
         "{}: Metaspace: unknown prepend_scheme {}; known: always, first, never", name, scheme);
-  CHECK(get_or<std::string>(part, "replacement", std::string(kVisibleSpace), name) == kVisibleSpace,
-        kInput, "{}: Metaspace: expected the replacement {}", name, kVisibleSpace);
+  CHECK(get_or<std::string>(part, "replacement", std::string(kVisibleSpaceText), name) ==
+            kVisibleSpaceText,
+        kInput, "{}: Metaspace: expected the replacement {}", name, kVisibleSpaceText);
   return scheme;
 }
 
@@ -82,7 +83,7 @@ void parse_decoder(const Json& root, CharBpeSettings& settings, const std::strin
   const auto parts = parts_of(root, "decoder", "decoders", name);
   for (const Json& part : parts) {
     const std::string type = type_of(part);
-    if (type == "Replace" && replaces(part, kVisibleSpace, " ", name)) {
+    if (type == "Replace" && replaces(part, kVisibleSpaceText, " ", name)) {
       shows_spaces = true;
     } else if (type == "ByteFallback") {
       joins_bytes = true;
