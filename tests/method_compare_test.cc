@@ -64,6 +64,19 @@ TEST_F(Compare, later_runs_are_tested_against_earlier_ones) {
   EXPECT_EQ(json["pairs"][0]["n"], 40);
 }
 
+TEST_F(Compare, a_table_for_the_terminal_is_one_for_latex_with_other_separators) {
+  const ComparedRuns compared = compare_runs({.runs = {run("a", 10), run("b", 30)}, .draws = 200});
+  const std::string text = format_comparison(compared), latex = format_comparison(compared, true);
+  const std::string head =
+      "model                              n    hit@1       95% interval  ndcg@10      mrr   "
+      "valid\n";
+  EXPECT_TRUE(text.starts_with(head + "a                                 40   0.2500  [")) << text;
+  EXPECT_NE(text.find("\npaired on the same 40 rows; p: "), std::string::npos) << text;
+  EXPECT_NE(text.find("\nb / fit - a / fit: hit@1 +0.5000 ["), std::string::npos) << text;
+  EXPECT_TRUE(latex.starts_with("model                        &      n &   hit@1 & ")) << latex;
+  EXPECT_NE(latex.find(" \\\\\na    "), std::string::npos) << latex;
+}
+
 TEST_F(Compare, refuses_other_rows_and_other_protocols) {
   const std::string a = run("a", 10, "h", "likelihood[uniform10,seed=42]");
   EXPECT_EQ(refusal({.runs = {a, run("b", 10, "other")}}), ExitCode::kUsage);

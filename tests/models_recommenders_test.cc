@@ -22,6 +22,17 @@ TEST(Recommenders, every_row_says_how_its_models_are_made) {
   }
 }
 
+TEST(Recommenders, the_list_has_a_line_for_every_type) {
+  const std::string list = format_recommenders();
+  EXPECT_EQ(static_cast<size_t>(std::count(list.begin(), list.end(), '\n')),
+            recommender_types().size());
+  for (const RecommenderType* type : recommender_types()) {
+    const std::string line = fmt::format("{:<12}{}", type->name, type->summary);
+    EXPECT_NE(list.find(line), std::string::npos) << line;
+    EXPECT_NE(list.find(type->paper), std::string::npos) << type->paper;
+  }
+}
+
 // What `fit` declares once for all types must mean the same to all of them.
 TEST(Recommenders, types_that_share_an_option_share_key_and_default) {
   std::map<std::string, RecommenderOption> options;

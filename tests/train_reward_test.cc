@@ -147,6 +147,20 @@ TEST(Reward, does_not_depend_on_the_order_of_the_candidates) {
   }
 }
 
+TEST(Reward, a_mode_brings_its_own_recommender_term) {
+  RewardOptions options;
+  set_reward_mode(options, "faithful", "");
+  EXPECT_EQ(options.mode, RewardMode::kFaithful);
+  EXPECT_EQ(options.crm, CrmReward::kFaithful);
+  set_reward_mode(options, "verified", "");
+  EXPECT_EQ(options.mode, RewardMode::kVerified);
+  EXPECT_EQ(options.crm, CrmReward::kCalibrated);
+  set_reward_mode(options, "faithful", "percentile");
+  EXPECT_EQ(options.crm, CrmReward::kPercentile);
+  EXPECT_THROW(set_reward_mode(options, "strict", ""), Error);
+  EXPECT_THROW(set_reward_mode(options, "verified", "rank"), Error);
+}
+
 TEST(Reward, values_that_are_not_finite_are_errors) {
   RewardInput input = answer(3, 3);
   input.reasoning = std::numeric_limits<double>::quiet_NaN();

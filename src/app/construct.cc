@@ -6,44 +6,9 @@
 #include "app/command.h"
 #include "app/command_line.h"
 #include "base/json.h"
-#include "base/log.h"
 #include "temporal/teachers.h"
 
 namespace etrlrec {
-namespace {
-
-void print_summary(const ConstructSummary& summary) {
-  const auto share = [](int64_t part, int64_t whole) {
-    return whole == 0 ? 0.0 : 100.0 * static_cast<double>(part) / static_cast<double>(whole);
-  };
-  fmt::print("rows {}, with reasoning {} ({:.1f} %), of these hinted draws {}\n", summary.rows,
-             summary.rows_kept, share(summary.rows_kept, summary.rows), summary.hinted);
-  int64_t left = summary.draws;
-  fmt::print("draws {}\n", left);
-  for (const char* filter : {"format", "betrayal", "wrong_answer", "precision", "repeated"}) {
-    const auto found = summary.rejected.find(filter);
-    const int64_t refused = found == summary.rejected.end() ? 0 : found->second;
-    fmt::print("  {:<13} passed {:5.1f} % ({} of {})\n", filter, share(left - refused, left),
-               left - refused, left);
-    left -= refused;
-  }
-}
-
-void print_plan(const ConstructPlan& plan, bool json) {
-  if (json) {
-    const OrderedJson out{{"schema_version", 1},
-                          {"rows", plan.rows},
-                          {"rows_done", plan.rows_done},
-                          {"most_draws", plan.most_draws}};
-    fmt::print("{}\n", out.dump(2));
-    return;
-  }
-  fmt::print("{} rows, {} of them done; at most {} draws of the teacher are left\n", plan.rows,
-             plan.rows_done, plan.most_draws);
-}
-
-}  // namespace
-
 void add_construct(CommandLine& app, CommonOptions& common) {
   Command command =
       app.add_command("construct", "temporal facts and teacher reasoning for the training rows");
@@ -84,15 +49,15 @@ void add_construct(CommandLine& app, CommonOptions& common) {
     options->answer = answer_kind(*answer);
     const ConstructSetup stage = setup(*options);
     if (*dry_run) {
-      print_plan(plan(stage), common.json);
-      return;
+      const ConstructPlan left = plan(stage);
+      return fmt::print("{}\n", common.json ? to_json(left).dump(2) : format_plan(left));
     }
     const ConstructSummary summary = run(stage);
     write_run_record(options->out, command, common, {{"data", options->data}}, watch.seconds());
     if (common.json)
       fmt::print("{}\n", to_json(summary).dump(2));
     else
-      print_summary(summary);
+      fmt::print("{}", format_summary(summary));
   });
 }
 

@@ -1,25 +1,14 @@
 // etrlrec distill: options of stage 2 and what it prints.
 #include "method/distill.h"
 
-#include <cstdlib>
 #include <memory>
 
 #include "app/command.h"
 #include "app/command_line.h"
 #include "app/training_options.h"
-#include "base/check.h"
 
 namespace etrlrec {
 namespace {
-
-void add_field_weight(const std::string& text, SftOptions& options) {
-  const size_t sign = text.find('=');
-  char* end = nullptr;
-  const double weight = sign == std::string::npos ? 0 : std::strtod(text.c_str() + sign + 1, &end);
-  CHECK(sign != std::string::npos && end == text.c_str() + text.size() && weight > 0, kUsage,
-        "--field-weight: expected NAME=WEIGHT with a positive weight, found \"{}\"", text);
-  options.field_weights[text.substr(0, sign)] = weight;
-}
 
 void add_loss_options(Command& command, DistillOptions& distill,
                       std::vector<std::string>& field_weights) {

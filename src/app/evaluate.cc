@@ -10,7 +10,6 @@
 #include "base/check.h"
 #include "base/io.h"
 #include "base/json.h"
-#include "base/log.h"
 
 namespace etrlrec {
 namespace {
@@ -20,21 +19,6 @@ struct Output {
   double fail_under = 0;
   bool replace = false, dry_run = false;
 };
-
-void print_row(const Evaluation& evaluation, const std::string& folder) {
-  const MetricRow& row = evaluation.row;
-  fmt::print(
-      "{} · {} · {} rows\nhit@1 {:.4f} [{:.4f}, {:.4f}]  hit@5 {:.4f}  hit@10 {:.4f}  ndcg@10 "
-      "{:.4f}  mrr {:.4f}"
-      "  valid {:.3f}  (random hit@1 {:.4f})\n",
-      row.model, row.protocol, row.n, row.hit1.mean, row.hit1.low, row.hit1.high, row.hit5,
-      row.hit10, row.ndcg10, row.mrr, row.valid_ratio,
-      random_level(evaluation.num_candidates).hit1);
-  if (evaluation.beam_recall)
-    fmt::print("recall@10 of the beam against exact scores: {:.4f} (first {} rows)\n",
-               *evaluation.beam_recall, evaluation.recall_rows);
-  if (!folder.empty()) fmt::print("next: etrlrec compare {} <another evaluated run>\n", folder);
-}
 
 void evaluate(const EvaluateOptions& options, const Output& output, const Command& command,
               const CommonOptions& common) {
@@ -55,10 +39,14 @@ void evaluate(const EvaluateOptions& options, const Output& output, const Comman
                      {{"candidates", candidates}, {"model", options.model}}, watch.seconds());
     writer.commit();
   }
+  const std::string next =
+      output.folder.empty()
+          ? ""
+          : fmt::format("next: etrlrec compare {} <another evaluated run>\n", output.folder);
   if (common.json)
     std::cout << summary.dump(2) << "\n";
   else
-    print_row(evaluation, output.folder);
+    fmt::print("{}{}", format_evaluation(evaluation), next);
   const double hit = evaluation.row.hit1.mean;
   CHECK(hit >= output.fail_under, kGate, "hit@1 {:.4f} is below --fail-under {:.4f}", hit,
         output.fail_under);

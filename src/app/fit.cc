@@ -11,46 +11,6 @@
 namespace etrlrec {
 namespace {
 
-void list_models() {
-  for (const RecommenderType* type : recommender_types()) {
-    std::string text = type->summary;
-    if (*type->paper != 0) text += fmt::format(" ({})", type->paper);
-    if (*type->loss != 0) text += fmt::format(", {}", type->loss);
-    fmt::print("{:<12}{}\n", type->name, text);
-  }
-}
-
-void print_summaries(const std::vector<FitSummary>& summaries, const FitOptions& options,
-                     bool json) {
-  if (json) {
-    OrderedJson report{{"schema_version", 1}, {"models", OrderedJson::array()}};
-    for (const FitSummary& summary : summaries)
-      report["models"].push_back({{"model", summary.model},
-                                  {"folder", summary.folder.string()},
-                                  {"seconds", summary.seconds},
-                                  {"metrics", summary.metrics}});
-    fmt::print("{}\n", report.dump(2));
-    return;
-  }
-  std::vector<std::pair<std::string, std::string>> parts = {
-      {"valid/all/", "valid, all items"},
-      {"valid/unseen/", "valid, seen masked"},
-      {"test/all/", "test, all items"},
-      {"test/unseen/", "test, seen masked"},
-      {"test/candidates/", "test, candidates"}};
-  for (const FitSummary& summary : summaries) {
-    for (const auto& [prefix, title] : parts) {
-      if (!summary.metrics.contains(prefix + "hit@10")) continue;
-      fmt::print("{:<12}{:<20} hit@1 {:.4f}  hit@10 {:.4f}  ndcg@10 {:.4f}  mrr {:.4f}\n",
-                 summary.model, title, summary.metrics.at(prefix + "hit@1"),
-                 summary.metrics.at(prefix + "hit@10"), summary.metrics.at(prefix + "ndcg@10"),
-                 summary.metrics.at(prefix + "mrr"));
-    }
-  }
-  fmt::print("next: etrlrec evaluate --data {} --model {}\n", options.data,
-             summaries.back().folder.string());
-}
-
 void run_fit(FitOptions options, const Command& command, const CommonOptions& common) {
   CHECK(!options.data.empty() && !options.out.empty(), kUsage,
         "fit: --data and --out are required");
@@ -62,7 +22,9 @@ void run_fit(FitOptions options, const Command& command, const CommonOptions& co
   const std::vector<FitSummary> summaries = fit(options);
   for (const FitSummary& summary : summaries)
     write_run_record(summary.folder, command, common, {{"data", options.data}}, summary.seconds);
-  print_summaries(summaries, options, common.json);
+  if (common.json) return fmt::print("{}\n", to_json(summaries).dump(2));
+  fmt::print("{}next: etrlrec evaluate --data {} --model {}\n", format_fit(summaries), options.data,
+             summaries.back().folder.string());
 }
 
 // Declares the options that the types list; what several of them list, once.
@@ -119,7 +81,7 @@ void add_fit(CommandLine& app, CommonOptions& common) {
   command.add_flag("--list", *list, "list the recommenders");
   command.on_run([options, command, list, &common] {
     if (*list) {
-      list_models();
+      fmt::print("{}", format_recommenders());
     } else {
       run_fit(*options, command, common);
     }

@@ -3,7 +3,6 @@
 #include <cstdio>
 #include <iostream>
 #include <memory>
-#include <numeric>
 
 #include "app/command.h"
 #include "app/command_line.h"
@@ -27,24 +26,6 @@ void write_out(const std::string& text) {
   std::fflush(stdout);
 }
 
-void print_json(const std::string& prompt, size_t prompt_tokens, int64_t reused_tokens,
-                const std::vector<GeneratedText>& texts) {
-  OrderedJson completions = OrderedJson::array();
-  for (const GeneratedText& text : texts)
-    completions.push_back(
-        {{"text", text.text},
-         {"finish_reason", text.finish_reason},
-         {"logprob", std::accumulate(text.logprobs.begin(), text.logprobs.end(), 0.0)},
-         {"ids", text.ids},
-         {"logprobs", text.logprobs}});
-  const OrderedJson result{{"schema_version", 1},
-                           {"prompt", prompt},
-                           {"prompt_tokens", prompt_tokens},
-                           {"reused_tokens", reused_tokens},
-                           {"completions", completions}};
-  write_out(result.dump(-1, ' ', false, OrderedJson::error_handler_t::replace) + "\n");
-}
-
 // Generates and prints; one sampled text streams as it grows. Returns the first text.
 std::string answer(TextGenerator& generator, const GenerateOptions& options,
                    const CommonOptions& common, const std::string& shown_prompt,
@@ -64,8 +45,12 @@ std::string answer(TextGenerator& generator, const GenerateOptions& options,
     log_info("prefix cache: {} of {} prompt tokens so far",
              format_count(static_cast<double>(generator.tokens_reused())),
              format_count(static_cast<double>(generator.prompt_tokens())));
-  if (common.json)
-    print_json(shown_prompt, prompt.size(), generator.tokens_reused() - reused, texts);
+  if (common.json) {
+    const GeneratedTexts generated{shown_prompt, std::ssize(prompt),
+                                   generator.tokens_reused() - reused, texts};
+    write_out(to_json(generated).dump(-1, ' ', false, OrderedJson::error_handler_t::replace) +
+              "\n");
+  }
   return texts[0].text;
 }
 
@@ -90,12 +75,6 @@ void check_options(const GenerateOptions& options, const Command& command) {
   CHECK(options.text.conversation || !command.is_given("--prefix-cache-mb"), kUsage,
         "--prefix-cache-mb: only with --chat and without --prompt: it keeps what the next message "
         "of a conversation begins with");
-  CHECK(options.text.min_new_tokens <= options.text.max_new_tokens, kUsage,
-        "--min-new-tokens: expected at most the {} of --max-new-tokens, found {}",
-        options.text.max_new_tokens, options.text.min_new_tokens);
-  CHECK(options.text.num_return_sequences == 1 || !options.text.chat || !options.prompt.empty(),
-        kUsage, "--num-return-sequences: a conversation goes on with one answer");
-  check_sampling(options.text.sampling);
   if (options.text.num_beams == 1) {
     for (const char* name : {"--length-penalty", "--choices"})
       CHECK(!command.is_given(name), kUsage, "{}: only with --num-beams", name);

@@ -1,7 +1,4 @@
 // etrlrec prepare: a log and a catalogue (or the synthetic world) become a data set folder.
-#include "method/prepare.h"
-
-#include <charconv>
 #include <iostream>
 #include <memory>
 
@@ -10,24 +7,14 @@
 #include "base/check.h"
 #include "base/io.h"
 #include "base/json.h"
-#include "data/calendar.h"
 #include "data/reader_plan.h"
+#include "method/prepare_words.h"
 
 namespace etrlrec {
 namespace {
 
-// The options that are not values of PrepareOptions yet.
-struct PrepareWords {
-  PrepareOptions prepare;
-  std::string input, format = "auto";
-  std::vector<std::string> map;
-  std::string delimiter, header = "auto", quoting = "auto";
-  WorldOptions world;
+struct PrepareFlags {
   double min_rating = 0;
-  std::string split = "global-time", valid = "0.8", test = "0.9", target = "all";
-  std::vector<double> ratio = {0.6, 0.1, 0.3};
-  std::string candidates = "uniform";
-  int32_t min_test_history = 1;
   bool replace = false;
 };
 
@@ -47,80 +34,13 @@ void refuse_options(const Command& command, const std::vector<std::string>& name
   }
 }
 
-std::optional<bool> tri_state(const std::string& text) {
-  if (text == "auto") return std::nullopt;
-  return text == "on";
-}
-
-ReaderOptions reader_options(const PrepareWords& words) {
-  ReaderOptions reader = words.prepare.reader;
-  reader.format = words.format;
-  for (const std::string& pair : words.map) {
-    const size_t equals = pair.find('=');
-    CHECK(equals != std::string::npos && equals > 0 && equals + 1 < pair.size(), kUsage,
-          "--map: expected role=column, found \"{}\"", pair);
-    reader.map[pair.substr(0, equals)] = pair.substr(equals + 1);
-  }
-  reader.log_table.delimiter = words.delimiter == "tab" ? "\t" : words.delimiter;
-  reader.log_table.header = tri_state(words.header);
-  reader.log_table.quoting = tri_state(words.quoting);
-  return reader;
-}
-
-// A number is a quantile, anything else must be a date.
-void read_cut(const std::string& text, const char* option, double& quantile,
-              std::optional<int64_t>& time) {
-  double value = 0;
-  const auto result = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (result.ec == std::errc() && result.ptr == text.data() + text.size()) {
-    CHECK(value > 0 && value <= 1, kUsage, "{}: expected a quantile in (0, 1] or a date, found {}",
-          option, text);
-    quantile = value;
-    return;
-  }
-  const auto seconds = parse_iso_time(text);
-  CHECK(seconds, kUsage,
-        "{}: expected a quantile in (0, 1] or a date like 2024-05-01, found \"{}\"", option, text);
-  time = static_cast<int64_t>(*seconds);
-}
-
-SplitOptions split_options(const PrepareWords& words, uint64_t seed) {
-  SplitOptions split;
-  split.kind = split_kind(words.split);
-  split.target = time_target(words.target);
-  split.seed = seed;
-  read_cut(words.valid, "--valid", split.valid_quantile, split.valid_time);
-  read_cut(words.test, "--test", split.test_quantile, split.test_time);
-  CHECK(words.ratio.size() == 3, kUsage, "--ratio: expected three shares, found {}",
-        words.ratio.size());
-  std::copy(words.ratio.begin(), words.ratio.end(), split.ratio.begin());
-  return split;
-}
-
-PrepareOptions prepare_options(const PrepareWords& words, const Command& command, uint64_t seed) {
-  PrepareOptions options = words.prepare;
-  if (words.format == "synthetic") {
-    refuse_options(command, kLogOptions, words.format);
-    options.world = words.world;
-    options.world->seed = seed;
-  } else {
-    refuse_options(command, kWorldOptions, words.format);
-    options.input = words.input;
-    options.reader = reader_options(words);
-  }
-  if (command.is_changed("--min-rating"))
-    options.filters.min_rating = static_cast<float>(words.min_rating);
-  options.split = split_options(words, seed);
-  options.candidates.kind = candidate_kind(words.candidates);
-  options.candidates.seed = seed;
-  options.valid.min_history = options.test.min_history = words.min_test_history;
-  return options;
-}
-
-void run_prepare(const PrepareWords& words, const Command& command, const CommonOptions& common) {
+void run_prepare(PrepareWords words, const PrepareFlags& flags, const Command& command,
+                 const CommonOptions& common) {
   const Stopwatch watch;
-  const PrepareOptions options = prepare_options(words, command, common.seed);
-  FolderWriter writer(options.out, words.replace);
+  refuse_options(command, words.format == "synthetic" ? kLogOptions : kWorldOptions, words.format);
+  if (command.is_changed("--min-rating")) words.min_rating = flags.min_rating;
+  const PrepareOptions options = prepare_options(words, common.seed);
+  FolderWriter writer(options.out, flags.replace);
   OrderedJson report;
   const PrepareSummary summary = prepare(options, writer.path(), &report);
   write_run_record(writer.path(), command, common, summary.inputs, watch.seconds());
@@ -177,12 +97,12 @@ void add_world(Command& command, PrepareWords& options) {
       .group("Synthetic world");
 }
 
-void add_selection(Command& command, PrepareWords& options) {
+void add_selection(Command& command, PrepareWords& options, PrepareFlags& flags) {
   command
       .add_option("--k-core", options.prepare.filters.k_core,
                   "events every user and item must keep")
       .at_least(0);
-  command.add_option("--min-rating", options.min_rating, "drop events rated lower; 0: none");
+  command.add_option("--min-rating", flags.min_rating, "drop events rated lower; 0: none");
   command.add_flag("--drop-repeats", options.prepare.filters.drop_repeats,
                    "drop an event whose item is the user's previous one");
   command.add_flag("--drop-untitled", options.prepare.drop_untitled, "drop items without a title");
@@ -237,12 +157,13 @@ void add_prepare(CommandLine& app, CommonOptions& common) {
       "prepare --input events.csv --items products.csv --map user=cust,item=sku,time=ts --title "
       "name --attributes category --out shop");
   auto options = std::make_shared<PrepareWords>();
+  auto flags = std::make_shared<PrepareFlags>();
   add_reading(command, *options);
   add_world(command, *options);
-  add_selection(command, *options);
+  add_selection(command, *options, *flags);
   command.add_option("-o,--out", options->prepare.out, "data set folder to write").required();
-  command.add_flag("--replace", options->replace, "replace an existing --out");
-  command.on_run([options, command, &common] { run_prepare(*options, command, common); });
+  command.add_flag("--replace", flags->replace, "replace an existing --out");
+  command.on_run([=, &common] { run_prepare(*options, *flags, command, common); });
 }
 
 }  // namespace etrlrec

@@ -1,6 +1,5 @@
 // etrlrec recommend: ranked titles for a user or a history given by hand, with the model's
 // reasoning, each claim of which the verifier marks true or false, or a table for many users.
-#include <iostream>
 #include <memory>
 
 #include "app/command.h"
@@ -9,8 +8,8 @@
 #include "base/check.h"
 #include "base/json.h"
 #include "method/ranking_service.h"
+#include "method/ranking_text.h"
 #include "method/recommend_users.h"
-#include "temporal/verifier.h"
 
 namespace etrlrec {
 namespace {
@@ -23,52 +22,6 @@ struct RecommendOptions {
   std::string users, out;  // of a table for many users
   bool explain = false, dry_run = false;
 };
-
-std::string claim_text(const Ranking& ranking, const Claim& claim) {
-  return ranking.reasoning.substr(claim.begin, claim.end - claim.begin);
-}
-
-void print_json(const Ranking& ranking, const Catalogue& catalogue) {
-  OrderedJson document = {{"schema_version", 1}, {"items", OrderedJson::array()}};
-  for (size_t i = 0; i < ranking.items.size(); ++i) {
-    const auto item = static_cast<size_t>(ranking.items[i].item);
-    document["items"].push_back({{"item_id", catalogue.item_ids[item]},
-                                 {"title", catalogue.titles[item]},
-                                 {"score", ranking.items[i].score},
-                                 {"rank", i + 1}});
-  }
-  OrderedJson claims = OrderedJson::array();
-  for (const JudgedClaim& claim : ranking.claims)
-    claims.push_back(
-        {{"claim", claim_text(ranking, claim.claim)}, {"verdict", verdict_name(claim.verdict)}});
-  document["explanation"] = {
-      {"reasoning", ranking.reasoning}, {"claims", claims}, {"valid", ranking.valid}};
-  std::cout << document.dump(2, ' ', false, OrderedJson::error_handler_t::replace) << "\n";
-}
-
-void print_text(const Ranking& ranking, const Catalogue& catalogue, bool explain) {
-  for (size_t i = 0; i < ranking.items.size(); ++i) {
-    const auto item = static_cast<size_t>(ranking.items[i].item);
-    std::string attributes;
-    for (const int32_t attribute : catalogue.attributes_of(static_cast<int64_t>(item))) {
-      attributes +=
-          (attributes.empty() ? "" : " ") + catalogue.attributes[static_cast<size_t>(attribute)];
-    }
-    fmt::print("{:>2}  {:<12} {:<40} {:<28} {:.3f}\n", i + 1, catalogue.item_ids[item],
-               catalogue.titles[item], attributes, ranking.items[i].score);
-  }
-  if (!explain) return;
-  fmt::print("why: {}\n", ranking.reasoning);
-  for (const JudgedClaim& claim : ranking.claims) {
-    const char* mark = claim.verdict == Verdict::kTrue    ? "✓"
-                       : claim.verdict == Verdict::kFalse ? "✗"
-                                                          : "?";
-    fmt::print("  {} {:<40} {}\n", mark, claim_text(ranking, claim.claim),
-               verdict_name(claim.verdict));
-  }
-  if (!ranking.valid)
-    fmt::print("note: the reasoning did not end within its budget and was closed by force\n");
-}
 
 // The table for all users, or those of --users.
 void recommend_to_many(const RecommendOptions& options, const CommonOptions& common) {
@@ -86,17 +39,12 @@ void recommend_to_many(const RecommendOptions& options, const CommonOptions& com
                        .out = options.out,
                        .k = options.k,
                        .num_candidates = options.query.num_candidates});
-  const double rate =
-      summary.seconds > 0 ? static_cast<double>(summary.users_now) / summary.seconds : 0;
   if (common.json) {
-    const OrderedJson document = {
-        {"schema_version", 1},        {"users", summary.users},   {"users_now", summary.users_now},
-        {"seconds", summary.seconds}, {"users_per_second", rate}, {"out", options.out}};
-    std::cout << document.dump(2) << "\n";
+    fmt::print("{}\n", to_json(summary, options.out).dump(2));
     return;
   }
   fmt::print("{} users, {} of them now in {:.1f} s ({:.1f} users/s): {}\n", summary.users,
-             summary.users_now, summary.seconds, rate, options.out);
+             summary.users_now, summary.seconds, summary.users_per_second(), options.out);
 }
 
 void recommend(const RecommendOptions& options, const CommonOptions& common) {
@@ -118,9 +66,10 @@ void recommend(const RecommendOptions& options, const CommonOptions& common) {
   ranker.load();
   const Ranking ranking = ranker.rank(requests, options.k)[0];
   if (common.json) {
-    print_json(ranking, ranker.catalogue());
+    fmt::print("{}\n", to_json(ranking, ranker.catalogue())
+                           .dump(2, ' ', false, OrderedJson::error_handler_t::replace));
   } else {
-    print_text(ranking, ranker.catalogue(), options.explain);
+    fmt::print("{}", format_ranking(ranking, ranker.catalogue(), options.explain));
   }
 }
 

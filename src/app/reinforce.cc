@@ -83,19 +83,6 @@ void add_policy_options(Command& command, GrpoOptions& options) {
       .group(group);
 }
 
-void print_check(const RewardCheck& check) {
-  const auto line = [](const std::string& name, double value) {
-    fmt::print("  {:<20} {:8.4f}\n", name, value);
-  };
-  fmt::print("{} prompts, {} completions, valid {:.3f}\n", check.prompts, check.completions,
-             check.valid);
-  line("reward", check.reward);
-  for (const auto& [name, value] : check.parts) line(name, value);
-  line("zero-variance share", check.zero_variance_share);
-  for (const RewardCheck::Sample& sample : check.samples)
-    fmt::print("\n[{}] reward {:.4f}\n{}\n", sample.row, sample.reward, sample.text);
-}
-
 }  // namespace
 
 void add_reinforce(CommandLine& app, CommonOptions& common) {
@@ -146,18 +133,14 @@ void add_reinforce(CommandLine& app, CommonOptions& common) {
     if (!sft_share->empty()) options->sft_share = sft_share->front();
     check_trainable(options->dtype, *adapter);
     CHECK(*dry_run || *check_prompts > 0 || !options->out.empty(), kUsage, "--out is required");
-    options->reward.mode = reward_mode_from_name(*mode);
-    const bool faithful = options->reward.mode == RewardMode::kFaithful;
-    options->reward.crm = crm_reward_from_name(!crm->empty() ? *crm
-                                               : faithful    ? "faithful"
-                                                             : "calibrated");
+    set_reward_mode(options->reward, *mode, *crm);
     ReinforceSetup stage = setup(*options);
     if (*dry_run) {
       report_estimate(plan(stage), "reinforce", common);
       return;
     }
     if (*check_prompts > 0) {
-      print_check(check_rewards(std::move(stage), *check_prompts));
+      fmt::print("{}", format_check(check_rewards(std::move(stage), *check_prompts)));
       return;
     }
     carry_out(std::move(stage), command, common, watch);

@@ -2,18 +2,14 @@
 
 #include <fmt/format.h>
 
-#include <tuple>
-
 #include "app/command_line.h"
-#include "base/check.h"
 #include "base/json.h"
-#include "base/log.h"
+#include "method/stage.h"
 
 namespace etrlrec {
 namespace {
 
 constexpr const char* kTrainingGroup = "Training";
-constexpr int64_t kAdaLoraInitR = 12;  // PEFT's default
 
 }  // namespace
 
@@ -54,45 +50,6 @@ void add_training_options(Command& command, TrainerOptions& options) {
   add("--save-total-limit", options.save_total_limit, "checkpoints kept");
   add("--early-stopping-patience", options.early_stopping_patience,
       "validations without a better metric, 0: off");
-}
-
-LoraConfig AdapterOptions::config() const {
-  LoraConfig config = lora;
-  const auto values = [](const AdaLoraConfig& c) {
-    return std::tie(c.target_r, c.tinit, c.tfinal, c.deltaT, c.beta1, c.beta2, c.orth_reg_weight,
-                    c.total_step);
-  };
-  if (adapter == "adalora") {
-    if (config.r == 0) config.r = kAdaLoraInitR;
-    CHECK(!lora.use_rslora, kUsage, "--use-rslora: is an option of --adapter lora");
-    config.adalora = adalora;
-  } else {
-    CHECK(values(adalora) == values(AdaLoraConfig{}), kUsage,
-          "--target-r, --tinit, --tfinal, --delta-t, --beta1, --beta2, --orth-reg-weight and "
-          "--total-step are options of --adapter adalora");
-  }
-  CHECK(adapter != "prompt" ||
-            (lora.r == 0 && lora.lora_alpha == LoraConfig{}.lora_alpha && lora.lora_dropout == 0 &&
-             !lora.use_rslora && lora.target_modules == LoraConfig{}.target_modules),
-        kUsage,
-        "--lora-r, --lora-alpha, --lora-dropout, --use-rslora and --target-modules are options of "
-        "--adapter lora");
-  return config;
-}
-
-std::optional<PromptTuningOptions> AdapterOptions::prompt() const {
-  if (adapter == "prompt") return prompt_tuning;
-  CHECK(prompt_tuning.num_virtual_tokens == 0 && prompt_tuning.prompt_tuning_init == "random" &&
-            prompt_tuning.prompt_tuning_init_text.empty() && prompt_tuning.prompt_name == "default",
-        kUsage,
-        "--num-virtual-tokens, --prompt-name, --prompt-tuning-init and --prompt-tuning-init-text "
-        "are options of --adapter prompt");
-  return std::nullopt;
-}
-
-void check_trainable(const std::string& dtype, const AdapterOptions& adapter) {
-  CHECK(dtype == "float32" || adapter.config().r > 0 || adapter.prompt(), kUsage,
-        "--dtype {}: such weights are frozen\nhint: train an adapter, --lora-r 8", dtype);
 }
 
 void add_adapter_options(Command& command, AdapterOptions& options) {
@@ -161,20 +118,11 @@ void report_estimate(const MemoryEstimate& estimate, const std::string& command,
 void report_training(const TrainingResult& result, const TrainerOptions& options,
                      const std::string& out, const CommonOptions& common) {
   if (common.json) {
-    const OrderedJson report = {{"schema_version", 1},
-                                {"steps", result.steps},
-                                {"best_step", result.best_step},
-                                {options.metric_for_best_model, result.best_metric},
-                                {"tokens", result.tokens},
-                                {"seconds", result.seconds},
-                                {"out", out}};
-    fmt::print("{}\n", report.dump(2));
-    return;
+    fmt::print("{}\n", to_json(result, options, out).dump(2));
+  } else {
+    fmt::print("{}next: etrlrec evaluate --data DATA --model {}\n",
+               format_training(result, options), out);
   }
-  fmt::print("{} steps, {} tokens, {}; best validation {} {:.4f} at step {}\n", result.steps,
-             format_count(static_cast<double>(result.tokens)), format_duration(result.seconds),
-             options.metric_for_best_model, result.best_metric, result.best_step);
-  fmt::print("next: etrlrec evaluate --data DATA --model {}\n", out);
 }
 
 }  // namespace etrlrec

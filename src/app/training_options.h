@@ -2,15 +2,13 @@
 // closing message.
 #pragma once
 
-#include <optional>
 #include <string>
 #include <vector>
 
 #include "app/command.h"
+#include "method/adapter_options.h"
 #include "method/memory_estimate.h"
-#include "method/prompt_adapter.h"
 #include "train/trainer.h"
-#include "tuning/adapters.h"
 
 namespace etrlrec {
 
@@ -18,18 +16,6 @@ namespace etrlrec {
 // trainings have the others, too.
 void add_schedule_options(Command& command, TrainerOptions& options);
 void add_training_options(Command& command, TrainerOptions& options);
-// What is trained instead of all weights.
-struct AdapterOptions {
-  std::string adapter = "lora";  // lora | adalora | prompt
-  LoraConfig lora;
-  AdaLoraConfig adalora;
-  PromptTuningOptions prompt_tuning;
-  // Error (kUsage) for options of a kind that was not chosen. r == 0: no LoRA.
-  LoraConfig config() const;
-  std::optional<PromptTuningOptions> prompt() const;  // of --adapter prompt
-};
-// Error (kUsage) where --dtype freezes the base and no adapter is trained.
-void check_trainable(const std::string& dtype, const AdapterOptions& adapter);
 void add_adapter_options(Command& command, AdapterOptions& options);
 // --dtype: how a command keeps the weights in memory.
 void add_dtype(Command& command, std::string& dtype);

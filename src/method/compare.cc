@@ -60,4 +60,31 @@ ComparedRuns compare_runs(const CompareOptions& options) {
   return compared;
 }
 
+std::string format_comparison(const ComparedRuns& compared, bool latex) {
+  const char* separator = latex ? " & " : "  ";
+  const char* end = latex ? " \\\\\n" : "\n";
+  std::string text = fmt::format("{:<28}{}{:>6}{}{:>7}{}{:>17}{}{:>7}{}{:>7}{}{:>6}{}", "model",
+                                 separator, "n", separator, "hit@1", separator, "95% interval",
+                                 separator, "ndcg@10", separator, "mrr", separator, "valid", end);
+  for (const MetricRow& row : compared.rows) {
+    text += fmt::format(
+        "{:<28}{}{:>6}{}{:>7.4f}{}  [{:.4f}, {:.4f}]{}{:>7.4f}{}{:>7.4f}{}{:>6.3f}{}", row.model,
+        separator, row.n, separator, row.hit1.mean, separator, row.hit1.low, row.hit1.high,
+        separator, row.ndcg10, separator, row.mrr, separator, row.valid_ratio, end);
+  }
+  text += fmt::format(
+      "\npaired on the same {} rows; p: exact McNemar for hit@1 (Holm over all pairs), bootstrap "
+      "by user for ndcg@10\n",
+      compared.rows[0].n);
+  for (const Comparison& pair : compared.pairs) {
+    text += fmt::format(
+        "{} - {}: hit@1 {:+.4f} [{:+.4f}, {:+.4f}] p = {:.2g} (Holm {:.2g}); ndcg@10 {:+.4f} "
+        "[{:+.4f}, {:+.4f}] p = {:.2g}\n",
+        pair.first, pair.second, pair.hit1.difference, pair.hit1.low, pair.hit1.high,
+        pair.hit1.p_value, pair.hit1_adjusted, pair.ndcg10.difference, pair.ndcg10.low,
+        pair.ndcg10.high, pair.ndcg10.p_value);
+  }
+  return text;
+}
+
 }  // namespace etrlrec

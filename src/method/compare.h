@@ -25,5 +25,7 @@ struct ComparedRuns {
 // Error (kUsage) for runs on other candidate rows, or under other protocols without `force`.
 ComparedRuns compare_runs(const CompareOptions& options);
 nlohmann::ordered_json to_json(const ComparedRuns& compared);  // docs/formats.md
+// The table, for the terminal or as rows of a LaTeX table, and a line for each pair.
+std::string format_comparison(const ComparedRuns& compared, bool latex = false);
 
 }  // namespace etrlrec

@@ -302,6 +302,37 @@ OrderedJson to_json(const ConstructSummary& summary) {
           {"rejected", rejected}};
 }
 
+std::string format_summary(const ConstructSummary& summary) {
+  const auto share = [](int64_t part, int64_t whole) {
+    return whole == 0 ? 0.0 : 100.0 * static_cast<double>(part) / static_cast<double>(whole);
+  };
+  std::string text =
+      fmt::format("rows {}, with reasoning {} ({:.1f} %), of these hinted draws {}\n", summary.rows,
+                  summary.rows_kept, share(summary.rows_kept, summary.rows), summary.hinted);
+  int64_t left = summary.draws;
+  text += fmt::format("draws {}\n", left);
+  for (const char* filter : {"format", "betrayal", "wrong_answer", "precision", "repeated"}) {
+    const auto found = summary.rejected.find(filter);
+    const int64_t refused = found == summary.rejected.end() ? 0 : found->second;
+    text += fmt::format("  {:<13} passed {:5.1f} % ({} of {})\n", filter,
+                        share(left - refused, left), left - refused, left);
+    left -= refused;
+  }
+  return text;
+}
+
+OrderedJson to_json(const ConstructPlan& plan) {
+  return {{"schema_version", 1},
+          {"rows", plan.rows},
+          {"rows_done", plan.rows_done},
+          {"most_draws", plan.most_draws}};
+}
+
+std::string format_plan(const ConstructPlan& plan) {
+  return fmt::format("{} rows, {} of them done; at most {} draws of the teacher are left",
+                     plan.rows, plan.rows_done, plan.most_draws);
+}
+
 ReasoningRecord read_reasoning_record(const fs::path& folder) {
   const std::string name = (folder / "construct.json").string();
   CHECK(fs::exists(name), kInput, "{}: no construct.json: not a finished folder of construct",

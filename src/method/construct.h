@@ -39,6 +39,8 @@ struct ConstructSummary {
   std::map<std::string, int64_t> rejected;  // by the first filter that refused
 };
 nlohmann::ordered_json to_json(const ConstructSummary& summary);
+// Rows, draws, and what passed each filter of those that the filters before let through.
+std::string format_summary(const ConstructSummary& summary);
 
 // What the later stages must repeat of a construct folder (construct.json).
 struct ReasoningRecord {
@@ -63,6 +65,8 @@ struct ConstructPlan {
   int64_t rows_done = 0;   // by an earlier run in the same folder
   int64_t most_draws = 0;  // of the teacher, for the rows that are left
 };
+nlohmann::ordered_json to_json(const ConstructPlan& plan);
+std::string format_plan(const ConstructPlan& plan);  // one line, without its end
 
 // Errors: kUsage for an unknown teacher or hint policy and numbers of draws that make no sense,
 // kInput for an unknown style.

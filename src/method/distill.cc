@@ -3,6 +3,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "base/check.h"
 #include "base/io.h"
@@ -207,6 +208,15 @@ std::unique_ptr<Objective> make_objective(DistillSetup& setup) {
 }
 
 }  // namespace
+
+void add_field_weight(const std::string& text, SftOptions& options) {
+  const size_t sign = text.find('=');
+  char* end = nullptr;
+  const double weight = sign == std::string::npos ? 0 : std::strtod(text.c_str() + sign + 1, &end);
+  CHECK(sign != std::string::npos && end == text.c_str() + text.size() && weight > 0, kUsage,
+        "--field-weight: expected NAME=WEIGHT with a positive weight, found \"{}\"", text);
+  options.field_weights[text.substr(0, sign)] = weight;
+}
 
 DistillSetup setup(const DistillOptions& options) {
   CHECK(options.answers == "teacher" || options.answers == "target", kUsage,

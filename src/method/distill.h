@@ -44,6 +44,10 @@ struct DistillOptions {
   TrainerOptions trainer;  // its seed is the seed of the stage
 };
 
+// Sets the weight that NAME=WEIGHT gives to a field of the reasoning. Error (kUsage) for any other
+// text and for a weight that is not positive.
+void add_field_weight(const std::string& text, SftOptions& options);
+
 // Everything that distill reads, except the weights of the model. Rows are ready to be trained on.
 struct DistillSetup {
   DistillOptions options;

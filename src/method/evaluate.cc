@@ -326,4 +326,19 @@ OrderedJson summary_of(const Evaluation& evaluation) {
   return summary;
 }
 
+std::string format_evaluation(const Evaluation& evaluation) {
+  const MetricRow& row = evaluation.row;
+  std::string text = fmt::format(
+      "{} · {} · {} rows\nhit@1 {:.4f} [{:.4f}, {:.4f}]  hit@5 {:.4f}  hit@10 {:.4f}  ndcg@10 "
+      "{:.4f}  mrr {:.4f}"
+      "  valid {:.3f}  (random hit@1 {:.4f})\n",
+      row.model, row.protocol, row.n, row.hit1.mean, row.hit1.low, row.hit1.high, row.hit5,
+      row.hit10, row.ndcg10, row.mrr, row.valid_ratio,
+      random_level(evaluation.num_candidates).hit1);
+  if (evaluation.beam_recall)
+    text += fmt::format("recall@10 of the beam against exact scores: {:.4f} (first {} rows)\n",
+                        *evaluation.beam_recall, evaluation.recall_rows);
+  return text;
+}
+
 }  // namespace etrlrec

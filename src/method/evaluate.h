@@ -72,5 +72,7 @@ Evaluation run(EvaluateSetup setup);
 
 // summary.json: the metrics with their intervals, and those of chance.
 nlohmann::ordered_json summary_of(const Evaluation& evaluation);
+// The same in lines for a person.
+std::string format_evaluation(const Evaluation& evaluation);
 
 }  // namespace etrlrec

@@ -269,4 +269,34 @@ std::vector<FitSummary> fit(const FitOptions& options) {
   return summaries;
 }
 
+OrderedJson to_json(std::span<const FitSummary> summaries) {
+  OrderedJson document{{"schema_version", 1}, {"models", OrderedJson::array()}};
+  for (const FitSummary& summary : summaries)
+    document["models"].push_back({{"model", summary.model},
+                                  {"folder", summary.folder.string()},
+                                  {"seconds", summary.seconds},
+                                  {"metrics", summary.metrics}});
+  return document;
+}
+
+std::string format_fit(std::span<const FitSummary> summaries) {
+  const std::vector<std::pair<std::string, std::string>> parts = {
+      {"valid/all/", "valid, all items"},
+      {"valid/unseen/", "valid, seen masked"},
+      {"test/all/", "test, all items"},
+      {"test/unseen/", "test, seen masked"},
+      {"test/candidates/", "test, candidates"}};
+  std::string text;
+  for (const FitSummary& summary : summaries) {
+    for (const auto& [prefix, title] : parts) {
+      if (!summary.metrics.contains(prefix + "hit@10")) continue;
+      text += fmt::format(
+          "{:<12}{:<20} hit@1 {:.4f}  hit@10 {:.4f}  ndcg@10 {:.4f}  mrr {:.4f}\n", summary.model,
+          title, summary.metrics.at(prefix + "hit@1"), summary.metrics.at(prefix + "hit@10"),
+          summary.metrics.at(prefix + "ndcg@10"), summary.metrics.at(prefix + "mrr"));
+    }
+  }
+  return text;
+}
+
 }  // namespace etrlrec

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <nlohmann/json_fwd.hpp>
 #include <span>
 #include <string>
 #include <vector>
@@ -73,5 +74,9 @@ struct FitSummary {
 // model that is there with the same inputs is not fitted again, with other inputs it is an error
 // (kUsage) unless `replace`.
 std::vector<FitSummary> fit(const FitOptions& options);
+
+nlohmann::ordered_json to_json(std::span<const FitSummary> summaries);
+// A line for each model and each set of rows that it was judged on.
+std::string format_fit(std::span<const FitSummary> summaries);
 
 }  // namespace etrlrec

@@ -195,4 +195,38 @@ OrderedJson inspect(const fs::path& folder) {
   return summary_json(folder, dataset, split, summarise(dataset, split));
 }
 
+std::string format_inspection(const OrderedJson& json) {
+  std::string text = fmt::format("{}: {} users · {} items · {} interactions · density {:.4f} %\n",
+                                 json["path"].get<std::string>(), json["users"].get<int64_t>(),
+                                 json["items"].get<int64_t>(), json["interactions"].get<int64_t>(),
+                                 100 * json["density"].get<double>());
+  std::string lengths;
+  for (const auto& [name, value] : json["history_length"].items()) {
+    lengths += fmt::format(" {} {}", name, value.get<int64_t>());
+  }
+  text += fmt::format("history length:{}\n", lengths);
+  text += fmt::format("times: {} ... {} · {} ties · {} repeats of the previous item\n",
+                      json["first_time"].get<std::string>(), json["last_time"].get<std::string>(),
+                      json["ties"].get<int64_t>(), json["repeats"].get<int64_t>());
+  text += fmt::format(
+      "items: top 1 % has {:.1f} % of the events · {} without events · {} cold · {} with a "
+      "title seen before\n",
+      100 * json["top_percent_share"].get<double>(), json["unused_items"].get<int64_t>(),
+      json["cold_items"].get<int64_t>(), json["duplicate_titles"].get<int64_t>());
+  for (const auto& [field, count] : json["attributes"].items()) {
+    text += fmt::format("attribute {}: {} values\n", field, count.get<int64_t>());
+  }
+  text += fmt::format("split {}: {} train, {} valid, {} test rows\n",
+                      json["split"].get<std::string>(), json["train_rows"].get<int64_t>(),
+                      json["valid_rows"].get<int64_t>(), json["test_rows"].get<int64_t>());
+  for (const auto& [part, set] : json["candidates"].items()) {
+    text += fmt::format("candidates {}: {} rows of {} ({}, seed {})\n", part,
+                        set["rows"].get<int64_t>(), set["count"].get<int64_t>(),
+                        set["kind"].get<std::string>(), set["seed"].get<uint64_t>());
+  }
+  for (const auto& line : json["advice"])
+    text += fmt::format("advice: {}\n", line.get<std::string>());
+  return text;
+}
+
 }  // namespace etrlrec

@@ -233,4 +233,17 @@ RecommendUsersSummary recommend_users(const RecommendUsersOptions& options) {
   return summary;
 }
 
+double RecommendUsersSummary::users_per_second() const {
+  return seconds > 0 ? static_cast<double>(users_now) / seconds : 0;
+}
+
+OrderedJson to_json(const RecommendUsersSummary& summary, const fs::path& out) {
+  return {{"schema_version", 1},
+          {"users", summary.users},
+          {"users_now", summary.users_now},
+          {"seconds", summary.seconds},
+          {"users_per_second", summary.users_per_second()},
+          {"out", out.string()}};
+}
+
 }  // namespace etrlrec

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 
 #include "method/ranking_service.h"
@@ -23,7 +24,11 @@ struct RecommendUsersSummary {
   int64_t users = 0;      // in the table
   int64_t users_now = 0;  // ranked by this call; the others were there
   double seconds = 0;     // of these
+
+  double users_per_second() const;
 };
+nlohmann::ordered_json to_json(const RecommendUsersSummary& summary,
+                               const std::filesystem::path& out);
 
 // Writes OUT with the columns user_id, rank (from 1), item_id, title and score (RankedItem), users
 // in the order of the data set or of the file, and OUT.run.json, which says what the table was made

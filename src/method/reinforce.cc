@@ -285,4 +285,18 @@ RewardCheck check_rewards(ReinforceSetup setup, int64_t prompts) {
   return check;
 }
 
+std::string format_check(const RewardCheck& check) {
+  const auto line = [](const std::string& name, double value) {
+    return fmt::format("  {:<20} {:8.4f}\n", name, value);
+  };
+  std::string text = fmt::format("{} prompts, {} completions, valid {:.3f}\n", check.prompts,
+                                 check.completions, check.valid);
+  text += line("reward", check.reward);
+  for (const auto& [name, value] : check.parts) text += line(name, value);
+  text += line("zero-variance share", check.zero_variance_share);
+  for (const RewardCheck::Sample& sample : check.samples)
+    text += fmt::format("\n[{}] reward {:.4f}\n{}\n", sample.row, sample.reward, sample.text);
+  return text;
+}
+
 }  // namespace etrlrec

@@ -83,5 +83,6 @@ struct RewardCheck {
   std::vector<Sample> samples;                            // the first few
 };
 RewardCheck check_rewards(ReinforceSetup setup, int64_t prompts);
+std::string format_check(const RewardCheck& check);
 
 }  // namespace etrlrec

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "base/io.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "eval/metrics.h"
 #include "eval/protocol.h"
@@ -89,6 +90,24 @@ TrainingResult train_model(Objective& objective, const Study& study, const Loade
   if (ranks) model.model->adapters().set_rank_pattern(ranks->rank_pattern());
   finish_model_folder(*model.model, parent, card, out);
   return result;
+}
+
+OrderedJson to_json(const TrainingResult& result, const TrainerOptions& trainer,
+                    const fs::path& out) {
+  return {{"schema_version", 1},
+          {"steps", result.steps},
+          {"best_step", result.best_step},
+          {trainer.metric_for_best_model, result.best_metric},
+          {"tokens", result.tokens},
+          {"seconds", result.seconds},
+          {"out", out.string()}};
+}
+
+std::string format_training(const TrainingResult& result, const TrainerOptions& trainer) {
+  return fmt::format("{} steps, {} tokens, {}; best validation {} {:.4f} at step {}\n",
+                     result.steps, format_count(static_cast<double>(result.tokens)),
+                     format_duration(result.seconds), trainer.metric_for_best_model,
+                     result.best_metric, result.best_step);
 }
 
 }  // namespace etrlrec

@@ -4,6 +4,8 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
 #include <vector>
 
 #include "method/model_folder.h"
@@ -37,5 +39,10 @@ void finish_model_folder(LanguageModel& model, const std::filesystem::path& pare
 TrainingResult train_model(Objective& objective, const Study& study, const LoadedModel& model,
                            const ModelCard& card, TrainerOptions trainer, int64_t eval_rows,
                            const std::filesystem::path& parent, const std::filesystem::path& out);
+
+// How a training went: a document with the folder that it filled, or a line.
+nlohmann::ordered_json to_json(const TrainingResult& result, const TrainerOptions& trainer,
+                               const std::filesystem::path& out);
+std::string format_training(const TrainingResult& result, const TrainerOptions& trainer);
 
 }  // namespace etrlrec

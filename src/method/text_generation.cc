@@ -1,19 +1,50 @@
 #include "method/text_generation.h"
 
 #include <algorithm>
+#include <numeric>
 #include <sstream>
 
 #include "base/check.h"
 #include "base/io.h"
+#include "base/json.h"
 #include "engine/beam.h"
 #include "engine/engine.h"
 #include "engine/text_stream.h"
 #include "text/chat_recognition.h"
 
 namespace etrlrec {
+namespace {
+
+TextGenerationOptions checked(TextGenerationOptions options) {
+  CHECK(options.min_new_tokens <= options.max_new_tokens, kUsage,
+        "--min-new-tokens: expected at most the {} of --max-new-tokens, found {}",
+        options.max_new_tokens, options.min_new_tokens);
+  CHECK(options.num_return_sequences == 1 || !options.conversation, kUsage,
+        "--num-return-sequences: a conversation goes on with one answer");
+  check_sampling(options.sampling);
+  return options;
+}
+
+}  // namespace
+
+OrderedJson to_json(const GeneratedTexts& generated) {
+  OrderedJson completions = OrderedJson::array();
+  for (const GeneratedText& text : generated.texts)
+    completions.push_back(
+        {{"text", text.text},
+         {"finish_reason", text.finish_reason},
+         {"logprob", std::accumulate(text.logprobs.begin(), text.logprobs.end(), 0.0)},
+         {"ids", text.ids},
+         {"logprobs", text.logprobs}});
+  return {{"schema_version", 1},
+          {"prompt", generated.prompt},
+          {"prompt_tokens", generated.prompt_tokens},
+          {"reused_tokens", generated.reused_tokens},
+          {"completions", completions}};
+}
 
 TextGenerator::TextGenerator(TextGenerationOptions options)
-    : options_(std::move(options)),
+    : options_(checked(std::move(options))),
       model_(open_model_folder(options_.model, "", options_.dtype, options_.numerics,
                                options_.adapters)),
       eos_ids_(model_.model->eos_ids()) {

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <span>
 #include <string>
@@ -44,10 +45,21 @@ struct GeneratedText {
   std::vector<float> logprobs;  // of each id
 };
 
+// The answers to one prompt.
+struct GeneratedTexts {
+  std::string prompt;
+  int64_t prompt_tokens = 0, reused_tokens = 0;  // of these, saved by the prefix cache
+  std::vector<GeneratedText> texts;
+};
+// The texts may hold bytes that are no UTF-8.
+nlohmann::ordered_json to_json(const GeneratedTexts& generated);
+
 // Not thread-safe: one call at a time.
 class TextGenerator {
  public:
-  // Opens everything but the weights. Error (kUsage) for a chat with an encoder-decoder model.
+  // Opens everything but the weights. Errors (kUsage): a chat with an encoder-decoder model, more
+  // min_new_tokens than max_new_tokens, several answers in a conversation, sampling that makes no
+  // sense.
   explicit TextGenerator(TextGenerationOptions options);
 
   std::vector<int64_t> encode(const std::string& text) const { return model_.encode_raw(text); }

@@ -35,6 +35,17 @@ std::string recommender_names() {
   return names;
 }
 
+std::string format_recommenders() {
+  std::string lines;
+  for (const RecommenderType* type : kTypes) {
+    std::string text = type->summary;
+    if (*type->paper != 0) text += fmt::format(" ({})", type->paper);
+    if (*type->loss != 0) text += fmt::format(", {}", type->loss);
+    lines += fmt::format("{:<12}{}\n", type->name, text);
+  }
+  return lines;
+}
+
 const RecommenderType& recommender_type(std::string_view name) {
   const RecommenderType* type = find_type(name);
   CHECK(type != nullptr, kUsage, "unknown recommender \"{}\"; known: {}", name,

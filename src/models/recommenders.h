@@ -18,6 +18,8 @@ std::span<const RecommenderType* const> recommender_types();
 const RecommenderType& recommender_type(std::string_view name);
 // "popularity, recency, markov, sasrec": for messages.
 std::string recommender_names();
+// A line for each type: name, what it looks at, paper and loss.
+std::string format_recommenders();
 // Reads a folder of any type. Error (kModel) for a folder that holds no recommender.
 std::unique_ptr<Recommender> load_recommender(const std::filesystem::path& folder,
                                               const Numerics& numerics = {});

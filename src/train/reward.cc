@@ -82,6 +82,16 @@ CrmReward crm_reward_from_name(const std::string& name) {
        "unknown recommender reward \"{}\"; known: faithful, calibrated, percentile", name);
 }
 
+void set_reward_mode(RewardOptions& options, const std::string& mode, const std::string& crm) {
+  options.mode = reward_mode_from_name(mode);
+  if (!crm.empty()) {
+    options.crm = crm_reward_from_name(crm);
+  } else {
+    options.crm =
+        options.mode == RewardMode::kFaithful ? CrmReward::kFaithful : CrmReward::kCalibrated;
+  }
+}
+
 RewardWeights curriculum_weights(const Curriculum& curriculum, int64_t step,
                                  double running_hit_rate) {
   const std::string& name = curriculum.name;

@@ -50,6 +50,9 @@ struct RewardOptions {
   std::string gate = "on";  // on | off | reasoning-only
   int64_t max_length = 512, length_buffer = 128;
 };
+// Mode and recommender's term by their names; without a `crm` the term is the mode's own: faithful,
+// or calibrated in verified mode. Error (kUsage) for an unknown name.
+void set_reward_mode(RewardOptions& options, const std::string& mode, const std::string& crm);
 struct RewardParts {
   double label = 0, crm = 0, reasoning = 0, outcome = 0, length_penalty = 0, repetition_penalty = 0,
          total = 0;

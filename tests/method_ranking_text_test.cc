@@ -1,0 +1,70 @@
+#include <gtest/gtest.h>
+
+#include "base/json.h"
+#include "method/ranking_text.h"
+
+namespace etrlrec {
+namespace {
+
+const Catalogue kCatalogue{.item_ids = {"i0", "i1"},
+                           .titles = {"Calm Sea", "Loud City"},
+                           .attributes = {"drama", "quiet"},
+                           .fields = {"genre"},
+                           .attribute_fields = {0, 0},
+                           .attribute_offsets = {0, 2, 2},
+                           .attribute_ids = {0, 1}};
+
+// Item 1 before item 0, and one claim of each verdict.
+Ranking ranking() {
+  Ranking ranking;
+  ranking.items = {{1, 0.75F}, {0, 0.25F}};
+  ranking.reasoning = "a( b) c( d) e( f)";
+  const Verdict verdicts[] = {Verdict::kTrue, Verdict::kFalse, Verdict::kUnverifiable};
+  for (size_t i = 0; i < 3; ++i) {
+    JudgedClaim claim;
+    claim.claim.begin = 6 * i;
+    claim.claim.end = 6 * i + 5;
+    claim.verdict = verdicts[i];
+    ranking.claims.push_back(claim);
+  }
+  return ranking;
+}
+
+TEST(RankingText, document_holds_items_with_ranks_and_claims_with_verdicts) {
+  const OrderedJson document = to_json(ranking(), kCatalogue);
+  EXPECT_EQ(document["items"][0],
+            (OrderedJson{{"item_id", "i1"}, {"title", "Loud City"}, {"score", 0.75}, {"rank", 1}}));
+  EXPECT_EQ(document["items"][1]["rank"], 2);
+  const OrderedJson& explanation = document["explanation"];
+  EXPECT_EQ(explanation["reasoning"], "a( b) c( d) e( f)");
+  EXPECT_EQ(explanation["claims"][1], (OrderedJson{{"claim", "c( d)"}, {"verdict", "false"}}));
+  EXPECT_EQ(explanation["valid"], true);
+}
+
+TEST(RankingText, lines_hold_rank_id_title_attributes_and_score) {
+  EXPECT_EQ(format_ranking(ranking(), kCatalogue, false),
+            " 1  i1           Loud City                                "
+            "                             0.750\n"
+            " 2  i0           Calm Sea                                 "
+            "drama quiet                  0.250\n");
+}
+
+TEST(RankingText, an_explanation_marks_every_claim) {
+  const std::string text = format_ranking(ranking(), kCatalogue, true);
+  const std::string expected =
+      "why: a( b) c( d) e( f)\n"
+      "  ✓ a( b)                                    true\n"
+      "  ✗ c( d)                                    false\n"
+      "  ? e( f)                                    unverifiable\n";
+  EXPECT_TRUE(text.ends_with(expected)) << text;
+}
+
+TEST(RankingText, a_reasoning_closed_by_force_is_said_so) {
+  Ranking forced = ranking();
+  forced.valid = false;
+  EXPECT_TRUE(format_ranking(forced, kCatalogue, true).ends_with("was closed by force\n"));
+  EXPECT_EQ(to_json(forced, kCatalogue)["explanation"]["valid"], false);
+}
+
+}  // namespace
+}  // namespace etrlrec
