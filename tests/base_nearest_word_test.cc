@@ -23,5 +23,11 @@ TEST(NearestWord, takes_the_first_of_the_nearest_below_the_limit) {
   EXPECT_EQ(nearest_word("fit", {}, 4), "");
 }
 
+TEST(NearestWord, a_message_names_the_word_that_was_meant) {
+  const std::vector<std::string> known = {"hidden-size", "batch-size"};
+  EXPECT_EQ(did_you_mean("hiden-size", known), "; did you mean \"hidden-size\"?");
+  EXPECT_EQ(did_you_mean("learning-rate", known), "");
+}
+
 }  // namespace
 }  // namespace etrlrec

@@ -17,11 +17,12 @@
 #include "data/synthetic.h"
 #include "data/world_file.h"
 #include "data/world_probability.h"
+#include "days.h"
 
 namespace etrlrec {
 namespace {
 
-constexpr int64_t kDay = 86400, kStart = 1672531200;
+constexpr int64_t kStart = 1672531200;
 
 WorldOptions small_options(const std::string& informative = "all") {
   WorldOptions options;

@@ -77,17 +77,24 @@ void expect_consistent(const FakeLlm& model, const GenerationRequest& request,
                                          std::vector<Answers>{request.answers})[0];
   for (size_t k = 0; k < request.answers.size(); ++k)
     EXPECT_NEAR(completion.answer_logprobs[k], row[static_cast<int64_t>(k)].item<float>(), 1e-5);
+  const at::Tensor sums = sequence_logprobs(model, std::vector<std::vector<int64_t>>{prefix},
+                                            std::vector<Answers>{request.answers})[0];
+  EXPECT_NEAR(completion.answer_mass, options.answer_mass ? sums.logsumexp(0).item<float>() : 0.0f,
+              1e-4);
 }
 
 TEST(Generate, records_what_a_fresh_pass_over_the_text_gives) {
   const FakeLlm model;
   for (const Answers& answers : {kSingle, kDigits, Answers{}}) {
     const auto requests = some_requests(6, answers);
-    const GenerationOptions options = reasoning_options();
-    const auto completions = generate(model, requests, options);
-    ASSERT_EQ(completions.size(), 18u);
-    for (size_t i = 0; i < completions.size(); ++i)
-      expect_consistent(model, requests[i / 3], options, completions[i]);
+    GenerationOptions options = reasoning_options();
+    for (const bool answer_mass : {false, true}) {
+      options.answer_mass = answer_mass;
+      const auto completions = generate(model, requests, options);
+      ASSERT_EQ(completions.size(), 18u);
+      for (size_t i = 0; i < completions.size(); ++i)
+        expect_consistent(model, requests[i / 3], options, completions[i]);
+    }
   }
 }
 

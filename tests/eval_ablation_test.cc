@@ -11,7 +11,7 @@ namespace etrlrec {
 namespace {
 
 // Five entries; every gap is different, so that it can be followed.
-std::vector<Request> sample() {
+std::vector<Request> some_requests() {
   std::vector<Request> requests;
   for (int64_t r = 0; r < 40; ++r) {
     Request request;
@@ -33,7 +33,7 @@ std::vector<int64_t> gaps_of(const Request& request) {
 }
 
 TEST(Ablation, shuffled_entries_keep_the_gap_before_them) {
-  const auto before = sample();
+  const auto before = some_requests();
   const auto after = ablate_requests(before, "shuffle-history", 1);
   std::set<std::vector<int32_t>> orders;
   for (size_t r = 0; r < before.size(); ++r) {
@@ -48,7 +48,7 @@ TEST(Ablation, shuffled_entries_keep_the_gap_before_them) {
 }
 
 TEST(Ablation, permuted_gaps_leave_items_and_request_time) {
-  const auto before = sample();
+  const auto before = some_requests();
   const auto after = ablate_requests(before, "permute-gaps", 1);
   int moved = 0;
   for (size_t r = 0; r < before.size(); ++r) {
@@ -64,7 +64,7 @@ TEST(Ablation, permuted_gaps_leave_items_and_request_time) {
 }
 
 TEST(Ablation, a_shifted_season_leaves_order_and_gaps) {
-  const auto before = sample();
+  const auto before = some_requests();
   const auto after = ablate_requests(before, "shift-season", 1);
   std::set<int64_t> shifts;
   for (size_t r = 0; r < before.size(); ++r) {
@@ -76,7 +76,7 @@ TEST(Ablation, a_shifted_season_leaves_order_and_gaps) {
 }
 
 TEST(Ablation, none_changes_nothing_and_other_names_are_refused) {
-  const auto before = sample();
+  const auto before = some_requests();
   const auto after = ablate_requests(before, "none", 1);
   EXPECT_EQ(after[3].times, before[3].times);
   EXPECT_EQ(after[3].history, before[3].history);

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "base/check.h"
+#include "days.h"
 #include "method/evaluate.h"
 #include "method/pretrain.h"
 #include "stages_fixture.h"
@@ -151,7 +152,6 @@ TEST_F(Pretrain, is_what_later_stages_start_from) {
 }
 
 TEST(AgeWeights, halve_with_age_and_have_a_mean_of_one) {
-  constexpr int64_t kDay = 86400;
   const std::vector<int64_t> times{0, 10 * kDay, 20 * kDay, 20 * kDay};
   const AgeWeights weights(times, 10);
   EXPECT_NEAR(weights.at(10 * kDay) / weights.at(20 * kDay), 0.5, 1e-6);

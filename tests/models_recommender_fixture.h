@@ -6,11 +6,10 @@
 #include <unistd.h>
 
 #include "base/io.h"
+#include "days.h"
 #include "models/recommenders.h"
 
 namespace etrlrec {
-
-inline constexpr int64_t kDay = 86400;
 
 // Two users over four items; item 3 never occurs.
 inline InteractionLog small_log() {

@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "days.h"
 #include "temporal/claims.h"
 #include "temporal/facts.h"
 #include "temporal/names.h"
@@ -13,7 +14,6 @@
 
 namespace etrlrec {
 
-inline constexpr int64_t kHour = 3600, kDay = 86400;
 inline constexpr int64_t kJanuary = 1704067200;  // 2024-01-01 00:00 UTC
 
 struct HandItem {

@@ -22,7 +22,7 @@ namespace {
   if (!fs::exists(kModels)) GTEST_SKIP() << "no tokenizer files at " << kModels
 
 // llama.cpp vectors: texts separated by a marker line, one line of ids each.
-void expect_vectors(const Tokenizer& tokenizer, const std::string& base) {
+void expect_family_vectors(const Tokenizer& tokenizer, const std::string& base) {
   const std::string input = read_file(kModels + base + ".inp");
   const std::string marker = "\n__ggml_vocab_test__\n";
   size_t begin = 0;
@@ -63,7 +63,7 @@ std::unique_ptr<Tokenizer> phi3() { return load_tokenizer(kModels + "phi3-tokeni
 TEST(Families, gives_the_ids_and_texts_of_phi3) {
   SKIP_WITHOUT_MODELS();
   const auto tokenizer = phi3();
-  expect_vectors(*tokenizer, "phi3-tokenizer/ggml-vocab-phi-3.gguf");
+  expect_family_vectors(*tokenizer, "phi3-tokenizer/ggml-vocab-phi-3.gguf");
   EXPECT_EQ(tokenizer->eos_id(), 32000);
   EXPECT_EQ(tokenizer->vocab_size(), 32011);
 }
@@ -108,7 +108,7 @@ TEST(Families, gives_the_ids_of_llama3_and_its_chats) {
                                                                   {"<|eot_id|>", 128009}})
     root["added_tokens"].push_back({{"content", content}, {"id", id}, {"special", true}});
   const auto tokenizer = parse_tokenizer(root.dump(), R"({"eos_token": "<|eot_id|>"})", "llama3");
-  expect_vectors(*tokenizer, "llama3-tokenizer/ggml-vocab-llama-bpe.gguf");
+  expect_family_vectors(*tokenizer, "llama3-tokenizer/ggml-vocab-llama-bpe.gguf");
   expect_long_text(*tokenizer, "llama_3.2_encoded.json", 128000);
   const std::vector<ChatMessage> hello{{"user", "Hello<|eot_id|>"}};
   const auto ids =
@@ -128,8 +128,9 @@ TEST(Families, lets_special_tokens_of_phi3_take_white_space) {
   EXPECT_FALSE(tokenizer->added_token("<|endoftext|>").rstrip);
 }
 
-// A minimal file: "\u2581" 4, letters, one merge across a space and one behind it, two byte tokens.
-Json minimal() {
+// A minimal_family file: "\u2581" 4, letters, one merge across a space and one behind it, two byte
+// tokens.
+Json minimal_family() {
   const std::string space = "\u2581";
   return {{"added_tokens",
            {{{"id", 0}, {"content", "<unk>"}, {"special", true}},
@@ -170,7 +171,7 @@ std::unique_ptr<Tokenizer> parsed(const Json& root) {
 }
 
 Json with(const char* pointer, const Json& value) {
-  Json root = minimal();
+  Json root = minimal_family();
   root[Json::json_pointer(pointer)] = value;
   return root;
 }
@@ -178,9 +179,9 @@ Json with(const char* pointer, const Json& value) {
 using Ids = std::vector<int64_t>;
 
 TEST(Families, puts_a_space_where_the_file_says) {
-  EXPECT_EQ(parsed(minimal())->encode("a"), (Ids{4, 5}));
-  EXPECT_EQ(parsed(minimal())->encode(" a"), (Ids{4, 5}));
-  EXPECT_EQ(parsed(minimal())->encode(""), Ids{});
+  EXPECT_EQ(parsed(minimal_family())->encode("a"), (Ids{4, 5}));
+  EXPECT_EQ(parsed(minimal_family())->encode(" a"), (Ids{4, 5}));
+  EXPECT_EQ(parsed(minimal_family())->encode(""), Ids{});
   const auto first = parsed(with("/pre_tokenizer/prepend_scheme", "first"));
   EXPECT_EQ(first->encode("b"), Ids{8});
   EXPECT_EQ(first->encode_after_special("b"), Ids{6});
@@ -196,21 +197,21 @@ TEST(Families, puts_a_space_where_the_file_says) {
 }
 
 TEST(Families, merges_across_spaces_only_without_split) {
-  EXPECT_EQ(parsed(minimal())->encode("a b"), (Ids{4, 7, 6}));
+  EXPECT_EQ(parsed(minimal_family())->encode("a b"), (Ids{4, 7, 6}));
   EXPECT_EQ(parsed(with("/pre_tokenizer/split", true))->encode("a b"), (Ids{4, 5, 8}));
 }
 
 TEST(Families, falls_back_to_bytes_then_to_unknown) {
-  EXPECT_EQ(parsed(minimal())->encode("\u00e9"), (Ids{4, 2, 3}));
-  EXPECT_EQ(parsed(minimal())->encode("\u00e8\u00e8"), (Ids{4, 0, 0}));
+  EXPECT_EQ(parsed(minimal_family())->encode("\u00e9"), (Ids{4, 2, 3}));
+  EXPECT_EQ(parsed(minimal_family())->encode("\u00e8\u00e8"), (Ids{4, 0, 0}));
   EXPECT_EQ(parsed(with("/model/fuse_unk", true))->encode("\u00e8\u00e8"), (Ids{4, 0}));
-  EXPECT_EQ(parsed(minimal())->decode(Ids{4, 2, 3, 8, 1}), "\u00e9 b</s>");
-  EXPECT_EQ(parsed(minimal())->token_text(8), " b");
+  EXPECT_EQ(parsed(minimal_family())->decode(Ids{4, 2, 3, 8, 1}), "\u00e9 b</s>");
+  EXPECT_EQ(parsed(minimal_family())->token_text(8), " b");
   EXPECT_THROW(parsed(with("/model/unk_token", nullptr))->encode("c"), Error);
-  EXPECT_THROW(parsed(minimal())->decode(Ids{9}), Error);
+  EXPECT_THROW(parsed(minimal_family())->decode(Ids{9}), Error);
 }
 
-void expect_refusal(const char* pointer, const Json& value, const std::string& part) {
+void expect_family_refusal(const char* pointer, const Json& value, const std::string& part) {
   try {
     parsed(with(pointer, value));
     ADD_FAILURE() << "accepted: " << pointer;
@@ -221,26 +222,28 @@ void expect_refusal(const char* pointer, const Json& value, const std::string& p
 }
 
 TEST(Families, refuses_unknown_steps_by_name) {
-  expect_refusal("/normalizer", {{"type", "Lowercase"}}, "normalizer Lowercase");
-  expect_refusal("/normalizer", {{"type", "Prepend"}, {"prepend", "x"}}, "normalizer Prepend");
-  expect_refusal("/normalizer", {{"type", "Prepend"}, {"prepend", "\u2581"}}, "Metaspace behind");
-  expect_refusal("/pre_tokenizer", {{"type", "Whitespace"}}, "pre_tokenizer Whitespace");
-  expect_refusal("/pre_tokenizer", nullptr, "pre_tokenizer null");
-  expect_refusal("/pre_tokenizer/prepend_scheme", "twice", "prepend_scheme twice");
-  expect_refusal("/pre_tokenizer/replacement", "_", "replacement");
-  expect_refusal("/decoder", {{"type", "WordPiece"}}, "decoder WordPiece");
-  expect_refusal("/decoder", nullptr, "decoder null");
-  expect_refusal("/decoder/decoders/1", {{"type", "Fuse"}}, "byte_fallback");
-  expect_refusal("/model/type", "WordLevel", "tokenizer model WordLevel");
-  expect_refusal("/model/ignore_merges", true, "ignore_merges");
-  expect_refusal("/model/unk_token", "<nothing>", "<nothing>");
-  expect_refusal("/model/merges", {"a c"}, "must be in model.vocab");
+  expect_family_refusal("/normalizer", {{"type", "Lowercase"}}, "normalizer Lowercase");
+  expect_family_refusal("/normalizer", {{"type", "Prepend"}, {"prepend", "x"}},
+                        "normalizer Prepend");
+  expect_family_refusal("/normalizer", {{"type", "Prepend"}, {"prepend", "\u2581"}},
+                        "Metaspace behind");
+  expect_family_refusal("/pre_tokenizer", {{"type", "Whitespace"}}, "pre_tokenizer Whitespace");
+  expect_family_refusal("/pre_tokenizer", nullptr, "pre_tokenizer null");
+  expect_family_refusal("/pre_tokenizer/prepend_scheme", "twice", "prepend_scheme twice");
+  expect_family_refusal("/pre_tokenizer/replacement", "_", "replacement");
+  expect_family_refusal("/decoder", {{"type", "WordPiece"}}, "decoder WordPiece");
+  expect_family_refusal("/decoder", nullptr, "decoder null");
+  expect_family_refusal("/decoder/decoders/1", {{"type", "Fuse"}}, "byte_fallback");
+  expect_family_refusal("/model/type", "WordLevel", "tokenizer model WordLevel");
+  expect_family_refusal("/model/ignore_merges", true, "ignore_merges");
+  expect_family_refusal("/model/unk_token", "<nothing>", "<nothing>");
+  expect_family_refusal("/model/merges", {"a c"}, "must be in model.vocab");
 }
 
 TEST(Families, refuses_added_tokens_that_would_change_texts) {
-  expect_refusal("/added_tokens/0/single_word", true, "single_word");
-  expect_refusal("/added_tokens/2", {{"id", 9}, {"content", "word"}, {"special", false}},
-                 "\"word\" is neither special");
+  expect_family_refusal("/added_tokens/0/single_word", true, "single_word");
+  expect_family_refusal("/added_tokens/2", {{"id", 9}, {"content", "word"}, {"special", false}},
+                        "\"word\" is neither special");
   const auto tokenizer =
       parsed(with("/added_tokens/2", {{"id", 9}, {"content", "<think>"}, {"special", false}}));
   EXPECT_EQ(tokenizer->special_id("<think>"), 9);
@@ -249,7 +252,7 @@ TEST(Families, refuses_added_tokens_that_would_change_texts) {
 
 // Hostile files: an Error or a tokenizer that answers.
 TEST(Families, survives_mutated_files_and_long_texts) {
-  const std::string valid = minimal().dump();
+  const std::string valid = minimal_family().dump();
   int accepted = 0, refused = 0;
   for (uint64_t i = 0; i < 3000; ++i) {
     Rng rng(5, "families", i);
@@ -267,7 +270,7 @@ TEST(Families, survives_mutated_files_and_long_texts) {
   EXPECT_GT(accepted, 0);
   EXPECT_GT(refused, 0);
   const std::string hard = std::string(200000, 'a') + std::string(200000, ' ') + "\xc3\xa9";
-  EXPECT_EQ(parsed(minimal())->decode(parsed(minimal())->encode(hard)), hard);
+  EXPECT_EQ(parsed(minimal_family())->decode(parsed(minimal_family())->encode(hard)), hard);
 }
 
 }  // namespace

@@ -12,15 +12,6 @@
 namespace etrlrec {
 namespace {
 
-std::string nearest(const std::string& word, const std::vector<std::string>& known) {
-  return nearest_word(word, known, std::max<size_t>(2, word.size() / 3) + 1);
-}
-
-std::string did_you_mean(const std::string& word, const std::vector<std::string>& known) {
-  const std::string near = nearest(word, known);
-  return near.empty() ? "" : fmt::format("; did you mean \"{}\"?", near);
-}
-
 bool is_empty_value(const std::string& text) {
   return text.empty() || text == "[]" || text == "{}";
 }

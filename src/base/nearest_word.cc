@@ -1,5 +1,7 @@
 #include "base/nearest_word.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <numeric>
 #include <utility>
@@ -33,6 +35,11 @@ std::string nearest_word(std::string_view word, std::span<const std::string> kno
     }
   }
   return best;
+}
+
+std::string did_you_mean(std::string_view word, std::span<const std::string> known) {
+  const std::string near = nearest_word(word, known, std::max<size_t>(2, word.size() / 3) + 1);
+  return near.empty() ? "" : fmt::format("; did you mean \"{}\"?", near);
 }
 
 }  // namespace etrlrec

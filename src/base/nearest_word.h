@@ -15,4 +15,7 @@ size_t edit_distance(std::string_view a, std::string_view b);
 // else empty. ASCII letters count without their case.
 std::string nearest_word(std::string_view word, std::span<const std::string> known, size_t limit);
 
+// "; did you mean \"WORD\"?" for an unknown word with a known one near it, else empty.
+std::string did_you_mean(std::string_view word, std::span<const std::string> known);
+
 }  // namespace etrlrec

@@ -215,10 +215,19 @@ class Rollouts {
     for (int64_t r : rows) answers.push_back(rows_[static_cast<size_t>(r)].request().answers);
     TokenForest forest;
     const std::vector<int64_t> segments = plant(rows, forest);
-    const auto scores = score_answers(model_, forest, segments, answers);
+    std::vector<at::Tensor> scores, masses;
+    if (options_.answer_mass) {
+      for (const at::Tensor& sums : score_sequences(model_, forest, segments, answers)) {
+        scores.push_back(sums.log_softmax(-1));
+        masses.push_back(sums.logsumexp(-1));
+      }
+    } else {
+      scores = score_answers(model_, forest, segments, answers);
+    }
     SamplingScratch scratch;
     for (size_t i = 0; i < rows.size(); ++i)
-      rows_[static_cast<size_t>(rows[i])].choose_answer(to_floats(scores[i]), scratch);
+      rows_[static_cast<size_t>(rows[i])].choose_answer(
+          to_floats(scores[i]), masses.empty() ? 0 : masses[i].item<float>(), scratch);
     append_answers(rows, segments, std::move(forest));
     done_ += static_cast<int64_t>(rows.size());
     report();

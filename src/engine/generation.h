@@ -37,6 +37,9 @@ struct Completion {
   bool forced_close = false;           // the budget ended before the model closed its reasoning
   int64_t answer = -1;                 // index into answers, -1 in free text
   std::vector<float> answer_logprobs;  // log p(answer k | reasoning), normalised over the answers
+  // With GenerationOptions::answer_mass: log of the probability of all answers together among all
+  // texts, so that answer_logprobs[k] + answer_mass is not relative to the other answers.
+  float answer_mass = 0;
 };
 
 struct GenerationOptions {
@@ -49,6 +52,7 @@ struct GenerationOptions {
   // Free text only: whether the completion so far ends here (stop strings, engine/text_stream.h).
   // Asked once after each id, from several threads.
   std::function<bool(std::span<const int64_t> completion)> is_complete;
+  bool answer_mass = false;      // costs a product with the whole head for each completion
   int64_t max_batch = 0;         // rows that grow together; 0: default_max_batch
   int64_t batch_tokens = 16384;  // prompt tokens computed together
   // Prompts of earlier calls; this call's stay there. nullptr: only what the prompts of this call

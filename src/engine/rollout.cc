@@ -136,13 +136,16 @@ bool RolloutRow::answer_step(std::span<const float> logits, SamplingScratch& scr
   const int64_t k = sample_choice(normalized, options_->sampling, rng_, scratch);
   completion_->answer = k;
   completion_->answer_logprobs = std::move(normalized);
+  if (options_->answer_mass) completion_->answer_mass = among;
   append(request_->answers[static_cast<size_t>(k)][0], values[static_cast<size_t>(k)]);
   next_forced_ = 0;
   phase_ = options_->format.finish.empty() ? Phase::kDone : Phase::kFinish;
   return std::isfinite(completion_->logprobs.back());
 }
 
-void RolloutRow::choose_answer(std::vector<float> answer_logprobs, SamplingScratch& scratch) {
+void RolloutRow::choose_answer(std::vector<float> answer_logprobs, float answer_mass,
+                               SamplingScratch& scratch) {
+  completion_->answer_mass = answer_mass;
   completion_->answer = sample_choice(answer_logprobs, options_->sampling, rng_, scratch);
   completion_->answer_logprobs = std::move(answer_logprobs);
   phase_ = Phase::kDone;

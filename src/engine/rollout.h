@@ -22,7 +22,8 @@ class RolloutRow {
   // Closed, but its answers have several tokens: they are scored outside of the decoding loop.
   bool awaits_answer() const { return phase_ == Phase::kAwaits; }
   // Ends a row that awaits its answer; `answer_logprobs` are normalised.
-  void choose_answer(std::vector<float> answer_logprobs, SamplingScratch& scratch);
+  void choose_answer(std::vector<float> answer_logprobs, float answer_mass,
+                     SamplingScratch& scratch);
   const GenerationRequest& request() const { return *request_; }
   Completion& completion() const { return *completion_; }
 

@@ -79,6 +79,18 @@ std::vector<Completion> generate_for(const Asked& asked, std::span<const Request
   return generate(asked.model, generation_requests(asked, requests, options, most), generation);
 }
 
+// Among the candidates, [n].
+std::vector<double> answer_probabilities(const Completion& completion, const Request& request,
+                                         const ProtocolOptions& options) {
+  std::vector<double> values(completion.answer_logprobs.begin(), completion.answer_logprobs.end());
+  if (!options.new_items) {
+    for (double& value : values) value = std::exp(value);
+    return values;
+  }
+  for (double& value : values) value += completion.answer_mass;
+  return options.new_items->probabilities(request.candidates, values, request.now);
+}
+
 void likelihood(const Asked& asked, std::span<const Request> requests,
                 const ProtocolOptions& options, int64_t first_row, Predictions& out) {
   const int32_t most = most_candidates(requests);
@@ -94,10 +106,8 @@ void likelihood(const Asked& asked, std::span<const Request> requests,
     for (int64_t s = 0; s < samples; ++s) {
       const Completion& completion =
           completions[r * static_cast<size_t>(samples) + static_cast<size_t>(s)];
-      for (size_t k = 0; k < scores.size(); ++k) {
-        scores[k] += std::exp(static_cast<double>(completion.answer_logprobs[k])) /
-                     static_cast<double>(samples);
-      }
+      const std::vector<double> one = answer_probabilities(completion, requests[r], options);
+      for (size_t k = 0; k < scores.size(); ++k) scores[k] += one[k] / static_cast<double>(samples);
       prediction.valid = prediction.valid && !completion.forced_close;
       if (s == 0) prediction.reasoning = decode_reasoning(asked, completion);
     }
@@ -148,10 +158,7 @@ void foreign_reasoning(const Asked& asked, std::span<const Request> requests,
   const std::vector<Completion> completions = generate(asked.model, prompts, generation);
   for (size_t r = 0; r < requests.size(); ++r) {
     Prediction prediction = new_prediction(requests[r], first_row + static_cast<int64_t>(r));
-    std::vector<double> scores;
-    for (const float logprob : completions[r].answer_logprobs)
-      scores.push_back(std::exp(static_cast<double>(logprob)));
-    set_ranking(prediction, scores);
+    set_ranking(prediction, answer_probabilities(completions[r], requests[r], options));
     out.rows.push_back(std::move(prediction));
   }
 }
@@ -296,6 +303,7 @@ GenerationOptions generation_options(const Tokenizer& tokenizer, const ProtocolO
   GenerationOptions generation;
   generation.sampling.temperature = 0;
   generation.sampling.seed = options.seed;
+  generation.answer_mass = options.new_items != nullptr;
   const AnswerEncoding encoding =
       encode_answers(tokenizer, {}, options.prompt, std::max(most_candidates, 1));
   generation.format.close = encoding.close;

@@ -15,6 +15,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -23,6 +24,7 @@
 #include "data/dataset.h"
 #include "data/synthetic.h"
 #include "engine/engine.h"
+#include "eval/new_items.h"
 #include "eval/predictions.h"
 #include "models/language_model.h"
 #include "models/recommender.h"
@@ -40,7 +42,10 @@ struct ProtocolOptions {
   int64_t max_reasoning_tokens = 160;
   int64_t reasonings = 1;   // likelihood: > 1 averages p over that many samples at temperature 1
   bool log_scores = false;  // likelihood: scores are log p, which keeps what is far below apart
-  int32_t rounds = 10;      // elimination
+  // likelihood and its controls: what to do about items that the model has never read. Null: their
+  // titles are as likely as their spelling.
+  std::shared_ptr<const NewItems> new_items = nullptr;
+  int32_t rounds = 10;  // elimination
   uint64_t seed = 42;
 };
 

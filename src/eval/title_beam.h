@@ -1,7 +1,8 @@
 // The best titles of a request without scores of all of them: beam search over the trie of the
 // candidates' titles (engine/beam.h), for catalogues that are too large to be scored title by
 // title. Every result is a candidate and none comes twice; what is not among the best beams at some
-// token is lost.
+// token is lost; titles that the model has never read (eval/new_items.h) are reached by their
+// spelling alone.
 #pragma once
 
 #include <cstdint>

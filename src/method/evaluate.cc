@@ -18,6 +18,7 @@
 #include "eval/title_beam.h"
 #include "method/fit.h"
 #include "method/row.h"
+#include "method/unread_items.h"
 #include "models/model_files.h"
 #include "models/recommender.h"
 #include "temporal/statistics.h"
@@ -267,6 +268,8 @@ EvaluateSetup setup(const EvaluateOptions& options) {
                                   options.dtype, options.numerics, options.adapters);
   setup.protocol.prompt = setup.model->card.prompt;
   setup.protocol.max_reasoning_tokens = setup.model->card.max_reasoning_tokens;
+  setup.protocol.new_items =
+      unread_items(setup.model->card, setup.dataset, load_split(options.data));
   if (setup.full) check_answers_by_title(*setup.model);
   // An ablation moves what the model sees, no more.
   setup.requests = ablate_requests(requests(setup.protocol.prompt.max_history), options.ablate,

@@ -69,6 +69,14 @@ ModelCard read_card(const fs::path& path) {
                               get<std::string>(rows, "candidates", name)};
   }
   if (json.contains("read_until")) card.read_until = get<int64_t>(json, "read_until", name);
+  if (json.contains("new_items")) {
+    const Json rate = get<Json>(json, "new_items", name);
+    card.new_items = {get<double>(rate, "at_once", name), get<double>(rate, "per_day", name),
+                      get<int64_t>(rate, "since", name), get<double>(rate, "most_days", name)};
+    CHECK(card.new_items->at_once >= 0 && card.new_items->per_day >= 0, kInput,
+          "{}: new_items: expected a share and a rate per day from 0, found {} and {}", name,
+          card.new_items->at_once, card.new_items->per_day);
+  }
   card.parent = get_or<std::string>(json, "parent", "", name);
   card.soft_prompts = read_soft_prompts(json, name);
   card.merged_dtype = get_or<std::string>(json, "merged_dtype", "", name);
@@ -114,6 +122,11 @@ OrderedJson to_json(const ModelCard& card) {
                                  {"seed", card.distillation_rows->seed},
                                  {"candidates", card.distillation_rows->candidates}};
   if (card.read_until) json["read_until"] = *card.read_until;
+  if (card.new_items)
+    json["new_items"] = {{"at_once", card.new_items->at_once},
+                         {"per_day", card.new_items->per_day},
+                         {"since", card.new_items->since},
+                         {"most_days", card.new_items->most_days}};
   if (!card.merged_dtype.empty()) json["merged_dtype"] = card.merged_dtype;
   if (!card.chat_template.empty()) {
     json["chat_template"] = card.chat_template;
@@ -137,6 +150,7 @@ ModelCard child_card(const LoadedModel& parent, const LoraConfig& lora, const st
   card.parent = parent.folder.string();
   card.soft_prompts = parent.card.soft_prompts;
   card.read_until = parent.card.read_until;
+  card.new_items = parent.card.new_items;
   card.merged_dtype = lora.r > 0 && dtype != "float32" ? dtype : parent.card.merged_dtype;
   return card;
 }

@@ -36,6 +36,8 @@ struct ModelCard {             // etrlrec.json
   // Where the reading (pretrain --train-share) left later training interactions unread: the time of
   // the last one that was read. Later stages train on rows after it only.
   std::optional<int64_t> read_until;
+  // How often items that were not read are chosen, where validation rows say so.
+  std::optional<NewItemRate> new_items;
   std::string parent;  // folder name of the model it was trained from
   // In front of every text, in this order.
   std::vector<SoftPrompt> soft_prompts;

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "method/fit.h"
 #include "method/stage.h"
+#include "method/unread_items.h"
 #include "temporal/prompts.h"
 
 namespace etrlrec {
@@ -121,11 +122,12 @@ PretrainSetup setup(const PretrainOptions& options) {
   setup.model = open_model_folder(options.model, setup.study->catalogue_hash, options.dtype,
                                   options.numerics);
   setup.card = card_of(options, *setup.study, setup.model);
-  const InteractionLog log =
-      training_log(setup.study->dataset, load_split(options.data), options.train_share);
+  const Split split = load_split(options.data);
+  const InteractionLog log = training_log(setup.study->dataset, split, options.train_share);
   setup.windows = std::make_unique<const ReadingWindows>(read_parts(setup.study->dataset, log),
                                                          options.window, options.trainer.seed);
   if (options.half_life_days != 0) setup.age_weights = {log.times, options.half_life_days};
+  setup.card.new_items = measure_new_items(setup.study->dataset, split, log);
   if (options.train_share < 1)
     setup.card.read_until = *std::max_element(log.times.begin(), log.times.end());
   return setup;

@@ -9,6 +9,7 @@
 #include "base/io.h"
 #include "eval/protocol.h"
 #include "method/fit.h"
+#include "method/unread_items.h"
 #include "models/model_files.h"
 #include "temporal/row_view.h"
 #include "temporal/verifier.h"
@@ -16,7 +17,7 @@
 namespace etrlrec {
 namespace {
 
-constexpr int64_t kDay = 86400;
+constexpr int64_t kNextDay = 86400;
 
 int32_t index_of(const std::vector<std::string>& ids, const std::string& id, const char* what) {
   const auto found = std::find(ids.begin(), ids.end(), id);
@@ -49,6 +50,7 @@ Ranker::Ranker(const RankerOptions& options) : options_(options), study_(open_st
     model_ = open_model_folder(options.model, study_.catalogue_hash, options.dtype,
                                options.numerics, options.adapters);
     asked_ = distinct_titles(catalogue()).items;
+    new_items_ = unread_items(model_.card, study_.dataset, load_split(options.data));
   } else {
     asked_.resize(static_cast<size_t>(catalogue().num_items()));
     std::iota(asked_.begin(), asked_.end(), 0);
@@ -69,7 +71,7 @@ Request Ranker::history_of_user(int32_t user) const {
   const auto end = dataset.user_offsets[static_cast<size_t>(user) + 1];
   request.history.assign(dataset.items.begin() + begin, dataset.items.begin() + end);
   request.times.assign(dataset.times.begin() + begin, dataset.times.begin() + end);
-  request.now = request.times.empty() ? 0 : request.times.back() + kDay;
+  request.now = request.times.empty() ? 0 : request.times.back() + kNextDay;
   return request;
 }
 
@@ -85,9 +87,9 @@ Request Ranker::history_of(const RankingQuery& query) const {
     for (int64_t j = 0; j < count; ++j) {
       const std::string& id = query.history[static_cast<size_t>(j)];
       request.history.push_back(index_of(dataset.catalogue.item_ids, id, "item"));
-      request.times.push_back(last - (count - 1 - j) * kDay);
+      request.times.push_back(last - (count - 1 - j) * kNextDay);
     }
-    request.now = last + kDay;
+    request.now = last + kNextDay;
   }
   CHECK(!request.history.empty(), kUsage, "no history: expected --user ID or --history ID,ID,…");
   return request;
@@ -159,6 +161,7 @@ ProtocolOptions Ranker::protocol() const {
   ProtocolOptions protocol;
   protocol.prompt = model_.card.prompt;
   protocol.max_reasoning_tokens = model_.card.max_reasoning_tokens;
+  protocol.new_items = new_items_;
   return protocol;
 }
 

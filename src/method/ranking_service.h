@@ -106,6 +106,7 @@ class Ranker {
   LoadedModel model_;
   // Items that may be ranked; a language model is asked about distinct titles.
   std::vector<int32_t> asked_;
+  std::shared_ptr<const NewItems> new_items_;
   std::unique_ptr<TitleBeam> beam_;  // once the weights are there
   mutable std::mutex computing_;
 };

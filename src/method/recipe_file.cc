@@ -23,11 +23,6 @@ constexpr const char* kLetters =
     "/abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-+_";
 const std::vector<std::string> kTaken = {"judge", "predictions", "stages", "look"};
 
-std::string guess(const std::string& word, const std::vector<std::string>& known) {
-  const std::string near = nearest_word(word, known, std::max<size_t>(2, word.size() / 3) + 1);
-  return near.empty() ? "" : fmt::format("; did you mean \"{}\"?", near);
-}
-
 std::vector<std::string> ids_of(const std::vector<RecipeStep>& steps) {
   std::vector<std::string> ids;
   for (const RecipeStep& step : steps) ids.push_back(step.id);
@@ -62,7 +57,7 @@ void assign(Recipe& recipe, const std::vector<std::string>& key, const RecipeOpt
     const std::string& word = key[0];
     if (!std::count(kWords.begin(), kWords.end(), word))
       fail(code, "{}: expected STAGE.OPTION or one of title, out, next, found \"{}\"{}", where,
-           word, guess(word, kWords));
+           word, did_you_mean(word, kWords));
     (word == "title" ? recipe.title
      : word == "out" ? recipe.out
                      : recipe.next) = what.value.words.front();
@@ -78,7 +73,7 @@ void assign(Recipe& recipe, const std::vector<std::string>& key, const RecipeOpt
   RecipeStep* step = find_step(steps, id);
   if (key.size() != (judged ? 3 : 2) || step == nullptr)
     fail(code, "{}: no {} \"{}\"{}\nhint: STAGE.OPTION, judge.OPTION or judge.ID.OPTION", where,
-         judged ? "judge" : "stage", id, guess(id, ids_of(steps)));
+         judged ? "judge" : "stage", id, did_you_mean(id, ids_of(steps)));
   set_option(*step, what);
 }
 
@@ -217,7 +212,7 @@ void Reader::read_head(const toml::table& table) {
   for (const auto& [key, node] : table) {
     const std::string name(key.str());
     CHECK(std::count(kKeys.begin(), kKeys.end(), name), kInput, "{}: unknown key \"{}\"{}",
-          to_string(place(node)), name, guess(name, kKeys));
+          to_string(place(node)), name, did_you_mean(name, kKeys));
     if (name == "name") recipe_.name = text(node, name);
     if (name == "title") recipe_.title = text(node, name);
     if (name == "out") recipe_.out = text(node, name);
@@ -236,7 +231,7 @@ void Reader::drop(const toml::node& node) {
     std::vector<std::string> known = ids_of(recipe_.stages);
     for (const std::string& judge : ids_of(recipe_.judges)) known.push_back(judge);
     CHECK(gone > 0, kInput, "{}: drop: no stage or judge \"{}\"{}", to_string(place(node)), id,
-          guess(id, known));
+          did_you_mean(id, known));
     std::erase_if(recipe_.compare,
                   [&](const auto& pair) { return pair.first == id || pair.second == id; });
   }
@@ -260,7 +255,7 @@ void Reader::check_comparisons(const toml::table& table) {
     for (const std::string& id : {first, second})
       CHECK(std::count(known.begin(), known.end(), id), kInput,
             "{}: compare: nothing is judged as \"{}\"{}",
-            to_string(node == nullptr ? recipe_.place : place(*node)), id, guess(id, known));
+            to_string(node == nullptr ? recipe_.place : place(*node)), id, did_you_mean(id, known));
 }
 
 void Reader::read(const toml::table& table) {

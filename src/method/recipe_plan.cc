@@ -17,11 +17,6 @@ namespace {
 
 constexpr uintmax_t kReadToCompare = uintmax_t{1} << 28;  // bytes; larger files count by their time
 
-std::string guess(const std::string& word, const std::vector<std::string>& known) {
-  const std::string near = nearest_word(word, known, std::max<size_t>(2, word.size() / 3) + 1);
-  return near.empty() ? "" : fmt::format("; did you mean \"{}\"?", near);
-}
-
 bool contains(const std::vector<std::string>& words, const std::string& word) {
   return std::find(words.begin(), words.end(), word) != words.end();
 }
@@ -72,7 +67,7 @@ void Planner::check_value(const RecipeStep& step, const RecipeOption& option) co
     const std::string stage = referenced_stage(word);
     is_reference |= !stage.empty();
     CHECK(stage.empty() || contains(ids_, stage), kInput, "{}: {}: {}: no stage \"{}\"{}",
-          to_string(option.place), step.id, option.name, stage, guess(stage, ids_));
+          to_string(option.place), step.id, option.name, stage, did_you_mean(stage, ids_));
   }
   if (is_reference) return;
   std::vector<std::string> words = {step.command};
@@ -86,15 +81,15 @@ void Planner::check_value(const RecipeStep& step, const RecipeOption& option) co
 void Planner::check_step(const RecipeStep& step) const {
   CHECK(contains(commands_.names, step.command), kInput,
         "{}: stage \"{}\": unknown command \"{}\"{}\nhint: etrlrec --help lists the commands",
-        to_string(step.place), step.id, step.command, guess(step.command, commands_.names));
+        to_string(step.place), step.id, step.command, did_you_mean(step.command, commands_.names));
   const std::vector<std::string> known = commands_.options(step.command);
   CHECK(contains(known, "out"), kInput, "{}: stage \"{}\": {} fills no folder",
         to_string(step.place), step.id, step.command);
   for (const RecipeOption& option : step.options) {
     CHECK(contains(known, option.name) && option.name != "out", kInput,
           "{}: {}: unknown option \"{}\" of {}{}\nhint: etrlrec {} --help lists the options",
-          to_string(option.place), step.id, option.name, step.command, guess(option.name, known),
-          step.command);
+          to_string(option.place), step.id, option.name, step.command,
+          did_you_mean(option.name, known), step.command);
     check_value(step, option);
   }
 }

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "eval/metrics.h"
 #include "eval/protocol.h"
+#include "method/unread_items.h"
 #include "models/model_adapters.h"
 
 namespace etrlrec {
@@ -28,6 +29,7 @@ EvaluateFn validation(const Study& study, const LoadedModel& model, const ModelC
   protocol.prompt = card.prompt;
   protocol.max_reasoning_tokens = card.max_reasoning_tokens;
   protocol.seed = seed;
+  protocol.new_items = unread_items(card, study.dataset, load_split(study.folder));
   return [&study, &model, protocol, requests = std::move(requests)](int64_t step) {
     const Predictions predictions = ask_language_model(
         *model.model, model.prompt_encoder(study.dataset.catalogue), requests, protocol);

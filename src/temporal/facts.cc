@@ -14,7 +14,6 @@ namespace etrlrec {
 namespace {
 
 constexpr double kShareSmoothing = 2;  // alpha of p_W(a)
-constexpr size_t kMinDriftEntries = 4;
 constexpr double kShiftLevel = 0.05;
 constexpr int64_t kRecentSeconds = 90 * 86400;
 constexpr size_t kNewEntries = 5;

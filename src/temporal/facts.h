@@ -16,6 +16,8 @@
 
 namespace etrlrec {
 
+inline constexpr size_t kMinDriftEntries = 4;  // shorter histories have no drift
+
 inline constexpr double kTriggerLift = 2;       // trig(i,j) holds from here on
 inline constexpr double kDirectionRatio = 1.5;  // up(a): recent share / early share
 inline constexpr int64_t kMaxFactHistory = 512, kMaxFactCandidates = 4096;

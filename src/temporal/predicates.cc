@@ -16,7 +16,6 @@ using enum ArgumentKind;
 using enum Dimension;
 using enum Demand;
 
-constexpr size_t kMinDriftEntries = 4;
 constexpr int64_t kBundleEntries = 5;
 constexpr int32_t kBundleSupport = 2;
 constexpr double kRepeatShare = 0.5;

@@ -7,7 +7,7 @@
 namespace etrlrec {
 namespace {
 
-constexpr size_t kMaxText = size_t{1} << 28;
+constexpr size_t kMaxCharText = size_t{1} << 28;
 constexpr uint32_t kVisibleSpace = 0x2581;
 constexpr std::string_view kVisibleSpaceBytes = "\u2581";
 
@@ -49,8 +49,8 @@ void CharBpeTokenizer::append_unknown(std::string_view bytes, std::vector<uint32
 }
 
 std::vector<int64_t> CharBpeTokenizer::encode(std::string_view text, bool at_start) const {
-  CHECK(text.size() <= kMaxText, kInput, "text to encode: expected at most {} bytes, found {}",
-        kMaxText, text.size());
+  CHECK(text.size() <= kMaxCharText, kInput, "text to encode: expected at most {} bytes, found {}",
+        kMaxCharText, text.size());
   std::vector<int64_t> ids;
   if (text.empty()) return ids;
   std::vector<uint32_t> word;

@@ -10,7 +10,7 @@ namespace etrlrec {
 namespace {
 
 using Type = SentencePieceFile::Type;
-constexpr size_t kMaxText = size_t{1} << 26;
+constexpr size_t kMaxPieceText = size_t{1} << 26;
 constexpr int64_t kMaxId = int64_t{1} << 21;
 
 class SentencePieceTokenizer final : public Tokenizer {
@@ -34,8 +34,8 @@ class SentencePieceTokenizer final : public Tokenizer {
   int64_t vocab_size() const override { return static_cast<int64_t>(texts_.size()); }
 
   std::vector<int64_t> encode(std::string_view text) const override {
-    CHECK(text.size() <= kMaxText, kInput, "text to encode: expected at most {} bytes, found {}",
-          kMaxText, text.size());
+    CHECK(text.size() <= kMaxPieceText, kInput,
+          "text to encode: expected at most {} bytes, found {}", kMaxPieceText, text.size());
     std::vector<int> ids;
     const auto status = processor_.Encode(text, &ids);
     CHECK(status.ok(), kInput, "text: SentencePiece cannot encode it: {}", status.ToString());

@@ -1,0 +1,77 @@
+#include "eval/new_items.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace etrlrec {
+namespace {
+
+constexpr double kSecondsPerDay = 86400;
+
+double days_between(int64_t since, int64_t now) {
+  return std::max(0.0, static_cast<double>(now - since) / kSecondsPerDay);
+}
+
+}  // namespace
+
+double NewItems::share(int64_t now) const {
+  const double days = days_between(rate.since, now);
+  if (count == 0 || days == 0) return 0;
+  return std::min(rate.at_once + rate.per_day * std::min(days, rate.most_days), kMostNewShare);
+}
+
+std::vector<double> NewItems::probabilities(std::span<const int32_t> candidates,
+                                            std::span<const double> logprobs, int64_t now) const {
+  const double share_of_new = share(now);
+  std::vector<double> logs;
+  for (size_t k = 0; k < candidates.size(); ++k) {
+    const bool is_unread = is_new[static_cast<size_t>(candidates[k])] && share_of_new > 0;
+    logs.push_back(is_unread ? std::log(share_of_new / static_cast<double>(count))
+                             : std::log1p(-share_of_new) + logprobs[k]);
+  }
+  const double top = *std::max_element(logs.begin(), logs.end());
+  double sum = 0;
+  for (double& value : logs) sum += value = std::exp(value - top);
+  for (double& value : logs) value /= sum;
+  return logs;
+}
+
+NewItems new_items(const Catalogue& catalogue, const std::vector<bool>& read, NewItemRate rate) {
+  const std::vector<int32_t> canonical = canonical_items(catalogue);
+  std::vector<bool> title_read(canonical.size(), false);
+  for (size_t item = 0; item < canonical.size(); ++item)
+    if (read[item]) title_read[static_cast<size_t>(canonical[item])] = true;
+  NewItems result{rate, {}, 0};
+  for (size_t item = 0; item < canonical.size(); ++item) {
+    const auto first = static_cast<size_t>(canonical[item]);
+    result.is_new.push_back(!title_read[first]);
+    result.count += first == item && !title_read[first];
+  }
+  return result;
+}
+
+std::optional<NewItemRate> new_item_rate(std::span<const int32_t> targets,
+                                         std::span<const int64_t> times,
+                                         const std::vector<bool>& is_new, int64_t since) {
+  double rows = 0, days = 0, squares = 0, chosen = 0, chosen_days = 0, most = 0;
+  for (size_t r = 0; r < targets.size(); ++r) {
+    const double age = days_between(since, times[r]);
+    if (age == 0) continue;
+    const bool is_chosen = is_new[static_cast<size_t>(targets[r])];
+    rows += 1;
+    days += age;
+    squares += age * age;
+    chosen += is_chosen;
+    chosen_days += is_chosen * age;
+    most = std::max(most, age);
+  }
+  if (chosen == 0) return std::nullopt;
+  const double spread = rows * squares - days * days;
+  NewItemRate rate{chosen / rows, 0, since, most};
+  if (spread > 0) rate.per_day = std::max(0.0, (rows * chosen_days - days * chosen) / spread);
+  rate.at_once = (chosen - rate.per_day * days) / rows;
+  if (rate.at_once < 0) rate = {0, chosen_days / squares, since, most};
+  return rate;
+}
+
+}  // namespace etrlrec

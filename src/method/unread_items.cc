@@ -1,0 +1,32 @@
+#include "method/unread_items.h"
+
+#include <algorithm>
+
+namespace etrlrec {
+
+std::optional<NewItemRate> measure_new_items(const Dataset& dataset, const Split& split,
+                                             const InteractionLog& log) {
+  std::vector<bool> read(static_cast<size_t>(dataset.catalogue.num_items()), false);
+  for (const int32_t item : log.items) read[static_cast<size_t>(item)] = true;
+  const int64_t since = *std::max_element(log.times.begin(), log.times.end());
+  std::vector<int32_t> targets;
+  std::vector<int64_t> times;
+  for (const Row& row : split.valid) {
+    targets.push_back(dataset.items[static_cast<size_t>(row.position)]);
+    times.push_back(dataset.times[static_cast<size_t>(row.position)]);
+  }
+  return new_item_rate(targets, times, new_items(dataset.catalogue, read, {}).is_new, since);
+}
+
+std::shared_ptr<const NewItems> unread_items(const ModelCard& card, const Dataset& dataset,
+                                             const Split& split) {
+  if (!card.new_items || card.prompt.answer != AnswerKind::kTitle) return nullptr;
+  std::vector<bool> read(static_cast<size_t>(dataset.catalogue.num_items()), false);
+  for (size_t user = 0; user < split.train_end.size(); ++user)
+    for (int64_t i = dataset.user_offsets[user]; i < split.train_end[user]; ++i)
+      if (dataset.times[static_cast<size_t>(i)] <= card.new_items->since)
+        read[static_cast<size_t>(dataset.items[static_cast<size_t>(i)])] = true;
+  return std::make_shared<const NewItems>(new_items(dataset.catalogue, read, *card.new_items));
+}
+
+}  // namespace etrlrec

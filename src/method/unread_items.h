@@ -1,0 +1,24 @@
+// Which items a language model has never read, and how often users choose one of them.
+#pragma once
+
+#include <memory>
+#include <optional>
+
+#include "data/dataset.h"
+#include "eval/new_items.h"
+#include "method/model_folder.h"
+#include "models/recommender.h"
+
+namespace etrlrec {
+
+// From the validation rows of the split; `log`: what is read. None where they say nothing: no row
+// is later than the log or none asks for an unread item.
+std::optional<NewItemRate> measure_new_items(const Dataset& dataset, const Split& split,
+                                             const InteractionLog& log);
+
+// For a model whose card has a rate and that answers by title, else null. Read is what the training
+// part holds up to the time where the rate begins.
+std::shared_ptr<const NewItems> unread_items(const ModelCard& card, const Dataset& dataset,
+                                             const Split& split);
+
+}  // namespace etrlrec
