@@ -70,7 +70,8 @@ TEST_F(Compare, a_table_for_the_terminal_is_one_for_latex_with_other_separators)
   const std::string head =
       "model                              n    hit@1       95% interval  ndcg@10      mrr   "
       "valid\n";
-  EXPECT_TRUE(text.starts_with(head + "a                                 40   0.2500    [")) << text;
+  EXPECT_TRUE(text.starts_with(head + "a                                 40   0.2500    ["))
+      << text;
   EXPECT_NE(text.find("\npaired on the same 40 rows; p: "), std::string::npos) << text;
   EXPECT_NE(text.find("\nb / fit - a / fit: hit@1 +0.5000 ["), std::string::npos) << text;
   EXPECT_TRUE(latex.starts_with("model                        &      n &   hit@1 & ")) << latex;
