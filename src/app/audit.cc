@@ -34,6 +34,10 @@ void add_audit(CommandLine& app, CommonOptions& common) {
   command.add_option("-d,--data", options->data, "data set folder").required().existing_folder();
   command.add_option("--reasoning", options->reasoning, "folder of construct, checked too")
       .existing_folder();
+  command
+      .add_option("--recommender", options->recommender,
+                  "of a reasoning with --knowledge pattern: what it was written with")
+      .existing_folder();
   command.on_run([options, &common] { report_audit(audit(*options), common); });
 }
 

@@ -5,6 +5,7 @@
 
 #include "app/command.h"
 #include "app/command_line.h"
+#include "base/check.h"
 #include "base/json.h"
 #include "temporal/teachers.h"
 
@@ -40,6 +41,18 @@ void add_construct(CommandLine& app, CommonOptions& common) {
   command.add_flag("--times,!--no-times", options->with_times,
                    "times in the prompt and claims about them");
   add_style(command, options->style);
+  auto known = std::make_shared<std::string>("none");
+  command
+      .add_option("--knowledge", *known,
+                  "what a prompt says besides history and candidates: pattern, what a recommender "
+                  "puts first")
+      .one_of(knowledge_names());
+  command.add_option(
+      "--recommender", options->recommender,
+      "with --knowledge pattern: folder of fit --train-share; only rows after its training are "
+      "written");
+  command.add_option("--pattern-items", options->pattern_items, "items of a pattern, at most")
+      .range(1, 100);
   command.add_option("--limit", options->limit, "training rows, drawn by the seed; 0: all");
   auto dry_run = std::make_shared<bool>(false);
   command.add_flag("--dry-run", *dry_run, "only print what would be written");
@@ -47,6 +60,10 @@ void add_construct(CommandLine& app, CommonOptions& common) {
     const Stopwatch watch;
     options->seed = common.seed;
     options->answer = answer_kind(*answer);
+    options->knowledge = knowledge(*known);
+    options->numerics = common.numerics();
+    CHECK(options->knowledge == Knowledge::kPattern || !command.is_changed("--pattern-items"),
+          kUsage, "--pattern-items: only with --knowledge pattern");
     const ConstructSetup stage = setup(*options);
     if (*dry_run) {
       const ConstructPlan left = plan(stage);

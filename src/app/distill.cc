@@ -54,6 +54,9 @@ void add_distill(CommandLine& app, CommonOptions& common) {
   auto field_weights = std::make_shared<std::vector<std::string>>();
   command.add_option("-d,--data", options->data, "data set folder").required().existing_folder();
   command.add_option("--reasoning", options->reasoning, "folder of construct");
+  command.add_option("--recommender", options->recommender,
+                     "of a reasoning (or a model) with --knowledge pattern: its recommender; only "
+                     "rows after its training are used");
   command.add_option("-m,--model", options->model, "language model folder to start from")
       .required()
       .existing_folder();

@@ -96,6 +96,11 @@ void add_evaluate(CommandLine& app, CommonOptions& common) {
                   "recommender folder: its scores are mixed with the model's answer probabilities, "
                   "with a weight chosen on validation rows")
       .existing_folder();
+  command
+      .add_option("--recommender", options->recommender,
+                  "of a model that was trained with --knowledge pattern: the recommender folder "
+                  "whose patterns its prompts show")
+      .existing_folder();
   command.add_option("--limit", options->limit, "only the first rows, 0: all");
   command.add_option("--fail-under", output->fail_under, "exit code 8 when hit@1 is below");
   command.add_flag("--replace", output->replace, "replace an existing --out");

@@ -96,7 +96,7 @@ void add_recommend(CommandLine& app, CommonOptions& common) {
   add_adapters(command, options->ranker.adapters);
   command.add_option("--recommender", options->ranker.recommender,
                      "recommender folder whose best unseen items are the candidates; a model that "
-                     "answers by title needs none");
+                     "answers by title needs none, unless it was trained with --knowledge pattern");
   Option user = command.add_option("--user", options->query.user, "user id of the data set");
   command.add_option("--history", options->query.history, "item ids, oldest first, one day apart")
       .separated_by(',')
@@ -121,8 +121,10 @@ void add_recommend(CommandLine& app, CommonOptions& common) {
                   "exact scores of all titles")
       .range(0, 1000);
   command
-      .add_option("--num-candidates", options->query.num_candidates, "taken from the recommender")
-      .range(2, 200);
+      .add_option(
+          "--num-candidates", options->query.num_candidates,
+          "taken from the recommender; 0: all unseen items, for a model that answers by title")
+      .range(0, 200);
   command.add_flag("--explain", options->explain,
                    "print the reasoning and the verdict on each claim");
   add_dry_run(command, options->dry_run);

@@ -101,7 +101,7 @@ void add_reinforce(CommandLine& app, CommonOptions& common) {
   command.add_option(
       "--recommender", options->recommender,
       "folder of fit --train-share; only prompts after its training are used; without "
-      "it the recommender's weight is 0");
+      "it the recommender's weight is 0; a model with --knowledge pattern shows its patterns");
   command.add_option("--reasoning", options->reasoning,
                      "folder of construct (claim weights); without it every claim weighs one bit");
   command.add_option("-o,--out", options->out,

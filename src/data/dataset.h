@@ -67,6 +67,9 @@ struct Request {
   int64_t now = 0;                  // request time
   std::vector<int32_t> candidates;  // items, in the order they are numbered 1..n
   int32_t target_slot = -1;         // 0-based index of the target among the candidates, -1 unknown
+  // What a recommender said about the history (method/pattern.h): items, its best first; empty
+  // where none was asked.
+  std::vector<int32_t> pattern;
 };
 
 // Folder with items.jsonl (header line, then one item per line), users.txt, interactions.bin

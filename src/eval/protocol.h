@@ -45,7 +45,7 @@ struct ProtocolOptions {
   // likelihood and its controls: what to do about items that the model has never read. Null: their
   // titles are as likely as their spelling.
   std::shared_ptr<const NewItems> new_items = nullptr;
-  int32_t rounds = 10;  // elimination
+  int32_t rounds = 10;  // elimination; at most the items of a pattern in the prompts
   uint64_t seed = 42;
 };
 

@@ -86,12 +86,27 @@ void check_line(const RowSource& source, const Json& line, const std::string& na
     findings.add("prompt", name + ": is not what the events before the request give");
 }
 
+// What a recommender said of rows that it has learned from would be no prediction. Its patterns are
+// made again from requests that name no target, so that one which knows it gives another prompt.
+void check_patterns(const PatternSource& pattern, const ReasoningRecord& record, RowSource& source,
+                    AuditReport& findings) {
+  if (pattern.record() != record.pattern)
+    findings.add("pattern", "the reasoning was written with another recommender");
+  std::vector<int64_t> rows;
+  for (int64_t row = 0; row < source.size(); ++row) rows.push_back(row);
+  std::vector<Request> requests = source.recommender_requests(rows);
+  for (Request& request : requests) request.target_slot = -1;
+  source.set_patterns(pattern.patterns(requests));
+}
+
 // At the history length that construct.json records.
 void check_reasoning(const Study& study, const Split& split, const fs::path& folder,
-                     const ReasoningRecord& record, AuditReport& findings) {
-  const RowSource source(study, study.candidates("train"), record.prompt);
+                     const ReasoningRecord& record, const PatternSource* pattern,
+                     AuditReport& findings) {
+  RowSource source(study, study.candidates("train"), record.prompt);
   if (record.candidates != source.set().hash || record.catalogue_hash != study.catalogue_hash)
     return findings.add("reasoning", folder.string() + ": written for another candidate file");
+  if (pattern != nullptr) check_patterns(*pattern, record, source, findings);
   int64_t lines = 0, hinted = 0;
   for_each_json_line(folder / "reasoning.jsonl", [&](const Json& line, int64_t number) {
     const std::string name = fmt::format("reasoning.jsonl:{}", number);
@@ -104,6 +119,8 @@ void check_reasoning(const Study& study, const Split& split, const fs::path& fol
     const Row& row = source.set().rows[static_cast<size_t>(r)];
     if (row.position >= split.train_end[static_cast<size_t>(row.user)])
       findings.add("reasoning", name + ": its target lies outside the training part");
+    if (pattern != nullptr && source.request_time(r) <= pattern->trained_until())
+      findings.add("pattern", name + ": the recommender has learned from this row or later events");
     check_line(source, line, name, findings);
   });
   findings.passed("reasoning", lines);
@@ -172,18 +189,24 @@ void audit_request(const Study& study, const Row& row, const Request& request,
 }
 
 AuditReport audit(const AuditOptions& options) {
-  return audit(open_study(options.data), load_split(options.data), options.reasoning);
+  return audit(open_study(options.data), load_split(options.data), options.reasoning,
+               options.recommender);
 }
 
-AuditReport audit(const Study& study, const Split& split, const fs::path& reasoning) {
+AuditReport audit(const Study& study, const Split& split, const fs::path& reasoning,
+                  const std::string& recommender) {
   AuditReport report;
   check_statistics(study, split, report);
   std::optional<ReasoningRecord> record;
   if (!reasoning.empty()) record = read_reasoning_record(reasoning);
-  const PromptOptions prompt = record ? record->prompt : PromptOptions{};
+  PromptOptions prompt = record ? record->prompt : PromptOptions{};
+  check_no_pattern(prompt, recommender, reasoning.empty() ? "the data set" : reasoning.string());
+  const auto pattern = open_pattern(prompt, record ? record->pattern : std::nullopt, recommender,
+                                    study.dataset.catalogue, {}, reasoning.string());
+  prompt.knowledge = Knowledge::kNone;  // of rows that were not written about
   for (const char* part : {"train", "valid", "test"})
     check_candidates(study, split, part, prompt, report);
-  if (record) check_reasoning(study, split, reasoning, *record, report);
+  if (record) check_reasoning(study, split, reasoning, *record, pattern.get(), report);
   return report;
 }
 

@@ -18,7 +18,8 @@ namespace etrlrec {
 
 struct AuditOptions {
   std::string data;
-  std::string reasoning;  // folder of construct; empty: not checked
+  std::string reasoning;    // folder of construct; empty: not checked
+  std::string recommender;  // that it was written with; empty: with none
 };
 
 // Findings by kind, the first few of each are logged, and what was checked.
@@ -35,8 +36,10 @@ struct AuditReport {
 };
 
 AuditReport audit(const AuditOptions& options);
-// The same on an opened data set. `reasoning` may be empty.
-AuditReport audit(const Study& study, const Split& split, const std::filesystem::path& reasoning);
+// The same on an opened data set. `reasoning` and `recommender` may be empty. Errors: kUsage where
+// the reasoning speaks of a recommender's patterns and none is given, or the reverse.
+AuditReport audit(const Study& study, const Split& split, const std::filesystem::path& reasoning,
+                  const std::string& recommender = {});
 // Adds what is wrong with the request of one row, which has its whole history: kinds history,
 // candidates and prompt.
 void audit_request(const Study& study, const Row& row, const Request& request,

@@ -40,7 +40,9 @@ PromptOptions prompt_options(const ConstructOptions& options) {
   return {.max_history = options.max_history,
           .with_times = options.with_times,
           .style = options.style,
-          .answer = options.answer};
+          .answer = options.answer,
+          .knowledge = options.knowledge,
+          .pattern_items = options.pattern_items};
 }
 
 std::string completion_of(const TeacherReply& reply, const std::vector<std::string>& answers,
@@ -76,22 +78,27 @@ Judged judge(const TeacherReply& reply, const ClaimContext& context, const Claim
 
 std::unique_ptr<Teacher> teacher_of(const ConstructSetup& setup) {
   const ConstructOptions& options = setup.options;
-  return make_teacher(options.teacher, setup.study->dataset.catalogue, setup.study->statistics,
-                      {.temperature = options.temperature,
-                       .with_times = options.with_times,
-                       .names_candidates = options.answer == AnswerKind::kNumber});
+  return make_teacher(
+      options.teacher, setup.study->dataset.catalogue, setup.study->statistics,
+      {.temperature = options.temperature,
+       .with_times = options.with_times,
+       .names_candidates = options.answer == AnswerKind::kNumber,
+       .pattern_precision = setup.pattern ? pattern_precision(setup.source, setup.usable) : 0});
 }
 
 class Constructor {
  public:
   explicit Constructor(const ConstructSetup& setup)
-      : options_(setup.options), source_(setup.source), teacher_(teacher_of(setup)) {}
+      : options_(setup.options),
+        source_(setup.source),
+        usable_(setup.usable),
+        teacher_(teacher_of(setup)) {}
 
-  // Measured on training rows spread over the whole set; independent of --limit.
+  // Measured on training rows spread over all that may be written; independent of --limit.
   void measure_weights() {
     std::vector<RowView> views;
-    for (const int64_t row : spread_rows(source_.size(), kWeightContexts))
-      views.push_back(source_.view(row));
+    for (const int64_t index : spread_rows(std::ssize(usable_), kWeightContexts))
+      views.push_back(source_.view(usable_[static_cast<size_t>(index)]));
     at::parallel_for(0, std::ssize(views), 1, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) views[static_cast<size_t>(i)].facts();
     });
@@ -140,6 +147,7 @@ class Constructor {
  private:
   const ConstructOptions& options_;
   const RowSource& source_;
+  const std::vector<int64_t>& usable_;
   std::unique_ptr<Teacher> teacher_;
   ClaimWeights weights_;
 };
@@ -153,8 +161,10 @@ void check_options(const ConstructOptions& options) {
   find_style(options.style, "--style");
 }
 
-// The options that decide the result. The limit stands here only where there is one.
-OrderedJson fingerprint(const ConstructOptions& options, const CandidateSet& set) {
+// The options that decide the result. Limit and knowledge stand here only where there is one.
+OrderedJson fingerprint(const ConstructSetup& setup) {
+  const ConstructOptions& options = setup.options;
+  const CandidateSet& set = setup.source.set();
   OrderedJson print = {{"candidates", set.hash},
                        {"teacher", options.teacher},
                        {"draws", options.draws},
@@ -170,6 +180,7 @@ OrderedJson fingerprint(const ConstructOptions& options, const CandidateSet& set
                        {"answer", answer_kind_name(options.answer)},
                        {"seed", options.seed}};
   if (options.limit > 0) print["limit"] = options.limit;
+  write_knowledge(setup.source.prompt(), setup.pattern, print);
   return print;
 }
 
@@ -344,8 +355,9 @@ ReasoningRecord read_reasoning_record(const fs::path& folder) {
   prompt.style = get_or<std::string>(made, "style", prompt.style, name);
   find_style(prompt.style, name + ": style");
   prompt.answer = answer_kind(get_or<std::string>(made, "answer", "number", name));
+  const std::optional<PatternRecord> pattern = read_knowledge(made, name, prompt);
   return {get<std::string>(made, "candidates", name),
-          get<std::string>(json, "catalogue_hash", name), prompt};
+          get<std::string>(json, "catalogue_hash", name), prompt, pattern};
 }
 
 ConstructSetup setup(const ConstructOptions& asked) {
@@ -354,9 +366,19 @@ ConstructSetup setup(const ConstructOptions& asked) {
   if (options.max_history == 0) options.max_history = usual_history(options.answer);
   auto study = std::make_unique<const Study>(open_study(options.data));
   RowSource source(*study, study->candidates("train"), prompt_options(options));
-  std::vector<int64_t> rows = draw_limited(source.size(), options.limit, options.seed);
+  std::vector<int64_t> usable = draw_limited(source.size(), 0, options.seed);
+  std::optional<PatternRecord> pattern;
+  check_no_pattern(source.prompt(), options.recommender, "this reasoning");
+  if (const auto said = open_pattern(source.prompt(), {}, options.recommender,
+                                     study->dataset.catalogue, options.numerics, "construct")) {
+    usable = add_training_patterns(*said, source);
+    pattern = said->record();
+  }
+  std::vector<int64_t> rows = draw_limited(std::ssize(usable), options.limit, options.seed);
+  for (int64_t& row : rows) row = usable[static_cast<size_t>(row)];
   std::sort(rows.begin(), rows.end());
-  return {options, std::move(study), std::move(source), std::move(rows)};
+  return {options,         std::move(study),  std::move(source),
+          std::move(rows), std::move(usable), std::move(pattern)};
 }
 
 ConstructPlan plan(const ConstructSetup& setup) {
@@ -374,7 +396,7 @@ ConstructSummary run(const ConstructSetup& setup) {
   const ConstructOptions& options = setup.options;
   const fs::path out = options.out, part = part_file(options), begun = out / "construct.part.json";
   fs::create_directories(out);
-  const OrderedJson effective = fingerprint(options, setup.source.set());
+  const OrderedJson effective = fingerprint(setup);
   if (fs::exists(begun)) {
     Json found = read_json(begun);
     // What older versions did not write.

@@ -8,9 +8,11 @@
 #include <map>
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "method/pattern.h"
 #include "method/row.h"
 #include "method/study.h"
 #include "temporal/prompts.h"
@@ -31,6 +33,10 @@ struct ConstructOptions {
   bool with_times = true;      // false: no claim about gaps or the season
   std::string style = PromptOptions{}.style;
   AnswerKind answer = AnswerKind::kNumber;
+  Knowledge knowledge = Knowledge::kNone;  // besides history and candidates
+  std::string recommender;                 // folder of fit --train-share, for knowledge pattern
+  int32_t pattern_items = PromptOptions{}.pattern_items;
+  Numerics numerics;  // of the recommender
   int64_t limit = 0;  // rows, drawn by the seed; 0: all
   uint64_t seed = 42;
 };
@@ -47,6 +53,7 @@ struct ReasoningRecord {
   std::string candidates;      // hash of the candidate file it was written for
   std::string catalogue_hash;  // of the data set's items
   PromptOptions prompt;        // that the reasoning answers to
+  std::optional<PatternRecord> pattern;
 };
 // Error (kInput) where construct.json is missing or incomplete, or names an unknown style. Older
 // ones without a style mean the default.
@@ -57,7 +64,9 @@ struct ConstructSetup {
   ConstructOptions options;
   std::unique_ptr<const Study> study;
   RowSource source;
-  std::vector<int64_t> rows;  // to be written, ascending
+  std::vector<int64_t> rows;    // to be written, ascending
+  std::vector<int64_t> usable;  // that may be written: all, or those after a recommender's training
+  std::optional<PatternRecord> pattern;
 };
 // What run() still has to do.
 struct ConstructPlan {
@@ -68,8 +77,9 @@ struct ConstructPlan {
 nlohmann::ordered_json to_json(const ConstructPlan& plan);
 std::string format_plan(const ConstructPlan& plan);  // one line, without its end
 
-// Errors: kUsage for an unknown teacher or hint policy and numbers of draws that make no sense,
-// kInput for an unknown style.
+// Errors: kUsage for an unknown teacher or hint policy, numbers of draws that make no sense, and
+// knowledge pattern without a recommender or the reverse; kInput for an unknown style and where a
+// recommender has learned from all rows.
 ConstructSetup setup(const ConstructOptions& asked);
 ConstructPlan plan(const ConstructSetup& setup);
 // Writes reasoning.jsonl, claim_weights.json and, last, construct.json. An interrupted run

@@ -49,12 +49,13 @@ std::vector<TeacherRow> read_reasoning(const fs::path& folder, const RowSource& 
 
 // The prompt of the run: that of the reasoning folder, or of the model with the options' changes.
 PromptOptions prompt_of(const DistillOptions& options, const CandidateSet& set,
-                        const ModelCard& card) {
+                        const ModelCard& card, std::optional<PatternRecord>& pattern) {
   if (options.reasoning.empty()) {
     PromptOptions prompt = card.prompt;
     prompt.max_history = options.max_history.value_or(prompt.max_history);
     prompt.with_times = options.with_times.value_or(prompt.with_times);
     if (!options.style.empty()) prompt.style = find_style(options.style, "--style").name;
+    pattern = card.pattern;
     return prompt;
   }
   const ReasoningRecord record = read_reasoning_record(options.reasoning);
@@ -69,7 +70,23 @@ PromptOptions prompt_of(const DistillOptions& options, const CandidateSet& set,
         "{} times in the style {}",
         options.reasoning, record.prompt.max_history, record.prompt.with_times ? "with" : "without",
         record.prompt.style);
+  pattern = record.pattern;
   return record.prompt;
+}
+
+// Gives the rows their patterns, those that the reasoning speaks of.
+void open_patterns(const DistillOptions& options, std::optional<PatternRecord> recorded,
+                   RowSource& source, DistillSetup& setup) {
+  const std::string& artefact = options.reasoning.empty() ? options.model : options.reasoning;
+  check_no_pattern(source.prompt(), options.recommender, artefact);
+  setup.pattern = open_pattern(source.prompt(), recorded, options.recommender,
+                               setup.study->dataset.catalogue, options.numerics, artefact);
+  if (!setup.pattern) return;
+  CHECK(options.reasoning.empty() || setup.pattern->record() == recorded, kModel,
+        "{}: written with the patterns of another {} than {}\n"
+        "hint: --recommender as it was given to construct",
+        options.reasoning, recorded->recommender, options.recommender);
+  add_training_patterns(*setup.pattern, source);
 }
 
 // Turns rows of the candidate file into rows to be trained on.
@@ -116,21 +133,22 @@ class RowMaker {
 };
 
 // What may be trained on, in the order of the file: reasoning of distillation rows, or with
-// label_only the rows themselves; not what the model has read.
+// label_only the rows themselves; not what the model has read or the patterns' recommender has
+// learned from.
 std::vector<TeacherRow> eligible_rows(const DistillOptions& options, const RowSource& source,
                                       const DistillationRows& chosen,
-                                      std::optional<int64_t> read_until) {
+                                      std::optional<int64_t> learned_until) {
   std::vector<TeacherRow> rows;
   if (options.label_only) {
     for (int64_t row = 0; row < source.size(); ++row) rows.push_back({row, 0, {}});
   } else {
     rows = read_reasoning(options.reasoning, source);
   }
-  const auto was_read = [&](int64_t row) {
-    return read_until && source.request_time(row) <= *read_until;
+  const auto is_known = [&](int64_t row) {
+    return learned_until && source.request_time(row) <= *learned_until;
   };
   std::erase_if(
-      rows, [&](const TeacherRow& row) { return !chosen.contains(row.row) || was_read(row.row); });
+      rows, [&](const TeacherRow& row) { return !chosen.contains(row.row) || is_known(row.row); });
   return rows;
 }
 
@@ -138,8 +156,11 @@ void make_rows(const RowSource& source, const DistillationRows& chosen, DistillS
   const DistillOptions& options = setup.options;
   RowMaker maker(options, source, setup.model);
   const uint64_t seed = options.trainer.seed;
-  const std::vector<TeacherRow> eligible =
-      eligible_rows(options, source, chosen, setup.card.read_until);
+  std::optional<int64_t> learned_until = setup.card.read_until;
+  if (setup.pattern)
+    learned_until = std::max(learned_until.value_or(setup.pattern->trained_until()),
+                             setup.pattern->trained_until());
+  const std::vector<TeacherRow> eligible = eligible_rows(options, source, chosen, learned_until);
   std::vector<int64_t> drawn = draw_limited(std::ssize(eligible), options.limit, seed);
   std::sort(drawn.begin(), drawn.end());
   for (const int64_t index : drawn) {
@@ -233,11 +254,14 @@ DistillSetup setup(const DistillOptions& options) {
   CandidateSet set = study.candidates("train");
   setup.model =
       open_model_folder(options.model, study.catalogue_hash, options.dtype, options.numerics);
-  const PromptOptions prompt = prompt_of(options, set, setup.model.card);
-  const RowSource source(study, std::move(set), prompt);
+  std::optional<PatternRecord> recorded;
+  const PromptOptions prompt = prompt_of(options, set, setup.model.card, recorded);
+  RowSource source(study, std::move(set), prompt);
+  open_patterns(options, recorded, source, setup);
   setup.prompt = plan_prompt(options.model, options.prompt_tuning, setup.model);
   const DistillationRows chosen{options.sft_share, options.trainer.seed, source.set().hash};
   setup.card = card_of(options, study, prompt, chosen, setup.model);
+  if (setup.pattern) setup.card.pattern = setup.pattern->record();
   make_rows(source, chosen, setup);
   check_field_weights(setup.options.sft);
   return setup;
@@ -261,7 +285,7 @@ TrainingResult run(DistillSetup setup) {
   attach_adapter(*model.model, options.lora, std::ssize(setup.rows), options.trainer);
   const std::unique_ptr<Objective> objective = make_objective(setup);
   return train_model(*objective, *setup.study, model, setup.card, options.trainer,
-                     options.eval_rows, options.model, options.out);
+                     options.eval_rows, options.model, options.out, setup.pattern.get());
 }
 
 TrainingResult distill(const DistillOptions& options) { return run(setup(options)); }

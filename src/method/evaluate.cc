@@ -56,7 +56,8 @@ Predictions mixed(const EvaluateSetup& setup, const Predictions& answers, double
   const CandidateSet valid =
       load_candidates(fs::path(options.data) / "candidates-valid.jsonl", dataset);
   const auto rows = spread_rows(std::ssize(valid.rows), kMixRows);
-  const auto asked = make_requests(dataset, valid, rows, setup.protocol.prompt.max_history);
+  const auto asked = pattern_requests(dataset, valid, rows, setup.protocol.prompt.max_history,
+                                      setup.pattern.get());
   weight = choose_mix_weight(ask_about(setup, asked, "validation"), recommended(valid, rows));
   log_info("mix: weight {:.2f} of the language model, chosen on {} validation rows", weight,
            rows.size());
@@ -104,8 +105,9 @@ FullRows full_rows(const Dataset& dataset, std::vector<Row> rows, bool mask_seen
   return full;
 }
 
-// What a language model is asked about the rows, without candidates.
-std::vector<Request> requests_of(const FullRows& rows, int32_t max_history) {
+// What a language model is asked about the rows, without candidates; `pattern` may be null.
+std::vector<Request> requests_of(const FullRows& rows, int32_t max_history,
+                                 const PatternSource* pattern) {
   std::vector<Request> requests;
   for (size_t r = 0; r < rows.tasks.size(); ++r) {
     const HistoryView& history = rows.tasks[r].history;
@@ -114,6 +116,9 @@ std::vector<Request> requests_of(const FullRows& rows, int32_t max_history) {
     request.now = history.now;
     set_recent_history(history.items, history.times, max_history, request);
   }
+  if (pattern != nullptr)
+    add_patterns(*pattern, requests_of(rows, kRecommenderHistory, nullptr), rows.mask_seen,
+                 requests);
   return requests;
 }
 
@@ -149,7 +154,7 @@ AskCatalogue mixed_about_all(const EvaluateSetup& setup, const Recommender& reco
     chosen.push_back(all[static_cast<size_t>(row)]);
   CHECK(!chosen.empty(), kInput, "--mix: {}: the split has no validation rows", setup.options.data);
   const FullRows valid = full_rows(setup.dataset, std::move(chosen), setup.full->mask_seen);
-  const auto requests = requests_of(valid, setup.protocol.prompt.max_history);
+  const auto requests = requests_of(valid, setup.protocol.prompt.max_history, setup.pattern.get());
   ProgressBar bar("validation", std::ssize(valid.rows));
   weight = choose_full_mix_weight(
       valid, setup.dataset.catalogue.num_items(), ask_about_all(setup, requests),
@@ -251,8 +256,10 @@ EvaluateSetup setup(const EvaluateOptions& options) {
   else
     set_up_candidates(setup);
   const auto requests = [&setup](int32_t max_history) {
-    return setup.full ? requests_of(*setup.full, max_history)
-                      : make_requests(setup.dataset, setup.set, setup.rows, max_history);
+    const PatternSource* pattern = setup.pattern.get();
+    return setup.full
+               ? requests_of(*setup.full, max_history, pattern)
+               : pattern_requests(setup.dataset, setup.set, setup.rows, max_history, pattern);
   };
   if (is_named(options.model) || !is_language_model_folder(options.model)) {
     CHECK(options.ablate == "none", kUsage, "--ablate: only language models, found {}",
@@ -260,6 +267,8 @@ EvaluateSetup setup(const EvaluateOptions& options) {
     CHECK(options.adapters.empty(), kUsage, "--adapter: only language models, found {}",
           options.model);
     CHECK(options.mix.empty(), kUsage, "--mix: only language models, found {}", options.model);
+    CHECK(options.recommender.empty(), kUsage, "--recommender: only language models, found {}",
+          options.model);
     CHECK(options.beam == 0, kUsage, "--beam: only language models, found {}", options.model);
     if (!setup.full) setup.requests = requests(kRecommenderHistory);
     return setup;
@@ -271,6 +280,10 @@ EvaluateSetup setup(const EvaluateOptions& options) {
   setup.protocol.new_items =
       unread_items(setup.model->card, setup.dataset, load_split(options.data));
   if (setup.full) check_answers_by_title(*setup.model);
+  const ModelCard& card = setup.model->card;
+  check_no_pattern(card.prompt, options.recommender, options.model);
+  setup.pattern = open_pattern(card.prompt, card.pattern, options.recommender,
+                               setup.dataset.catalogue, options.numerics, options.model);
   // An ablation moves what the model sees, no more.
   setup.requests = ablate_requests(requests(setup.protocol.prompt.max_history), options.ablate,
                                    setup.protocol.seed);

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
@@ -34,6 +35,8 @@ struct EvaluateOptions {
   // A recommender folder whose scores are mixed with a language model's answer probabilities
   // (eval/mix.h); the weight is chosen on validation rows. Empty: none.
   std::string mix;
+  // The recommender of the patterns that a language model's prompts show. Empty: they show none.
+  std::string recommender;
   bool mask_seen = false;    // of the whole catalogue: leave the items of the history out
   int64_t beam = 0;          // of the whole catalogue: beams (eval/title_beam.h), 0: exact scores
   ProtocolOptions protocol;  // its seed is the seed of everything that is drawn
@@ -50,7 +53,8 @@ struct EvaluateSetup {
   std::optional<FullRows> full;      // or rows of the split against the whole catalogue
   std::vector<Request> requests;     // of these rows; no candidates where that is all items
   std::optional<LoadedModel> model;  // a language model
-  ProtocolOptions protocol;          // with the prompt and the budget of that model
+  std::unique_ptr<const PatternSource> pattern;  // where its prompts show what a recommender says
+  ProtocolOptions protocol;                      // with the prompt and the budget of that model
 };
 
 // Predictions with their names filled in, and the metrics of one model.
@@ -63,6 +67,8 @@ struct Evaluation {
   int64_t recall_rows = 0;            // those rows
 };
 
+// Errors (kUsage): a model whose prompts show patterns without a recommender, or the reverse;
+// kModel for a recommender of another type than it was trained with.
 EvaluateSetup setup(const EvaluateOptions& options);
 // Memory and work of a language model. Error (kUsage) for every other model, which needs next to
 // nothing.

@@ -62,6 +62,7 @@ ModelCard read_card(const fs::path& path) {
   card.prompt.style = get_or<std::string>(json, "style", card.prompt.style, name);
   find_style(card.prompt.style, name + ": style");
   card.prompt.answer = answer_kind(get_or<std::string>(json, "answer", "number", name));
+  card.pattern = read_knowledge(json, name, card.prompt);
   card.max_reasoning_tokens = get<int64_t>(json, "max_reasoning_tokens", name);
   if (json.contains("distillation_rows")) {
     const Json rows = get<Json>(json, "distillation_rows", name);
@@ -114,6 +115,7 @@ OrderedJson to_json(const ModelCard& card) {
                    {"answer", answer_kind_name(card.prompt.answer)},
                    {"max_reasoning_tokens", card.max_reasoning_tokens},
                    {"parent", card.parent}};
+  write_knowledge(card.prompt, card.pattern, json);
   for (const SoftPrompt& prompt : card.soft_prompts)
     json["soft_prompts"].push_back(
         {{"name", prompt.name}, {"num_virtual_tokens", prompt.num_virtual_tokens}});

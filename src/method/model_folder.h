@@ -12,6 +12,7 @@
 
 #include "eval/protocol.h"
 #include "method/distillation_rows.h"
+#include "method/pattern.h"
 #include "models/language_model.h"
 #include "temporal/prompts.h"
 #include "text/tokenizer.h"
@@ -29,6 +30,7 @@ struct ModelCard {             // etrlrec.json
   std::string stage = "base";  // base | pretrain | label-only | distill | reinforce
   std::string catalogue_hash;  // of the data set it was trained on; empty for a base model
   PromptOptions prompt;
+  std::optional<PatternRecord> pattern;  // with knowledge pattern: what it was trained with
   int64_t max_reasoning_tokens = 160;
   // Of the last distillation; reinforce rolls out the other rows. Unknown for a base model and for
   // folders of older versions.

@@ -61,6 +61,8 @@ Ranker::Ranker(const RankerOptions& options) : options_(options), study_(open_st
   if (!options.recommender.empty())
     recommender_ =
         load_recommender_of(options.recommender, study_.dataset.catalogue, options.numerics);
+  pattern_ = open_pattern(model_.card.prompt, model_.card.pattern, options.recommender.string(),
+                          catalogue(), options.numerics, options.model.string());
 }
 
 Request Ranker::history_of_user(int32_t user) const {
@@ -118,6 +120,7 @@ std::vector<Request> Ranker::requests(std::span<const RankingQuery> queries) con
     requests.push_back(std::move(request));
   }
   choose_candidates(requests, open, counts);
+  choose_patterns(requests);
   return requests;
 }
 
@@ -128,15 +131,18 @@ std::vector<Request> Ranker::requests_of_users(std::span<const int32_t> users,
   std::vector<size_t> open(users.size());
   std::iota(open.begin(), open.end(), 0);
   choose_candidates(requests, open, std::vector<int32_t>(users.size(), num_candidates));
+  choose_patterns(requests);
   return requests;
 }
 
 void Ranker::choose_candidates(std::vector<Request>& requests, std::span<const size_t> open,
                                std::span<const int32_t> counts) const {
   if (open.empty()) return;
-  const bool by_title =
-      has_language_model() && model_.card.prompt.answer == AnswerKind::kTitle && !recommender_;
-  if (by_title || !has_language_model()) {
+  const bool by_title = has_language_model() && model_.card.prompt.answer == AnswerKind::kTitle;
+  const bool takes_all =
+      std::all_of(counts.begin(), counts.end(), [](int32_t n) { return n == 0; });
+  if (takes_all && has_language_model()) check_answers_by_title(model_);
+  if ((by_title && (!recommender_ || takes_all)) || !has_language_model()) {
     for (const size_t r : open) requests[r].candidates = all_unseen(requests[r]);
     return;
   }
@@ -155,6 +161,12 @@ void Ranker::choose_candidates(std::vector<Request>& requests, std::span<const s
   for (size_t i = 0; i < open.size(); ++i)
     requests[open[i]].candidates = best_items({scores.const_data_ptr<float>() + i * items, items},
                                               {views[i], -1}, true, counts[i]);
+}
+
+void Ranker::choose_patterns(std::vector<Request>& requests) const {
+  if (!pattern_) return;
+  const std::lock_guard lock(computing_);
+  add_patterns(*pattern_, requests, true, requests);
 }
 
 ProtocolOptions Ranker::protocol() const {

@@ -28,7 +28,7 @@ struct RankerOptions {
   std::filesystem::path data;
   std::filesystem::path model;  // empty: the recommender alone
   // Empty: a model that answers by title ranks all items that the user has not seen; with another
-  // model every query names its candidates.
+  // model every query names its candidates. A model whose prompts show patterns needs it.
   std::filesystem::path recommender;
   std::string dtype = "float32";      // of the language model's weights
   std::vector<std::string> adapters;  // PEFT folders on top of it
@@ -42,7 +42,7 @@ struct RankingQuery {
   std::vector<std::string> history{};     // item ids, oldest first, one day apart
   std::vector<std::string> candidates{};  // item ids; empty: the recommender's best unseen ones,
                                           // or all unseen ones
-  int32_t num_candidates = 20;            // taken from the recommender
+  int32_t num_candidates = 20;            // taken from the recommender; 0: all unseen items
 };
 
 struct RankedItem {
@@ -63,8 +63,9 @@ struct Ranking {
 class Ranker {
  public:
   // Opens everything but the language model's weights. Errors: kModel for a model or a recommender
-  // of another catalogue than the data set's; kUsage for neither of both, for a recommender as
-  // `model`, and for beams with a model that answers by number.
+  // of another catalogue than the data set's, or a recommender of another type than the patterns
+  // that the model was trained with; kUsage for neither of both, for a recommender as `model`, for
+  // beams with a model that answers by number, and for patterns without a recommender.
   explicit Ranker(const RankerOptions& options);
 
   const Catalogue& catalogue() const { return study_.dataset.catalogue; }
@@ -95,6 +96,8 @@ class Ranker {
   // Of requests[r] for every r of `open`: their candidates, `counts` of them from a recommender.
   void choose_candidates(std::vector<Request>& requests, std::span<const size_t> open,
                          std::span<const int32_t> counts) const;
+  // What the recommender says about them, where the model's prompts show it.
+  void choose_patterns(std::vector<Request>& requests) const;
   ProtocolOptions protocol() const;
   std::vector<Ranking> by_language_model(std::span<const Request> requests) const;
   std::vector<Ranking> by_beam(std::span<const Request> requests) const;
@@ -103,6 +106,7 @@ class Ranker {
   RankerOptions options_;
   Study study_;
   std::unique_ptr<Recommender> recommender_;
+  std::unique_ptr<const PatternSource> pattern_;  // the same one; null: prompts show none
   LoadedModel model_;
   // Items that may be ranked; a language model is asked about distinct titles.
   std::vector<int32_t> asked_;

@@ -192,7 +192,7 @@ RecommendUsersSummary recommend_users(const RecommendUsersOptions& options) {
   check_table_name(out);
   Ranker ranker(options.ranker);
   CHECK(!ranker.has_language_model() || options.ranker.recommender.empty() ||
-            options.k <= options.num_candidates,
+            options.num_candidates == 0 || options.k <= options.num_candidates,
         kUsage, "-k: expected at most the {} of --num-candidates, found {}", options.num_candidates,
         options.k);
   const std::vector<int32_t> users = chosen_users(options.users, ranker.user_ids());

@@ -49,11 +49,12 @@ struct ReinforceSetup {
   std::unique_ptr<const Study> study;
   RowSource source;
   LoadedModel model;
-  PromptPlan prompt;                         // attached once the weights are loaded
-  ModelCard card;                            // of the result
-  std::unique_ptr<Recommender> recommender;  // null: its weight is 0
-  ClaimWeights claim_weights;                // empty: every claim weighs one bit
-  GrpoOptions grpo;                          // complete: with tags, budgets and end token
+  PromptPlan prompt;                             // attached once the weights are loaded
+  ModelCard card;                                // of the result
+  std::unique_ptr<Recommender> recommender;      // null: its weight is 0
+  std::unique_ptr<const PatternSource> pattern;  // of the same folder; null: prompts show none
+  ClaimWeights claim_weights;                    // empty: every claim weighs one bit
+  GrpoOptions grpo;                              // complete: with tags, budgets and end token
   std::vector<GrpoRow> rows;
 };
 
@@ -61,7 +62,8 @@ struct ReinforceSetup {
 // are rows that the recommender may have learned from (method.md G.3 (3)). Errors: kModel for a
 // model that was not trained on this data set or candidate file, or a reasoning folder of another
 // data set or style; kUsage where the folder does not name its distillation rows and sft_share is
-// missing, or where sft_share contradicts the folder; kInput where no row is left.
+// missing, where sft_share contradicts the folder, or where prompts show patterns and no
+// recommender is given; kInput where no row is left.
 ReinforceSetup setup(const ReinforceOptions& options);
 // Memory and work of run().
 MemoryEstimate plan(const ReinforceSetup& setup);

@@ -7,8 +7,9 @@
 namespace etrlrec {
 
 RowView RowSource::view(int64_t row, const PromptOptions& prompt) const {
-  return {study_->dataset.catalogue, &study_->statistics,
-          make_request(study_->dataset, set_, row, prompt.max_history), prompt};
+  Request request = make_request(study_->dataset, set_, row, prompt.max_history);
+  if (!patterns_.empty()) request.pattern = pattern(row);
+  return {study_->dataset.catalogue, &study_->statistics, request, prompt};
 }
 
 std::vector<Request> RowSource::recommender_requests(std::span<const int64_t> rows) const {

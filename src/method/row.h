@@ -32,6 +32,13 @@ class RowSource {
     return study_->dataset.times[set_.rows[static_cast<size_t>(row)].position];
   }
 
+  // What a recommender says about each row (method/pattern.h), [rows]; empty ones where it may not
+  // be asked.
+  void set_patterns(std::vector<std::vector<int32_t>> patterns) { patterns_ = std::move(patterns); }
+  const std::vector<int32_t>& pattern(int64_t row) const {
+    return patterns_.at(static_cast<size_t>(row));
+  }
+
   RowView view(int64_t row) const { return view(row, prompt_); }
   RowView view(int64_t row, const PromptOptions& prompt) const;  // shown in another form
   std::vector<Request> recommender_requests(std::span<const int64_t> rows) const;
@@ -40,6 +47,7 @@ class RowSource {
   const Study* study_;
   CandidateSet set_;
   PromptOptions prompt_;
+  std::vector<std::vector<int32_t>> patterns_;
 };
 
 // Requests of some rows with at most max_history entries.

@@ -15,16 +15,16 @@
 namespace etrlrec {
 
 std::vector<Request> validation_requests(const Study& study, const ModelCard& card,
-                                         int64_t num_rows) {
+                                         int64_t num_rows, const PatternSource* pattern) {
   const CandidateSet set = study.candidates("valid");
   const auto rows = spread_rows(std::ssize(set.rows), num_rows);
-  return make_requests(study.dataset, set, rows, card.prompt.max_history);
+  return pattern_requests(study.dataset, set, rows, card.prompt.max_history, pattern);
 }
 
 EvaluateFn validation(const Study& study, const LoadedModel& model, const ModelCard& card,
-                      int64_t num_rows, uint64_t seed) {
+                      int64_t num_rows, uint64_t seed, const PatternSource* pattern) {
   if (num_rows <= 0) return {};
-  auto requests = validation_requests(study, card, num_rows);
+  auto requests = validation_requests(study, card, num_rows, pattern);
   ProtocolOptions protocol;
   protocol.prompt = card.prompt;
   protocol.max_reasoning_tokens = card.max_reasoning_tokens;
@@ -82,13 +82,14 @@ void finish_model_folder(LanguageModel& model, const fs::path& parent, const Mod
 
 TrainingResult train_model(Objective& objective, const Study& study, const LoadedModel& model,
                            const ModelCard& card, TrainerOptions trainer, int64_t eval_rows,
-                           const fs::path& parent, const fs::path& out) {
+                           const fs::path& parent, const fs::path& out,
+                           const PatternSource* pattern) {
   if (trainer.label == TrainerOptions{}.label) trainer.label = card.stage;
   std::optional<RankAllocator> ranks;
   if (model.model->lora().adalora) ranks.emplace(model.model->parameters(), model.model->lora());
-  const TrainingResult result =
-      train(objective, trainer, out, validation(study, model, card, eval_rows, trainer.seed),
-            ranks ? &*ranks : nullptr);
+  const TrainingResult result = train(
+      objective, trainer, out, validation(study, model, card, eval_rows, trainer.seed, pattern),
+      ranks ? &*ranks : nullptr);
   if (ranks) model.model->adapters().set_rank_pattern(ranks->rank_pattern());
   finish_model_folder(*model.model, parent, card, out);
   return result;

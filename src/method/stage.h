@@ -16,13 +16,14 @@
 
 namespace etrlrec {
 
-// Spread validation rows with the entries that the prompts of `card` show.
+// Spread validation rows with the entries that the prompts of `card` show, and where they show
+// patterns those of `pattern`.
 std::vector<Request> validation_requests(const Study& study, const ModelCard& card,
-                                         int64_t num_rows);
+                                         int64_t num_rows, const PatternSource* pattern = nullptr);
 // Likelihood protocol on these rows: ndcg@10, hit@1, mrr, valid_ratio. Empty function
 // for 0 rows.
 EvaluateFn validation(const Study& study, const LoadedModel& model, const ModelCard& card,
-                      int64_t num_rows, uint64_t seed);
+                      int64_t num_rows, uint64_t seed, const PatternSource* pattern = nullptr);
 
 // Attaches the adapter of a training, none with r = 0. AdaLoRA without a total_step gets the
 // optimiser steps of this training.
@@ -38,7 +39,8 @@ void finish_model_folder(LanguageModel& model, const std::filesystem::path& pare
 // the model's own folder.
 TrainingResult train_model(Objective& objective, const Study& study, const LoadedModel& model,
                            const ModelCard& card, TrainerOptions trainer, int64_t eval_rows,
-                           const std::filesystem::path& parent, const std::filesystem::path& out);
+                           const std::filesystem::path& parent, const std::filesystem::path& out,
+                           const PatternSource* pattern = nullptr);
 
 // How a training went: a document with the folder that it filled, or a line.
 nlohmann::ordered_json to_json(const TrainingResult& result, const TrainerOptions& trainer,

@@ -59,6 +59,9 @@ bool target_fits(const Predicate& predicate, const ArgumentValues& values,
   for (size_t i = 0; i < predicate.arity(); ++i)
     if (predicate.kinds[i] == ArgumentKind::kCandidate)
       return context.request.candidates[values[i]] == row.target_item;
+  for (size_t i = 0; i < predicate.arity(); ++i)
+    if (predicate.kinds[i] == ArgumentKind::kPlace)
+      return context.facts.pattern[static_cast<size_t>(values[i])].item == row.target_item;
   for (size_t i = predicate.arity(); i-- > 0;)
     if (predicate.kinds[i] == ArgumentKind::kAttribute)
       return has_attribute(context.catalogue, row.target_item, values[i]);

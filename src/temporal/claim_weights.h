@@ -28,8 +28,9 @@ struct TrainingContext {
   int32_t target_item = -1;
 };
 // u grows with the mutual information of a claim's truth and the next item: having the claim's
-// attribute, being the claim's candidate, or for claims about neither, sharing the last entry's
-// lead attribute. Scaled per dimension. Errors (kInput): a target that is no item.
+// attribute, being the claim's candidate or what stands at its place of the pattern, or for claims
+// about neither, sharing the last entry's lead attribute. Scaled per dimension. Errors (kInput): a
+// target that is no item.
 ClaimWeights measure_claim_weights(std::span<const TrainingContext> contexts, uint64_t seed);
 
 // w = min(kMaxBits, -log2 q) u for each predicate, in the order of predicate_table(); all 1 for

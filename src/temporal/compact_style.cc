@@ -49,6 +49,29 @@ void append_item(const Catalogue& catalogue, int32_t item, int32_t number, std::
   if (!title.empty()) out += fmt::format("{} {}", digit ? ":" : "", title);
 }
 
+// The recommender's first items, best first: " 7" is a candidate, " Heat" a title.
+void append_pattern(const Catalogue& catalogue, const Request& request,
+                    const PromptOptions& options, std::string& out) {
+  if (options.knowledge != Knowledge::kPattern) return;
+  CHECK(!request.pattern.empty(), kInput,
+        "prompt: expected what the recommender says about the request, found nothing\n"
+        "hint: --recommender FOLDER");
+  out += "\nPattern";
+  for (const int32_t item : request.pattern) {
+    if (options.answer == AnswerKind::kTitle) {
+      out += fmt::format("; {}", escape_title(catalogue.titles[static_cast<size_t>(item)]));
+      continue;
+    }
+    const auto& all = request.candidates;
+    const auto found = std::find(all.begin(), all.end(), item);
+    CHECK(found != all.end(), kInput,
+          "prompt: expected a pattern of candidates, found item {} that is none",
+          catalogue.item_ids[static_cast<size_t>(item)]);
+    out += fmt::format("; {}", found - all.begin() + 1);
+  }
+  if (options.answer == AnswerKind::kTitle) out += ";";
+}
+
 std::string number_prompt(const Catalogue& catalogue, const Request& request,
                           const PromptOptions& options) {
   const size_t n = request.history.size();
@@ -71,6 +94,7 @@ std::string number_prompt(const Catalogue& catalogue, const Request& request,
     out += ";";
     append_item(catalogue, request.candidates[k], static_cast<int32_t>(k) + 1, out);
   }
+  append_pattern(catalogue, request, options, out);
   out += "\n";
   out += options.reasoning ? kReasoningOpen : kAnswerOpen;
   return out;
@@ -113,6 +137,7 @@ TimeLine compact_time_line(const Catalogue& catalogue, std::span<const int32_t> 
 std::string title_prompt(const Catalogue& catalogue, const Request& request,
                          const PromptOptions& options) {
   std::string out = compact_time_line(catalogue, request.history, request.times, options).text;
+  append_pattern(catalogue, request, options, out);
   if (options.with_times)
     append_moment(request.times.empty() ? std::nullopt : std::optional(request.times.back()),
                   request.now, out);

@@ -8,6 +8,10 @@
 //   <reasoning>
 // or, with answers by title,
 //   History; start winter Hollow River; drama week Paper Crown; crime month
+// What a recommender puts first (PromptOptions::knowledge) is one more line, by candidate number
+// after the candidates, or by title after the history, where the moment and the answer follow it:
+//   Pattern; 2; 1
+//   Pattern; Hollow River II; Silent Bridge; month
 // Titles are escaped, so tags or claims inside a title cannot open or close anything. The answer
 // keeps the contract of answer_tags.h.
 #pragma once

@@ -41,7 +41,7 @@ void check_request(const Catalogue& catalogue, const Request& request) {
           "request: expected times in ascending order up to now, found {} before {}",
           request.times[j], next);
   }
-  for (const auto* items : {&request.history, &request.candidates})
+  for (const auto* items : {&request.history, &request.candidates, &request.pattern})
     for (const int32_t item : *items)
       CHECK(item >= 0 && item < catalogue.num_items(), kInput,
             "request: expected items below {}, found {}", catalogue.num_items(), item);
@@ -67,6 +67,7 @@ class Builder {
     if (split >= 0 && p < kShiftLevel) facts_.shift = split;
     if (n_ >= kMinDriftEntries) facts_.drift = change.divergence_at(n_ / 2);
     add_pairs();
+    add_pattern();
     add_stage();
     return std::move(facts_);
   }
@@ -194,6 +195,15 @@ class Builder {
     }
   }
 
+  void add_pattern() {
+    const auto& all = request_.candidates;
+    for (const int32_t item : request_.pattern) {
+      const auto found = std::find(all.begin(), all.end(), item);
+      facts_.pattern.push_back(
+          {item, found == all.end() ? -1 : static_cast<int32_t>(found - all.begin())});
+    }
+  }
+
   void add_stage() {
     const bool late =
         n_ > 0 && facts_.gaps[n_] >= GapBucket::kMonth && facts_.personal_gaps[n_] >= kReturningGap;
@@ -308,6 +318,8 @@ nlohmann::ordered_json to_json(const FactSheet& facts, const Catalogue& catalogu
   json["sequels"] = pairs_json(facts.sequels);
   json["candidate_events"] = facts.candidate_events;
   json["candidate_recent"] = facts.candidate_recent;
+  for (const FactSheet::PatternPlace& place : facts.pattern)
+    json["pattern"].push_back(catalogue.titles[static_cast<size_t>(place.item)]);
   return json;
 }
 

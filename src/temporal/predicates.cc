@@ -142,6 +142,20 @@ Verdict lack(const ClaimContext& c, const Values& v) {
   return when(std::none_of(all.begin(), all.end(),
                            [&](int32_t item) { return has_attribute(c.catalogue, item, v[0]); }));
 }
+
+// pattern
+Verdict first_candidate(const ClaimContext& c, const Values& v) {
+  if (c.facts.pattern.empty()) return Verdict::kUnverifiable;
+  return when(c.facts.pattern.front().candidate == v[0]);
+}
+Verdict first_attribute(const ClaimContext& c, const Values& v) {
+  if (c.facts.pattern.empty()) return Verdict::kUnverifiable;
+  return when(has_attribute(c.catalogue, c.facts.pattern.front().item, v[0]));
+}
+Verdict rank(const ClaimContext& c, const Values& v) {
+  return when(c.facts.pattern[static_cast<size_t>(v[1])].candidate == v[0]);
+}
+
 // What the writer wishes cannot be checked, so it is never false.
 Verdict wish(const ClaimContext&, const Values&) { return Verdict::kTrue; }
 
@@ -184,6 +198,10 @@ constexpr std::array kTable{
     Predicate{"pick", kLink, {kCandidate, kNone, kNone}, wish, kPick},
     Predicate{"pick", kLink, {kAttribute, kCandidate, kNone}, has_ak, kPick},
     Predicate{"pick", kLink, {kAttribute, kAttribute, kCandidate}, has_aak, kPick},
+    Predicate{"first", kIS, {kCandidate, kNone, kNone}, first_candidate},
+    Predicate{"first", kIAT, {kAttribute, kNone, kNone}, first_attribute},
+    Predicate{"rank", kIS, {kCandidate, kPlace, kNone}, rank},
+    Predicate{"follow", kLink, {kPlace, kNone, kNone}, wish, kFollow},
 };
 
 // Digits only, at most six, no leading zero; -1 when it is nothing of the kind.
@@ -217,6 +235,10 @@ int32_t parse_argument(ArgumentKind kind, std::string_view text, const ClaimCont
       const int32_t candidate = parse_number(text) - 1;
       return candidate >= 0 && candidate < limit ? candidate : -1;
     }
+    case kPlace: {
+      const int32_t place = parse_number(text) - 1;
+      return place >= 0 && place < limit ? place : -1;
+    }
     case kAttribute:
       return find_attribute(context.catalogue, text);
     case kBucket:
@@ -234,8 +256,9 @@ int32_t parse_argument(ArgumentKind kind, std::string_view text, const ClaimCont
 }
 
 const char* kind_name(ArgumentKind kind) {
-  constexpr std::array<const char*, 9> kNames{
-      "none", "entry", "moment", "candidate", "attribute", "bucket", "number", "season", "stage"};
+  constexpr std::array<const char*, 10> kNames{"none",      "entry",  "moment", "candidate",
+                                               "attribute", "bucket", "number", "season",
+                                               "stage",     "place"};
   return kNames[static_cast<size_t>(kind)];
 }
 
@@ -288,6 +311,8 @@ int64_t argument_domain(ArgumentKind kind, const ClaimContext& context) {
       return 4;
     case kStage:
       return static_cast<int64_t>(kStages.size());
+    case kPlace:
+      return static_cast<int64_t>(context.facts.pattern.size());
     case kNone:
       break;
   }

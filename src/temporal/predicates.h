@@ -25,6 +25,7 @@ enum class ArgumentKind : int8_t {
   kNumber,     // 0 .. 999999
   kSeason,     // season_word()
   kStage,      // new | active | returning
+  kPlace,      // 1-based place in the recommender's pattern; value from 0
 };
 using ArgumentValues = std::array<int32_t, 3>;
 
@@ -37,6 +38,7 @@ enum class Demand : int8_t {
   kPick,    // it is the candidate
   kPrune,   // it is another one
   kSequel,  // if the candidate is picked, it is one of these
+  kFollow,  // it is what stands at this place of the recommender's pattern
 };
 
 struct Predicate {

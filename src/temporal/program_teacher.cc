@@ -22,11 +22,13 @@ struct Hypothesis {
   int32_t attribute = -1;
   int32_t candidate = -1;  // from 0; a next part instead of an attribute
   double score = 0;
+  bool is_pattern = false;  // the candidate is the recommender's first one
 };
 
 // What the facts say about one request, as the hypotheses and claims need it. -1: nothing.
 struct Evidence {
-  int32_t last_lead = -1, successor = -1, lasting = -1, favoured = -1, recent = -1, next_part = -1;
+  int32_t last_lead = -1, successor = -1, lasting = -1, favoured = -1, recent = -1, next_part = -1,
+          recommended = -1;  // candidate
 };
 
 class ProgramTeacher : public Teacher {
@@ -77,8 +79,9 @@ class ProgramTeacher : public Teacher {
 
   Evidence gather(const ClaimContext& context) const {
     Evidence e;
-    if (catalogue_.fields.empty()) return e;
     const FactSheet& facts = context.facts;
+    if (!facts.pattern.empty()) e.recommended = facts.pattern.front().candidate;
+    if (catalogue_.fields.empty()) return e;
     const int32_t field = season_field(catalogue_);
     if (!context.request.history.empty()) {
       e.last_lead = lead_attribute(catalogue_, context.request.history.back(), 0);
@@ -112,9 +115,19 @@ class ProgramTeacher : public Teacher {
     if (e.recent >= 0 && recent_matters()) out += fmt::format(" short( {})", word(e.recent));
     if (e.next_part >= 0 && options_.names_candidates)
       out += fmt::format(" sequel( {})", e.next_part + 1);
+    write_first(context, e, out);
     // Last, so that the decision follows right after the pause it may depend on.
     if (options_.with_times && n > 0)
       out += fmt::format(" gap( {} now {})", n, gap_word(context.facts.gaps[n]));
+  }
+
+  // What the recommender puts first.
+  void write_first(const ClaimContext& context, const Evidence& e, std::string& out) const {
+    if (context.facts.pattern.empty()) return;
+    if (options_.names_candidates && e.recommended >= 0)
+      out += fmt::format(" first( {})", e.recommended + 1);
+    const int32_t lead = lead_attribute(catalogue_, context.facts.pattern.front().item, 0);
+    if (!options_.names_candidates && lead >= 0) out += fmt::format(" first( {})", word(lead));
   }
 
   // Where no transition is known, IAT tells how the leading attribute moved, or in short histories
@@ -148,6 +161,8 @@ class ProgramTeacher : public Teacher {
     }
     std::erase_if(all, [](const Hypothesis& h) { return h.attribute < 0; });
     if (e.next_part >= 0) all.push_back({"sequel", -1, e.next_part, sequel_score(candidates)});
+    if (e.recommended >= 0 && options_.pattern_precision > 0)
+      all.push_back({"pattern", -1, e.recommended, options_.pattern_precision, true});
     sort_by_score(all);
     return all;
   }
@@ -223,7 +238,7 @@ class ProgramTeacher : public Teacher {
   // The decision in one word, right after its evidence: a small model can learn it, and
   // reinforcement can give credit to it.
   static void write_source(const Hypothesis& hypothesis, std::string& out) {
-    out += fmt::format(" {}", hypothesis.source);
+    out += fmt::format(" {}{}", hypothesis.source, hypothesis.is_pattern ? " follow( 1)" : "");
   }
 
   void write_need(int32_t attribute, const std::vector<Hypothesis>& seconds,

@@ -9,6 +9,10 @@
 // transition), taste (long-term), season, mood (the last entries) or sequel. A need that no
 // candidate meets is followed by lack( crime) and the next hypothesis. Where the prompt lists no
 // candidates, nothing is said about them: no sequel( 7), no lack, no pick.
+//
+// Where the request has a recommender's pattern, it says what stands first there, " first( 7)" or
+// without candidates in the prompt " first( crime)", and " pattern follow( 1)" is one more
+// hypothesis.
 #pragma once
 
 #include <memory>
@@ -22,6 +26,9 @@ struct TeacherOptions {
   double temperature = 1.0;      // over hypotheses and matches; 0: the best scored one
   bool with_times = true;        // false: no claim about gaps or the season
   bool names_candidates = true;  // false: the prompt lists none
+  // How often the first item of a pattern is the next one: its score as a hypothesis; 0: it is
+  // none.
+  double pattern_precision = 0;
 };
 // Error (kUsage): a negative temperature. Keeps references to catalogue and statistics.
 std::unique_ptr<Teacher> program_teacher(const Catalogue& catalogue,

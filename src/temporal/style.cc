@@ -1,16 +1,37 @@
 #include "temporal/style.h"
 
+#include <fmt/ranges.h>
+
+#include <algorithm>
 #include <array>
 
 #include "base/check.h"
 
 namespace etrlrec {
+namespace {
+
+constexpr std::array<const char*, 2> kKnowledge{"none", "pattern"};
+
+}  // namespace
 
 AnswerKind answer_kind(std::string_view name) {
   CHECK(name == "number" || name == "title", kUsage,
         "answer: expected number or title, found \"{}\"", name);
   return name == "title" ? AnswerKind::kTitle : AnswerKind::kNumber;
 }
+
+Knowledge knowledge(std::string_view name) {
+  const auto found = std::find(kKnowledge.begin(), kKnowledge.end(), name);
+  CHECK(found != kKnowledge.end(), kUsage, "knowledge: expected one of {}, found \"{}\"",
+        fmt::join(kKnowledge, ", "), name);
+  return static_cast<Knowledge>(found - kKnowledge.begin());
+}
+
+const char* knowledge_name(Knowledge knowledge) {
+  return kKnowledge.at(static_cast<size_t>(knowledge));
+}
+
+std::vector<std::string> knowledge_names() { return {kKnowledge.begin(), kKnowledge.end()}; }
 
 int32_t usual_history(AnswerKind kind) { return kind == AnswerKind::kTitle ? 50 : 8; }
 

@@ -20,6 +20,13 @@ enum class AnswerKind : int8_t { kNumber, kTitle };
 AnswerKind answer_kind(std::string_view name);  // number | title; error (kUsage) for others
 const char* answer_kind_name(AnswerKind kind);
 
+// What a prompt says besides history and candidates. kPattern: the first items of a conventional
+// recommender (Request::pattern), as facts that claims may speak of.
+enum class Knowledge : int8_t { kNone, kPattern };
+Knowledge knowledge(std::string_view name);  // error (kUsage) lists the names
+const char* knowledge_name(Knowledge knowledge);
+std::vector<std::string> knowledge_names();  // none | pattern
+
 // Entries of a prompt where nobody says otherwise: 8 where candidates take the room, 50 (what
 // SASRec sees) on a time line.
 int32_t usual_history(AnswerKind kind);
@@ -31,6 +38,8 @@ struct PromptOptions {
   bool reasoning = true;          // false: the direct-answer form (label-only arm)
   std::string style = "compact";  // a name of prompt_styles()
   AnswerKind answer = AnswerKind::kNumber;
+  Knowledge knowledge = Knowledge::kNone;
+  int32_t pattern_items = 5;  // of the pattern, at most
 };
 
 // Reasons why an answer does not count; kept in logs and metrics.
@@ -71,7 +80,8 @@ struct TimeLine {
 struct PromptStyle {
   std::string_view name;
   // Ends right where the completion begins. Errors (kInput): more than max_history entries (claims
-  // number the entries that are shown), times of another number.
+  // number the entries that are shown), times of another number, no pattern where `knowledge` asks
+  // for one.
   std::string (*prompt)(const Catalogue& catalogue, const Request& request,
                         const PromptOptions& options);
   // Entries of a user, oldest first, as a prompt with answers by title shows its history.

@@ -69,7 +69,8 @@ void mark_counted(const std::vector<std::optional<ResolvedClaim>>& resolved,
 
 // What the link claims ask of the answer.
 struct LinkDemands {
-  std::vector<int32_t> needs, avoided, picked, pruned, sequels;
+  // Attributes, or candidates from 0; a followed place without a candidate is -1.
+  std::vector<int32_t> needs, avoided, picked, pruned, sequels, followed;
 };
 
 LinkDemands read_demands(std::span<const JudgedClaim> claims, const ClaimContext& context) {
@@ -91,7 +92,10 @@ LinkDemands read_demands(std::span<const JudgedClaim> claims, const ClaimContext
     collect(Demand::kPick, ArgumentKind::kCandidate, demands.picked);
     collect(Demand::kPrune, ArgumentKind::kCandidate, demands.pruned);
     collect(Demand::kSequel, ArgumentKind::kCandidate, demands.sequels);
+    collect(Demand::kFollow, ArgumentKind::kPlace, demands.followed);
   }
+  for (int32_t& place : demands.followed)
+    place = context.facts.pattern[static_cast<size_t>(place)].candidate;
   std::erase_if(demands.needs, [&](int32_t a) {
     return std::find(lacking.begin(), lacking.end(), a) != lacking.end();
   });
@@ -112,6 +116,7 @@ std::vector<int32_t> satisfying(const LinkDemands& demands, const ClaimContext& 
     narrowed = true;
   }
   if (narrowed) return left;
+  if (!demands.followed.empty()) return {demands.followed.front()};
   const bool sequel = std::any_of(demands.picked.begin(), demands.picked.end(), [&](int32_t k) {
     return std::find(demands.sequels.begin(), demands.sequels.end(), k) != demands.sequels.end();
   });
@@ -134,8 +139,9 @@ double link_score(std::span<const JudgedClaim> claims, int32_t answer,
   const bool avoided = std::any_of(demands.avoided.begin(), demands.avoided.end(), [&](int32_t a) {
     return has_attribute(context.catalogue, context.request.candidates[k], a);
   });
-  const bool picked_other = std::any_of(demands.picked.begin(), demands.picked.end(),
-                                        [&](int32_t pick) { return pick != k; });
+  const auto is_other = [&](int32_t candidate) { return candidate != k; };
+  const bool picked_other = std::any_of(demands.picked.begin(), demands.picked.end(), is_other) ||
+                            std::any_of(demands.followed.begin(), demands.followed.end(), is_other);
   if (avoided || picked_other || contains(demands.pruned, k)) return 0;
   const std::vector<int32_t> matches = satisfying(demands, context);
   if (!contains(matches, k)) return 0;

@@ -39,7 +39,8 @@ std::vector<JudgedClaim> judge_claims(std::string_view reasoning, const ClaimCon
 // `answer`: 1-based candidate number, 0 for none. Coverage is complete at 3 bits in each of IS, IAT
 // and UET. r_link: the needs in the order of the text, without those that a true lack() answers, as
 // long as one candidate meets them all; the answer must meet them, avoid what is avoided and be
-// what is picked. A picked true sequel counts as a need that the named sequels alone meet.
+// what is picked or followed. A picked true sequel counts as a need that the named sequels alone
+// meet, and so does a place of the recommender's pattern that is followed.
 ReasoningScore score_reasoning(std::span<const JudgedClaim> claims, int32_t answer,
                                const ClaimContext& context);
 
