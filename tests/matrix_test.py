@@ -38,10 +38,14 @@ def make_world(name, users, items, seed):
     make("fit", *data, "-o", name + "-fit", "-m", "popularity,markov", "--num-train-epochs", 1)
     make("fit", *data, "-o", name + "-early", "-m", "markov", "--train-share", ".5")
     make("construct", *data, "-o", name + "-reasoning", "--limit", 60, "--no-filter-answer")
+    early = ["--recommender", name + "-early/markov"]
+    make("construct", *data, "-o", name + "-pattern", "--limit", 60, "--no-filter-answer", "--knowledge", "pattern", *early)
     make("new-lm", *data, "-o", name + "-base", "--hidden-size", 32, "--num-hidden-layers", 2, "--num-attention-heads", 1,
          "--init", "random")
     make("distill", *data, "--reasoning", name + "-reasoning", "-m", name + "-base", "--max-steps", 1, "--batch-size", 2,
          "--lora-r", 2, "--eval-rows", 2, "-o", name + "-student")
+    make("distill", *data, "--reasoning", name + "-pattern", *early, "-m", name + "-base", "--max-steps", 1, "--batch-size", 2,
+         "--eval-rows", 2, "-o", name + "-knowing")
     make("candidates", *data, "-o", name + "-candidates.jsonl", "--num-candidates", 5, "--limit", 8)
     make("evaluate", *data, "-m", "random", "--limit", 8, "-o", name + "-predictions")
 
@@ -62,6 +66,8 @@ TAKES = {
     "inspect DATA": (["inspect", "X"], {"a data", "b data"}),
     "fit --data": (["fit", "-d", "X", "-m", "popularity", "-o", "OUT"], {"a data", "b data"}),
     "construct --data": (["construct", "-d", "X", "--limit", 4, "-o", "OUT"], {"a data", "b data"}),
+    "construct --recommender": (["construct", *A, "--knowledge", "pattern", "--recommender", "X", "--limit", 4, "-o", "OUT"],
+                                {"a early"}),
     "new-lm --data": (["new-lm", "-d", "X", "--hidden-size", 32, "--num-attention-heads", 1, "--num-hidden-layers", 2,
                        "--init", "random", "-o", "OUT"], {"a data", "b data"}),
     "candidates --data": (["candidates", "-d", "X", "--limit", 4, "-o", "OUT"], {"a data", "b data"}),
@@ -69,6 +75,8 @@ TAKES = {
                                  RECOMMENDERS),
     "audit --data": (["audit", "-d", "X"], {"a data", "b data"}),
     "audit --reasoning": (["audit", *A, "--reasoning", "X"], {"a reasoning"}),
+    "audit --recommender": (["audit", *A, "--reasoning", "a-pattern", "--recommender", "X"], {"a early"}),
+    "evaluate --recommender": (["evaluate", *A, "-m", "a-knowing", "--recommender", "X", *RUNS, "-o", "OUT"], RECOMMENDERS),
     "evaluate --data": (["evaluate", "-d", "X", "-m", "random", *RUNS, "-o", "OUT"], {"a data", "b data"}),
     "evaluate --model": (["evaluate", *A, "-m", "X", *RUNS, "-o", "OUT"], MODELS | RECOMMENDERS),
     "evaluate --candidates": (["evaluate", *A, "-m", "random", "--candidates", "X", *RUNS, "-o", "OUT"], {"a candidates"}),
@@ -76,6 +84,8 @@ TAKES = {
     "distill --data": (["distill", "-d", "X", "--reasoning", "a-reasoning", "-m", "a-base", *STEP], {"a data"}),
     "distill --reasoning": (["distill", *A, "--reasoning", "X", "-m", "a-base", *STEP], {"a reasoning"}),
     "distill --model": (["distill", *A, "--reasoning", "a-reasoning", "-m", "X", *STEP], MODELS),
+    "distill --recommender": (["distill", *A, "--reasoning", "a-pattern", "-m", "a-base", "--recommender", "X", *STEP],
+                              {"a early"}),
     "reinforce --data": (["reinforce", "-d", "X", "--reasoning", "a-reasoning", "-m", "a-student", "--recommender",
                           "a-early/markov", "--group-size", 2, *STEP], {"a data"}),
     "reinforce --model": (["reinforce", *A, "--reasoning", "a-reasoning", "-m", "X", "--recommender", "a-early/markov",
@@ -116,8 +126,8 @@ def check(argument, artefact):
         return f"{where} expected to be taken, found exit code {code}: {said}" if code != 0 else None
     if artefact in ALSO_TAKES.get(argument, ()):
         return None if code in REFUSED | {0} else f"{where} exit code {code}: {said}"
-    # audit judges reasoning of another log and finds every line wrong: its gate.
-    if code not in (REFUSED | {8} if argument == "audit --reasoning" else REFUSED):
+    # audit judges reasoning of another log or recommender and finds every line wrong: its gate.
+    if code not in (REFUSED | {8} if argument in ("audit --reasoning", "audit --recommender") else REFUSED):
         return f"{where} expected exit code 2, 3 or 4, found {code}: {said}"
     if "error" not in said.lower():
         return f"{where} refused without a message: {said}"
@@ -135,6 +145,11 @@ def main():
     for name, text in (("text.txt", "nothing of ours\n"), ("ids.json", "[[1, 2, 3]]")):
         with open(os.path.join(ROOT, name), "w", encoding="utf-8") as file:
             file.write(text)
+    for command in (["evaluate", *A, "-m", "a-knowing", *RUNS], ["recommend", *A, "-m", "a-knowing", "--user", "u7"],
+                    ["evaluate", *A, "-m", "a-student", "--recommender", "a-early/markov", *RUNS]):
+        done = run(*command)
+        if done.returncode != 2 or "hint: " not in done.stderr:
+            sys.exit(f"{' '.join(map(str, command))}: expected exit code 2 and a hint, found {done.returncode}\n{done.stderr}")
     rows = [row for row in TAKES if len(sys.argv) < 3 or row.startswith(sys.argv[2])]
     cells = list(itertools.product(rows, ARTEFACTS))
     wrong = []
