@@ -117,7 +117,8 @@ TEST(ForeignReasoning, answers_below_the_reasoning_of_another_user_or_none) {
   requests[2].history.erase(requests[2].history.begin());
   requests[2].times.erase(requests[2].times.begin());
   const PromptEncoder encoder{*tokenizer, catalogue};
-  ProtocolOptions options{.max_reasoning_tokens = 6};
+  ProtocolOptions options;
+  options.max_reasoning_tokens = 6;
   const GenerationOptions generation =
       generation_options(*tokenizer, options, static_cast<int32_t>(requests[0].candidates.size()));
   std::vector<GenerationRequest> asked;

@@ -18,8 +18,8 @@ namespace etrlrec {
 
 struct AuditOptions {
   std::string data;
-  std::string reasoning;    // folder of construct; empty: not checked
-  std::string recommender;  // that it was written with; empty: with none
+  std::string reasoning;      // folder of construct; empty: not checked
+  std::string recommender{};  // that it was written with; empty: with none
 };
 
 // Findings by kind, the first few of each are logged, and what was checked.
