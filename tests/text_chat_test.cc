@@ -212,8 +212,8 @@ TEST(Chat, recognises_the_published_templates) {
   EXPECT_EQ(recognise_chat_text(read_file(kGolden + "qwen2.5.jinja")), "qwen2.5");
   EXPECT_EQ(recognise_chat_text(read_file(kGolden + "qwen3.jinja")), "qwen3");
   EXPECT_EQ(recognise_chat_text(read_file(kGolden + "llama-3.2-instruct.jinja")), "llama3");
-  for (const char* unknown : {"qwen-tokenizer/tokenizer_config.qwen2.json",
-                              "phi3-tokenizer/tokenizer_config.json"}) {
+  for (const char* unknown :
+       {"qwen-tokenizer/tokenizer_config.qwen2.json", "phi3-tokenizer/tokenizer_config.json"}) {
     const std::string text = read_json(kShared + "models/" + unknown).at("chat_template");
     EXPECT_EQ(recognise_chat_text(text), "") << unknown;
   }
