@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "method/adapter_options.h"
+#include "refusal.h"
 
 namespace etrlrec {
 namespace {
@@ -12,16 +13,6 @@ AdapterOptions kind(const std::string& adapter) {
   AdapterOptions options;
   options.adapter = adapter;
   return options;
-}
-
-std::string refusal(const std::function<void()>& call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), ExitCode::kUsage);
-    return error.what();
-  }
-  return "";
 }
 
 TEST(AdapterOptions, without_a_word_everything_is_trained) {
@@ -52,30 +43,31 @@ TEST(AdapterOptions, a_soft_prompt_has_options_of_its_own) {
 TEST(AdapterOptions, refuses_options_of_another_kind) {
   AdapterOptions options;
   options.adalora.target_r = 3;
-  EXPECT_NE(refusal([&] { options.config(); }).find("are options of --adapter adalora"),
+  EXPECT_NE(usage_refusal([&] { options.config(); }).find("are options of --adapter adalora"),
             std::string::npos);
   options = kind("adalora");
   options.lora.use_rslora = true;
-  EXPECT_EQ(refusal([&] { options.config(); }), "--use-rslora: is an option of --adapter lora");
+  EXPECT_EQ(usage_refusal([&] { options.config(); }),
+            "--use-rslora: is an option of --adapter lora");
   options = kind("prompt");
   options.lora.r = 4;
-  EXPECT_NE(refusal([&] { options.config(); }).find("are options of --adapter lora"),
+  EXPECT_NE(usage_refusal([&] { options.config(); }).find("are options of --adapter lora"),
             std::string::npos);
   options = {};
   options.prompt_tuning.num_virtual_tokens = 9;
-  EXPECT_NE(refusal([&] { options.prompt(); }).find("are options of --adapter prompt"),
+  EXPECT_NE(usage_refusal([&] { options.prompt(); }).find("are options of --adapter prompt"),
             std::string::npos);
 }
 
 TEST(AdapterOptions, frozen_weights_need_an_adapter) {
   AdapterOptions options;
-  EXPECT_EQ(refusal([&] { check_trainable("int8", options); }),
+  EXPECT_EQ(usage_refusal([&] { check_trainable("int8", options); }),
             "--dtype int8: such weights are frozen\nhint: train an adapter, --lora-r 8");
-  EXPECT_EQ(refusal([&] { check_trainable("float32", options); }), "");
+  EXPECT_EQ(usage_refusal([&] { check_trainable("float32", options); }), "");
   options.lora.r = 8;
-  EXPECT_EQ(refusal([&] { check_trainable("int8", options); }), "");
+  EXPECT_EQ(usage_refusal([&] { check_trainable("int8", options); }), "");
   options = kind("prompt");
-  EXPECT_EQ(refusal([&] { check_trainable("bfloat16", options); }), "");
+  EXPECT_EQ(usage_refusal([&] { check_trainable("bfloat16", options); }), "");
 }
 
 }  // namespace

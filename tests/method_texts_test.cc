@@ -14,19 +14,10 @@
 #include "method/reinforce.h"
 #include "method/stage.h"
 #include "method/text_generation.h"
+#include "refusal.h"
 
 namespace etrlrec {
 namespace {
-
-std::string refusal(const std::function<void()>& call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), ExitCode::kUsage);
-    return error.what();
-  }
-  return "";
-}
 
 TEST(Texts, of_fit_have_a_line_for_each_set_of_rows_that_was_judged) {
   FitSummary summary;
@@ -177,16 +168,16 @@ TEST(TextGenerator, refuses_contradicting_options_before_it_opens_a_model) {
   TextGenerationOptions options;
   options.max_new_tokens = 3;
   options.min_new_tokens = 5;
-  EXPECT_EQ(refusal([&] { TextGenerator generator(options); }),
+  EXPECT_EQ(usage_refusal([&] { TextGenerator generator(options); }),
             "--min-new-tokens: expected at most the 3 of --max-new-tokens, found 5");
   options = {};
   options.conversation = true;
   options.num_return_sequences = 2;
-  EXPECT_EQ(refusal([&] { TextGenerator generator(options); }),
+  EXPECT_EQ(usage_refusal([&] { TextGenerator generator(options); }),
             "--num-return-sequences: a conversation goes on with one answer");
   options = {};
   options.sampling.temperature = -1;
-  EXPECT_NE(refusal([&] { TextGenerator generator(options); }).find("temperature"),
+  EXPECT_NE(usage_refusal([&] { TextGenerator generator(options); }).find("temperature"),
             std::string::npos);
 }
 
@@ -195,7 +186,7 @@ TEST(Distill, a_field_weight_is_a_name_with_a_positive_number) {
   add_field_weight("pick/2=5", options);
   EXPECT_EQ(options.field_weights.at("pick/2"), 5);
   for (const char* text : {"pick", "pick=", "pick=x", "pick=2x", "pick=0", "pick=-1"})
-    EXPECT_EQ(refusal([&] { add_field_weight(text, options); }),
+    EXPECT_EQ(usage_refusal([&] { add_field_weight(text, options); }),
               fmt::format("--field-weight: expected NAME=WEIGHT with a positive weight, found "
                           "\"{}\"",
                           text));

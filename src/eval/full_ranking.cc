@@ -122,6 +122,18 @@ DistinctTitles distinct_titles(const Catalogue& catalogue) {
   return titles;
 }
 
+std::vector<int32_t> best_items(std::span<const float> scores, std::vector<int32_t> items,
+                                int64_t count) {
+  const auto kept = std::min(std::ssize(items), count);
+  const auto is_better = [scores](int32_t a, int32_t b) {
+    const float of_a = scores[static_cast<size_t>(a)], of_b = scores[static_cast<size_t>(b)];
+    return of_a != of_b ? of_a > of_b : a < b;
+  };
+  std::partial_sort(items.begin(), items.begin() + kept, items.end(), is_better);
+  items.resize(static_cast<size_t>(kept));
+  return items;
+}
+
 std::vector<int32_t> best_items(std::span<const float> scores, const RankingTask& task,
                                 bool mask_seen, int64_t count) {
   std::vector<bool> masked(scores.size());
@@ -131,14 +143,7 @@ std::vector<int32_t> best_items(std::span<const float> scores, const RankingTask
   std::vector<int32_t> items;
   for (int32_t item = 0; item < static_cast<int32_t>(scores.size()); ++item)
     if (!masked[static_cast<size_t>(item)]) items.push_back(item);
-  const auto kept = std::min(std::ssize(items), count);
-  const auto is_better = [scores](int32_t a, int32_t b) {
-    const float of_a = scores[static_cast<size_t>(a)], of_b = scores[static_cast<size_t>(b)];
-    return of_a != of_b ? of_a > of_b : a < b;
-  };
-  std::partial_sort(items.begin(), items.begin() + kept, items.end(), is_better);
-  items.resize(static_cast<size_t>(kept));
-  return items;
+  return best_items(scores, std::move(items), count);
 }
 
 Predictions rank_catalogue(const FullRows& rows, int64_t num_items, const AskCatalogue& ask,

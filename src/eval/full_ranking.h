@@ -48,6 +48,9 @@ struct DistinctTitles {
   std::vector<int32_t> places;  // [N] of each item's title among `items`
 };
 DistinctTitles distinct_titles(const Catalogue& catalogue);
+// The `count` best of some items, best first; equal scores in the catalogue's order. `scores`: [N].
+std::vector<int32_t> best_items(std::span<const float> scores, std::vector<int32_t> items,
+                                int64_t count);
 // The `count` best items of a row, best first; equal scores in the catalogue's order. A target of
 // -1 is none.
 std::vector<int32_t> best_items(std::span<const float> scores, const RankingTask& task,

@@ -277,8 +277,7 @@ EvaluateSetup setup(const EvaluateOptions& options) {
                                   options.dtype, options.numerics, options.adapters);
   setup.protocol.prompt = setup.model->card.prompt;
   setup.protocol.max_reasoning_tokens = setup.model->card.max_reasoning_tokens;
-  setup.protocol.new_items =
-      unread_items(setup.model->card, setup.dataset, load_split(options.data));
+  setup.protocol.new_items = unread_items(setup.model->card, setup.dataset, options.data);
   if (setup.full) check_answers_by_title(*setup.model);
   const ModelCard& card = setup.model->card;
   check_no_pattern(card.prompt, options.recommender, options.model);

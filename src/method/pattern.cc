@@ -14,20 +14,6 @@ namespace {
 
 constexpr size_t kTogether = 256;  // histories scored at once
 
-// The best candidates; their order among equal scores does not depend on their slots.
-std::vector<int32_t> best_candidates(std::span<const float> scores, std::vector<int32_t> candidates,
-                                     int64_t count) {
-  const auto kept = std::min(std::ssize(candidates), count);
-  std::partial_sort(candidates.begin(), candidates.begin() + kept, candidates.end(),
-                    [scores](int32_t a, int32_t b) {
-                      const float of_a = scores[static_cast<size_t>(a)];
-                      const float of_b = scores[static_cast<size_t>(b)];
-                      return of_a != of_b ? of_a > of_b : a < b;
-                    });
-  candidates.resize(static_cast<size_t>(kept));
-  return candidates;
-}
-
 }  // namespace
 
 void write_knowledge(const PromptOptions& prompt, const std::optional<PatternRecord>& pattern,
@@ -72,7 +58,7 @@ std::vector<std::vector<int32_t>> PatternSource::patterns(std::span<const Reques
       const std::span row(scores.const_data_ptr<float>() + r * items, items);
       patterns.push_back(batch[r].candidates.empty()
                              ? best_items(row, {views[r], -1}, mask_seen, items_)
-                             : best_candidates(row, batch[r].candidates, items_));
+                             : best_items(row, batch[r].candidates, items_));
     }
   }
   return patterns;

@@ -50,7 +50,7 @@ Ranker::Ranker(const RankerOptions& options) : options_(options), study_(open_st
     model_ = open_model_folder(options.model, study_.catalogue_hash, options.dtype,
                                options.numerics, options.adapters);
     asked_ = distinct_titles(catalogue()).items;
-    new_items_ = unread_items(model_.card, study_.dataset, load_split(options.data));
+    new_items_ = unread_items(model_.card, study_.dataset, options.data);
   } else {
     asked_.resize(static_cast<size_t>(catalogue().num_items()));
     std::iota(asked_.begin(), asked_.end(), 0);

@@ -29,7 +29,7 @@ EvaluateFn validation(const Study& study, const LoadedModel& model, const ModelC
   protocol.prompt = card.prompt;
   protocol.max_reasoning_tokens = card.max_reasoning_tokens;
   protocol.seed = seed;
-  protocol.new_items = unread_items(card, study.dataset, load_split(study.folder));
+  protocol.new_items = unread_items(card, study.dataset, study.folder);
   return [&study, &model, protocol, requests = std::move(requests)](int64_t step) {
     const Predictions predictions = ask_language_model(
         *model.model, model.prompt_encoder(study.dataset.catalogue), requests, protocol);

@@ -18,15 +18,28 @@ std::optional<NewItemRate> measure_new_items(const Dataset& dataset, const Split
   return new_item_rate(targets, times, new_items(dataset.catalogue, read, {}).is_new, since);
 }
 
+namespace {
+
+bool has_unread_items(const ModelCard& card) {
+  return card.new_items && card.prompt.answer == AnswerKind::kTitle;
+}
+
+}  // namespace
+
 std::shared_ptr<const NewItems> unread_items(const ModelCard& card, const Dataset& dataset,
                                              const Split& split) {
-  if (!card.new_items || card.prompt.answer != AnswerKind::kTitle) return nullptr;
+  if (!has_unread_items(card)) return nullptr;
   std::vector<bool> read(static_cast<size_t>(dataset.catalogue.num_items()), false);
   for (size_t user = 0; user < split.train_end.size(); ++user)
     for (int64_t i = dataset.user_offsets[user]; i < split.train_end[user]; ++i)
       if (dataset.times[static_cast<size_t>(i)] <= card.new_items->since)
         read[static_cast<size_t>(dataset.items[static_cast<size_t>(i)])] = true;
   return std::make_shared<const NewItems>(new_items(dataset.catalogue, read, *card.new_items));
+}
+
+std::shared_ptr<const NewItems> unread_items(const ModelCard& card, const Dataset& dataset,
+                                             const std::filesystem::path& folder) {
+  return has_unread_items(card) ? unread_items(card, dataset, load_split(folder)) : nullptr;
 }
 
 }  // namespace etrlrec

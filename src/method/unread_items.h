@@ -1,6 +1,7 @@
 // Which items a language model has never read, and how often users choose one of them.
 #pragma once
 
+#include <filesystem>
 #include <memory>
 #include <optional>
 
@@ -20,5 +21,8 @@ std::optional<NewItemRate> measure_new_items(const Dataset& dataset, const Split
 // part holds up to the time where the rate begins.
 std::shared_ptr<const NewItems> unread_items(const ModelCard& card, const Dataset& dataset,
                                              const Split& split);
+// With the split of the data set's folder, which is read for such a model only.
+std::shared_ptr<const NewItems> unread_items(const ModelCard& card, const Dataset& dataset,
+                                             const std::filesystem::path& folder);
 
 }  // namespace etrlrec
