@@ -103,6 +103,18 @@ TEST(Html, escapes_markup_control_characters_and_broken_utf8) {
   EXPECT_EQ(escape_html("\xed\xa0\x80"), bad + bad + bad) << "surrogate";
 }
 
+TEST(Report, shows_how_reliable_the_probabilities_are) {
+  ReportData data = full_report("plain");
+  EXPECT_EQ(count(render_report(data), "Do the probabilities hold"), 0u);
+  data.rows[1].calibration = Calibration{.ece = 0.125, .nll = 1, .bins = {{10, 0.3, 0.2}, {}}};
+  const std::string page = render_report(data);
+  EXPECT_EQ(count(page, "Do the probabilities hold"), 1u);
+  EXPECT_EQ(count(page, "plain, ECE 0.125"), 2u) << "caption and label";
+  EXPECT_EQ(count(page, "as promised"), 2u) << "legend and introduction";
+  EXPECT_EQ(to_json(data.rows[1])["ece"], 0.125);
+  EXPECT_FALSE(to_json(data.rows[0]).contains("ece"));
+}
+
 TEST(Report, hostile_text_never_becomes_markup) {
   const std::string page = render_report(full_report(kHostile));
   EXPECT_EQ(count(page, "<script"), 0u);

@@ -146,5 +146,39 @@ TEST(ForeignReasoning, answers_below_the_reasoning_of_another_user_or_none) {
   EXPECT_THROW(ask_language_model(*model, encoder, requests, options), Error);
 }
 
+// A pass has 1,024 rows at most; the reasoning of the last row comes from the first one.
+TEST(ForeignReasoning, takes_the_reasoning_of_another_pass) {
+  const auto [catalogue, tokenizer, model] = small_world();
+  std::vector<Request> requests(1025, small_request());
+  for (size_t r = 0; r < requests.size(); ++r) requests[r].user = r + 1 == requests.size() ? 2 : 1;
+  ProtocolOptions options;
+  options.name = "swapped-reasoning";
+  options.max_reasoning_tokens = 1;
+  const Predictions found = ask_language_model(*model, {*tokenizer, catalogue}, requests, options);
+  ASSERT_EQ(found.rows.size(), requests.size());
+  // All requests are alike, so every reasoning is, too.
+  for (size_t k = 0; k < found.rows[0].scores.size(); ++k)
+    EXPECT_NEAR(found.rows[1024].scores[k], found.rows[0].scores[k], 1e-5);
+}
+
+TEST(Likelihood, a_temperature_flattens_the_probabilities) {
+  const auto [catalogue, tokenizer, model] = small_world();
+  const std::vector<Request> requests{small_request()};
+  ProtocolOptions options;
+  options.max_reasoning_tokens = 2;
+  const auto ask = [&, &t = tokenizer, &c = catalogue, &m = model] {
+    return ask_language_model(*m, {*t, c}, requests, options).rows[0];
+  };
+  const Prediction before = ask();
+  options.temperature = 2;
+  const Prediction after = ask();
+  std::vector<double> expected(before.scores.begin(), before.scores.end());
+  double sum = 0;
+  for (double& p : expected) sum += p = std::sqrt(p);
+  for (size_t k = 0; k < expected.size(); ++k)
+    EXPECT_NEAR(after.scores[k], expected[k] / sum, 1e-5);
+  EXPECT_EQ(after.rank, before.rank);
+}
+
 }  // namespace
 }  // namespace etrlrec

@@ -188,6 +188,21 @@ TEST_F(Stages, distill_and_reinforce_leave_complete_model_folders) {
   EXPECT_TRUE(fs::exists(root_ / "policy/samples/step-0.jsonl"));
 }
 
+TEST_F(Stages, a_card_has_the_temperature_of_its_own_validation_rows) {
+  const auto temperature_of = [](const std::string& name) {
+    return read_json(root_ / name / "etrlrec.json").value("temperature", 1.0);
+  };
+  distill(distill_into("tempered"));
+  EXPECT_NE(temperature_of("tempered"), 1);
+  reinforce(reinforce_into("tempered", "tempered-policy"));
+  EXPECT_NE(temperature_of("tempered-policy"), 1);
+  EXPECT_NE(temperature_of("tempered-policy"), temperature_of("tempered"));
+  ReinforceOptions unjudged = reinforce_into("tempered", "unjudged-policy");
+  unjudged.eval_rows = 0;
+  reinforce(unjudged);
+  EXPECT_EQ(temperature_of("unjudged-policy"), 1);
+}
+
 TEST_F(Stages, a_repeated_distill_returns_the_finished_model) {
   distill(distill_into("twice"));
   const std::string before = sha256_file(root_ / "twice/model.safetensors");

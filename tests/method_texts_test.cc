@@ -89,6 +89,10 @@ TEST(Texts, of_a_training_name_its_metric) {
   EXPECT_EQ(document["hit@1"], 0.5);
   EXPECT_EQ(document["best_step"], 20);
   EXPECT_EQ(document["out"], "student");
+  TrainingResult unjudged = result;
+  unjudged.best_metric.reset();
+  EXPECT_EQ(format_training(unjudged, trainer), "30 steps, 900 tokens, 00:12\n");
+  EXPECT_FALSE(to_json(unjudged, trainer, "student").contains("hit@1"));
 }
 
 TEST(Texts, of_an_evaluation_say_what_chance_reaches_and_what_beams_miss) {
@@ -101,6 +105,11 @@ TEST(Texts, of_an_evaluation_say_what_chance_reaches_and_what_beams_miss) {
   EXPECT_EQ(format_evaluation(evaluation),
             "policy · likelihood · 50 rows\nhit@1 0.5000 [0.4000, 0.6000]  hit@5 0.0000  hit@10 "
             "0.0000  ndcg@10 0.0000  mrr 0.0000  valid 0.000  (random hit@1 0.0500)\n");
+  evaluation.row.calibration = Calibration{.ece = 0.0314, .nll = 1.5, .bins = {}};
+  EXPECT_TRUE(format_evaluation(evaluation)
+                  .ends_with("its probabilities: calibration error (ECE) 0.031, -log p of the "
+                             "target 1.500\n"));
+  evaluation.row.calibration.reset();
   evaluation.beam_recall = 0.75;
   evaluation.recall_rows = 30;
   EXPECT_TRUE(

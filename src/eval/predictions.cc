@@ -7,6 +7,7 @@
 #include <cmath>
 #include <iterator>
 #include <limits>
+#include <string_view>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -84,6 +85,23 @@ void set_ranking(Prediction& prediction, std::span<const double> scores) {
   prediction.scores.assign(scores.begin(), scores.end());
 }
 
+std::optional<std::vector<AnswerProbabilities>> answer_probabilities(
+    const Predictions& predictions) {
+  constexpr std::string_view kOfProbabilities[] = {"likelihood", "swapped-reasoning",
+                                                   "no-reasoning"};
+  const std::string_view protocol =
+      std::string_view(predictions.protocol).substr(0, predictions.protocol.find('['));
+  if (std::find(std::begin(kOfProbabilities), std::end(kOfProbabilities), protocol) ==
+      std::end(kOfProbabilities))
+    return std::nullopt;
+  std::vector<AnswerProbabilities> rows;
+  for (const Prediction& row : predictions.rows) {
+    if (row.scores.empty()) return std::nullopt;  // of a whole catalogue only the rank is kept
+    rows.push_back({row.scores, row.target_slot});
+  }
+  return rows;
+}
+
 MetricRow summarize(const Predictions& predictions, uint64_t seed) {
   CHECK(!predictions.rows.empty(), kInput, "{}: expected at least one predicted row, found none",
         label_of(predictions));
@@ -116,6 +134,8 @@ MetricRow summarize(const Predictions& predictions, uint64_t seed) {
   result.hit1 = bootstrap_mean(hits, users, kIntervalDraws, seed);
   for (size_t s = 0; s < slot_rows.size(); ++s)
     result.hit1_by_slot[s] /= slot_rows[s];  // 0 / 0 is NaN
+  if (const auto probabilities = answer_probabilities(predictions))
+    result.calibration = measure_calibration(*probabilities);
   return result;
 }
 

@@ -4,10 +4,12 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "eval/calibration.h"
 #include "eval/metrics.h"
 #include "eval/significance.h"
 
@@ -42,7 +44,12 @@ struct MetricRow {
   Interval hit1;  // bootstrap over users
   double hit5 = 0, hit10 = 0, ndcg5 = 0, ndcg10 = 0, mrr = 0, valid_ratio = 0;
   std::vector<double> hit1_by_slot;  // [num_candidates]; NaN where no target stood in the slot
+  std::optional<Calibration> calibration;  // of protocols whose scores are probabilities
 };
+// Probabilities of every row's candidates as views of its scores. None for protocols whose scores
+// are something else (logits, log-likelihoods, none).
+std::optional<std::vector<AnswerProbabilities>> answer_probabilities(
+    const Predictions& predictions);
 // A rank beyond n (never named) counts 0 in every metric. Errors (kInput) without rows.
 MetricRow summarize(const Predictions& predictions, uint64_t seed = 42);
 

@@ -11,6 +11,7 @@
 #include "base/rng.h"
 #include "data/world_probability.h"
 #include "engine/scoring.h"
+#include "eval/calibration.h"
 #include "temporal/encoding.h"
 #include "temporal/names.h"
 #include "temporal/row_view.h"
@@ -30,10 +31,11 @@ Prediction new_prediction(const Request& request, int64_t row) {
   return prediction;
 }
 
-// A model and how it is asked.
+// A model, how it is asked, and everything that it is asked in all passes.
 struct Asked {
   const LanguageModel& model;
   const PromptEncoder& encoder;
+  std::span<const Request> all;
   const Tokenizer& tokenizer() const { return encoder.tokenizer; }
 };
 
@@ -83,12 +85,14 @@ std::vector<Completion> generate_for(const Asked& asked, std::span<const Request
 std::vector<double> answer_probabilities(const Completion& completion, const Request& request,
                                          const ProtocolOptions& options) {
   std::vector<double> values(completion.answer_logprobs.begin(), completion.answer_logprobs.end());
-  if (!options.new_items) {
+  if (options.new_items) {
+    for (double& value : values) value += completion.answer_mass;
+    values = options.new_items->probabilities(request.candidates, values, request.now);
+  } else {
     for (double& value : values) value = std::exp(value);
-    return values;
   }
-  for (double& value : values) value += completion.answer_mass;
-  return options.new_items->probabilities(request.candidates, values, request.now);
+  apply_temperature(values, options.temperature);
+  return values;
 }
 
 void likelihood(const Asked& asked, std::span<const Request> requests,
@@ -119,17 +123,17 @@ void likelihood(const Asked& asked, std::span<const Request> requests,
   }
 }
 
-// For each request the next one, in a circle, that another user made.
-std::vector<size_t> other_users(std::span<const Request> requests) {
-  std::vector<size_t> others;
-  for (size_t r = 0; r < requests.size(); ++r) {
-    size_t other = (r + 1) % requests.size();
-    while (other != r && requests[other].user == requests[r].user)
-      other = (other + 1) % requests.size();
+// For each of `count` requests from `first` on the next one of all, in a circle, that another user
+// made.
+std::vector<Request> of_other_users(std::span<const Request> all, size_t first, size_t count) {
+  std::vector<Request> others;
+  for (size_t r = first; r < first + count; ++r) {
+    size_t other = (r + 1) % all.size();
+    while (other != r && all[other].user == all[r].user) other = (other + 1) % all.size();
     CHECK(other != r, kInput,
           "swapped-reasoning: expected rows of several users, found only user {} in {} rows",
-          requests[r].user, requests.size());
-    others.push_back(other);
+          all[r].user, all.size());
+    others.push_back(all[other]);
   }
   return others;
 }
@@ -146,13 +150,13 @@ void foreign_reasoning(const Asked& asked, std::span<const Request> requests,
   GenerationOptions generation = generation_options(asked.tokenizer(), options, most);
   std::vector<GenerationRequest> prompts = generation_requests(asked, requests, options, most);
   if (options.name == "swapped-reasoning") {
-    const std::vector<size_t> others = other_users(requests);
-    const std::vector<Completion> own = generate(asked.model, prompts, generation);
-    for (size_t r = 0; r < requests.size(); ++r) {
-      const Completion& other = own[others[r]];
-      prompts[r].prompt.insert(prompts[r].prompt.end(), other.ids.begin(),
-                               other.ids.begin() + other.reasoning_tokens);
-    }
+    const std::vector<Request> others =
+        of_other_users(asked.all, static_cast<size_t>(first_row), requests.size());
+    const std::vector<Completion> foreign =
+        generate_for(asked, others, options, generation, most_candidates(others));
+    for (size_t r = 0; r < requests.size(); ++r)
+      prompts[r].prompt.insert(prompts[r].prompt.end(), foreign[r].ids.begin(),
+                               foreign[r].ids.begin() + foreign[r].reasoning_tokens);
   }
   generation.format.max_reasoning_tokens = 0;  // the close follows at once
   const std::vector<Completion> completions = generate(asked.model, prompts, generation);
@@ -322,7 +326,7 @@ GenerationOptions generation_options(const Tokenizer& tokenizer, const ProtocolO
 Predictions ask_language_model(const LanguageModel& model, const PromptEncoder& encoder,
                                std::span<const Request> requests, const ProtocolOptions& options,
                                const ProgressFn& on_progress) {
-  const Asked asked{model, encoder};
+  const Asked asked{model, encoder, requests};
   const auto known = std::find_if(std::begin(kProtocols), std::end(kProtocols),
                                   [&](const Protocol& p) { return p.name == options.name; });
   CHECK(known != std::end(kProtocols), kUsage, "unknown protocol \"{}\"; known: {}", options.name,

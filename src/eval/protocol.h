@@ -40,7 +40,9 @@ struct ProtocolOptions {
   std::string name = "likelihood";
   PromptOptions prompt;
   int64_t max_reasoning_tokens = 160;
-  int64_t reasonings = 1;   // likelihood: > 1 averages p over that many samples at temperature 1
+  int64_t reasonings = 1;  // likelihood: > 1 averages p over that many samples at temperature 1
+  // likelihood and its controls: of the candidates' probabilities (eval/calibration.h).
+  double temperature = 1;
   bool log_scores = false;  // likelihood: scores are log p, which keeps what is far below apart
   // likelihood and its controls: what to do about items that the model has never read. Null: their
   // titles are as likely as their spelling.

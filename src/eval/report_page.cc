@@ -222,6 +222,28 @@ std::string render_slots(const ReportData& data) {
          plots + "</div>";
 }
 
+// Of every model whose answers have probabilities: how often an answer is right by how probable it
+// was called.
+std::string render_reliability(const ReportData& data) {
+  std::vector<LinePlot> plots;
+  for (const MetricRow& row : data.rows) {
+    if (!row.calibration) continue;
+    LinePlot& plot = plots.emplace_back();
+    plot.title = fmt::format("{}, ECE {:.3f}", row.model, row.calibration->ece);
+    plot.x_label = "probability of the answer";
+    plot.series = {{"share that is right", {}, {}}, {"as promised", {0, 1}, {0, 1}}};
+    for (const ReliabilityBin& bin : row.calibration->bins) {
+      if (bin.count == 0) continue;
+      plot.series[0].x.push_back(bin.confidence);
+      plot.series[0].y.push_back(bin.accuracy);
+    }
+  }
+  return render_plots(plots, "Do the probabilities hold",
+                      "Answers in ten groups by the probability that the model gave them. On the "
+                      "diagonal they are right as often as promised, below it less often. ECE is "
+                      "the mean distance, weighted by the answers of a group.");
+}
+
 std::string render_costs(const ReportData& data) {
   if (data.stage_seconds.empty() && data.facts.empty()) return "";
   std::string out = R"(<h2>How it was made</h2>)";
@@ -274,7 +296,7 @@ std::string render_report(const ReportData& data) {
   out += render_plots(data.rewards, "Reward",
                       "What the policy was rewarded for, part by part, while it learned.") +
          "\n";
-  out += render_slots(data) + "\n";
+  out += render_slots(data) + "\n" + render_reliability(data) + "\n";
   if (!data.examples.empty()) {
     out +=
         R"(<h2>Worked examples</h2><p class="intro">The history as the model saw it, its chances for every candidate, and )"

@@ -45,6 +45,10 @@ nlohmann::ordered_json to_json(const MetricRow& row) {
   json["ndcg@10"] = row.ndcg10;
   json["mrr"] = row.mrr;
   json["valid_ratio"] = row.valid_ratio;
+  if (row.calibration) {
+    json["ece"] = row.calibration->ece;
+    json["nll"] = row.calibration->nll;
+  }
   return json;
 }
 

@@ -278,6 +278,8 @@ EvaluateSetup setup(const EvaluateOptions& options) {
   setup.protocol.prompt = setup.model->card.prompt;
   setup.protocol.max_reasoning_tokens = setup.model->card.max_reasoning_tokens;
   setup.protocol.new_items = unread_items(setup.model->card, setup.dataset, options.data);
+  // It was fitted among candidates.
+  if (!setup.full) setup.protocol.temperature = setup.model->card.temperature;
   if (setup.full) check_answers_by_title(*setup.model);
   const ModelCard& card = setup.model->card;
   check_no_pattern(card.prompt, options.recommender, options.model);
@@ -334,6 +336,12 @@ OrderedJson summary_of(const Evaluation& evaluation) {
   const RandomLevel level = random_level(evaluation.num_candidates);
   OrderedJson summary = {{"schema_version", 1}};
   summary.update(to_json(evaluation.row));
+  if (const auto& calibration = evaluation.row.calibration) {
+    summary["reliability"] = OrderedJson::array();
+    for (const ReliabilityBin& bin : calibration->bins)
+      summary["reliability"].push_back(
+          {{"count", bin.count}, {"confidence", bin.confidence}, {"accuracy", bin.accuracy}});
+  }
   if (evaluation.mix_weight) summary["mix_weight"] = *evaluation.mix_weight;
   if (evaluation.beam_recall) summary["beam_recall@10"] = *evaluation.beam_recall;
   if (!evaluation.row.hit1_by_slot.empty()) summary["hit@1_by_slot"] = evaluation.row.hit1_by_slot;
@@ -350,6 +358,10 @@ std::string format_evaluation(const Evaluation& evaluation) {
       row.model, row.protocol, row.n, row.hit1.mean, row.hit1.low, row.hit1.high, row.hit5,
       row.hit10, row.ndcg10, row.mrr, row.valid_ratio,
       random_level(evaluation.num_candidates).hit1);
+  if (row.calibration)
+    text += fmt::format(
+        "its probabilities: calibration error (ECE) {:.3f}, -log p of the target {:.3f}\n",
+        row.calibration->ece, row.calibration->nll);
   if (evaluation.beam_recall)
     text += fmt::format("recall@10 of the beam against exact scores: {:.4f} (first {} rows)\n",
                         *evaluation.beam_recall, evaluation.recall_rows);

@@ -3,6 +3,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "base/check.h"
 #include "base/io.h"
@@ -78,6 +79,9 @@ ModelCard read_card(const fs::path& path) {
           "{}: new_items: expected a share and a rate per day from 0, found {} and {}", name,
           card.new_items->at_once, card.new_items->per_day);
   }
+  card.temperature = get_or<double>(json, "temperature", 1, name);
+  CHECK(card.temperature > 0 && std::isfinite(card.temperature), kInput,
+        "{}: temperature: expected a positive number, found {}", name, card.temperature);
   card.parent = get_or<std::string>(json, "parent", "", name);
   card.soft_prompts = read_soft_prompts(json, name);
   card.merged_dtype = get_or<std::string>(json, "merged_dtype", "", name);
@@ -129,6 +133,7 @@ OrderedJson to_json(const ModelCard& card) {
                          {"per_day", card.new_items->per_day},
                          {"since", card.new_items->since},
                          {"most_days", card.new_items->most_days}};
+  if (card.temperature != 1) json["temperature"] = card.temperature;
   if (!card.merged_dtype.empty()) json["merged_dtype"] = card.merged_dtype;
   if (!card.chat_template.empty()) {
     json["chat_template"] = card.chat_template;

@@ -40,6 +40,8 @@ struct ModelCard {             // etrlrec.json
   std::optional<int64_t> read_until;
   // How often items that were not read are chosen, where validation rows say so.
   std::optional<NewItemRate> new_items;
+  // Of its answers among candidates (eval/calibration.h), from validation rows; 1 without any.
+  double temperature = 1;
   std::string parent;  // folder name of the model it was trained from
   // In front of every text, in this order.
   std::vector<SoftPrompt> soft_prompts;

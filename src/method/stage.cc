@@ -7,6 +7,7 @@
 #include "base/io.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "eval/calibration.h"
 #include "eval/metrics.h"
 #include "eval/protocol.h"
 #include "method/unread_items.h"
@@ -21,18 +22,23 @@ std::vector<Request> validation_requests(const Study& study, const ModelCard& ca
   return pattern_requests(study.dataset, set, rows, card.prompt.max_history, pattern);
 }
 
-EvaluateFn validation(const Study& study, const LoadedModel& model, const ModelCard& card,
-                      int64_t num_rows, uint64_t seed, const PatternSource* pattern) {
-  if (num_rows <= 0) return {};
+AskFn validation_questions(const Study& study, const LoadedModel& model, const ModelCard& card,
+                           int64_t num_rows, uint64_t seed, const PatternSource* pattern) {
   auto requests = validation_requests(study, card, num_rows, pattern);
   ProtocolOptions protocol;
   protocol.prompt = card.prompt;
   protocol.max_reasoning_tokens = card.max_reasoning_tokens;
   protocol.seed = seed;
   protocol.new_items = unread_items(card, study.dataset, study.folder);
-  return [&study, &model, protocol, requests = std::move(requests)](int64_t step) {
-    const Predictions predictions = ask_language_model(
-        *model.model, model.prompt_encoder(study.dataset.catalogue), requests, protocol);
+  return [&study, &model, protocol, requests = std::move(requests)] {
+    return ask_language_model(*model.model, model.prompt_encoder(study.dataset.catalogue), requests,
+                              protocol);
+  };
+}
+
+EvaluateFn validation(AskFn ask) {
+  return [ask = std::move(ask)](int64_t step) {
+    const Predictions predictions = ask();
     std::map<std::string, double> sums;
     for (const Prediction& row : predictions.rows) {
       sums["hit@1"] += hit_at(row.rank, 1);
@@ -81,36 +87,41 @@ void finish_model_folder(LanguageModel& model, const fs::path& parent, const Mod
 }
 
 TrainingResult train_model(Objective& objective, const Study& study, const LoadedModel& model,
-                           const ModelCard& card, TrainerOptions trainer, int64_t eval_rows,
+                           ModelCard card, TrainerOptions trainer, int64_t eval_rows,
                            const fs::path& parent, const fs::path& out,
                            const PatternSource* pattern) {
   if (trainer.label == TrainerOptions{}.label) trainer.label = card.stage;
   std::optional<RankAllocator> ranks;
   if (model.model->lora().adalora) ranks.emplace(model.model->parameters(), model.model->lora());
-  const TrainingResult result = train(
-      objective, trainer, out, validation(study, model, card, eval_rows, trainer.seed, pattern),
-      ranks ? &*ranks : nullptr);
+  const AskFn ask = eval_rows > 0
+                        ? validation_questions(study, model, card, eval_rows, trainer.seed, pattern)
+                        : AskFn{};
+  const TrainingResult result = train(objective, trainer, out, ask ? validation(ask) : EvaluateFn{},
+                                      ranks ? &*ranks : nullptr);
   if (ranks) model.model->adapters().set_rank_pattern(ranks->rank_pattern());
+  card.temperature = ask ? fit_temperature(answer_probabilities(ask()).value()) : 1;
   finish_model_folder(*model.model, parent, card, out);
   return result;
 }
 
 OrderedJson to_json(const TrainingResult& result, const TrainerOptions& trainer,
                     const fs::path& out) {
-  return {{"schema_version", 1},
-          {"steps", result.steps},
-          {"best_step", result.best_step},
-          {trainer.metric_for_best_model, result.best_metric},
-          {"tokens", result.tokens},
-          {"seconds", result.seconds},
-          {"out", out.string()}};
+  OrderedJson json{{"schema_version", 1}, {"steps", result.steps}, {"best_step", result.best_step}};
+  if (result.best_metric) json[trainer.metric_for_best_model] = *result.best_metric;
+  json["tokens"] = result.tokens;
+  json["seconds"] = result.seconds;
+  json["out"] = out.string();
+  return json;
 }
 
 std::string format_training(const TrainingResult& result, const TrainerOptions& trainer) {
-  return fmt::format("{} steps, {} tokens, {}; best validation {} {:.4f} at step {}\n",
-                     result.steps, format_count(static_cast<double>(result.tokens)),
-                     format_duration(result.seconds), trainer.metric_for_best_model,
-                     result.best_metric, result.best_step);
+  std::string text = fmt::format("{} steps, {} tokens, {}", result.steps,
+                                 format_count(static_cast<double>(result.tokens)),
+                                 format_duration(result.seconds));
+  if (result.best_metric)
+    text += fmt::format("; best validation {} {:.4f} at step {}", trainer.metric_for_best_model,
+                        *result.best_metric, result.best_step);
+  return text + "\n";
 }
 
 }  // namespace etrlrec

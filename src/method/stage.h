@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
@@ -20,10 +21,12 @@ namespace etrlrec {
 // patterns those of `pattern`.
 std::vector<Request> validation_requests(const Study& study, const ModelCard& card,
                                          int64_t num_rows, const PatternSource* pattern = nullptr);
-// Likelihood protocol on these rows: ndcg@10, hit@1, mrr, valid_ratio. Empty function
-// for 0 rows.
-EvaluateFn validation(const Study& study, const LoadedModel& model, const ModelCard& card,
-                      int64_t num_rows, uint64_t seed, const PatternSource* pattern = nullptr);
+// Asks the model, as it is then, about these rows by the headline protocol.
+using AskFn = std::function<Predictions()>;
+AskFn validation_questions(const Study& study, const LoadedModel& model, const ModelCard& card,
+                           int64_t num_rows, uint64_t seed, const PatternSource* pattern = nullptr);
+// Of the answers: ndcg@10, hit@1, hit@10, mrr, valid_ratio.
+EvaluateFn validation(AskFn ask);
 
 // Attaches the adapter of a training, none with r = 0. AdaLoRA without a total_step gets the
 // optimiser steps of this training.
@@ -35,10 +38,10 @@ void finish_model_folder(LanguageModel& model, const std::filesystem::path& pare
                          const ModelCard& card, const std::filesystem::path& out);
 
 // The end that both training stages share: the one loop with validation by the headline protocol,
-// labelled by the stage unless told otherwise, then the complete model folder at `out`. `parent` is
-// the model's own folder.
+// labelled by the stage unless told otherwise, then the temperature of its answers on the same
+// rows, then the complete model folder at `out`. `parent` is the model's own folder.
 TrainingResult train_model(Objective& objective, const Study& study, const LoadedModel& model,
-                           const ModelCard& card, TrainerOptions trainer, int64_t eval_rows,
+                           ModelCard card, TrainerOptions trainer, int64_t eval_rows,
                            const std::filesystem::path& parent, const std::filesystem::path& out,
                            const PatternSource* pattern = nullptr);
 

@@ -390,7 +390,8 @@ TrainingResult TrainingRun::run() {
     }
   }
   finish();
-  return {state_.global_step, state_.best_step, state_.best_metric, state_.tokens,
+  return {state_.global_step, state_.best_step,
+          state_.has_best ? std::optional(state_.best_metric) : std::nullopt, state_.tokens,
           std::max(state_.seconds, 0.0)};
 }
 

@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <functional>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -99,7 +100,7 @@ int64_t planned_steps(int64_t num_rows, const TrainerOptions& options);
 struct TrainingResult {
   int64_t steps = 0;
   int64_t best_step = 0;
-  double best_metric = 0;
+  std::optional<double> best_metric;  // none without validation
   int64_t tokens = 0;
   double seconds = 0;
 };
