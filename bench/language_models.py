@@ -2,7 +2,8 @@
 
 Groups of rows (--rows): decode, rollouts, rank, grpo, sft (scripts of --peers: generate.py, llamacpp_decode.py, rank_candidates.py,
 grpo_step.py, sft_lora.py); natural (LoRA SFT on 64 padded natural rows, peer_sft.py); load (checkpoint of shape S to the first
-token, peer_load.py); bpe (one core, peer_bpe.py, needs --tokenizer); memory (adapters on int8 bases of 0.5B and 3B, no peer)."""
+token, peer_load.py); bpe (one core, peer_bpe.py, needs --tokenizer); reading (time lines, all
+weights of the model that reads MovieLens-100K, peer_reading.py); memory (adapters on int8 bases of 0.5B and 3B, no peer)."""
 import json
 import os
 import statistics
@@ -14,7 +15,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 SPEED = HERE.parent / "build" / "etrlrec_speed"
-GROUPS = ["decode", "rollouts", "rank", "grpo", "sft", "natural", "load", "bpe", "memory"]
+GROUPS = ["decode", "rollouts", "rank", "grpo", "sft", "natural", "load", "bpe", "reading", "memory"]
 
 
 def add_options(parser):
@@ -198,6 +199,20 @@ def bpe_rows(options):
         row(f"BPE, one core, MB/s ({source.name}, best of 15)", max(mine), max(peer, default=None))
 
 
+def reading_rows(options):
+    """In turns, medians of three."""
+    settings = (["--head", "labelled", "--group-by-length"], ["--head", "labelled"], ["--head", "all"])
+    mine, peers = [], [[] for _ in settings]
+    for _ in range(3):
+        mine.append(ours("reading", "timeline", "float32")["tokens_per_s"])
+        for found, setting in zip(peers, settings):
+            line = theirs(options, "peer_reading.py", *setting)
+            found.extend([line["tokens_per_s"]] if line else [])
+    for found, setting in zip(peers, settings):
+        row(f"reading time lines, tok/s (eager PyTorch {' '.join(setting)})", statistics.median(mine),
+            statistics.median(found) if found else None)
+
+
 def memory_rows(options):
     for shape, rows, bar in (("S", 1, 1536), ("S", 2, 1536), ("3B", 1, 6144)):
         mine = ours("adapters", checkpoint(options, shape), "int8", rows, 400)
@@ -209,7 +224,7 @@ def run_groups(options):
     print(f"{'shape ' + options.shape:<60} {'ours':>10} {'peer':>10}")
     decode_rows(options)
     for group, job in (("rank", rank_rows), ("grpo", grpo_rows), ("sft", dense_sft_rows), ("natural", natural_rows),
-                       ("load", load_rows), ("bpe", bpe_rows), ("memory", memory_rows)):
+                       ("load", load_rows), ("bpe", bpe_rows), ("reading", reading_rows), ("memory", memory_rows)):
         if group in options.groups:
             job(options)
 

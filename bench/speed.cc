@@ -2,7 +2,8 @@
 //   etrlrec_speed JOB SHAPE STORAGE [BATCH]
 // Jobs: decode (BATCH rows, 256-token prompts, 128 new tokens), rollouts (4 prompts x 8), rank (20
 // titles below a 256-token prompt), sft (64 natural rows in batches, LoRA), grpo (one step, 4
-// prompts x 8 x 64 tokens, LoRA). Shapes: XS, S (bench/RESULTS.md), 3B. Jobs on files:
+// prompts x 8 x 64 tokens, LoRA), reading (64 texts in batches, all weights). Shapes: XS, S
+// (bench/RESULTS.md), 3B, timeline (the model that reads MovieLens-100K). Jobs on files:
 //   etrlrec_speed save SHAPE STORAGE FOLDER           a random checkpoint
 //   etrlrec_speed load FOLDER STORAGE                 checkpoint to first token, decoding
 //   etrlrec_speed adapters FOLDER STORAGE ROWS TOKENS memory of LoRA training
@@ -28,6 +29,7 @@
 #include "nn/layers.h"
 #include "nn/weight.h"
 #include "train/grpo.h"
+#include "train/reading.h"
 #include "train/sft.h"
 #include "tuning/optim.h"
 
@@ -67,8 +69,14 @@ LlmConfig speed_shape(const std::string& name) {
     c.num_attention_heads = 14;
     c.intermediate_size = 4864;
     c.vocab_size = 151936;
+  } else if (name == "timeline") {
+    c.hidden_size = 128;
+    c.num_hidden_layers = 2;
+    c.num_attention_heads = 2;
+    c.intermediate_size = 384;
+    c.vocab_size = 3321;
   } else {
-    CHECK(name == "XS", kUsage, "shape: expected XS, S or 3B, found {}", name);
+    CHECK(name == "XS", kUsage, "shape: expected XS, S, 3B or timeline, found {}", name);
     c.hidden_size = 512;
     c.num_hidden_layers = 8;
     c.num_attention_heads = 8;
@@ -223,6 +231,39 @@ void sft(LanguageModel& model, int64_t batch, int passes) {
                         kRows / seconds, tokens / seconds, fmt::join(samples, ", ")));
 }
 
+// 64 texts as pretrain reads them; text i has 60 + 137 i mod 471 tokens, every third one a target
+// (bench/peer_reading.py has the same formulas). One batch warms up, then come five passes.
+void reading(LanguageModel& model) {
+  constexpr int64_t kTexts = 64, kBatch = 8, kEvery = 3;
+  Rng rng(6, "speed");
+  std::vector<ReadingText> texts;
+  for (int64_t i = 0; i < kTexts; ++i) {
+    ReadingText& text = texts.emplace_back();
+    text.ids = random_ids(rng, 60 + 137 * i % 471, model.vocab_size());
+    for (size_t j = 0; j < text.ids.size(); ++j) text.weights.push_back(j % kEvery == 0 ? 1 : 0);
+  }
+  ReadingObjective objective(
+      model, kTexts, [&texts](int64_t row, int64_t) { return texts[static_cast<size_t>(row)]; },
+      {.hidden_dropout = 0.3});
+  Optimizer optimizer(trainable_parameters(objective.parameters()), {});
+  std::vector<int64_t> all(kTexts);
+  std::iota(all.begin(), all.end(), 0);
+  const auto step = [&](int64_t first) {
+    return train_step(objective, optimizer,
+                      std::span<const int64_t>(all).subspan(static_cast<size_t>(first), kBatch), 1);
+  };
+  step(kTexts - kBatch);
+  std::vector<double> samples;
+  for (int pass = 0; pass < 5; ++pass) {
+    samples.push_back(0);
+    for (int64_t first = 0; first < kTexts; first += kBatch) samples.back() += step(first);
+  }
+  double tokens = 0;
+  for (const ReadingText& text : texts) tokens += static_cast<double>(text.ids.size());
+  print_job("reading", fmt::format("\"tokens_per_s\": {:.0f}, \"samples\": [{:.3f}]",
+                                   tokens / median(samples), fmt::join(samples, ", ")));
+}
+
 void grpo(LanguageModel& model) {
   Rng rng(5, "speed");
   std::vector<GrpoRow> rows(4);
@@ -270,8 +311,10 @@ void run(int argc, char** argv) {
   if (job == "rollouts") return decode(*model, 4, 8, job);
   if (job == "rank") return rank(*model);
   if (job == "sft") return sft(*model, argc > 4 ? batch : 8, name == "XS" ? 3 : 1);
+  if (job == "reading") return reading(*model);
   CHECK(job == "grpo", kUsage,
-        "job: expected decode, rollouts, rank, sft, grpo, save, load, adapters or bpe, found {}",
+        "job: expected decode, rollouts, rank, sft, grpo, reading, save, load, adapters or bpe, "
+        "found {}",
         job);
   grpo(*model);
 }

@@ -17,7 +17,8 @@ namespace etrlrec {
 
 double seconds_of(const std::function<void()>& work);
 double median(std::vector<double> samples);
-// XS, S (bench/RESULTS.md) and 3B (hidden 3072, 28 layers, 24 / 8 heads, vocabulary 128,256, tied).
+// XS, S (bench/RESULTS.md), 3B (hidden 3072, 28 layers, 24 / 8 heads, vocabulary 128,256, tied) and
+// timeline (hidden 128, 2 layers, 2 heads, vocabulary 3,321, tied).
 LlmConfig speed_shape(const std::string& name);
 // New fp32 or bfloat16 values in place: 1 for a norm, N(0, 0.02) for others.
 void fill_random(const std::string& name, at::Tensor weight);
