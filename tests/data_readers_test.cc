@@ -268,7 +268,9 @@ TEST_F(Readers, refuse_damaged_files) {
   EXPECT_NE(error_of(write("one.csv", "word\nword\n")), "");
   EXPECT_NE(error_of(write("header.csv", "user,item,time\n")), "");
   EXPECT_NE(error_of(folder_ / "missing.csv"), "");
-  EXPECT_NE(error_of(folder_), "");
+  EXPECT_NE(error_of(folder_).find("recbole (an .inter file)"), std::string::npos);
+  options_.format = "table";
+  EXPECT_NE(error_of(folder_).find("expected a file, found none"), std::string::npos);
 }
 
 TEST_F(Readers, read_movielens_dat_files_with_double_colons_in_titles) {

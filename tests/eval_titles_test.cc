@@ -94,6 +94,20 @@ TEST(TitleProtocols, rank_by_the_likelihood_of_whole_titles) {
   EXPECT_THROW(ask_language_model(*model, {*tokenizer, catalogue}, requests, unknown), Error);
 }
 
+TEST(Protocols, say_what_they_ask_of_a_model) {
+  std::vector<std::string> by_title, sampled, in_rounds;
+  for (const std::string& name : protocol_names()) {
+    const ProtocolWork work = protocol_work(name);
+    if (work.reads_titles) by_title.push_back(name);
+    if (work.samples) sampled.push_back(name);
+    if (work.has_rounds) in_rounds.push_back(name);
+  }
+  EXPECT_EQ(by_title, (std::vector<std::string>{"title-sum", "title-mean"}));
+  EXPECT_EQ(sampled, std::vector<std::string>{"likelihood"});
+  EXPECT_EQ(in_rounds, std::vector<std::string>{"elimination"});
+  EXPECT_THROW(protocol_work("title-max"), Error);
+}
+
 // Probabilities of the answers behind `text`, from a pass for each.
 std::vector<double> slow_probabilities(const LanguageModel& model, const std::vector<int64_t>& text,
                                        const Answers& answers) {

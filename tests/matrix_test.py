@@ -70,6 +70,8 @@ TAKES = {
                                 {"a early"}),
     "new-lm --data": (["new-lm", "-d", "X", "--hidden-size", 32, "--num-attention-heads", 1, "--num-hidden-layers", 2,
                        "--init", "random", "-o", "OUT"], {"a data", "b data"}),
+    "pretrain --data": (["pretrain", "-d", "X", "-m", "a-base", *STEP], {"a data", "b data"}),
+    "pretrain --model": (["pretrain", *A, "-m", "X", *STEP], MODELS),
     "candidates --data": (["candidates", "-d", "X", "--limit", 4, "-o", "OUT"], {"a data", "b data"}),
     "candidates --recommender": (["candidates", *A, "--kind", "hard", "--recommender", "X", *RUNS, "-o", "OUT"],
                                  RECOMMENDERS),

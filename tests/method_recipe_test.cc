@@ -229,10 +229,26 @@ TEST_F(Recipes, a_written_recipe_reads_back_as_the_same) {
 TEST_F(Recipes, every_recipe_of_the_program_can_be_read) {
   for (const RecipeText& text : recipe_texts()) {
     const Recipe recipe = read_recipe(text.text, text.name);
-    EXPECT_GE(recipe.judges.size(), 12) << text.name;
-    EXPECT_FALSE(recipe.out.empty());
-    EXPECT_GT(recipe_summary(text).size(), 20);
+    EXPECT_FALSE(recipe.stages.empty()) << text.name;
+    EXPECT_FALSE(recipe.judges.empty()) << text.name;
+    EXPECT_FALSE(recipe.out.empty()) << text.name;
+    EXPECT_GT(recipe_summary(text).size(), 20) << text.name;
   }
+}
+
+TEST_F(Recipes, are_listed_in_two_columns) {
+  const std::string list = format_recipes();
+  size_t begin = 0, column = 0;
+  for (const RecipeText& text : recipe_texts()) {
+    const std::string line = list.substr(begin, list.find('\n', begin) - begin);
+    EXPECT_TRUE(line.starts_with(std::string(text.name) + "  ")) << line;
+    EXPECT_TRUE(line.ends_with("  " + recipe_summary(text))) << line;
+    const size_t where = line.size() - recipe_summary(text).size();
+    if (begin == 0) column = where;
+    EXPECT_EQ(where, column) << line;
+    begin += line.size() + 1;
+  }
+  EXPECT_EQ(begin, list.size());
 }
 
 TEST_F(Recipes, words_go_where_the_recipe_wants_them) {

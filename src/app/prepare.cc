@@ -61,7 +61,7 @@ void add_reading(Command& command, PrepareWords& options) {
   const auto add = [&](const char* names, auto& value, const char* text) {
     return command.add_option(names, value, text).group("Reading");
   };
-  add("-i,--input", options.input, "log: a file, or a MovieLens or RecBole folder");
+  add("-i,--input", options.input, "log: a file, or a folder in a layout that --format names");
   add("--items", reader.items, "catalogue file");
   std::vector<std::string> formats = log_formats();
   formats.push_back("synthetic");

@@ -25,13 +25,8 @@ void start(Recipe recipe, const std::string& out, const Command& command,
              {words_for_stages(common), common.numerics(), common.json, comments});
 }
 
-void list_recipes() {
-  for (const RecipeText& recipe : recipe_texts())
-    fmt::print("{:<16}{}\n", recipe.name, recipe_summary(recipe));
-}
-
 void run_any(RunWords asked, const Command& command, const CommonOptions& common) {
-  if (asked.list) return list_recipes();
+  if (asked.list) return fmt::print("{}", format_recipes());
   CHECK(!asked.words.empty(), kUsage, "run: expected a recipe\nhint: etrlrec run --list");
   if (asked.print) return fmt::print("{}", find_recipe(asked.words[0]).text);
   Recipe recipe = open_recipe(asked.words[0]);

@@ -267,10 +267,7 @@ void plan_table_items(const ReaderOptions& options, LogPlan& plan) {
 }
 
 std::optional<LogPlan> plan_table(const fs::path& path, const ReaderOptions& options) {
-  CHECK(!fs::is_directory(path), kInput,
-        "{}: expected a file or a known folder layout (u.data, ratings.csv, ratings.dat, *.inter), "
-        "found none of these in it",
-        path.string());
+  if (fs::is_directory(path)) return std::nullopt;
   LogPlan plan;
   plan.format = "table";
   TableOptions table_options = options.log_table;
@@ -287,7 +284,7 @@ std::optional<LogPlan> plan_table(const fs::path& path, const ReaderOptions& opt
 // The first row that finds a log in the path is taken.
 struct LogFormat {
   std::string_view name;   // of --format
-  std::string_view files;  // what it looks for
+  std::string_view files;  // what it looks for; messages say it
   bool guessed_with_map;   // without --format, is it tried when columns are mapped by hand?
   std::optional<LogPlan> (*plan)(const fs::path& path, const ReaderOptions& options);
 };
@@ -321,7 +318,12 @@ LogPlan plan_log(const fs::path& path, const ReaderOptions& options) {
     if (!plan && (asked || tried)) plan = format.plan(path, options);
     CHECK(plan || !asked, kInput, "{}: expected {}, found none", path.string(), format.files);
   }
-  return *plan;  // a table is any file
+  std::vector<std::string> layouts;
+  for (const LogFormat& format : kFormats)
+    layouts.push_back(fmt::format("{} ({})", format.name, format.files));
+  CHECK(plan, kInput, "{}: expected one of {}; found none of them in this folder", path.string(),
+        fmt::join(layouts, ", "));
+  return *plan;
 }
 
 }  // namespace etrlrec

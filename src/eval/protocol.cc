@@ -281,12 +281,22 @@ struct Protocol {
   std::string_view name;
   void (*ask)(const Asked&, std::span<const Request>, const ProtocolOptions&, int64_t first_row,
               Predictions& out);
+  ProtocolWork work = {};
 };
-constexpr Protocol kProtocols[] = {
-    {"likelihood", likelihood},          {"swapped-reasoning", foreign_reasoning},
-    {"no-reasoning", foreign_reasoning}, {"first-answer", first_answer},
-    {"elimination", elimination},        {"title-sum", title_likelihood},
-    {"title-mean", title_likelihood}};
+constexpr Protocol kProtocols[] = {{"likelihood", likelihood, {.samples = true}},
+                                   {"swapped-reasoning", foreign_reasoning},
+                                   {"no-reasoning", foreign_reasoning},
+                                   {"first-answer", first_answer},
+                                   {"elimination", elimination, {.has_rounds = true}},
+                                   {"title-sum", title_likelihood, {.reads_titles = true}},
+                                   {"title-mean", title_likelihood, {.reads_titles = true}}};
+
+const Protocol& find_protocol(std::string_view name) {
+  for (const Protocol& protocol : kProtocols)
+    if (protocol.name == name) return protocol;
+  fail(ExitCode::kUsage, "unknown protocol \"{}\"; known: {}", name,
+       fmt::join(protocol_names(), ", "));
+}
 
 }  // namespace
 
@@ -295,6 +305,8 @@ std::vector<std::string> protocol_names() {
   for (const Protocol& protocol : kProtocols) names.emplace_back(protocol.name);
   return names;
 }
+
+ProtocolWork protocol_work(std::string_view name) { return find_protocol(name).work; }
 
 GenerationRequest generation_request(const PromptEncoder& encoder, const Request& request,
                                      const PromptOptions& options, int32_t most_candidates) {
@@ -327,17 +339,14 @@ Predictions ask_language_model(const LanguageModel& model, const PromptEncoder& 
                                std::span<const Request> requests, const ProtocolOptions& options,
                                const ProgressFn& on_progress) {
   const Asked asked{model, encoder, requests};
-  const auto known = std::find_if(std::begin(kProtocols), std::end(kProtocols),
-                                  [&](const Protocol& p) { return p.name == options.name; });
-  CHECK(known != std::end(kProtocols), kUsage, "unknown protocol \"{}\"; known: {}", options.name,
-        fmt::join(protocol_names(), ", "));
+  const Protocol& protocol = find_protocol(options.name);
   Predictions out;
   out.protocol = options.name;
   const auto total = static_cast<int64_t>(requests.size());
   for (int64_t begin = 0; begin < total; begin += kRowsPerPass) {
     const int64_t count = std::min(kRowsPerPass, total - begin);
-    known->ask(asked, requests.subspan(static_cast<size_t>(begin), static_cast<size_t>(count)),
-               options, begin, out);
+    protocol.ask(asked, requests.subspan(static_cast<size_t>(begin), static_cast<size_t>(count)),
+                 options, begin, out);
     if (on_progress) on_progress(begin + count, total);
   }
   if (!requests.empty()) out.num_candidates = static_cast<int32_t>(requests[0].candidates.size());

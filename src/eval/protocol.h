@@ -1,5 +1,6 @@
 // Named ways to ask a language model about candidate rows, and the ways to ask everything else on
-// the same rows. The protocol is part of every metric's name.
+// the same rows. The protocol is part of every metric's name. kProtocols in protocol.cc is the
+// table of the named ways:
 //   likelihood    the model writes its own reasoning (greedy), then all candidate numbers are
 //                 ranked by their probability: one pass, deterministic; the headline
 //   swapped-reasoning  the same below the reasoning that the model wrote about another user's row
@@ -18,6 +19,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "data/candidates.h"
@@ -64,6 +66,14 @@ struct PromptEncoder {
 inline constexpr int64_t kEliminationCacheBytes = int64_t{256} << 20;
 
 std::vector<std::string> protocol_names();
+
+// What a protocol asks of the model, as far as memory and work follow from it; a part of its row.
+struct ProtocolWork {
+  bool reads_titles = false;  // whole titles of all candidates, without reasoning; writes nothing
+  bool samples = false;       // `reasonings` completions of a row
+  bool has_rounds = false;    // `rounds` askings about the same history
+};
+ProtocolWork protocol_work(std::string_view name);  // error (kUsage) lists the names
 
 using ProgressFn = std::function<void(int64_t done, int64_t total)>;
 

@@ -129,7 +129,8 @@ void add_forward(const LanguageModel& model, const PassShape& shape, int64_t pas
 MemoryEstimate estimate_asking(const LoadedModel& model, const Catalogue& catalogue,
                                std::span<const Request> requests, const ProtocolOptions& protocol) {
   constexpr size_t kSampled = 64;
-  const bool by_title = protocol.name.starts_with("title-");
+  const ProtocolWork work = protocol_work(protocol.name);
+  const bool by_title = work.reads_titles;
   PromptOptions prompt = protocol.prompt;
   prompt.reasoning = prompt.reasoning && !by_title;
   int64_t longest = 0, titles = 0, most_candidates = 0, answers = 0;
@@ -158,7 +159,7 @@ MemoryEstimate estimate_asking(const LoadedModel& model, const Catalogue& catalo
   }
   constexpr int64_t kAnswerTokens = 16;  // closing tags, answer and end
   RolloutLoad load;
-  load.rows_per_prompt = protocol.name == "likelihood" ? protocol.reasonings : 1;
+  load.rows_per_prompt = work.samples ? protocol.reasonings : 1;
   load.total_rows = count * load.rows_per_prompt;
   load.prompt_tokens = longest;
   load.new_tokens = (prompt.reasoning ? protocol.max_reasoning_tokens : 0) + kAnswerTokens;
@@ -171,7 +172,7 @@ MemoryEstimate estimate_asking(const LoadedModel& model, const Catalogue& catalo
     add_forward(*model.model, {together * longest, together * answers, longest, false},
                 (count + together - 1) / together, estimate);
   }
-  if (protocol.name == "elimination") {
+  if (work.has_rounds) {
     estimate.parts.emplace_back(
         "prefix cache", std::min(kEliminationCacheBytes, protocol.rounds * count * longest *
                                                              model.model->key_value_bytes()));

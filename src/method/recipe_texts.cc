@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <string_view>
 #include <vector>
 
 #include "base/check.h"
@@ -37,6 +39,16 @@ std::string recipe_summary(const RecipeText& recipe) {
   const std::string text = recipe.text;
   const size_t begin = text.find("# "), end = text.find('\n', begin);
   return begin == std::string::npos ? "" : text.substr(begin + 2, end - begin - 2);
+}
+
+std::string format_recipes() {
+  size_t width = 0;
+  for (const RecipeText& recipe : kTexts)
+    width = std::max(width, std::string_view(recipe.name).size() + 2);
+  std::string out;
+  for (const RecipeText& recipe : kTexts)
+    out += fmt::format("{:<{}}{}\n", recipe.name, width, recipe_summary(recipe));
+  return out;
 }
 
 }  // namespace etrlrec

@@ -23,5 +23,7 @@ FoundRecipe find_recipe(const std::string& name);
 
 // The first comment of a text: one line that says what the recipe is.
 std::string recipe_summary(const RecipeText& recipe);
+// A line for each recipe of the program: its name and, in one column, its summary.
+std::string format_recipes();
 
 }  // namespace etrlrec

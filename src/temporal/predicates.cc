@@ -255,12 +255,15 @@ int32_t parse_argument(ArgumentKind kind, std::string_view text, const ClaimCont
   return -1;
 }
 
-const char* kind_name(ArgumentKind kind) {
-  constexpr std::array<const char*, 10> kNames{"none",      "entry",  "moment", "candidate",
-                                               "attribute", "bucket", "number", "season",
-                                               "stage",     "place"};
-  return kNames[static_cast<size_t>(kind)];
+constexpr std::array kKindNames{"none",   "entry",  "moment", "candidate", "attribute",
+                                "bucket", "number", "season", "stage",     "place"};
+constexpr bool every_kind_has_a_name() {
+  for (const Predicate& predicate : kTable)
+    for (const ArgumentKind kind : predicate.kinds)
+      if (static_cast<size_t>(kind) >= kKindNames.size()) return false;
+  return true;
 }
+static_assert(every_kind_has_a_name(), "an ArgumentKind of kTable has no name in kKindNames");
 
 }  // namespace
 
@@ -271,7 +274,7 @@ size_t Predicate::arity() const {
 std::string Predicate::key() const {
   std::string arguments;
   for (size_t i = 0; i < arity(); ++i)
-    arguments += fmt::format("{}{}", i == 0 ? "" : ",", kind_name(kinds[i]));
+    arguments += fmt::format("{}{}", i == 0 ? "" : ",", kKindNames[static_cast<size_t>(kinds[i])]);
   return fmt::format("{}({})", name, arguments);
 }
 
