@@ -100,7 +100,7 @@ TEST(Metrics, refuse_nan_scores_and_targets_outside) {
 
 TEST(Significance, bootstrap_interval_has_the_width_of_the_normal_approximation) {
   std::vector<double> values(5000, 0);
-  std::fill(values.begin(), values.begin() + 2000, 1);  // p = .4: half-width .0136 (method.md F.4)
+  std::fill(values.begin(), values.begin() + 2000, 1);  // p = .4: half-width .0136
   const Interval interval = bootstrap_mean(values, {}, 2000, 3);
   EXPECT_DOUBLE_EQ(interval.mean, 0.4);
   EXPECT_NEAR(interval.high - interval.mean, 0.0136, 0.001);

@@ -6,7 +6,6 @@
 
 #include "base/check.h"
 #include "base/io.h"
-#include "numbers.h"
 #include "temporal/encoding.h"
 #include "temporal/prompts.h"
 #include "temporal_fixture.h"
@@ -15,6 +14,13 @@
 
 namespace etrlrec {
 namespace {
+
+// The answers by number of a prompt with `count` candidates.
+std::vector<std::string> numbers_of(const PromptStyle& style, int32_t count) {
+  std::vector<std::string> texts;
+  for (int32_t k = 1; k <= count; ++k) texts.push_back(style.number(k));
+  return texts;
+}
 
 TEST(Styles, are_found_by_name_and_others_are_refused) {
   ASSERT_EQ(style_names().size(), prompt_styles().size());
@@ -28,7 +34,7 @@ TEST(Styles, are_found_by_name_and_others_are_refused) {
               std::string::npos);
   }
   EXPECT_THROW(student_prompt(small_catalogue(), small_request(), {.style = "baroque"}), Error);
-  EXPECT_THROW(parse_completion("</answer>", numbers(3), {.style = "baroque"}), Error);
+  EXPECT_THROW(parse_completion("</answer>", {}, {.style = "baroque"}), Error);
 }
 
 TEST(Styles, read_back_what_they_write) {
@@ -36,12 +42,13 @@ TEST(Styles, read_back_what_they_write) {
     for (const bool reasoning : {true, false})
       for (const int32_t answer : {1, 9, 10, 20}) {
         const PromptOptions options{.reasoning = reasoning, .style = std::string(style.name)};
-        const std::string text = completion_text(" long( drama)", number(answer), options);
-        const ParsedCompletion parsed = parse_completion(text, numbers(20), options);
+        const std::string text = completion_text(" long( drama)", style.number(answer), options);
+        const ParsedCompletion parsed = parse_completion(text, numbers_of(style, 20), options);
         EXPECT_EQ(parsed.code, AnswerCode::kValid) << text;
         EXPECT_EQ(parsed.answer, answer) << text;
         EXPECT_EQ(parsed.reasoning, reasoning ? " long( drama)" : "") << text;
-        EXPECT_NE(parse_completion(text + text, numbers(20), options).code, AnswerCode::kValid)
+        EXPECT_NE(parse_completion(text + text, numbers_of(style, 20), options).code,
+                  AnswerCode::kValid)
             << text;
       }
 }
@@ -78,7 +85,7 @@ TEST(Styles, have_words_that_a_tokenizer_can_keep_whole) {
     const auto tokenizer = load_tokenizer(folder);
     for (const std::string& word : words) EXPECT_EQ(tokenizer->encode(word).size(), 1u) << word;
     const PromptOptions prompt{.style = std::string(style.name)};
-    for (const auto& answer : encode_answers(*tokenizer, numbers(12), prompt).answers)
+    for (const auto& answer : encode_answers(*tokenizer, numbers_of(style, 12), prompt).answers)
       EXPECT_EQ(answer.size(), 1u) << style.name;
     fs::remove_all(folder);
   }

@@ -1,4 +1,4 @@
-// Advantages and policy losses: worked vectors of method.md G.10, TRL's golden numbers, symmetries.
+// Advantages and policy losses: worked vectors of method.md D, TRL's golden numbers, symmetries.
 #include <gtest/gtest.h>
 
 #include <cmath>

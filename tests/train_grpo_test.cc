@@ -252,7 +252,7 @@ TEST(Grpo, the_weight_of_the_contract_raises_its_likelihood) {
 
 TEST(Grpo, exact_expectation_has_the_gradient_of_sampling_and_less_variance) {
   auto model = grpo_model();
-  constexpr int kBatches = 200;  // of 500 draws: 10^5 (method.md G.10)
+  constexpr int kBatches = 200;  // of 500 draws: 10^5
   auto estimate = [&](bool exact, at::Tensor& mean, at::Tensor& variance) {
     GrpoOptions options = tiny_options();
     options.num_generations = 500;

@@ -1,4 +1,4 @@
-// Reward terms: worked vectors of method.md G.10, hostile inputs, and the two properties the
+// Reward terms: worked vectors of method.md G.3 and G.4, hostile inputs, and the two properties the
 // combination promises.
 #include <gtest/gtest.h>
 

@@ -1,6 +1,6 @@
 // Named random streams derived from one seed: a new consumer shifts no other (docs/architecture.md,
-// determinism). Generator: xoshiro256** (Blackman and Vigna 2018), seeded by splitmix64 over the
-// seed and the FNV-1a hash of the name.
+// "Randomness and exact resume"). Generator: xoshiro256** (Blackman and Vigna 2018), seeded by
+// splitmix64 over the seed and the FNV-1a hash of the name.
 #pragma once
 
 #include <array>

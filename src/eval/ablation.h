@@ -1,4 +1,4 @@
-// What is taken from a request before a model sees it (method.md G.9, question 6). Each ablation
+// What is taken from a request before a model sees it (method.md G.9). Each ablation
 // keeps the form of the input, so that what it measures is the loss of the information and not the
 // surprise of an unknown text.
 #pragma once

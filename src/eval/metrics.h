@@ -1,4 +1,4 @@
-// Ranking metrics as pure functions on ranks (method.md F.2). Ties count by their mean rank, so a
+// Ranking metrics as pure functions on ranks (method.md F). Ties count by their mean rank, so a
 // rank may be a half.
 #pragma once
 

@@ -1,4 +1,4 @@
-// Intervals and paired tests: bootstrap over rows or clusters, exact McNemar, Holm (method.md F.4).
+// Intervals and paired tests: bootstrap over rows or clusters, exact McNemar, Holm (method.md F).
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// Stage 3 of the method (method.md G.3, G.5, G.6): GRPO with the composed reward, from the
+// Stage 3 of the method (method.md G.3, G.4, G.6): GRPO with the composed reward, from the
 // distilled model.
 #pragma once
 

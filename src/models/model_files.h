@@ -1,5 +1,6 @@
-// Language models by the model_type of config.json: the one place that knows all families. A new
-// family is a unit that implements LanguageModel and a row of the table in model_files.cc.
+// Language models by the model_type of config.json: the one place that knows all families. A
+// decoder that computes as Llama does is a row of kFamilies in model_files.cc and of kModelTypes in
+// decoder_config.cc; another architecture is a unit that implements LanguageModel and a row here.
 #pragma once
 
 #include <cstdint>

@@ -16,7 +16,7 @@ namespace etrlrec {
 std::span<const RecommenderType* const> recommender_types();
 // The row of a name. Error (kUsage) for a name that is not in the table; it lists the names.
 const RecommenderType& recommender_type(std::string_view name);
-// "popularity, recency, markov, sasrec": for messages.
+// Names of all types, separated by commas: for messages.
 std::string recommender_names();
 // A line for each type: name, what it looks at, paper and loss.
 std::string format_recommenders();

@@ -1,8 +1,7 @@
 // The fact sheet of a request: everything the program can know about time in one history (method.md
-// E.2). It is a pure function of training statistics and the request. It sees nothing at or after
-// the request time but the candidate list, and never the target slot. Departures from E.2: gap
-// words follow calendar lengths instead of powers of two; periodicity is by quarter of the year
-// only (no hours: the time zone is unknown).
+// E). It is a pure function of training statistics and the request. It sees nothing at or after
+// the request time but the candidate list, and never the target slot. Gap words follow calendar
+// lengths; periodicity is by quarter of the year only (no hours: the time zone is unknown).
 #pragma once
 
 #include <cstdint>

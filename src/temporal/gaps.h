@@ -6,7 +6,7 @@
 
 namespace etrlrec {
 
-// The buckets of method.md E.2, in ascending order. A gap belongs to the first bucket whose upper
+// The buckets of method.md E, in ascending order. A gap belongs to the first bucket whose upper
 // end it does not exceed: 0 s, under 30 min, 1 day, 7 days, 30 days, 92 days, 366 days.
 enum class GapBucket : int8_t { kTie, kSitting, kDay, kWeek, kMonth, kQuarter, kYear, kLonger };
 inline constexpr int32_t kNumGapBuckets = 8;

@@ -15,8 +15,7 @@ namespace etrlrec {
 // before, and those after a longer absence, led by the occasion, 1/4; the first, of which this is
 // unknown, 1/2.
 std::vector<double> visit_weights(std::span<const int64_t> times);
-// Weight of each entry in the short-term profile: 1, 1/2, 1/4 for the last three, 0 before
-// (gamma^(n-j) of E.2).
+// Weight of each entry in the short-term profile: 1, 1/2, 1/4 for the last three, 0 before.
 std::vector<double> recent_weights(size_t n);
 // Attributes by summed weight, best first; equal ones by the later occurrence, then the smaller id.
 // Of each field only those with at least 3/4 of its best weight.

@@ -4,9 +4,9 @@
 // season) is not known to it: it weighs them by how often each was right on all training events.
 // That is what reinforcement learning can find out.
 //
-// It writes e.g. " trans( drama crime) long( horror) season( winter war) gap( 8 now week) so order
-// need( crime) pick( CRIME 7)". The word after "so" names the hypothesis that decides: order (the
-// transition), taste (long-term), season, mood (the last entries) or sequel. A need that no
+// It writes e.g. " trans( drama crime) long( horror) season( winter war) gap( 8 now week) order
+// need( crime) pick( CRIME 7)". The word before the need names the hypothesis that decides: order
+// (the transition), taste (long-term), season, mood (the last entries) or sequel. A need that no
 // candidate meets is followed by lack( crime) and the next hypothesis. Where the prompt lists no
 // candidates, nothing is said about them: no sequel( 7), no lack, no pick.
 //

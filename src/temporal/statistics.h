@@ -1,7 +1,7 @@
 // What the training part of a data set says about time: how often attributes and items occur,
 // follow each other and go with the seasons, counted once. Everything a fact sheet knows beyond the
-// request itself comes from here. Departures from method.md E.2: sessions are cut at a fixed length
-// that the data set's time resolution decides.
+// request itself comes from here (method.md E). Sessions are cut at a fixed length that the data
+// set's time resolution decides.
 #pragma once
 
 #include <array>
@@ -41,7 +41,7 @@ struct TemporalStatistics {
   std::array<double, 4> seasonal_events{};
   std::vector<double> item_count;  // [N] training events
   int64_t train_end_time = 0;      // latest training event
-  double smoothing = 10;           // alpha of E.2
+  double smoothing = 10;           // events that a prior is worth
   bool whole_days = false;         // all times are multiples of a day
   int64_t session_gap = 1800;  // a longer gap opens a session: 30 minutes, 7 days with whole days
   std::vector<int32_t> likely_successor;  // [A] attribute of the same field, -1: none lifted

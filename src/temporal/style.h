@@ -1,7 +1,9 @@
 // A style of writing: how a request becomes a prompt and how an answer is written and read back. A
 // style is a value of functions on text; it knows neither tokenizers nor models (encoding.h makes
-// token ids of its texts). prompts.h has the table of styles. A new one is a unit like
-// compact_style, a row there and a case in temporal_styles_test.cc.
+// token ids of its texts). prompts.cc has the table of styles. A new one is a unit like
+// compact_style and a row there. temporal_styles_test.cc takes every row: answers by number are
+// read back, prompts show entries and candidates, words stay whole. Its texts, its time line and
+// its answers by title need tests of their own.
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,6 @@
-// A teacher writes the reasoning a student is distilled on. It is asked in batches, so that one
-// at an endpoint can answer many rows at once. teachers.h has the table of teachers. A new one
-// is a unit like program_teacher, a row there and a test.
+// A teacher writes the reasoning a student is distilled on. Its interface takes batches; today
+// every caller asks about one row. teachers.h has the table of teachers. A new one is a unit like
+// program_teacher, a row in teachers.cc and a test.
 #pragma once
 
 #include <cstdint>

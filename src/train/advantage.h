@@ -1,4 +1,4 @@
-// Group advantages and policy losses (method.md D.1-D.7), pinned by golden numbers of TRL. A reward
+// Group advantages and policy losses (method.md D), pinned by golden numbers of TRL. A reward
 // that is not finite is an error (kNumbers): summing it away would train on nothing.
 #pragma once
 
@@ -17,7 +17,7 @@ namespace etrlrec {
 std::vector<double> group_advantages(std::span<const double> rewards, int64_t group_size,
                                      const std::string& kind, double std_floor,
                                      double epsilon = 1e-4);
-// Pass@k bonus of a group with `hits` exact hits (method.md C.12): {of a hit, of a miss}; zeros
+// Pass@k bonus of a group with `hits` exact hits (method.md D): {of a hit, of a miss}; zeros
 // where pass@k is 0 or 1.
 struct PassAtKBonus {
   double hit = 0, miss = 0;

@@ -1,4 +1,4 @@
-// Group relative policy optimisation on rollouts of the current policy (method.md D, G.5, G.6). One
+// Group relative policy optimisation on rollouts of the current policy (method.md D, G.6). One
 // optimiser step per batch of rollouts, so the old policy is the current one: its log-probabilities
 // are recomputed by the same forward pass (ratio exactly 1) and nothing needs to be stored between
 // steps. Knows tokens and rewards, neither texts nor items.
