@@ -1,7 +1,9 @@
 // Items that were never read: their share by time, and probabilities from the definition.
+#include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <memory>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -20,6 +22,37 @@ TEST(NewItems, a_title_counts_once_and_is_read_where_an_item_of_it_is) {
       new_items(catalogue, {true, true, true, false, false, false, false}, {0, 0.1, 0, 1});
   EXPECT_EQ(found.is_new, (std::vector<bool>{false, false, false, true, true, false, true}));
   EXPECT_EQ(found.count, 2);
+}
+
+// Scores i of item i, whatever the history is.
+class Rising : public Recommender {
+ public:
+  std::string name() const override { return "rising"; }
+  int64_t num_items() const override { return 4; }
+  at::Tensor score(std::span<const HistoryView> histories) const override {
+    return at::arange(4, at::kFloat).repeat({std::ssize(histories), 1});
+  }
+  void save(const std::filesystem::path&) const override {}
+};
+
+TEST(NewItems, get_their_share_of_a_recommenders_probabilities) {
+  const NewItems items{{0.2, 0, 1000, 5}, {false, true, true, false}, 2};
+  const std::vector<double> softmax = {0.0320586, 0.0871443, 0.2368828, 0.6439143};
+  const auto recommender =
+      with_new_items(std::make_unique<Rising>(), std::make_shared<const NewItems>(items));
+  const HistoryView early{{}, {}, 1000}, late{{}, {}, 1000 + kDay};
+  const at::Tensor scores = recommender->score(std::vector{early, late});
+  for (int64_t item = 0; item < 4; ++item) {
+    const double expected = items.is_new[static_cast<size_t>(item)]
+                                ? 0.2 / 2
+                                : 0.8 * softmax[static_cast<size_t>(item)];
+    EXPECT_NEAR(scores[0][item].item<double>(), std::log(softmax[static_cast<size_t>(item)]), 1e-5);
+    EXPECT_NEAR(scores[1][item].item<double>(), std::log(expected), 1e-5);
+  }
+  EXPECT_EQ(with_new_items(std::make_unique<Rising>(), nullptr)
+                ->score(std::vector{late})[0][3]
+                .item<double>(),
+            3);
 }
 
 // Days since the reading and whether the target is new, as rows.

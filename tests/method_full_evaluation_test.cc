@@ -6,6 +6,7 @@
 #include "method/compare.h"
 #include "method/evaluate.h"
 #include "method/fit.h"
+#include "method/unread_items.h"
 #include "stages_fixture.h"
 #include "title_model.h"
 
@@ -69,6 +70,38 @@ TEST_F(FullEvaluation, gives_the_numbers_of_fit) {
       EXPECT_EQ(row.protocol, mask_seen ? "score[all80,mask-seen]" : "score[all80]");
       EXPECT_FALSE(summary_of(evaluation).contains("hit@1_by_slot"));
     }
+  }
+}
+
+TEST_F(FullEvaluation, new_items_are_an_option_of_recommenders) {
+  for (const char* model : {"random", "titles"}) {
+    EvaluateOptions options = all(model);
+    options.new_items = true;
+    expect_refused(options, "--new-items: only recommenders");
+  }
+  EvaluateOptions options = all("fit/markov");
+  const Evaluation without = run(setup(options));
+  options.new_items = true;
+  const Evaluation with = run(setup(options));
+  EXPECT_EQ(with.row.protocol, without.row.protocol);
+  const Dataset dataset = load_dataset(root_ / "data");
+  Split split = load_split(root_ / "data");
+  const auto items = measured_new_items(dataset, split);
+  bool is_better = false;
+  for (size_t r = 0; r < with.predictions.rows.size(); ++r)
+    if (items->is_new[static_cast<size_t>(with.predictions.rows[r].target_slot)])
+      is_better |= with.predictions.rows[r].rank < without.predictions.rows[r].rank;
+  EXPECT_TRUE(is_better) << "for a target that is new";
+  split.valid.clear();
+  fs::create_directories(root_ / "unvalidated");
+  save_dataset(dataset, split, root_ / "unvalidated");
+  options.data = root_ / "unvalidated";
+  try {
+    setup(options);
+    ADD_FAILURE();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::kInput);
+    EXPECT_NE(std::string(error.what()).find("asks for a new item"), std::string::npos);
   }
 }
 

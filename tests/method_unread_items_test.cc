@@ -39,6 +39,17 @@ TEST(UnreadItems, have_a_rate_from_the_validation_rows) {
   EXPECT_DOUBLE_EQ(rate->most_days, 3);
 }
 
+TEST(UnreadItems, are_measured_for_a_recommender_too) {
+  const auto [dataset, split] = two_users();
+  const auto measured = measured_new_items(dataset, split);
+  ASSERT_NE(measured, nullptr);
+  EXPECT_EQ(measured->is_new, (std::vector<bool>{false, false, false, false, true, true, true}));
+  EXPECT_DOUBLE_EQ(measured->rate.at_once, 1);
+  Split without = split;
+  without.valid.clear();
+  EXPECT_EQ(measured_new_items(dataset, without), nullptr);
+}
+
 TEST(UnreadItems, are_those_of_no_training_event_until_the_reading_ended) {
   const auto [dataset, split] = two_users();
   ModelCard card;

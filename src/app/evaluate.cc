@@ -101,6 +101,9 @@ void add_evaluate(CommandLine& app, CommonOptions& common) {
                   "of a model that was trained with --knowledge pattern: the recommender folder "
                   "whose patterns its prompts show")
       .existing_folder();
+  command.add_flag("--new-items", options->new_items,
+                   "of a recommender: items that nobody had chosen when its training ended get "
+                   "their share, measured on validation rows, as with a model that read the log");
   command.add_option("--limit", options->limit, "only the first rows, 0: all");
   command.add_option("--fail-under", output->fail_under, "exit code 8 when hit@1 is below");
   command.add_flag("--replace", output->replace, "replace an existing --out");

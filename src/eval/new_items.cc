@@ -1,5 +1,7 @@
 #include "eval/new_items.h"
 
+#include <ATen/ATen.h>
+
 #include <algorithm>
 #include <cmath>
 
@@ -24,16 +26,62 @@ std::vector<double> NewItems::probabilities(std::span<const int32_t> candidates,
                                             std::span<const double> logprobs, int64_t now) const {
   const double share_of_new = share(now);
   std::vector<double> logs;
-  for (size_t k = 0; k < candidates.size(); ++k) {
-    const bool is_unread = is_new[static_cast<size_t>(candidates[k])] && share_of_new > 0;
-    logs.push_back(is_unread ? std::log(share_of_new / static_cast<double>(count))
-                             : std::log1p(-share_of_new) + logprobs[k]);
-  }
+  for (size_t k = 0; k < candidates.size(); ++k)
+    logs.push_back(shared(candidates[k], logprobs[k], share_of_new));
   const double top = *std::max_element(logs.begin(), logs.end());
   double sum = 0;
   for (double& value : logs) sum += value = std::exp(value - top);
   for (double& value : logs) value /= sum;
   return logs;
+}
+
+double NewItems::shared(int32_t item, double logprob, double share_of_new) const {
+  const bool is_unread = is_new[static_cast<size_t>(item)] && share_of_new > 0;
+  return is_unread ? std::log(share_of_new / static_cast<double>(count))
+                   : std::log1p(-share_of_new) + logprob;
+}
+
+void NewItems::apply(std::span<float> logprobs, int64_t now) const {
+  const double share_of_new = share(now);
+  for (size_t item = 0; item < logprobs.size(); ++item)
+    logprobs[item] =
+        static_cast<float>(shared(static_cast<int32_t>(item), logprobs[item], share_of_new));
+}
+
+namespace {
+
+class RecommenderWithNewItems : public Recommender {
+ public:
+  RecommenderWithNewItems(std::unique_ptr<Recommender> recommender,
+                          std::shared_ptr<const NewItems> items)
+      : recommender_(std::move(recommender)), items_(std::move(items)) {
+    set_numerics(recommender_->numerics());
+  }
+  std::string name() const override { return recommender_->name(); }
+  int64_t num_items() const override { return recommender_->num_items(); }
+  at::Tensor score(std::span<const HistoryView> histories) const override {
+    const at::Tensor logprobs =
+        recommender_->score(histories).to(at::kFloat).log_softmax(-1).contiguous();
+    for (size_t row = 0; row < histories.size(); ++row)
+      items_->apply(std::span(logprobs.mutable_data_ptr<float>() +
+                                  static_cast<int64_t>(row) * logprobs.size(1),
+                              static_cast<size_t>(logprobs.size(1))),
+                    histories[row].now);
+    return logprobs;
+  }
+  void save(const std::filesystem::path& folder) const override { recommender_->save(folder); }
+
+ private:
+  std::unique_ptr<Recommender> recommender_;
+  std::shared_ptr<const NewItems> items_;
+};
+
+}  // namespace
+
+std::unique_ptr<Recommender> with_new_items(std::unique_ptr<Recommender> recommender,
+                                            std::shared_ptr<const NewItems> items) {
+  if (items == nullptr) return recommender;
+  return std::make_unique<RecommenderWithNewItems>(std::move(recommender), std::move(items));
 }
 
 NewItems new_items(const Catalogue& catalogue, const std::vector<bool>& read, NewItemRate rate) {

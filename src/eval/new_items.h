@@ -5,11 +5,13 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <vector>
 
 #include "data/dataset.h"
+#include "models/recommender.h"
 
 namespace etrlrec {
 
@@ -36,7 +38,18 @@ struct NewItems {
   // candidates. `logprobs`: log p(title) among all texts, [n]. Result: [n], summing to 1.
   std::vector<double> probabilities(std::span<const int32_t> candidates,
                                     std::span<const double> logprobs, int64_t now) const;
+  // The same for log-probabilities of all items, [N], in place.
+  void apply(std::span<float> logprobs, int64_t now) const;
+
+ private:
+  // log p of an item that has `logprob` among all items.
+  double shared(int32_t item, double logprob, double share_of_new) const;
 };
+
+// A recommender whose scores are log-probabilities of all items, with the share of new ones. The
+// softmax of the wrapped one's scores are its probabilities. Null `items`: the recommender itself.
+std::unique_ptr<Recommender> with_new_items(std::unique_ptr<Recommender> recommender,
+                                            std::shared_ptr<const NewItems> items);
 
 // `read`: [N] whether an item has an event in what was read.
 NewItems new_items(const Catalogue& catalogue, const std::vector<bool>& read, NewItemRate rate);

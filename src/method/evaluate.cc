@@ -48,7 +48,9 @@ Predictions ask_about(const EvaluateSetup& setup, std::span<const Request> reque
 Predictions mixed(const EvaluateSetup& setup, const Predictions& answers, double& weight) {
   const EvaluateOptions& options = setup.options;
   const Dataset& dataset = setup.dataset;
-  const auto recommender = load_recommender_of(options.mix, dataset.catalogue, options.numerics);
+  const auto recommender =
+      with_new_items(load_recommender_of(options.mix, dataset.catalogue, options.numerics),
+                     setup.protocol.new_items);
   const auto recommended = [&](const CandidateSet& set, std::span<const int64_t> rows) {
     return rank_by_recommender(*recommender,
                                make_requests(dataset, set, rows, kRecommenderHistory));
@@ -90,8 +92,9 @@ Predictions rank(const EvaluateSetup& setup) {
   } else if (options.model == "teacher") {
     predictions = ask_teacher(setup);
   } else {
-    const auto recommender =
-        load_recommender_of(options.model, setup.dataset.catalogue, options.numerics);
+    const auto recommender = with_new_items(
+        load_recommender_of(options.model, setup.dataset.catalogue, options.numerics),
+        setup.protocol.new_items);
     predictions = rank_by_recommender(*recommender, setup.requests);
   }
   return predictions;
@@ -188,7 +191,9 @@ Predictions rank_everything(const EvaluateSetup& setup, Evaluation& evaluation) 
   if (options.beam > 0) return rank_by_beam(setup, evaluation);
   std::unique_ptr<Recommender> recommender;
   const auto load = [&](const std::string& folder) -> const Recommender& {
-    recommender = load_recommender_of(folder, setup.dataset.catalogue, options.numerics);
+    recommender =
+        with_new_items(load_recommender_of(folder, setup.dataset.catalogue, options.numerics),
+                       setup.protocol.new_items);
     return *recommender;
   };
   World world;
@@ -270,9 +275,20 @@ EvaluateSetup setup(const EvaluateOptions& options) {
     CHECK(options.recommender.empty(), kUsage, "--recommender: only language models, found {}",
           options.model);
     CHECK(options.beam == 0, kUsage, "--beam: only language models, found {}", options.model);
+    CHECK(!options.new_items || !is_named(options.model), kUsage,
+          "--new-items: only recommenders, found {}", options.model);
+    if (options.new_items) {
+      setup.protocol.new_items = measured_new_items(setup.dataset, load_split(options.data));
+      CHECK(setup.protocol.new_items, kInput,
+            "--new-items: {}: no validation row after the training part asks for a new item",
+            options.data);
+    }
     if (!setup.full) setup.requests = requests(kRecommenderHistory);
     return setup;
   }
+  CHECK(!options.new_items, kUsage,
+        "--new-items: only recommenders; etrlrec.json of {} says what it does about new items",
+        options.model);
   setup.model = open_model_folder(options.model, catalogue_hash(setup.dataset.catalogue),
                                   options.dtype, options.numerics, options.adapters);
   setup.protocol.prompt = setup.model->card.prompt;

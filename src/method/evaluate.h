@@ -37,6 +37,9 @@ struct EvaluateOptions {
   std::string mix;
   // The recommender of the patterns that a language model's prompts show. Empty: they show none.
   std::string recommender;
+  // Of a recommender: items without a training event get their share of the choices, measured on
+  // validation rows (method/unread_items.h). A language model's card says what it does.
+  bool new_items = false;
   bool mask_seen = false;    // of the whole catalogue: leave the items of the history out
   int64_t beam = 0;          // of the whole catalogue: beams (eval/title_beam.h), 0: exact scores
   ProtocolOptions protocol;  // its seed is the seed of everything that is drawn

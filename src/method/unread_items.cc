@@ -2,12 +2,23 @@
 
 #include <algorithm>
 
+#include "method/fit.h"
+
 namespace etrlrec {
+
+namespace {
+
+std::vector<bool> read_items(const Dataset& dataset, const InteractionLog& log) {
+  std::vector<bool> read(static_cast<size_t>(dataset.catalogue.num_items()), false);
+  for (const int32_t item : log.items) read[static_cast<size_t>(item)] = true;
+  return read;
+}
+
+}  // namespace
 
 std::optional<NewItemRate> measure_new_items(const Dataset& dataset, const Split& split,
                                              const InteractionLog& log) {
-  std::vector<bool> read(static_cast<size_t>(dataset.catalogue.num_items()), false);
-  for (const int32_t item : log.items) read[static_cast<size_t>(item)] = true;
+  const std::vector<bool> read = read_items(dataset, log);
   const int64_t since = *std::max_element(log.times.begin(), log.times.end());
   std::vector<int32_t> targets;
   std::vector<int64_t> times;
@@ -16,6 +27,14 @@ std::optional<NewItemRate> measure_new_items(const Dataset& dataset, const Split
     times.push_back(dataset.times[static_cast<size_t>(row.position)]);
   }
   return new_item_rate(targets, times, new_items(dataset.catalogue, read, {}).is_new, since);
+}
+
+std::shared_ptr<const NewItems> measured_new_items(const Dataset& dataset, const Split& split) {
+  const InteractionLog log = training_log(dataset, split);
+  const auto rate = measure_new_items(dataset, split, log);
+  if (!rate) return nullptr;
+  return std::make_shared<const NewItems>(
+      new_items(dataset.catalogue, read_items(dataset, log), *rate));
 }
 
 namespace {

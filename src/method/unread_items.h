@@ -21,6 +21,9 @@ std::optional<NewItemRate> measure_new_items(const Dataset& dataset, const Split
 // part holds up to the time where the rate begins.
 std::shared_ptr<const NewItems> unread_items(const ModelCard& card, const Dataset& dataset,
                                              const Split& split);
+// For a recommender that has learned from the whole training part; null where validation rows say
+// nothing.
+std::shared_ptr<const NewItems> measured_new_items(const Dataset& dataset, const Split& split);
 // With the split of the data set's folder, which is read for such a model only.
 std::shared_ptr<const NewItems> unread_items(const ModelCard& card, const Dataset& dataset,
                                              const std::filesystem::path& folder);
