@@ -105,6 +105,36 @@ TEST_F(FullEvaluation, new_items_are_an_option_of_recommenders) {
   }
 }
 
+TEST_F(FullEvaluation, a_trend_is_an_option_of_models) {
+  EvaluateOptions options = all("random");
+  options.trend = true;
+  expect_refused(options, "--trend: only models and recommenders");
+  options = all("titles");
+  options.trend = true;
+  options.mix = root_ / "fit/markov";
+  expect_refused(options, "--trend: with --candidates all");
+  options.mix.clear();
+  options.candidates = (root_ / "data/candidates-valid.jsonl").string();
+  options.protocol.name = "title-sum";
+  expect_refused(options, "--trend: expected --protocol likelihood");
+  // This world has none: whatever is chosen, the rows are those without.
+  for (const char* model : {"titles", "fit/markov"}) {
+    for (const bool is_full : {false, true}) {
+      EvaluateOptions asked = all(model);
+      asked.limit = 20;
+      if (!is_full) asked.candidates = (root_ / "data/candidates-valid.jsonl").string();
+      const Evaluation without = run(setup(asked));
+      asked.trend = true;
+      const Evaluation with = run(setup(asked));
+      EXPECT_EQ(with.trend.has_value(), with.row.protocol.find("+trend") != std::string::npos);
+      EXPECT_EQ(summary_of(with).contains("trend"), with.trend.has_value());
+      if (!with.trend) {
+        EXPECT_EQ(with.row.ndcg10, without.row.ndcg10);
+      }
+    }
+  }
+}
+
 TEST_F(FullEvaluation, of_a_language_model_goes_alone_by_beams_and_mixed) {
   EvaluateOptions options = all("titles");
   options.limit = 30;

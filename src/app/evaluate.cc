@@ -101,6 +101,11 @@ void add_evaluate(CommandLine& app, CommonOptions& common) {
                   "of a model that was trained with --knowledge pattern: the recommender folder "
                   "whose patterns its prompts show")
       .existing_folder();
+  command.add_flag(
+      "--trend", options->trend,
+      "multiply each probability by how much more often its item is chosen lately than "
+      "the model can know, from everybody's events before the request; how fast events "
+      "are forgotten is chosen on validation rows");
   command.add_flag("--new-items", options->new_items,
                    "of a recommender: items that nobody had chosen when its training ended get "
                    "their share, measured on validation rows, as with a model that read the log");

@@ -125,6 +125,9 @@ void add_recommend(CommandLine& app, CommonOptions& common) {
           "--num-candidates", options->query.num_candidates,
           "taken from the recommender; 0: all unseen items, for a model that answers by title")
       .range(0, 200);
+  command.add_flag("!--no-trend", options->ranker.trend,
+                   "do not follow what is chosen lately, which a model does whose validation rows "
+                   "said that it helps");
   command.add_flag("--explain", options->explain,
                    "print the reasoning and the verdict on each claim");
   add_dry_run(command, options->dry_run);

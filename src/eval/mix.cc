@@ -11,6 +11,8 @@ namespace {
 constexpr int kSteps = 20;
 constexpr double kLeast = 1e-30;  // of a probability that float rounded to 0
 
+}  // namespace
+
 std::vector<double> softmax(std::vector<double> logits) {
   const double most = *std::max_element(logits.begin(), logits.end());
   double sum = 0;
@@ -21,15 +23,13 @@ std::vector<double> softmax(std::vector<double> logits) {
 
 std::vector<double> log_probabilities(const Prediction& row, const std::string& protocol) {
   CHECK(!row.scores.empty() && (protocol == "likelihood" || protocol == "score"), kUsage,
-        "mix: expected scores of every candidate (protocol likelihood or score), found {}",
+        "expected scores of every candidate (protocol likelihood or score), found protocol {}",
         protocol);
   std::vector<double> values(row.scores.begin(), row.scores.end());
   if (protocol == "score") values = softmax(std::move(values));
   for (double& value : values) value = std::log(std::max(value, kLeast));
   return values;
 }
-
-}  // namespace
 
 Predictions mix_predictions(const Predictions& first, const Predictions& second, double weight) {
   CHECK(first.rows.size() == second.rows.size(), kInput,

@@ -3,16 +3,22 @@
 #pragma once
 
 #include <span>
+#include <string>
 #include <vector>
 
 #include "eval/predictions.h"
 
 namespace etrlrec {
 
+// log p of a row's candidates, [n]: scores are probabilities with the protocol "likelihood", logits
+// with "score". Error (kUsage): another protocol.
+std::vector<double> log_probabilities(const Prediction& row, const std::string& protocol);
+// Of logits, [n].
+std::vector<double> softmax(std::vector<double> logits);
+
 // Predictions of `first` with the ranks, answers and scores (probabilities among the candidates) of
-// the mix. `second` holds the same rows in the same order (kInput). Scores of the protocol
-// "likelihood" are probabilities; those of the protocol "score" are taken as logits. Errors
-// (kUsage): predictions of another protocol, which have no probabilities.
+// the mix. `second` holds the same rows in the same order (kInput). Errors (kUsage): predictions
+// of a protocol without probabilities.
 Predictions mix_predictions(const Predictions& first, const Predictions& second, double weight);
 
 // The weights that are tried: 0, 0.05 … 1, and the one of the largest sum, the last of equals.

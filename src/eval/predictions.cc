@@ -87,8 +87,8 @@ void set_ranking(Prediction& prediction, std::span<const double> scores) {
 
 std::optional<std::vector<AnswerProbabilities>> answer_probabilities(
     const Predictions& predictions) {
-  constexpr std::string_view kOfProbabilities[] = {"likelihood", "swapped-reasoning",
-                                                   "no-reasoning"};
+  constexpr std::string_view kOfProbabilities[] = {
+      "likelihood", "swapped-reasoning", "no-reasoning", "likelihood+trend", "score+trend"};
   const std::string_view protocol =
       std::string_view(predictions.protocol).substr(0, predictions.protocol.find('['));
   if (std::find(std::begin(kOfProbabilities), std::end(kOfProbabilities), protocol) ==

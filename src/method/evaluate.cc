@@ -28,9 +28,9 @@ namespace etrlrec {
 namespace {
 
 constexpr const char* kMemoryHint = "a smaller model";
-constexpr const char* kAllItems = "all";  // of --candidates
-constexpr int64_t kMixRows = 1000;        // of validation, at most
-constexpr int64_t kRecallRows = 100;      // on which beams are compared with exact scores, at most
+constexpr const char* kAllItems = "all";   // of --candidates
+constexpr int64_t kValidationRows = 1000;  // that choices are made on, at most
+constexpr int64_t kRecallRows = 100;       // on which beams are compared with exact scores, at most
 
 bool is_bound(const std::string& model) { return model == "bayes" || model == "random"; }
 // Models that have no folder.
@@ -44,32 +44,82 @@ Predictions ask_about(const EvaluateSetup& setup, std::span<const Request> reque
                             setup.protocol, [&bar](int64_t done, int64_t) { bar.update(done); });
 }
 
-// The answers mixed with a recommender's scores; the weight comes from validation rows.
-Predictions mixed(const EvaluateSetup& setup, const Predictions& answers, double& weight) {
-  const EvaluateOptions& options = setup.options;
-  const Dataset& dataset = setup.dataset;
-  const auto recommender =
-      with_new_items(load_recommender_of(options.mix, dataset.catalogue, options.numerics),
-                     setup.protocol.new_items);
+std::unique_ptr<Recommender> load_for(const EvaluateSetup& setup, const std::string& folder) {
+  return with_new_items(
+      load_recommender_of(folder, setup.dataset.catalogue, setup.options.numerics),
+      setup.protocol.new_items);
+}
+
+// The validation rows that a mix's weight and a trend are chosen on.
+struct Validation {
+  CandidateSet set;
+  std::vector<int64_t> rows;
+  std::vector<Request> requests;  // for the model that is evaluated
+};
+
+Validation validation_of(const EvaluateSetup& setup) {
+  Validation valid;
+  valid.set =
+      load_candidates(fs::path(setup.options.data) / "candidates-valid.jsonl", setup.dataset);
+  valid.rows = spread_rows(std::ssize(valid.set.rows), kValidationRows);
+  valid.requests = setup.model
+                       ? pattern_requests(setup.dataset, valid.set, valid.rows,
+                                          setup.protocol.prompt.max_history, setup.pattern.get())
+                       : make_requests(setup.dataset, valid.set, valid.rows, kRecommenderHistory);
+  return valid;
+}
+
+// The answers mixed with a recommender's scores; the weight comes from validation rows, whose
+// answers are mixed, too.
+Predictions mixed(const EvaluateSetup& setup, const Predictions& answers, const Validation& valid,
+                  Predictions& valid_answers, double& weight) {
+  const auto recommender = load_for(setup, setup.options.mix);
   const auto recommended = [&](const CandidateSet& set, std::span<const int64_t> rows) {
     return rank_by_recommender(*recommender,
-                               make_requests(dataset, set, rows, kRecommenderHistory));
+                               make_requests(setup.dataset, set, rows, kRecommenderHistory));
   };
-  const CandidateSet valid =
-      load_candidates(fs::path(options.data) / "candidates-valid.jsonl", dataset);
-  const auto rows = spread_rows(std::ssize(valid.rows), kMixRows);
-  const auto asked = pattern_requests(dataset, valid, rows, setup.protocol.prompt.max_history,
-                                      setup.pattern.get());
-  weight = choose_mix_weight(ask_about(setup, asked, "validation"), recommended(valid, rows));
+  const Predictions second = recommended(valid.set, valid.rows);
+  weight = choose_mix_weight(valid_answers, second);
+  valid_answers = mix_predictions(valid_answers, second, weight);
   log_info("mix: weight {:.2f} of the language model, chosen on {} validation rows", weight,
-           rows.size());
+           valid.rows.size());
   return mix_predictions(answers, recommended(setup.set, setup.rows), weight);
 }
 
-Predictions ask(const EvaluateSetup& setup, std::optional<double>& mix_weight) {
-  Predictions predictions = ask_about(setup, setup.requests, "evaluate");
-  if (!setup.options.mix.empty()) predictions = mixed(setup, predictions, mix_weight.emplace());
-  return predictions;
+// Chooses the trend on answers to the validation rows; none where it does not help.
+std::optional<Trend> trend_of(const EvaluateSetup& setup, const Validation& valid,
+                              const Predictions& valid_answers, Evaluation& evaluation) {
+  const std::vector<bool> learned = learned_events(setup.dataset, load_split(setup.options.data));
+  evaluation.trend = choose_trend(setup.dataset, learned, valid.requests, valid_answers);
+  if (!evaluation.trend) {
+    log_info("trend: none that helps, on {} validation rows", valid.rows.size());
+    return std::nullopt;
+  }
+  log_info("trend: half-life {} days, pseudo count {}, chosen on {} validation rows",
+           evaluation.trend->half_life_days, evaluation.trend->pseudo_count, valid.rows.size());
+  return Trend(setup.dataset, learned, *evaluation.trend);
+}
+
+Predictions ask(const EvaluateSetup& setup, Evaluation& evaluation) {
+  Predictions answers = ask_about(setup, setup.requests, "evaluate");
+  if (setup.options.mix.empty() && !setup.options.trend) return answers;
+  const Validation valid = validation_of(setup);
+  Predictions valid_answers = ask_about(setup, valid.requests, "validation");
+  if (!setup.options.mix.empty())
+    answers = mixed(setup, answers, valid, valid_answers, evaluation.mix_weight.emplace());
+  if (!setup.options.trend) return answers;
+  const auto trend = trend_of(setup, valid, valid_answers, evaluation);
+  return trend ? with_trend(answers, setup.requests, *trend) : answers;
+}
+
+Predictions rank_by_folder(const EvaluateSetup& setup, Evaluation& evaluation) {
+  const auto recommender = load_for(setup, setup.options.model);
+  const Predictions answers = rank_by_recommender(*recommender, setup.requests);
+  if (!setup.options.trend) return answers;
+  const Validation valid = validation_of(setup);
+  const auto trend =
+      trend_of(setup, valid, rank_by_recommender(*recommender, valid.requests), evaluation);
+  return trend ? with_trend(answers, setup.requests, *trend) : answers;
 }
 
 Predictions ask_teacher(const EvaluateSetup& setup) {
@@ -81,23 +131,13 @@ Predictions ask_teacher(const EvaluateSetup& setup) {
                             setup.protocol.prompt.max_history, setup.options.protocol.seed);
 }
 
-Predictions rank(const EvaluateSetup& setup) {
+Predictions rank(const EvaluateSetup& setup, Evaluation& evaluation) {
   const EvaluateOptions& options = setup.options;
-  Predictions predictions;
-  if (options.model == "bayes") {
-    predictions =
-        rank_by_world(load_world(options.data), setup.dataset, setup.set.rows, setup.requests);
-  } else if (options.model == "random") {
-    predictions = rank_at_random(setup.requests, options.protocol.seed);
-  } else if (options.model == "teacher") {
-    predictions = ask_teacher(setup);
-  } else {
-    const auto recommender = with_new_items(
-        load_recommender_of(options.model, setup.dataset.catalogue, options.numerics),
-        setup.protocol.new_items);
-    predictions = rank_by_recommender(*recommender, setup.requests);
-  }
-  return predictions;
+  if (options.model == "bayes")
+    return rank_by_world(load_world(options.data), setup.dataset, setup.set.rows, setup.requests);
+  if (options.model == "random") return rank_at_random(setup.requests, options.protocol.seed);
+  if (options.model == "teacher") return ask_teacher(setup);
+  return rank_by_folder(setup, evaluation);
 }
 
 FullRows full_rows(const Dataset& dataset, std::vector<Row> rows, bool mask_seen) {
@@ -153,7 +193,7 @@ AskCatalogue mixed_about_all(const EvaluateSetup& setup, const Recommender& reco
                              double& weight) {
   const std::vector<Row> all = load_split(setup.options.data).valid;
   std::vector<Row> chosen;
-  for (const int64_t row : spread_rows(std::ssize(all), kMixRows))
+  for (const int64_t row : spread_rows(std::ssize(all), kValidationRows))
     chosen.push_back(all[static_cast<size_t>(row)]);
   CHECK(!chosen.empty(), kInput, "--mix: {}: the split has no validation rows", setup.options.data);
   const FullRows valid = full_rows(setup.dataset, std::move(chosen), setup.full->mask_seen);
@@ -191,9 +231,7 @@ Predictions rank_everything(const EvaluateSetup& setup, Evaluation& evaluation) 
   if (options.beam > 0) return rank_by_beam(setup, evaluation);
   std::unique_ptr<Recommender> recommender;
   const auto load = [&](const std::string& folder) -> const Recommender& {
-    recommender =
-        with_new_items(load_recommender_of(folder, setup.dataset.catalogue, options.numerics),
-                       setup.protocol.new_items);
+    recommender = load_for(setup, folder);
     return *recommender;
   };
   World world;
@@ -209,6 +247,14 @@ Predictions rank_everything(const EvaluateSetup& setup, Evaluation& evaluation) 
     ask = ask_at_random(num_items, options.protocol.seed);
   } else {
     ask = ask_recommender(load(options.model), rows);
+  }
+  std::optional<Trend> trend;
+  if (options.trend) {
+    const Validation valid = validation_of(setup);
+    const Predictions answers = setup.model ? ask_about(setup, valid.requests, "validation")
+                                            : rank_by_recommender(*recommender, valid.requests);
+    trend = trend_of(setup, valid, answers, evaluation);
+    if (trend) ask = with_trend(std::move(ask), rows, *trend);
   }
   ProgressBar bar("evaluate", std::ssize(rows.rows));
   return rank_catalogue(rows, num_items, ask, [&bar](int64_t done, int64_t) { bar.update(done); });
@@ -230,10 +276,21 @@ void check_full_options(const EvaluateOptions& options) {
         "--candidates all: the teacher reasons about listed candidates and scores none");
   CHECK(options.protocol.name == "likelihood", kUsage,
         "--candidates all: expected --protocol likelihood, found {}", options.protocol.name);
+  CHECK(!options.trend || (options.beam == 0 && options.mix.empty()), kUsage,
+        "--trend: with --candidates all neither --beam nor --mix");
   CHECK(options.beam == 0 || options.mix.empty(), kUsage,
         "--beam: --mix needs the scores of all titles\nhint: leave --beam out");
   CHECK(options.beam == 0 || options.protocol.reasonings == 1, kUsage,
         "--beam: expected one reasoning, found --reasonings {}", options.protocol.reasonings);
+}
+
+// A trend changes probabilities, and those of models alone.
+void check_trend(const EvaluateOptions& options) {
+  if (!options.trend) return;
+  CHECK(!is_named(options.model), kUsage, "--trend: only models and recommenders, found {}",
+        options.model);
+  CHECK(options.protocol.name == "likelihood", kUsage,
+        "--trend: expected --protocol likelihood, found {}", options.protocol.name);
 }
 
 void set_up_candidates(EvaluateSetup& setup) {
@@ -255,6 +312,7 @@ EvaluateSetup setup(const EvaluateOptions& options) {
   setup.options = options;
   setup.protocol = options.protocol;
   check_full_options(options);
+  check_trend(options);
   setup.dataset = load_dataset(options.data);
   if (options.candidates == kAllItems)
     set_up_full(setup);
@@ -326,8 +384,8 @@ Evaluation run(EvaluateSetup setup) {
     load_weights_of(*setup.model);
   }
   predictions = setup.full    ? rank_everything(setup, evaluation)
-                : setup.model ? ask(setup, evaluation.mix_weight)
-                              : rank(setup);
+                : setup.model ? ask(setup, evaluation)
+                              : rank(setup, evaluation);
   predictions.stage = stage_of(setup);
   const EvaluateOptions& options = setup.options;
   predictions.model =
@@ -359,6 +417,9 @@ OrderedJson summary_of(const Evaluation& evaluation) {
           {{"count", bin.count}, {"confidence", bin.confidence}, {"accuracy", bin.accuracy}});
   }
   if (evaluation.mix_weight) summary["mix_weight"] = *evaluation.mix_weight;
+  if (evaluation.trend)
+    summary["trend"] = {{"half_life_days", evaluation.trend->half_life_days},
+                        {"pseudo_count", evaluation.trend->pseudo_count}};
   if (evaluation.beam_recall) summary["beam_recall@10"] = *evaluation.beam_recall;
   if (!evaluation.row.hit1_by_slot.empty()) summary["hit@1_by_slot"] = evaluation.row.hit1_by_slot;
   summary["random"] = {{"hit@1", level.hit1}, {"hit@10", level.hit10}, {"ndcg@10", level.ndcg10}};

@@ -16,6 +16,7 @@
 #include "eval/full_ranking.h"
 #include "eval/predictions.h"
 #include "eval/protocol.h"
+#include "eval/trend.h"
 #include "method/memory_estimate.h"
 #include "method/model_folder.h"
 
@@ -40,6 +41,9 @@ struct EvaluateOptions {
   // Of a recommender: items without a training event get their share of the choices, measured on
   // validation rows (method/unread_items.h). A language model's card says what it does.
   bool new_items = false;
+  // What is chosen at the time of the request corrects every probability (eval/trend.h), with
+  // options chosen on validation rows.
+  bool trend = false;
   bool mask_seen = false;    // of the whole catalogue: leave the items of the history out
   int64_t beam = 0;          // of the whole catalogue: beams (eval/title_beam.h), 0: exact scores
   ProtocolOptions protocol;  // its seed is the seed of everything that is drawn
@@ -66,6 +70,7 @@ struct Evaluation {
   MetricRow row;
   int32_t num_candidates = 0;
   std::optional<double> mix_weight;   // of the language model
+  std::optional<TrendOptions> trend;  // where there is one that helps
   std::optional<double> beam_recall;  // of the ten best exact items, on the first rows
   int64_t recall_rows = 0;            // those rows
 };

@@ -79,6 +79,14 @@ ModelCard read_card(const fs::path& path) {
           "{}: new_items: expected a share and a rate per day from 0, found {} and {}", name,
           card.new_items->at_once, card.new_items->per_day);
   }
+  if (json.contains("trend")) {
+    const Json trend = get<Json>(json, "trend", name);
+    card.trend = {get<double>(trend, "half_life_days", name),
+                  get<double>(trend, "pseudo_count", name)};
+    CHECK(card.trend->half_life_days > 0 && card.trend->pseudo_count > 0, kInput,
+          "{}: trend: expected a half-life and a pseudo count above 0, found {} and {}", name,
+          card.trend->half_life_days, card.trend->pseudo_count);
+  }
   card.temperature = get_or<double>(json, "temperature", 1, name);
   CHECK(card.temperature > 0 && std::isfinite(card.temperature), kInput,
         "{}: temperature: expected a positive number, found {}", name, card.temperature);
@@ -134,6 +142,9 @@ OrderedJson to_json(const ModelCard& card) {
                          {"since", card.new_items->since},
                          {"most_days", card.new_items->most_days}};
   if (card.temperature != 1) json["temperature"] = card.temperature;
+  if (card.trend)
+    json["trend"] = {{"half_life_days", card.trend->half_life_days},
+                     {"pseudo_count", card.trend->pseudo_count}};
   if (!card.merged_dtype.empty()) json["merged_dtype"] = card.merged_dtype;
   if (!card.chat_template.empty()) {
     json["chat_template"] = card.chat_template;

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "eval/protocol.h"
+#include "eval/trend.h"
 #include "method/distillation_rows.h"
 #include "method/pattern.h"
 #include "models/language_model.h"
@@ -42,6 +43,9 @@ struct ModelCard {             // etrlrec.json
   std::optional<NewItemRate> new_items;
   // Of its answers among candidates (eval/calibration.h), from validation rows; 1 without any.
   double temperature = 1;
+  // What is chosen lately corrects its answers (eval/trend.h), where validation rows say that it
+  // helps.
+  std::optional<TrendOptions> trend;
   std::string parent;  // folder name of the model it was trained from
   // In front of every text, in this order.
   std::vector<SoftPrompt> soft_prompts;

@@ -51,6 +51,9 @@ Ranker::Ranker(const RankerOptions& options) : options_(options), study_(open_st
                                options.numerics, options.adapters);
     asked_ = distinct_titles(catalogue()).items;
     new_items_ = unread_items(model_.card, study_.dataset, options.data);
+    if (options.trend && options.beam == 0 && model_.card.trend)
+      trend_.emplace(study_.dataset, learned_events(study_.dataset, load_split(options.data)),
+                     *model_.card.trend);
   } else {
     asked_.resize(static_cast<size_t>(catalogue().num_items()));
     std::iota(asked_.begin(), asked_.end(), 0);
@@ -195,8 +198,9 @@ void Ranker::load() {
 std::vector<Ranking> Ranker::by_language_model(std::span<const Request> requests) const {
   std::vector<Request> asked(requests.begin(), requests.end());
   for (Request& request : asked) request.target_slot = 0;  // unknown; decides its rank alone
-  const Predictions predictions =
+  Predictions predictions =
       ask_language_model(*model_.model, model_.prompt_encoder(catalogue()), asked, protocol());
+  if (trend_) predictions = with_trend(predictions, asked, *trend_);
   std::vector<Ranking> rankings;
   for (size_t r = 0; r < asked.size(); ++r) {
     const Prediction& prediction = predictions.rows[r];

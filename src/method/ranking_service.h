@@ -9,11 +9,13 @@
 #include <filesystem>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "eval/title_beam.h"
+#include "eval/trend.h"
 #include "method/memory_estimate.h"
 #include "method/model_folder.h"
 #include "method/study.h"
@@ -33,6 +35,8 @@ struct RankerOptions {
   std::string dtype = "float32";      // of the language model's weights
   std::vector<std::string> adapters;  // PEFT folders on top of it
   int64_t beam = 0;  // of a model that answers by title: beams (eval/title_beam.h), 0: exact scores
+  // A model whose card has one follows what is chosen lately (eval/trend.h), but not by beams.
+  bool trend = true;
   Numerics numerics;
 };
 
@@ -111,6 +115,7 @@ class Ranker {
   // Items that may be ranked; a language model is asked about distinct titles.
   std::vector<int32_t> asked_;
   std::shared_ptr<const NewItems> new_items_;
+  std::optional<Trend> trend_;       // of the language model's card, unless switched off
   std::unique_ptr<TitleBeam> beam_;  // once the weights are there
   mutable std::mutex computing_;
 };

@@ -52,6 +52,7 @@ OrderedJson key_of(const RecommendUsersOptions& options, const Ranker& ranker,
           {"k", options.k},
           {"num_candidates", options.num_candidates},
           {"beam", ranked.beam},
+          {"trend", ranked.trend},
           {"dtype", ranked.dtype},
           {"arithmetic", name_of(ranked.numerics.arithmetic)}};
 }

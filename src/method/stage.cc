@@ -10,6 +10,7 @@
 #include "eval/calibration.h"
 #include "eval/metrics.h"
 #include "eval/protocol.h"
+#include "eval/trend.h"
 #include "method/unread_items.h"
 #include "models/model_adapters.h"
 
@@ -22,22 +23,26 @@ std::vector<Request> validation_requests(const Study& study, const ModelCard& ca
   return pattern_requests(study.dataset, set, rows, card.prompt.max_history, pattern);
 }
 
-AskFn validation_questions(const Study& study, const LoadedModel& model, const ModelCard& card,
-                           int64_t num_rows, uint64_t seed, const PatternSource* pattern) {
-  auto requests = validation_requests(study, card, num_rows, pattern);
+ValidationQuestions validation_questions(const Study& study, const LoadedModel& model,
+                                         const ModelCard& card, int64_t num_rows, uint64_t seed,
+                                         const PatternSource* pattern) {
+  if (num_rows <= 0) return {};
+  ValidationQuestions questions{validation_requests(study, card, num_rows, pattern), {}};
   ProtocolOptions protocol;
   protocol.prompt = card.prompt;
   protocol.max_reasoning_tokens = card.max_reasoning_tokens;
   protocol.seed = seed;
   protocol.new_items = unread_items(card, study.dataset, study.folder);
-  return [&study, &model, protocol, requests = std::move(requests)] {
+  questions.ask = [&study, &model, protocol, requests = questions.requests] {
     return ask_language_model(*model.model, model.prompt_encoder(study.dataset.catalogue), requests,
                               protocol);
   };
+  return questions;
 }
 
-EvaluateFn validation(AskFn ask) {
-  return [ask = std::move(ask)](int64_t step) {
+EvaluateFn validation(const ValidationQuestions& questions) {
+  if (!questions.ask) return {};
+  return [ask = questions.ask](int64_t step) {
     const Predictions predictions = ask();
     std::map<std::string, double> sums;
     for (const Prediction& row : predictions.rows) {
@@ -86,6 +91,22 @@ void finish_model_folder(LanguageModel& model, const fs::path& parent, const Mod
   fs::remove(exported);
 }
 
+namespace {
+
+// What the card says about probabilities; a stage without validation rows says nothing.
+void learn_from_validation(const Study& study, const ValidationQuestions& questions,
+                           ModelCard& card) {
+  card.temperature = 1;
+  card.trend.reset();
+  if (!questions.ask) return;
+  const Predictions predictions = questions.ask();
+  card.temperature = fit_temperature(answer_probabilities(predictions).value());
+  card.trend = choose_trend(study.dataset, learned_events(study.dataset, load_split(study.folder)),
+                            questions.requests, predictions);
+}
+
+}  // namespace
+
 TrainingResult train_model(Objective& objective, const Study& study, const LoadedModel& model,
                            ModelCard card, TrainerOptions trainer, int64_t eval_rows,
                            const fs::path& parent, const fs::path& out,
@@ -93,13 +114,12 @@ TrainingResult train_model(Objective& objective, const Study& study, const Loade
   if (trainer.label == TrainerOptions{}.label) trainer.label = card.stage;
   std::optional<RankAllocator> ranks;
   if (model.model->lora().adalora) ranks.emplace(model.model->parameters(), model.model->lora());
-  const AskFn ask = eval_rows > 0
-                        ? validation_questions(study, model, card, eval_rows, trainer.seed, pattern)
-                        : AskFn{};
-  const TrainingResult result = train(objective, trainer, out, ask ? validation(ask) : EvaluateFn{},
-                                      ranks ? &*ranks : nullptr);
+  const ValidationQuestions questions =
+      validation_questions(study, model, card, eval_rows, trainer.seed, pattern);
+  const TrainingResult result =
+      train(objective, trainer, out, validation(questions), ranks ? &*ranks : nullptr);
   if (ranks) model.model->adapters().set_rank_pattern(ranks->rank_pattern());
-  card.temperature = ask ? fit_temperature(answer_probabilities(ask()).value()) : 1;
+  learn_from_validation(study, questions, card);
   finish_model_folder(*model.model, parent, card, out);
   return result;
 }

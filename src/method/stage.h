@@ -21,12 +21,18 @@ namespace etrlrec {
 // patterns those of `pattern`.
 std::vector<Request> validation_requests(const Study& study, const ModelCard& card,
                                          int64_t num_rows, const PatternSource* pattern = nullptr);
-// Asks the model, as it is then, about these rows by the headline protocol.
-using AskFn = std::function<Predictions()>;
-AskFn validation_questions(const Study& study, const LoadedModel& model, const ModelCard& card,
-                           int64_t num_rows, uint64_t seed, const PatternSource* pattern = nullptr);
-// Of the answers: ndcg@10, hit@1, hit@10, mrr, valid_ratio.
-EvaluateFn validation(AskFn ask);
+// These rows and a function that asks the model, as it is then, about them by the headline
+// protocol.
+struct ValidationQuestions {
+  std::vector<Request> requests;
+  std::function<Predictions()> ask;
+};
+// `study` and `model` must outlive the questions, and these what they are copied to.
+ValidationQuestions validation_questions(const Study& study, const LoadedModel& model,
+                                         const ModelCard& card, int64_t num_rows, uint64_t seed,
+                                         const PatternSource* pattern = nullptr);
+// Of the answers: ndcg@10, hit@1, hit@10, mrr, valid_ratio. Empty function without questions.
+EvaluateFn validation(const ValidationQuestions& questions);
 
 // Attaches the adapter of a training, none with r = 0. AdaLoRA without a total_step gets the
 // optimiser steps of this training.
@@ -38,8 +44,9 @@ void finish_model_folder(LanguageModel& model, const std::filesystem::path& pare
                          const ModelCard& card, const std::filesystem::path& out);
 
 // The end that both training stages share: the one loop with validation by the headline protocol,
-// labelled by the stage unless told otherwise, then the temperature of its answers on the same
-// rows, then the complete model folder at `out`. `parent` is the model's own folder.
+// labelled by the stage unless told otherwise, then the temperature of its answers and the trend
+// that helps them, both from the same rows, then the complete model folder at `out`. `parent` is
+// the model's own folder.
 TrainingResult train_model(Objective& objective, const Study& study, const LoadedModel& model,
                            ModelCard card, TrainerOptions trainer, int64_t eval_rows,
                            const std::filesystem::path& parent, const std::filesystem::path& out,

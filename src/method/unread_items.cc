@@ -37,6 +37,14 @@ std::shared_ptr<const NewItems> measured_new_items(const Dataset& dataset, const
       new_items(dataset.catalogue, read_items(dataset, log), *rate));
 }
 
+std::vector<bool> learned_events(const Dataset& dataset, const Split& split) {
+  std::vector<bool> learned(dataset.items.size(), false);
+  for (size_t user = 0; user < split.train_end.size(); ++user)
+    for (int64_t i = dataset.user_offsets[user]; i < split.train_end[user]; ++i)
+      learned[static_cast<size_t>(i)] = true;
+  return learned;
+}
+
 namespace {
 
 bool has_unread_items(const ModelCard& card) {

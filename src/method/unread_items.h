@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "data/dataset.h"
 #include "eval/new_items.h"
@@ -16,6 +17,9 @@ namespace etrlrec {
 // is later than the log or none asks for an unread item.
 std::optional<NewItemRate> measure_new_items(const Dataset& dataset, const Split& split,
                                              const InteractionLog& log);
+
+// Of all interactions, those of the training part, which a model learns from.
+std::vector<bool> learned_events(const Dataset& dataset, const Split& split);
 
 // For a model whose card has a rate and that answers by title, else null. Read is what the training
 // part holds up to the time where the rate begins.

@@ -1,0 +1,135 @@
+#include "eval/trend.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "base/check.h"
+#include "eval/metrics.h"
+#include "eval/mix.h"
+
+namespace etrlrec {
+namespace {
+
+constexpr double kHalfLives[] = {7, 15, 30, 60, 120, 365};  // days
+constexpr double kPseudoCounts[] = {0.03, 0.1, 0.3, 1, 3};
+constexpr double kErrors = 3;  // standard errors that a gain must exceed: thirty options are tried
+
+std::vector<double> gains(const Predictions& predictions) {
+  std::vector<double> values;
+  for (const Prediction& row : predictions.rows) values.push_back(ndcg_at(row.rank, 10));
+  return values;
+}
+
+// Mean of b - a in its standard errors, and the mean itself.
+std::pair<double, double> difference(const std::vector<double>& a, const std::vector<double>& b) {
+  const auto n = static_cast<double>(a.size());
+  double sum = 0, squares = 0;
+  for (size_t r = 0; r < a.size(); ++r) {
+    sum += b[r] - a[r];
+    squares += (b[r] - a[r]) * (b[r] - a[r]);
+  }
+  const double mean = sum / n;
+  const double error = std::sqrt(std::max(0.0, squares / n - mean * mean) / n);
+  return {error > 0 ? mean / error : 0, mean};
+}
+
+}  // namespace
+
+Trend::Trend(const Dataset& dataset, const std::vector<bool>& is_learned,
+             const TrendOptions& options)
+    : options_(options),
+      seconds_(options.half_life_days * 86400),
+      title_(canonical_items(dataset.catalogue)),
+      begin_(title_.size() + 1, 0) {
+  CHECK(options.half_life_days > 0 && options.pseudo_count > 0, kUsage,
+        "trend: expected a half-life and a pseudo count above 0, found {} and {}",
+        options.half_life_days, options.pseudo_count);
+  std::vector<int64_t> order(dataset.items.size());
+  for (size_t i = 0; i < order.size(); ++i) order[i] = static_cast<int64_t>(i);
+  const auto key = [&](int64_t i) {
+    const auto at = static_cast<size_t>(i);
+    return std::pair(title_[static_cast<size_t>(dataset.items[at])], dataset.times[at]);
+  };
+  std::sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return key(a) < key(b); });
+  for (const int64_t i : order) {
+    const auto [title, time] = key(i);
+    size_t& end = begin_[static_cast<size_t>(title) + 1];
+    Event event{time, 1, is_learned[static_cast<size_t>(i)] ? 1.0 : 0.0};
+    if (end > 0) {
+      const Event& before = events_.back();
+      const double kept = std::exp2(-static_cast<double>(time - before.time) / seconds_);
+      event.all += before.all * kept;
+      event.learned += before.learned * kept;
+    }
+    ++end;
+    events_.push_back(event);
+  }
+  for (size_t title = 0; title + 1 < begin_.size(); ++title) begin_[title + 1] += begin_[title];
+}
+
+double Trend::log_ratio(int32_t item, int64_t now) const {
+  const auto title = static_cast<size_t>(title_[static_cast<size_t>(item)]);
+  const auto first = events_.begin() + static_cast<int64_t>(begin_[title]),
+             last = events_.begin() + static_cast<int64_t>(begin_[title + 1]);
+  const auto later = std::lower_bound(
+      first, last, now, [](const Event& event, int64_t time) { return event.time < time; });
+  if (later == first) return 0;
+  const Event& event = *(later - 1);
+  const double kept = std::exp2(-static_cast<double>(now - event.time) / seconds_);
+  return std::log((event.all * kept + options_.pseudo_count) /
+                  (event.learned * kept + options_.pseudo_count));
+}
+
+Predictions with_trend(const Predictions& predictions, std::span<const Request> requests,
+                       const Trend& trend) {
+  CHECK(predictions.rows.size() == requests.size(), kInput,
+        "trend: expected as many requests as rows, found {} and {}", requests.size(),
+        predictions.rows.size());
+  Predictions result = predictions;
+  for (size_t r = 0; r < result.rows.size(); ++r) {
+    std::vector<double> logs = log_probabilities(result.rows[r], predictions.protocol);
+    for (size_t k = 0; k < logs.size(); ++k)
+      logs[k] += trend.log_ratio(requests[r].candidates[k], requests[r].now);
+    set_ranking(result.rows[r], softmax(std::move(logs)));
+  }
+  result.protocol += "+trend";
+  return result;
+}
+
+AskCatalogue with_trend(AskCatalogue ask, const FullRows& rows, const Trend& trend) {
+  return [ask = std::move(ask), &rows, &trend](int64_t begin, int64_t end) {
+    Predictions asked = ask(begin, end);
+    for (int64_t row = begin; row < end; ++row) {
+      std::vector<float>& scores = asked.rows[static_cast<size_t>(row - begin)].scores;
+      const int64_t now = rows.tasks[static_cast<size_t>(row)].history.now;
+      for (size_t item = 0; item < scores.size(); ++item)
+        scores[item] += static_cast<float>(trend.log_ratio(static_cast<int32_t>(item), now));
+    }
+    asked.protocol += "+trend";
+    return asked;
+  };
+}
+
+std::optional<TrendOptions> choose_trend(const Dataset& dataset,
+                                         const std::vector<bool>& is_learned,
+                                         std::span<const Request> requests,
+                                         const Predictions& predictions) {
+  const std::vector<double> without = gains(predictions);
+  std::optional<TrendOptions> best;
+  double most = 0;
+  for (const double half_life : kHalfLives) {
+    for (const double pseudo_count : kPseudoCounts) {
+      const TrendOptions options{half_life, pseudo_count};
+      const Predictions with =
+          with_trend(predictions, requests, Trend(dataset, is_learned, options));
+      const auto [errors, mean] = difference(without, gains(with));
+      if (errors <= kErrors || mean <= most) continue;
+      most = mean;
+      best = options;
+    }
+  }
+  return best;
+}
+
+}  // namespace etrlrec

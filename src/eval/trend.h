@@ -1,0 +1,61 @@
+// What is chosen now. A model knows how often items were chosen in what it has learned from; the
+// log goes on, and at the time of a request everybody's events before it are known. Each
+// probability is multiplied by how much more often its item has been chosen lately than the model
+// can know: the correction of a prior that has shifted (Saerens et al. 2002), with counts that are
+// forgotten.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "data/dataset.h"
+#include "eval/full_ranking.h"
+#include "eval/predictions.h"
+#include "temporal/facts.h"
+
+namespace etrlrec {
+
+struct TrendOptions {
+  double half_life_days = 30;  // an event counts half after so many days
+  double pseudo_count = 1;     // added to both counts
+  bool operator==(const TrendOptions&) const = default;
+};
+
+// Items of equal titles (canonical_items) count as one.
+class Trend {
+ public:
+  // `is_learned`: [interactions] whether the model has learned from an event of the data set.
+  Trend(const Dataset& dataset, const std::vector<bool>& is_learned, const TrendOptions& options);
+  // log((all + c) / (learned + c)), c the pseudo count: decayed counts of the item's events
+  // strictly before `now`, of all and of those that the model has learned from.
+  double log_ratio(int32_t item, int64_t now) const;
+
+ private:
+  struct Event {
+    int64_t time = 0;
+    double all = 0, learned = 0;  // decayed counts right after it
+  };
+  TrendOptions options_;
+  double seconds_ = 0;          // half-life
+  std::vector<int32_t> title_;  // [N] of each item
+  std::vector<size_t> begin_;   // [N + 1] events of each title
+  std::vector<Event> events_;   // by title, then time
+};
+
+// Predictions whose scores are probabilities times the ratios, normalised among the candidates; the
+// protocol gets "+trend". `requests`: of the rows, in order. Errors as for mix_predictions.
+Predictions with_trend(const Predictions& predictions, std::span<const Request> requests,
+                       const Trend& trend);
+// The same for log-probabilities of all items.
+AskCatalogue with_trend(AskCatalogue ask, const FullRows& rows, const Trend& trend);
+
+// The options whose ndcg@10 on these rows is best; none where it is not above that without a trend
+// by three standard errors. For validation rows.
+std::optional<TrendOptions> choose_trend(const Dataset& dataset,
+                                         const std::vector<bool>& is_learned,
+                                         std::span<const Request> requests,
+                                         const Predictions& predictions);
+
+}  // namespace etrlrec
