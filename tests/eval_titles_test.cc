@@ -95,16 +95,18 @@ TEST(TitleProtocols, rank_by_the_likelihood_of_whole_titles) {
 }
 
 TEST(Protocols, say_what_they_ask_of_a_model) {
-  std::vector<std::string> by_title, sampled, in_rounds;
+  std::vector<std::string> by_title, sampled, in_rounds, twice;
   for (const std::string& name : protocol_names()) {
     const ProtocolWork work = protocol_work(name);
     if (work.reads_titles) by_title.push_back(name);
     if (work.samples) sampled.push_back(name);
     if (work.has_rounds) in_rounds.push_back(name);
+    if (work.asks_twice) twice.push_back(name);
   }
   EXPECT_EQ(by_title, (std::vector<std::string>{"title-sum", "title-mean"}));
   EXPECT_EQ(sampled, std::vector<std::string>{"likelihood"});
   EXPECT_EQ(in_rounds, std::vector<std::string>{"elimination"});
+  EXPECT_EQ(twice, std::vector<std::string>{"swapped-reasoning"});
   EXPECT_THROW(protocol_work("title-max"), Error);
 }
 

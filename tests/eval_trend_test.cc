@@ -59,8 +59,9 @@ double slow_ratio(const Log& log, const TrendOptions& options, int32_t item, int
 TEST(Trend, is_the_ratio_of_counts_that_are_forgotten) {
   Log log = made_log(1);
   log.dataset.catalogue.titles[5] = log.dataset.catalogue.titles[0];
-  for (const TrendOptions options : {TrendOptions{7, 0.1}, TrendOptions{60, 3}}) {
-    const Trend trend(log.dataset, log.is_learned, options);
+  const Trend one(log.dataset, log.is_learned, {15, 1});
+  for (const TrendOptions options : {TrendOptions{7, 0.1}, TrendOptions{15, 3}}) {
+    const Trend trend = one.with(options);
     for (const int64_t day : {0, 3, 30, 55, 61, 200})
       for (int32_t item = 0; item < 7; ++item)
         EXPECT_NEAR(trend.log_ratio(item, kJanuary + day * kDay),

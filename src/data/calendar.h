@@ -13,6 +13,8 @@ namespace etrlrec {
 std::optional<double> parse_iso_time(std::string_view text);
 std::string format_iso_time(int64_t seconds);  // 2024-05-01T12:30:15Z
 
+inline constexpr int64_t kSecondsPerDay = 86400;
+
 int32_t quarter_of_year(int64_t time);  // seconds since 1970; 0: January to March
 
 }  // namespace etrlrec

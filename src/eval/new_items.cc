@@ -5,13 +5,13 @@
 #include <algorithm>
 #include <cmath>
 
+#include "data/calendar.h"
+
 namespace etrlrec {
 namespace {
 
-constexpr double kSecondsPerDay = 86400;
-
 double days_between(int64_t since, int64_t now) {
-  return std::max(0.0, static_cast<double>(now - since) / kSecondsPerDay);
+  return std::max(0.0, static_cast<double>(now - since) / static_cast<double>(kSecondsPerDay));
 }
 
 }  // namespace

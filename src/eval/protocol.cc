@@ -284,7 +284,7 @@ struct Protocol {
   ProtocolWork work = {};
 };
 constexpr Protocol kProtocols[] = {{"likelihood", likelihood, {.samples = true}},
-                                   {"swapped-reasoning", foreign_reasoning},
+                                   {"swapped-reasoning", foreign_reasoning, {.asks_twice = true}},
                                    {"no-reasoning", foreign_reasoning},
                                    {"first-answer", first_answer},
                                    {"elimination", elimination, {.has_rounds = true}},

@@ -72,6 +72,7 @@ struct ProtocolWork {
   bool reads_titles = false;  // whole titles of all candidates, without reasoning; writes nothing
   bool samples = false;       // `reasonings` completions of a row
   bool has_rounds = false;    // `rounds` askings about the same history
+  bool asks_twice = false;    // another user's row before each row
 };
 ProtocolWork protocol_work(std::string_view name);  // error (kUsage) lists the names
 

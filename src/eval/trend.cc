@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "data/calendar.h"
 #include "eval/metrics.h"
 #include "eval/mix.h"
 
@@ -14,6 +15,12 @@ namespace {
 constexpr double kHalfLives[] = {7, 15, 30, 60, 120, 365};  // days
 constexpr double kPseudoCounts[] = {0.03, 0.1, 0.3, 1, 3};
 constexpr double kErrors = 3;  // standard errors that a gain must exceed: thirty options are tried
+
+// Of an event's weight after so many seconds.
+double kept_share(int64_t seconds, double half_life_days) {
+  return std::exp2(-static_cast<double>(seconds) /
+                   (half_life_days * static_cast<double>(kSecondsPerDay)));
+}
 
 std::vector<double> gains(const Predictions& predictions) {
   std::vector<double> values;
@@ -39,33 +46,49 @@ std::pair<double, double> difference(const std::vector<double>& a, const std::ve
 Trend::Trend(const Dataset& dataset, const std::vector<bool>& is_learned,
              const TrendOptions& options)
     : options_(options),
-      seconds_(options.half_life_days * 86400),
       title_(canonical_items(dataset.catalogue)),
-      begin_(title_.size() + 1, 0) {
-  CHECK(options.half_life_days > 0 && options.pseudo_count > 0, kUsage,
-        "trend: expected a half-life and a pseudo count above 0, found {} and {}",
-        options.half_life_days, options.pseudo_count);
-  std::vector<int64_t> order(dataset.items.size());
-  for (size_t i = 0; i < order.size(); ++i) order[i] = static_cast<int64_t>(i);
-  const auto key = [&](int64_t i) {
-    const auto at = static_cast<size_t>(i);
-    return std::pair(title_[static_cast<size_t>(dataset.items[at])], dataset.times[at]);
+      begin_(title_.size() + 1, 0),
+      events_(dataset.items.size()) {
+  const auto title_of = [&](size_t i) {
+    return static_cast<size_t>(title_[static_cast<size_t>(dataset.items[i])]);
   };
-  std::sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return key(a) < key(b); });
-  for (const int64_t i : order) {
-    const auto [title, time] = key(i);
-    size_t& end = begin_[static_cast<size_t>(title) + 1];
-    Event event{time, 1, is_learned[static_cast<size_t>(i)] ? 1.0 : 0.0};
-    if (end > 0) {
-      const Event& before = events_.back();
-      const double kept = std::exp2(-static_cast<double>(time - before.time) / seconds_);
-      event.all += before.all * kept;
-      event.learned += before.learned * kept;
-    }
-    ++end;
-    events_.push_back(event);
-  }
+  for (size_t i = 0; i < events_.size(); ++i) ++begin_[title_of(i) + 1];
   for (size_t title = 0; title + 1 < begin_.size(); ++title) begin_[title + 1] += begin_[title];
+  std::vector<size_t> next = begin_;
+  for (size_t i = 0; i < events_.size(); ++i)
+    events_[next[title_of(i)]++] = {dataset.times[i], is_learned[i]};
+  for (size_t title = 0; title + 1 < begin_.size(); ++title)
+    std::stable_sort(events_.begin() + static_cast<int64_t>(begin_[title]),
+                     events_.begin() + static_cast<int64_t>(begin_[title + 1]),
+                     [](const Event& a, const Event& b) { return a.time < b.time; });
+  count();
+}
+
+Trend Trend::with(const TrendOptions& options) const {
+  Trend other = *this;
+  other.options_ = options;
+  if (options.half_life_days != options_.half_life_days) other.count();
+  return other;
+}
+
+void Trend::count() {
+  CHECK(options_.half_life_days > 0 && options_.pseudo_count > 0, kUsage,
+        "trend: expected a half-life and a pseudo count above 0, found {} and {}",
+        options_.half_life_days, options_.pseudo_count);
+  for (size_t title = 0; title + 1 < begin_.size(); ++title) {
+    const Event* before = nullptr;
+    for (size_t i = begin_[title]; i < begin_[title + 1]; ++i) {
+      Event& event = events_[i];
+      event.all = 1;
+      event.learned = event.is_learned ? 1 : 0;
+      if (before != nullptr) {
+        const double kept = kept_share(event.time - before->time, options_.half_life_days);
+        event.all += before->all * kept;
+        event.learned += before->learned * kept;
+      }
+      before = &event;
+    }
+  }
 }
 
 double Trend::log_ratio(int32_t item, int64_t now) const {
@@ -76,7 +99,7 @@ double Trend::log_ratio(int32_t item, int64_t now) const {
       first, last, now, [](const Event& event, int64_t time) { return event.time < time; });
   if (later == first) return 0;
   const Event& event = *(later - 1);
-  const double kept = std::exp2(-static_cast<double>(now - event.time) / seconds_);
+  const double kept = kept_share(now - event.time, options_.half_life_days);
   return std::log((event.all * kept + options_.pseudo_count) /
                   (event.learned * kept + options_.pseudo_count));
 }
@@ -118,12 +141,13 @@ std::optional<TrendOptions> choose_trend(const Dataset& dataset,
   const std::vector<double> without = gains(predictions);
   std::optional<TrendOptions> best;
   double most = 0;
+  Trend trend(dataset, is_learned, {});
   for (const double half_life : kHalfLives) {
     for (const double pseudo_count : kPseudoCounts) {
       const TrendOptions options{half_life, pseudo_count};
-      const Predictions with =
-          with_trend(predictions, requests, Trend(dataset, is_learned, options));
-      const auto [errors, mean] = difference(without, gains(with));
+      trend = trend.with(options);
+      const Predictions corrected = with_trend(predictions, requests, trend);
+      const auto [errors, mean] = difference(without, gains(corrected));
       if (errors <= kErrors || mean <= most) continue;
       most = mean;
       best = options;

@@ -32,13 +32,17 @@ class Trend {
   // strictly before `now`, of all and of those that the model has learned from.
   double log_ratio(int32_t item, int64_t now) const;
 
+  // With other options, without another look at the data set.
+  Trend with(const TrendOptions& options) const;
+
  private:
   struct Event {
     int64_t time = 0;
+    bool is_learned = false;
     double all = 0, learned = 0;  // decayed counts right after it
   };
+  void count();
   TrendOptions options_;
-  double seconds_ = 0;          // half-life
   std::vector<int32_t> title_;  // [N] of each item
   std::vector<size_t> begin_;   // [N + 1] events of each title
   std::vector<Event> events_;   // by title, then time

@@ -15,8 +15,6 @@
 namespace etrlrec {
 namespace {
 
-constexpr int64_t kDay = 86400;
-
 struct Summary {
   std::vector<int64_t> lengths;  // per user, ascending
   int64_t first_time = 0, last_time = 0;
@@ -63,7 +61,7 @@ Summary summarise(const Dataset& dataset, const Split& split) {
     const int64_t begin = dataset.user_offsets[u], end = dataset.user_offsets[u + 1];
     summary.lengths.push_back(end - begin);
     for (int64_t p = begin; p < end; ++p) {
-      summary.whole_days += dataset.times[p] % kDay == 0;
+      summary.whole_days += dataset.times[p] % kSecondsPerDay == 0;
       if (p == begin) continue;
       summary.ties += dataset.times[p] == dataset.times[p - 1];
       summary.repeats += dataset.items[p] == dataset.items[p - 1];

@@ -172,6 +172,10 @@ MemoryEstimate estimate_asking(const LoadedModel& model, const Catalogue& catalo
     add_forward(*model.model, {together * longest, together * answers, longest, false},
                 (count + together - 1) / together, estimate);
   }
+  if (work.asks_twice) {
+    estimate.tokens *= 2;
+    estimate.flops *= 2;
+  }
   if (work.has_rounds) {
     estimate.parts.emplace_back(
         "prefix cache", std::min(kEliminationCacheBytes, protocol.rounds * count * longest *

@@ -10,6 +10,7 @@
 #include "base/io.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "data/calendar.h"
 #include "data/dataset.h"
 #include "method/inspect.h"
 
@@ -235,7 +236,7 @@ std::vector<std::string> OwnPlanner::plan() {
 double span_days_of(const Dataset& dataset) {
   if (dataset.times.empty()) return 0;
   const auto [first, last] = std::minmax_element(dataset.times.begin(), dataset.times.end());
-  return static_cast<double>(*last - *first) / 86400;
+  return static_cast<double>(*last - *first) / static_cast<double>(kSecondsPerDay);
 }
 
 // So that the recipe runs from anywhere.

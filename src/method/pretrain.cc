@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "data/calendar.h"
 #include "method/fit.h"
 #include "method/stage.h"
 #include "method/unread_items.h"
@@ -97,7 +98,8 @@ ReadingText reading_text(const Tokenizer& tokenizer, const Dataset& dataset,
 }
 
 AgeWeights::AgeWeights(std::span<const int64_t> times, double half_life_days)
-    : last_(*std::max_element(times.begin(), times.end())), half_life_(half_life_days * 86400) {
+    : last_(*std::max_element(times.begin(), times.end())),
+      half_life_(half_life_days * static_cast<double>(kSecondsPerDay)) {
   CHECK(half_life_days > 0, kUsage, "--half-life-days: expected a positive number, found {}",
         half_life_days);
   double sum = 0;

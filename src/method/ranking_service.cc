@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/io.h"
+#include "data/calendar.h"
 #include "eval/protocol.h"
 #include "method/fit.h"
 #include "method/unread_items.h"
@@ -17,7 +18,7 @@
 namespace etrlrec {
 namespace {
 
-constexpr int64_t kNextDay = 86400;
+constexpr int64_t kNextDay = kSecondsPerDay;
 
 int32_t index_of(const std::vector<std::string>& ids, const std::string& id, const char* what) {
   const auto found = std::find(ids.begin(), ids.end(), id);

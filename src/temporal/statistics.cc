@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/check.h"
+#include "data/calendar.h"
 #include "temporal/names.h"
 #include "temporal/profile.h"
 #include "temporal/series.h"
@@ -11,7 +12,6 @@
 namespace etrlrec {
 namespace {
 
-constexpr int64_t kDaySeconds = 86400;
 constexpr int64_t kProfileEntries = 8;  // history length that precisions are measured with
 constexpr int64_t kMaxPrecisionRows = 50000;
 
@@ -31,7 +31,7 @@ class Counter {
     for (int64_t u = 0; u < data_.num_users(); ++u) count_user(u);
     CHECK(out_.num_events > 0, kInput, "statistics: expected training events, found none");
     for (double& share : out_.attribute_prior) share /= static_cast<double>(out_.num_events);
-    out_.session_gap = out_.whole_days ? 7 * kDaySeconds : 1800;
+    out_.session_gap = out_.whole_days ? 7 * kSecondsPerDay : 1800;
     index_pairs();
     index_events();
     choose_favourites();
@@ -74,7 +74,7 @@ class Counter {
       out_.train_end_time = out_.num_events == 0 ? time : std::max(out_.train_end_time, time);
       ++out_.num_events;
       out_.item_count[data_.items[e]] += 1;
-      out_.whole_days = out_.whole_days && time % kDaySeconds == 0;
+      out_.whole_days = out_.whole_days && time % kSecondsPerDay == 0;
       const int32_t season = season_index(time);
       out_.seasonal_events[season] += 1;
       for (const int32_t a : attributes_at(e)) {
