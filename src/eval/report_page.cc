@@ -238,7 +238,7 @@ std::string render_reliability(const ReportData& data) {
       plot.series[0].y.push_back(bin.accuracy);
     }
   }
-  return render_plots(plots, "Do the probabilities hold",
+  return render_plots(plots, "Do the probabilities hold?",
                       "Answers in ten groups by the probability that the model gave them. On the "
                       "diagonal they are right as often as promised, below it less often. ECE is "
                       "the mean distance, weighted by the answers of a group.");
