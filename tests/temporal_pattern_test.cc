@@ -14,8 +14,8 @@
 namespace etrlrec {
 namespace {
 
-constexpr PromptOptions kByNumber{.knowledge = Knowledge::kPattern};
-constexpr PromptOptions kByTitle{
+const PromptOptions kByNumber{.knowledge = Knowledge::kPattern};
+const PromptOptions kByTitle{
     .reasoning = false, .answer = AnswerKind::kTitle, .knowledge = Knowledge::kPattern};
 
 // Candidates 4, 1 and 3 in the recommender's order.

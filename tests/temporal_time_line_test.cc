@@ -9,7 +9,7 @@
 namespace etrlrec {
 namespace {
 
-constexpr PromptOptions kTitle{.reasoning = false, .answer = AnswerKind::kTitle};
+const PromptOptions kTitle{.reasoning = false, .answer = AnswerKind::kTitle};
 
 TEST(TimeLine, the_prompt_is_the_text_that_is_read) {
   const Catalogue catalogue = small_catalogue();
