@@ -47,42 +47,38 @@ double median(std::vector<double> samples) {
   return samples[samples.size() / 2];
 }
 
+namespace {
+
+struct Shape {
+  const char* name;
+  int64_t hidden_size, num_hidden_layers, num_attention_heads, intermediate_size, vocab_size;
+  int64_t head_dim = 64, num_key_value_heads = 2;
+  const char* model_type = "qwen2";
+};
+constexpr Shape kShapes[] = {{"XS", 512, 8, 8, 1536, 32000},
+                             {"S", 896, 24, 14, 4864, 151936},
+                             {"3B", 3072, 28, 24, 8192, 128256, 128, 8, "llama"},
+                             {"timeline", 128, 2, 2, 384, 3321}};
+
+}  // namespace
+
 LlmConfig speed_shape(const std::string& name) {
+  const Shape* shape = std::find_if(std::begin(kShapes), std::end(kShapes),
+                                    [&](const Shape& s) { return s.name == name; });
+  CHECK(shape != std::end(kShapes), kUsage, "shape: expected XS, S, 3B or timeline, found {}",
+        name);
   LlmConfig c;
   c.max_position_embeddings = 4096;
   c.rope.theta = 1e6;
   c.eos_token_ids = {0};
-  c.head_dim = 64;
-  c.num_key_value_heads = 2;
-  if (name == "3B") {
-    c.model_type = "llama";
-    c.head_dim = 128;
-    c.num_key_value_heads = 8;
-    c.hidden_size = 3072;
-    c.num_hidden_layers = 28;
-    c.num_attention_heads = 24;
-    c.intermediate_size = 8192;
-    c.vocab_size = 128256;
-  } else if (name == "S") {
-    c.hidden_size = 896;
-    c.num_hidden_layers = 24;
-    c.num_attention_heads = 14;
-    c.intermediate_size = 4864;
-    c.vocab_size = 151936;
-  } else if (name == "timeline") {
-    c.hidden_size = 128;
-    c.num_hidden_layers = 2;
-    c.num_attention_heads = 2;
-    c.intermediate_size = 384;
-    c.vocab_size = 3321;
-  } else {
-    CHECK(name == "XS", kUsage, "shape: expected XS, S, 3B or timeline, found {}", name);
-    c.hidden_size = 512;
-    c.num_hidden_layers = 8;
-    c.num_attention_heads = 8;
-    c.intermediate_size = 1536;
-    c.vocab_size = 32000;
-  }
+  c.model_type = shape->model_type;
+  c.hidden_size = shape->hidden_size;
+  c.num_hidden_layers = shape->num_hidden_layers;
+  c.num_attention_heads = shape->num_attention_heads;
+  c.intermediate_size = shape->intermediate_size;
+  c.vocab_size = shape->vocab_size;
+  c.head_dim = shape->head_dim;
+  c.num_key_value_heads = shape->num_key_value_heads;
   return c;
 }
 

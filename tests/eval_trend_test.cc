@@ -59,9 +59,9 @@ double slow_ratio(const Log& log, const TrendOptions& options, int32_t item, int
 TEST(Trend, is_the_ratio_of_counts_that_are_forgotten) {
   Log log = made_log(1);
   log.dataset.catalogue.titles[5] = log.dataset.catalogue.titles[0];
-  const Trend one(log.dataset, log.is_learned, {15, 1});
+  Trend trend(log.dataset, log.is_learned, {15, 1});
   for (const TrendOptions options : {TrendOptions{7, 0.1}, TrendOptions{15, 3}}) {
-    const Trend trend = one.with(options);
+    trend.set_options(options);
     for (const int64_t day : {0, 3, 30, 55, 61, 200})
       for (int32_t item = 0; item < 7; ++item)
         EXPECT_NEAR(trend.log_ratio(item, kJanuary + day * kDay),
@@ -136,7 +136,11 @@ TEST(Trend, of_a_whole_catalogue_is_the_same) {
 TEST(Trend, is_chosen_where_it_helps_and_nowhere_else) {
   Log log = made_log(4);
   Asked asked = ask_about_late_events(log);
-  EXPECT_TRUE(choose_trend(log.dataset, log.is_learned, asked.requests, asked.predictions));
+  Trend trend(log.dataset, log.is_learned);
+  const auto chosen = choose_trend(trend, asked.requests, asked.predictions);
+  ASSERT_TRUE(chosen);
+  EXPECT_EQ(trend.log_ratio(6, asked.requests[0].now),
+            Trend(log.dataset, log.is_learned, *chosen).log_ratio(6, asked.requests[0].now));
   // Targets that are drawn anew have nothing to do with the events around them.
   Rng rng(5, "trend test");
   for (size_t r = 0; r < asked.requests.size(); ++r) {
@@ -144,7 +148,7 @@ TEST(Trend, is_chosen_where_it_helps_and_nowhere_else) {
     row.target_slot = asked.requests[r].target_slot = static_cast<int32_t>(rng.below(6));
     set_ranking(row, std::vector<double>(7, 1.0 / 7));
   }
-  EXPECT_FALSE(choose_trend(log.dataset, log.is_learned, asked.requests, asked.predictions));
+  EXPECT_FALSE(choose_trend(trend, asked.requests, asked.predictions));
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "data/calendar.h"
+#include "eval/mix.h"
 
 namespace etrlrec {
 namespace {
@@ -28,11 +29,7 @@ std::vector<double> NewItems::probabilities(std::span<const int32_t> candidates,
   std::vector<double> logs;
   for (size_t k = 0; k < candidates.size(); ++k)
     logs.push_back(shared(candidates[k], logprobs[k], share_of_new));
-  const double top = *std::max_element(logs.begin(), logs.end());
-  double sum = 0;
-  for (double& value : logs) sum += value = std::exp(value - top);
-  for (double& value : logs) value /= sum;
-  return logs;
+  return softmax(std::move(logs));
 }
 
 double NewItems::shared(int32_t item, double logprob, double share_of_new) const {

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/json.h"
 #include "data/calendar.h"
 #include "eval/metrics.h"
 #include "eval/mix.h"
@@ -43,6 +44,10 @@ std::pair<double, double> difference(const std::vector<double>& a, const std::ve
 
 }  // namespace
 
+OrderedJson to_json(const TrendOptions& options) {
+  return {{"half_life_days", options.half_life_days}, {"pseudo_count", options.pseudo_count}};
+}
+
 Trend::Trend(const Dataset& dataset, const std::vector<bool>& is_learned,
              const TrendOptions& options)
     : options_(options),
@@ -64,11 +69,9 @@ Trend::Trend(const Dataset& dataset, const std::vector<bool>& is_learned,
   count();
 }
 
-Trend Trend::with(const TrendOptions& options) const {
-  Trend other = *this;
-  other.options_ = options;
-  if (options.half_life_days != options_.half_life_days) other.count();
-  return other;
+void Trend::set_options(const TrendOptions& options) {
+  options_ = options;
+  count();
 }
 
 void Trend::count() {
@@ -134,18 +137,15 @@ AskCatalogue with_trend(AskCatalogue ask, const FullRows& rows, const Trend& tre
   };
 }
 
-std::optional<TrendOptions> choose_trend(const Dataset& dataset,
-                                         const std::vector<bool>& is_learned,
-                                         std::span<const Request> requests,
+std::optional<TrendOptions> choose_trend(Trend& trend, std::span<const Request> requests,
                                          const Predictions& predictions) {
   const std::vector<double> without = gains(predictions);
   std::optional<TrendOptions> best;
   double most = 0;
-  Trend trend(dataset, is_learned, {});
   for (const double half_life : kHalfLives) {
     for (const double pseudo_count : kPseudoCounts) {
       const TrendOptions options{half_life, pseudo_count};
-      trend = trend.with(options);
+      trend.set_options(options);
       const Predictions corrected = with_trend(predictions, requests, trend);
       const auto [errors, mean] = difference(without, gains(corrected));
       if (errors <= kErrors || mean <= most) continue;
@@ -153,6 +153,7 @@ std::optional<TrendOptions> choose_trend(const Dataset& dataset,
       best = options;
     }
   }
+  if (best) trend.set_options(*best);
   return best;
 }
 

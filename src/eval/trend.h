@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <span>
 #include <vector>
@@ -22,18 +23,20 @@ struct TrendOptions {
   double pseudo_count = 1;     // added to both counts
   bool operator==(const TrendOptions&) const = default;
 };
+nlohmann::ordered_json to_json(const TrendOptions& options);
 
 // Items of equal titles (canonical_items) count as one.
 class Trend {
  public:
   // `is_learned`: [interactions] whether the model has learned from an event of the data set.
-  Trend(const Dataset& dataset, const std::vector<bool>& is_learned, const TrendOptions& options);
+  Trend(const Dataset& dataset, const std::vector<bool>& is_learned,
+        const TrendOptions& options = {});
   // log((all + c) / (learned + c)), c the pseudo count: decayed counts of the item's events
   // strictly before `now`, of all and of those that the model has learned from.
   double log_ratio(int32_t item, int64_t now) const;
 
-  // With other options, without another look at the data set.
-  Trend with(const TrendOptions& options) const;
+  // Counts again, without another look at the data set.
+  void set_options(const TrendOptions& options);
 
  private:
   struct Event {
@@ -55,11 +58,9 @@ Predictions with_trend(const Predictions& predictions, std::span<const Request> 
 // The same for log-probabilities of all items.
 AskCatalogue with_trend(AskCatalogue ask, const FullRows& rows, const Trend& trend);
 
-// The options whose ndcg@10 on these rows is best; none where it is not above that without a trend
-// by three standard errors. For validation rows.
-std::optional<TrendOptions> choose_trend(const Dataset& dataset,
-                                         const std::vector<bool>& is_learned,
-                                         std::span<const Request> requests,
+// The options whose ndcg@10 on these rows is best, which `trend` has then; none where it is not
+// above that without a trend by three standard errors. For validation rows.
+std::optional<TrendOptions> choose_trend(Trend& trend, std::span<const Request> requests,
                                          const Predictions& predictions);
 
 }  // namespace etrlrec

@@ -89,15 +89,25 @@ Predictions mixed(const EvaluateSetup& setup, const Predictions& answers, const 
 // Chooses the trend on answers to the validation rows; none where it does not help.
 std::optional<Trend> trend_of(const EvaluateSetup& setup, const Validation& valid,
                               const Predictions& valid_answers, Evaluation& evaluation) {
-  const std::vector<bool> learned = learned_events(setup.dataset, load_split(setup.options.data));
-  evaluation.trend = choose_trend(setup.dataset, learned, valid.requests, valid_answers);
+  Trend trend(setup.dataset, learned_events(setup.dataset, load_split(setup.options.data)));
+  evaluation.trend = choose_trend(trend, valid.requests, valid_answers);
   if (!evaluation.trend) {
     log_info("trend: none that helps, on {} validation rows", valid.rows.size());
     return std::nullopt;
   }
   log_info("trend: half-life {} days, pseudo count {}, chosen on {} validation rows",
            evaluation.trend->half_life_days, evaluation.trend->pseudo_count, valid.rows.size());
-  return Trend(setup.dataset, learned, *evaluation.trend);
+  return trend;
+}
+
+// The same for answers of the model that are not mixed; `recommender`: where it is one.
+std::optional<Trend> trend_of(const EvaluateSetup& setup, const Recommender* recommender,
+                              Evaluation& evaluation) {
+  const Validation valid = validation_of(setup);
+  return trend_of(setup, valid,
+                  recommender != nullptr ? rank_by_recommender(*recommender, valid.requests)
+                                         : ask_about(setup, valid.requests, "validation"),
+                  evaluation);
 }
 
 Predictions ask(const EvaluateSetup& setup, Evaluation& evaluation) {
@@ -116,9 +126,7 @@ Predictions rank_by_folder(const EvaluateSetup& setup, Evaluation& evaluation) {
   const auto recommender = load_for(setup, setup.options.model);
   const Predictions answers = rank_by_recommender(*recommender, setup.requests);
   if (!setup.options.trend) return answers;
-  const Validation valid = validation_of(setup);
-  const auto trend =
-      trend_of(setup, valid, rank_by_recommender(*recommender, valid.requests), evaluation);
+  const auto trend = trend_of(setup, recommender.get(), evaluation);
   return trend ? with_trend(answers, setup.requests, *trend) : answers;
 }
 
@@ -250,10 +258,7 @@ Predictions rank_everything(const EvaluateSetup& setup, Evaluation& evaluation) 
   }
   std::optional<Trend> trend;
   if (options.trend) {
-    const Validation valid = validation_of(setup);
-    const Predictions answers = setup.model ? ask_about(setup, valid.requests, "validation")
-                                            : rank_by_recommender(*recommender, valid.requests);
-    trend = trend_of(setup, valid, answers, evaluation);
+    trend = trend_of(setup, recommender.get(), evaluation);
     if (trend) ask = with_trend(std::move(ask), rows, *trend);
   }
   ProgressBar bar("evaluate", std::ssize(rows.rows));
@@ -417,9 +422,7 @@ OrderedJson summary_of(const Evaluation& evaluation) {
           {{"count", bin.count}, {"confidence", bin.confidence}, {"accuracy", bin.accuracy}});
   }
   if (evaluation.mix_weight) summary["mix_weight"] = *evaluation.mix_weight;
-  if (evaluation.trend)
-    summary["trend"] = {{"half_life_days", evaluation.trend->half_life_days},
-                        {"pseudo_count", evaluation.trend->pseudo_count}};
+  if (evaluation.trend) summary["trend"] = to_json(*evaluation.trend);
   if (evaluation.beam_recall) summary["beam_recall@10"] = *evaluation.beam_recall;
   if (!evaluation.row.hit1_by_slot.empty()) summary["hit@1_by_slot"] = evaluation.row.hit1_by_slot;
   summary["random"] = {{"hit@1", level.hit1}, {"hit@10", level.hit10}, {"ndcg@10", level.ndcg10}};

@@ -142,9 +142,7 @@ OrderedJson to_json(const ModelCard& card) {
                          {"since", card.new_items->since},
                          {"most_days", card.new_items->most_days}};
   if (card.temperature != 1) json["temperature"] = card.temperature;
-  if (card.trend)
-    json["trend"] = {{"half_life_days", card.trend->half_life_days},
-                     {"pseudo_count", card.trend->pseudo_count}};
+  if (card.trend) json["trend"] = to_json(*card.trend);
   if (!card.merged_dtype.empty()) json["merged_dtype"] = card.merged_dtype;
   if (!card.chat_template.empty()) {
     json["chat_template"] = card.chat_template;

@@ -101,8 +101,8 @@ void learn_from_validation(const Study& study, const ValidationQuestions& questi
   if (!questions.ask) return;
   const Predictions predictions = questions.ask();
   card.temperature = fit_temperature(answer_probabilities(predictions).value());
-  card.trend = choose_trend(study.dataset, learned_events(study.dataset, load_split(study.folder)),
-                            questions.requests, predictions);
+  Trend trend(study.dataset, learned_events(study.dataset, load_split(study.folder)));
+  card.trend = choose_trend(trend, questions.requests, predictions);
 }
 
 }  // namespace

@@ -57,10 +57,10 @@ std::shared_ptr<const NewItems> unread_items(const ModelCard& card, const Datase
                                              const Split& split) {
   if (!has_unread_items(card)) return nullptr;
   std::vector<bool> read(static_cast<size_t>(dataset.catalogue.num_items()), false);
-  for (size_t user = 0; user < split.train_end.size(); ++user)
-    for (int64_t i = dataset.user_offsets[user]; i < split.train_end[user]; ++i)
-      if (dataset.times[static_cast<size_t>(i)] <= card.new_items->since)
-        read[static_cast<size_t>(dataset.items[static_cast<size_t>(i)])] = true;
+  const std::vector<bool> learned = learned_events(dataset, split);
+  for (size_t i = 0; i < learned.size(); ++i)
+    if (learned[i] && dataset.times[i] <= card.new_items->since)
+      read[static_cast<size_t>(dataset.items[i])] = true;
   return std::make_shared<const NewItems>(new_items(dataset.catalogue, read, *card.new_items));
 }
 
