@@ -86,7 +86,7 @@ def setUpModule():
     run("fit", "-d", "data", "-o", "recommenders", "--num-train-epochs", 2, "--hidden-size", 16, "-q")
     run("fit", "-d", "data", "-o", "early", "-m", "sasrec", "--train-share", ".5", "--num-train-epochs", 2,
         "--hidden-size", 16, "-q")
-    run("construct", "-d", "data", "-o", "reasoning", "--no-filter-answer", "-q")
+    run("construct", "-d", "data", "-o", "reasoning", "--no-filter-answer", "--answer", "number", "-q")
     run("new-lm", "-d", "data", "-o", "base", "--hidden-size", 32, "--num-hidden-layers", 2, "--num-attention-heads", 1, "--init", "random",
         "-q")
     run(*SFT, "--max-steps", 30, "-o", "student")
@@ -751,6 +751,7 @@ hidden-size = 16
 id = "reasoning"
 command = "construct"
 data = "@data"
+answer = "number"
 filter-answer = false
 [[stage]]
 id = "base"

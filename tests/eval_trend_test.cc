@@ -70,6 +70,7 @@ TEST(Trend, is_the_ratio_of_counts_that_are_forgotten) {
   }
   EXPECT_THROW(Trend(log.dataset, log.is_learned, {0, 1}), Error);
   EXPECT_THROW(Trend(log.dataset, log.is_learned, {7, 0}), Error);
+  EXPECT_THROW(Trend(log.dataset, log.is_learned, {7, 1, 0}), Error);
 }
 
 // Every late event as a row among all items, which a model finds equally likely.
@@ -111,6 +112,14 @@ TEST(Trend, multiplies_probabilities) {
       EXPECT_NEAR(found.rows[r].scores[item], expected[item] / sum, 1e-6);
   }
   EXPECT_THROW(with_trend(asked.predictions, std::span(asked.requests).first(3), trend), Error);
+  // A temperature of 2 takes the square root of all odds.
+  const Trend flat(log.dataset, log.is_learned, {30, 1, 2});
+  const Predictions flatter = with_trend(asked.predictions, asked.requests, flat);
+  for (size_t r = 0; r < found.rows.size(); ++r) {
+    const std::vector<float>&a = found.rows[r].scores, &b = flatter.rows[r].scores;
+    EXPECT_NEAR(std::pow(b[0] / b[6], 2), a[0] / a[6], 1e-4);
+    EXPECT_EQ(found.rows[r].rank, flatter.rows[r].rank);
+  }
 }
 
 TEST(Trend, of_a_whole_catalogue_is_the_same) {
@@ -141,6 +150,18 @@ TEST(Trend, is_chosen_where_it_helps_and_nowhere_else) {
   ASSERT_TRUE(chosen);
   EXPECT_EQ(trend.log_ratio(6, asked.requests[0].now),
             Trend(log.dataset, log.is_learned, *chosen).log_ratio(6, asked.requests[0].now));
+  // No other temperature makes the targets more likely.
+  const auto nll = [&](double temperature) {
+    TrendOptions options = *chosen;
+    options.temperature = temperature;
+    const Trend other(log.dataset, log.is_learned, options);
+    double sum = 0;
+    for (const Prediction& row : with_trend(asked.predictions, asked.requests, other).rows)
+      sum -= std::log(row.scores[static_cast<size_t>(row.target_slot)]);
+    return sum;
+  };
+  for (const double factor : {0.8, 1.25})
+    EXPECT_LT(nll(chosen->temperature), nll(chosen->temperature * factor));
   // Targets that are drawn anew have nothing to do with the events around them.
   Rng rng(5, "trend test");
   for (size_t r = 0; r < asked.requests.size(); ++r) {

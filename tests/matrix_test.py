@@ -37,9 +37,10 @@ def make_world(name, users, items, seed):
     data = ["-d", name + "-data"]
     make("fit", *data, "-o", name + "-fit", "-m", "popularity,markov", "--num-train-epochs", 1)
     make("fit", *data, "-o", name + "-early", "-m", "markov", "--train-share", ".5")
-    make("construct", *data, "-o", name + "-reasoning", "--limit", 60, "--no-filter-answer")
+    make("construct", *data, "-o", name + "-reasoning", "--limit", 60, "--no-filter-answer", "--answer", "number")
     early = ["--recommender", name + "-early/markov"]
-    make("construct", *data, "-o", name + "-pattern", "--limit", 60, "--no-filter-answer", "--knowledge", "pattern", *early)
+    make("construct", *data, "-o", name + "-pattern", "--limit", 60, "--no-filter-answer", "--answer", "number",
+         "--knowledge", "pattern", *early)
     make("new-lm", *data, "-o", name + "-base", "--hidden-size", 32, "--num-hidden-layers", 2, "--num-attention-heads", 1,
          "--init", "random")
     make("distill", *data, "--reasoning", name + "-reasoning", "-m", name + "-base", "--max-steps", 1, "--batch-size", 2,

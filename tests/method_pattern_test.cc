@@ -3,14 +3,14 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <functional>
 
 #include "base/check.h"
 #include "method/audit.h"
 #include "method/evaluate.h"
 #include "method/fit.h"
-#include "method/pattern.h"
+#include "method/knowledge.h"
 #include "method/ranking_service.h"
+#include "refusals.h"
 #include "stages_fixture.h"
 #include "temporal/prompts.h"
 
@@ -41,7 +41,7 @@ class Patterns : public Stages {
     ConstructOptions options = construct_into(name);
     options.knowledge = Knowledge::kPattern;
     options.recommender = root_ / "early/markov";
-    options.pattern_items = 3;
+    options.knowledge_items = 3;
     options.hint_policy = "never";
     options.filter_answer = false;
     return options;
@@ -64,29 +64,20 @@ class Patterns : public Stages {
   }
 };
 
-// Runs something that must be refused, with a message that says `what`.
-void refuses(const std::function<void()>& run, ExitCode code, const std::string& what) {
-  try {
-    run();
-    ADD_FAILURE() << "expected an Error: " << what;
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), code) << error.what();
-    EXPECT_NE(std::string(error.what()).find(what), std::string::npos) << error.what();
-  }
-}
-
 TEST_F(Patterns, are_those_of_the_recommender_before_the_request) {
   const Study study = open_study(root_ / "data");
-  const PatternSource source(root_ / "early/markov", study.dataset.catalogue, {}, 3);
-  RowSource rows(study, study.candidates("train"), {.knowledge = Knowledge::kPattern});
-  const std::vector<int64_t> open = add_training_patterns(source, rows);
+  RowSource rows(study, study.candidates("train"),
+                 {.knowledge = Knowledge::kPattern, .knowledge_items = 3});
+  const auto source =
+      open_knowledge(rows.prompt(), {}, root_ / "early/markov", study.dataset, {}, "test");
+  const std::vector<int64_t> open = add_training_knowledge(*source, rows);
   EXPECT_GT(open.size(), 20u);
   EXPECT_LT(open.size(), 150u);
   const auto recommender = load_recommender_of(root_ / "early/markov", study.dataset.catalogue);
   for (int64_t row = 0; row < rows.size(); ++row) {
-    const bool may = rows.request_time(row) > source.trained_until();
+    const bool may = rows.request_time(row) > *source->trained_until();
     EXPECT_EQ(std::binary_search(open.begin(), open.end(), row), may);
-    EXPECT_EQ(rows.pattern(row).size(), may ? 3u : 0u);
+    EXPECT_EQ(rows.known(row).pattern.size(), may ? 3u : 0u);
     if (!may) {
       EXPECT_THROW(rows.view(row).prompt(), Error);
       continue;
@@ -100,15 +91,15 @@ TEST_F(Patterns, are_those_of_the_recommender_before_the_request) {
     const auto score = [&](int32_t item) { return scores[item].item<float>(); };
     float last = 0;
     for (size_t place = 0; place < 3; ++place) {
-      const int32_t item = rows.pattern(row)[place];
+      const int32_t item = rows.known(row).pattern[place];
       EXPECT_TRUE(place == 0 || score(item) <= last);
       last = score(item);
       std::erase(request.candidates, item);
     }
     for (const int32_t item : request.candidates) EXPECT_LE(score(item), last);
-    EXPECT_EQ(rows.view(row).request().pattern, rows.pattern(row));
+    EXPECT_EQ(rows.view(row).request().known.pattern, rows.known(row).pattern);
   }
-  EXPECT_GT(pattern_precision(rows, open), 1.0 / 6);
+  EXPECT_GT(list_precision(rows, open, &KnownItems::pattern), 1.0 / 6);
 }
 
 TEST_F(Patterns, of_the_whole_catalogue_may_leave_seen_items_out) {
@@ -129,7 +120,7 @@ TEST_F(Patterns, of_the_whole_catalogue_may_leave_seen_items_out) {
 TEST_F(Patterns, construct_writes_only_rows_after_the_training_and_records_it) {
   const ReasoningRecord record = read_reasoning_record(root_ / "pattern");
   EXPECT_EQ(record.prompt.knowledge, Knowledge::kPattern);
-  EXPECT_EQ(record.prompt.pattern_items, 3);
+  EXPECT_EQ(record.prompt.knowledge_items, 3);
   ASSERT_TRUE(record.pattern.has_value());
   EXPECT_EQ(record.pattern->recommender, "markov");
   EXPECT_EQ(record.pattern->fit_hash.size(), 64u);
@@ -160,8 +151,8 @@ TEST_F(Patterns, construct_refuses_knowledge_that_is_not_honest_or_not_there) {
   options.recommender = root_ / "late/markov";
   refuses([&] { setup(options); }, ExitCode::kInput, "fit --train-share 0.5");
   options = pattern_into("never");
-  options.pattern_items = 0;
-  refuses([&] { setup(options); }, ExitCode::kUsage, "--pattern-items");
+  options.knowledge_items = 0;
+  refuses([&] { setup(options); }, ExitCode::kUsage, "--knowledge-items");
 }
 
 TEST_F(Patterns, distill_shows_them_and_learns_from_later_rows_only) {
@@ -215,7 +206,7 @@ TEST_F(Patterns, evaluate_asks_any_recommender_of_the_type) {
           "without knowledge");
   for (const std::string recommender : {"early/markov", "late/markov"}) {
     EvaluateSetup made = setup(evaluation_of("student", recommender));
-    for (const Request& request : made.requests) EXPECT_EQ(request.pattern.size(), 3u);
+    for (const Request& request : made.requests) EXPECT_EQ(request.known.pattern.size(), 3u);
     EXPECT_EQ(run(std::move(made)).row.n, 20);
   }
   EvaluateOptions elimination = evaluation_of("student", "late/markov");
@@ -237,7 +228,8 @@ TEST_F(Patterns, recommend_shows_what_its_recommender_says) {
   const std::vector<Request> requests = ranker.requests({&query, 1});
   // The candidates are its best items, in its order.
   const std::vector<int32_t>& candidates = requests[0].candidates;
-  EXPECT_EQ(requests[0].pattern, std::vector<int32_t>(candidates.begin(), candidates.begin() + 3));
+  EXPECT_EQ(requests[0].known.pattern,
+            std::vector<int32_t>(candidates.begin(), candidates.begin() + 3));
   query.num_candidates = 0;
   refuses([&] { ranker.requests({&query, 1}); }, ExitCode::kUsage, "answers by number");
   ranker.load();

@@ -48,6 +48,7 @@ class Stages : public ::testing::Test {
     ConstructOptions options;
     options.data = root_ / "data";
     options.out = root_ / name;
+    options.answer = AnswerKind::kNumber;
     return options;
   }
 

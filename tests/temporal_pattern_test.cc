@@ -21,7 +21,7 @@ const PromptOptions kByTitle{
 // Candidates 4, 1 and 3 in the recommender's order.
 Request pattern_request() {
   Request request = small_request();
-  request.pattern = {6, 1, 4};
+  request.known.pattern = {6, 1, 4};
   return request;
 }
 
@@ -54,23 +54,24 @@ TEST(Pattern, is_one_line_between_history_and_moment_by_title) {
             "Letter; crime bright tie Paper Crown; crime dark month Hollow River; drama dark\n"
             "Pattern; Hollow River II; Paper Crown; Lost Meadow; week winter");
   // Each title is the text of an answer, so that it has the same tokens.
-  for (const int32_t item : pattern_request().pattern)
+  for (const int32_t item : pattern_request().known.pattern)
     EXPECT_NE(prompt.find(find_style("compact").title(small_catalogue(), item)), prompt.npos);
 }
 
 TEST(Pattern, stays_with_a_request_whose_history_is_cut) {
-  EXPECT_EQ(with_recent_history(pattern_request(), 2).pattern, pattern_request().pattern);
+  EXPECT_EQ(with_recent_history(pattern_request(), 2).known.pattern,
+            pattern_request().known.pattern);
 }
 
 TEST(Pattern, that_is_missing_or_no_candidate_is_refused) {
   EXPECT_THROW(student_prompt(small_catalogue(), small_request(), kByNumber), Error);
   EXPECT_THROW(student_prompt(small_catalogue(), small_request(), kByTitle), Error);
   Request request = pattern_request();
-  request.pattern = {5};
+  request.known.pattern = {5};
   EXPECT_THROW(student_prompt(small_catalogue(), request, kByNumber), Error);
   EXPECT_NE(student_prompt(small_catalogue(), request, kByTitle).find("; Pale Mirror; "),
             std::string::npos);
-  request.pattern = {99};
+  request.known.pattern = {99};
   EXPECT_THROW(compute_facts(small_catalogue(), small_statistics(), request), Error);
 }
 
@@ -149,7 +150,7 @@ TEST_F(PatternClaims, weigh_by_how_often_they_are_true_by_chance) {
 TEST_F(PatternClaims, are_written_by_the_teacher_and_true) {
   Request request = request_;
   request.candidates = {1, 2, 4, 5};  // without a next part, which would be surer
-  request.pattern = {4, 1};
+  request.known.pattern = {4, 1};
   const FactSheet facts = compute_facts(catalogue_, statistics_, request);
   const ClaimContext context{catalogue_, request, facts};
   const auto reply = [&](const TeacherOptions& options) {

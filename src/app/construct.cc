@@ -30,12 +30,12 @@ void add_construct(CommandLine& app, CommonOptions& common) {
   command.add_option("--min-precision", options->min_precision, "share of true claims, weighted")
       .range(0.0, 1.0);
   command.add_option("--max-per-row", options->max_per_row, "different draws kept of one row");
-  auto answer = std::make_shared<std::string>("number");
+  auto answer = std::make_shared<std::string>("title");
   command
       .add_option("--answer", *answer,
-                  "what a student answers: the number of a listed candidate, or a title after the "
-                  "time line")
-      .one_of({"number", "title"});
+                  "what a student answers: a title after the time line, or the number of a listed "
+                  "candidate")
+      .one_of({"title", "number"});
   command.add_option("--max-history", options->max_history,
                      "history entries in a prompt; 0: 8 by number, 50 by title");
   command.add_flag("--times,!--no-times", options->with_times,
@@ -44,15 +44,18 @@ void add_construct(CommandLine& app, CommonOptions& common) {
   auto known = std::make_shared<std::string>("none");
   command
       .add_option("--knowledge", *known,
-                  "what a prompt says besides history and candidates: pattern, what a recommender "
-                  "puts first")
+                  "what a prompt says besides history and candidates: time, what everybody chooses "
+                  "lately, what usually follows and what is new; pattern, what a recommender puts "
+                  "first")
       .one_of(knowledge_names());
   command.add_option(
       "--recommender", options->recommender,
-      "with --knowledge pattern: folder of fit --train-share; only rows after its training are "
+      "with knowledge of a pattern: folder of fit --train-share; only rows after its training are "
       "written");
-  command.add_option("--pattern-items", options->pattern_items, "items of a pattern, at most")
+  command.add_option("--knowledge-items", options->knowledge_items, "items of each list, at most")
       .range(1, 100);
+  command.add_flag("--list-candidates", options->list_candidates,
+                   "name the candidates in prompts with answers by title, too");
   command.add_option("--limit", options->limit, "training rows, drawn by the seed; 0: all");
   auto dry_run = std::make_shared<bool>(false);
   command.add_flag("--dry-run", *dry_run, "only print what would be written");
@@ -62,8 +65,8 @@ void add_construct(CommandLine& app, CommonOptions& common) {
     options->answer = answer_kind(*answer);
     options->knowledge = knowledge(*known);
     options->numerics = common.numerics();
-    CHECK(options->knowledge == Knowledge::kPattern || !command.is_changed("--pattern-items"),
-          kUsage, "--pattern-items: only with --knowledge pattern");
+    CHECK(options->knowledge != Knowledge::kNone || !command.is_changed("--knowledge-items"),
+          kUsage, "--knowledge-items: only with --knowledge");
     const ConstructSetup stage = setup(*options);
     if (*dry_run) {
       const ConstructPlan left = plan(stage);

@@ -323,7 +323,7 @@ Request with_recent_history(const Request& request, int32_t max_history) {
   recent.now = request.now;
   recent.candidates = request.candidates;
   recent.target_slot = request.target_slot;
-  recent.pattern = request.pattern;
+  recent.known = request.known;
   set_recent_history(request.history, request.times, max_history, recent);
   return recent;
 }

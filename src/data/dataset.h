@@ -58,6 +58,13 @@ struct Split {
   std::vector<Row> train, valid, test;
 };
 
+// What a prompt may say about a request besides its history and candidates (method/knowledge.h):
+// items, best first; empty where nobody was asked.
+struct KnownItems {
+  std::vector<int32_t> pattern;               // what a recommender puts first
+  std::vector<int32_t> lately, after, fresh;  // temporal/moments.h
+};
+
 // What a model is asked: who (only as history), when, and among what. No field tells the target but
 // target_slot.
 struct Request {
@@ -67,9 +74,7 @@ struct Request {
   int64_t now = 0;                  // request time
   std::vector<int32_t> candidates;  // items, in the order they are numbered 1..n
   int32_t target_slot = -1;         // 0-based index of the target among the candidates, -1 unknown
-  // What a recommender said about the history (method/pattern.h): items, its best first; empty
-  // where none was asked.
-  std::vector<int32_t> pattern;
+  KnownItems known;
 };
 
 // Folder with items.jsonl (header line, then one item per line), users.txt, interactions.bin

@@ -214,10 +214,10 @@ void elimination(const Asked& asked, std::span<const Request> requests,
     rows.push_back(new_prediction(requests[r], first_row + static_cast<int64_t>(r)));
   }
   std::vector<std::vector<int32_t>> chosen(requests.size());
-  // A pattern loses what was chosen from it, and a prompt must show one.
-  const bool shows_pattern = options.prompt.knowledge == Knowledge::kPattern;
-  const int32_t rounds =
-      shows_pattern ? std::min(options.rounds, options.prompt.pattern_items) : options.rounds;
+  // Lists lose what was chosen from them, and a prompt that shows a pattern must have one.
+  const int32_t rounds = knows_pattern(options.prompt.knowledge)
+                             ? std::min(options.rounds, options.prompt.knowledge_items)
+                             : options.rounds;
   for (int32_t round = 0; round < rounds; ++round) {
     const auto completions = generate_for(asked, open, options, generation, most);
     for (size_t r = 0; r < open.size(); ++r) {
@@ -229,7 +229,9 @@ void elimination(const Asked& asked, std::span<const Request> requests,
       }
       chosen[r].push_back(slots[r][answer]);
       slots[r].erase(slots[r].begin() + static_cast<int64_t>(answer));
-      std::erase(open[r].pattern, open[r].candidates[answer]);
+      KnownItems& known = open[r].known;
+      for (auto* items : {&known.pattern, &known.lately, &known.after, &known.fresh})
+        std::erase(*items, open[r].candidates[answer]);
       open[r].candidates.erase(open[r].candidates.begin() + static_cast<int64_t>(answer));
     }
     if (open.empty() || open[0].candidates.size() <= 1) break;

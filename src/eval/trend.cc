@@ -7,15 +7,16 @@
 #include "base/check.h"
 #include "base/json.h"
 #include "data/calendar.h"
+#include "eval/calibration.h"
 #include "eval/metrics.h"
 #include "eval/mix.h"
 
 namespace etrlrec {
 namespace {
 
-constexpr double kHalfLives[] = {7, 15, 30, 60, 120, 365};  // days
-constexpr double kPseudoCounts[] = {0.03, 0.1, 0.3, 1, 3};
-constexpr double kErrors = 3;  // standard errors that a gain must exceed: thirty options are tried
+constexpr double kHalfLives[] = {3, 7, 15, 30, 60, 120, 365};  // days
+constexpr double kPseudoCounts[] = {0.01, 0.03, 0.1, 0.3, 1, 3};
+constexpr double kErrors = 3;  // standard errors that a gain must exceed: 42 options are tried
 
 // Of an event's weight after so many seconds.
 double kept_share(int64_t seconds, double half_life_days) {
@@ -42,10 +43,18 @@ std::pair<double, double> difference(const std::vector<double>& a, const std::ve
   return {error > 0 ? mean / error : 0, mean};
 }
 
+double temperature_of(const Predictions& predictions) {
+  std::vector<AnswerProbabilities> rows;
+  for (const Prediction& row : predictions.rows) rows.push_back({row.scores, row.target_slot});
+  return fit_temperature(rows);
+}
+
 }  // namespace
 
 OrderedJson to_json(const TrendOptions& options) {
-  return {{"half_life_days", options.half_life_days}, {"pseudo_count", options.pseudo_count}};
+  return {{"half_life_days", options.half_life_days},
+          {"pseudo_count", options.pseudo_count},
+          {"temperature", options.temperature}};
 }
 
 Trend::Trend(const Dataset& dataset, const std::vector<bool>& is_learned,
@@ -75,9 +84,10 @@ void Trend::set_options(const TrendOptions& options) {
 }
 
 void Trend::count() {
-  CHECK(options_.half_life_days > 0 && options_.pseudo_count > 0, kUsage,
-        "trend: expected a half-life and a pseudo count above 0, found {} and {}",
-        options_.half_life_days, options_.pseudo_count);
+  CHECK(
+      options_.half_life_days > 0 && options_.pseudo_count > 0 && options_.temperature > 0, kUsage,
+      "trend: expected a half-life, a pseudo count and a temperature above 0, found {}, {} and {}",
+      options_.half_life_days, options_.pseudo_count, options_.temperature);
   for (size_t title = 0; title + 1 < begin_.size(); ++title) {
     const Event* before = nullptr;
     for (size_t i = begin_[title]; i < begin_[title + 1]; ++i) {
@@ -116,7 +126,8 @@ Predictions with_trend(const Predictions& predictions, std::span<const Request> 
   for (size_t r = 0; r < result.rows.size(); ++r) {
     std::vector<double> logs = log_probabilities(result.rows[r], predictions.protocol);
     for (size_t k = 0; k < logs.size(); ++k)
-      logs[k] += trend.log_ratio(requests[r].candidates[k], requests[r].now);
+      logs[k] = (logs[k] + trend.log_ratio(requests[r].candidates[k], requests[r].now)) /
+                trend.temperature();
     set_ranking(result.rows[r], softmax(std::move(logs)));
   }
   result.protocol += "+trend";
@@ -153,7 +164,10 @@ std::optional<TrendOptions> choose_trend(Trend& trend, std::span<const Request> 
       best = options;
     }
   }
-  if (best) trend.set_options(*best);
+  if (!best) return best;
+  trend.set_options(*best);
+  best->temperature = temperature_of(with_trend(predictions, requests, trend));
+  trend.set_options(*best);
   return best;
 }
 

@@ -21,6 +21,7 @@ namespace etrlrec {
 struct TrendOptions {
   double half_life_days = 30;  // an event counts half after so many days
   double pseudo_count = 1;     // added to both counts
+  double temperature = 1;      // of what comes out, among candidates (eval/calibration.h)
   bool operator==(const TrendOptions&) const = default;
 };
 nlohmann::ordered_json to_json(const TrendOptions& options);
@@ -37,6 +38,7 @@ class Trend {
 
   // Counts again, without another look at the data set.
   void set_options(const TrendOptions& options);
+  double temperature() const { return options_.temperature; }
 
  private:
   struct Event {
@@ -51,15 +53,17 @@ class Trend {
   std::vector<Event> events_;   // by title, then time
 };
 
-// Predictions whose scores are probabilities times the ratios, normalised among the candidates; the
-// protocol gets "+trend". `requests`: of the rows, in order. Errors as for mix_predictions.
+// Predictions whose scores are probabilities times the ratios, at the trend's temperature and
+// normalised among the candidates; the protocol gets "+trend". `requests`: of the rows, in order.
+// Errors as for mix_predictions.
 Predictions with_trend(const Predictions& predictions, std::span<const Request> requests,
                        const Trend& trend);
-// The same for log-probabilities of all items.
+// The same for log-probabilities of all items, at temperature 1.
 AskCatalogue with_trend(AskCatalogue ask, const FullRows& rows, const Trend& trend);
 
-// The options whose ndcg@10 on these rows is best, which `trend` has then; none where it is not
-// above that without a trend by three standard errors. For validation rows.
+// The options whose ndcg@10 on these rows is best, with the temperature that makes their targets
+// most likely; `trend` has them then. None where it is not above that without a trend by three
+// standard errors. For validation rows.
 std::optional<TrendOptions> choose_trend(Trend& trend, std::span<const Request> requests,
                                          const Predictions& predictions);
 

@@ -86,27 +86,33 @@ void check_line(const RowSource& source, const Json& line, const std::string& na
     findings.add("prompt", name + ": is not what the events before the request give");
 }
 
-// What a recommender said of rows that it has learned from would be no prediction. Its patterns are
-// made again from requests that name no target, so that one which knows it gives another prompt.
-void check_patterns(const PatternSource& pattern, const ReasoningRecord& record, RowSource& source,
-                    AuditReport& findings) {
-  if (pattern.record() != record.pattern)
+// What a recommender said of rows that it has learned from would be no prediction. Everything that
+// prompts show is made again from requests that name no target, so that what knows it gives another
+// prompt.
+void check_knowledge(const KnowledgeSource& knowledge, const ReasoningRecord& record,
+                     RowSource& source, AuditReport& findings) {
+  if (knowledge.record() != record.pattern)
     findings.add("pattern", "the reasoning was written with another recommender");
   std::vector<int64_t> rows;
   for (int64_t row = 0; row < source.size(); ++row) rows.push_back(row);
   std::vector<Request> requests = source.recommender_requests(rows);
   for (Request& request : requests) request.target_slot = -1;
-  source.set_patterns(pattern.patterns(requests));
+  const std::vector<Request> whole = requests;
+  knowledge.fill(whole, false, requests);
+  std::vector<KnownItems> known;
+  for (Request& request : requests) known.push_back(std::move(request.known));
+  source.set_known(std::move(known));
 }
 
 // At the history length that construct.json records.
 void check_reasoning(const Study& study, const Split& split, const fs::path& folder,
-                     const ReasoningRecord& record, const PatternSource* pattern,
+                     const ReasoningRecord& record, const KnowledgeSource* knowledge,
                      AuditReport& findings) {
   RowSource source(study, study.candidates("train"), record.prompt);
   if (record.candidates != source.set().hash || record.catalogue_hash != study.catalogue_hash)
     return findings.add("reasoning", folder.string() + ": written for another candidate file");
-  if (pattern != nullptr) check_patterns(*pattern, record, source, findings);
+  if (knowledge != nullptr) check_knowledge(*knowledge, record, source, findings);
+  const auto asked_until = knowledge != nullptr ? knowledge->trained_until() : std::nullopt;
   int64_t lines = 0, hinted = 0;
   for_each_json_line(folder / "reasoning.jsonl", [&](const Json& line, int64_t number) {
     const std::string name = fmt::format("reasoning.jsonl:{}", number);
@@ -119,7 +125,7 @@ void check_reasoning(const Study& study, const Split& split, const fs::path& fol
     const Row& row = source.set().rows[static_cast<size_t>(r)];
     if (row.position >= split.train_end[static_cast<size_t>(row.user)])
       findings.add("reasoning", name + ": its target lies outside the training part");
-    if (pattern != nullptr && source.request_time(r) <= pattern->trained_until())
+    if (asked_until && source.request_time(r) <= *asked_until)
       findings.add("pattern", name + ": the recommender has learned from this row or later events");
     check_line(source, line, name, findings);
   });
@@ -201,12 +207,12 @@ AuditReport audit(const Study& study, const Split& split, const fs::path& reason
   if (!reasoning.empty()) record = read_reasoning_record(reasoning);
   PromptOptions prompt = record ? record->prompt : PromptOptions{};
   check_no_pattern(prompt, recommender, reasoning.empty() ? "the data set" : reasoning.string());
-  const auto pattern = open_pattern(prompt, record ? record->pattern : std::nullopt, recommender,
-                                    study.dataset.catalogue, {}, reasoning.string());
+  const auto knowledge = open_knowledge(prompt, record ? record->pattern : std::nullopt,
+                                        recommender, study.dataset, {}, reasoning.string());
   prompt.knowledge = Knowledge::kNone;  // of rows that were not written about
   for (const char* part : {"train", "valid", "test"})
     check_candidates(study, split, part, prompt, report);
-  if (record) check_reasoning(study, split, reasoning, *record, pattern.get(), report);
+  if (record) check_reasoning(study, split, reasoning, *record, knowledge.get(), report);
   return report;
 }
 

@@ -42,7 +42,8 @@ PromptOptions prompt_options(const ConstructOptions& options) {
           .style = options.style,
           .answer = options.answer,
           .knowledge = options.knowledge,
-          .pattern_items = options.pattern_items};
+          .knowledge_items = options.knowledge_items,
+          .list_candidates = options.list_candidates};
 }
 
 std::string completion_of(const TeacherReply& reply, const std::vector<std::string>& answers,
@@ -78,12 +79,16 @@ Judged judge(const TeacherReply& reply, const ClaimContext& context, const Claim
 
 std::unique_ptr<Teacher> teacher_of(const ConstructSetup& setup) {
   const ConstructOptions& options = setup.options;
-  return make_teacher(
-      options.teacher, setup.study->dataset.catalogue, setup.study->statistics,
-      {.temperature = options.temperature,
-       .with_times = options.with_times,
-       .names_candidates = options.answer == AnswerKind::kNumber,
-       .pattern_precision = setup.pattern ? pattern_precision(setup.source, setup.usable) : 0});
+  const auto precision = [&](std::vector<int32_t> KnownItems::*list) {
+    return setup.knowledge ? list_precision(setup.source, setup.usable, list) : 0;
+  };
+  return make_teacher(options.teacher, setup.study->dataset.catalogue, setup.study->statistics,
+                      {.temperature = options.temperature,
+                       .with_times = options.with_times,
+                       .names_candidates = options.answer == AnswerKind::kNumber,
+                       .pattern_precision = precision(&KnownItems::pattern),
+                       .lately_precision = precision(&KnownItems::lately),
+                       .after_precision = precision(&KnownItems::after)});
 }
 
 class Constructor {
@@ -158,6 +163,9 @@ void check_options(const ConstructOptions& options) {
         kUsage, "unknown hint policy \"{}\"; known: fallback, never, always", options.hint_policy);
   CHECK(options.max_per_row > 0 && options.draws >= 0 && options.hinted_draws >= 0, kUsage,
         "draws: expected numbers that are not negative, and at least one kept per row");
+  CHECK(!options.list_candidates || options.answer == AnswerKind::kTitle, kUsage,
+        "--list-candidates: prompts with answers by number always list them\n"
+        "hint: leave the option out, or --answer title");
   find_style(options.style, "--style");
 }
 
@@ -367,18 +375,20 @@ ConstructSetup setup(const ConstructOptions& asked) {
   auto study = std::make_unique<const Study>(open_study(options.data));
   RowSource source(*study, study->candidates("train"), prompt_options(options));
   std::vector<int64_t> usable = draw_limited(source.size(), 0, options.seed);
-  std::optional<PatternRecord> pattern;
   check_no_pattern(source.prompt(), options.recommender, "this reasoning");
-  if (const auto said = open_pattern(source.prompt(), {}, options.recommender,
-                                     study->dataset.catalogue, options.numerics, "construct")) {
-    usable = add_training_patterns(*said, source);
-    pattern = said->record();
-  }
+  const auto knowledge = open_knowledge(source.prompt(), {}, options.recommender, study->dataset,
+                                        options.numerics, "construct");
+  if (knowledge) usable = add_training_knowledge(*knowledge, source);
   std::vector<int64_t> rows = draw_limited(std::ssize(usable), options.limit, options.seed);
   for (int64_t& row : rows) row = usable[static_cast<size_t>(row)];
   std::sort(rows.begin(), rows.end());
-  return {options,         std::move(study),  std::move(source),
-          std::move(rows), std::move(usable), std::move(pattern)};
+  return {options,
+          std::move(study),
+          std::move(source),
+          std::move(rows),
+          std::move(usable),
+          knowledge != nullptr,
+          knowledge ? knowledge->record() : std::nullopt};
 }
 
 ConstructPlan plan(const ConstructSetup& setup) {

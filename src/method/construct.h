@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "method/pattern.h"
+#include "method/knowledge.h"
 #include "method/row.h"
 #include "method/study.h"
 #include "temporal/prompts.h"
@@ -32,12 +32,13 @@ struct ConstructOptions {
   int32_t max_history = 0;     // entries of a prompt, 0: usual_history(answer)
   bool with_times = true;      // false: no claim about gaps or the season
   std::string style = PromptOptions{}.style;
-  AnswerKind answer = AnswerKind::kNumber;
+  AnswerKind answer = AnswerKind::kTitle;  // kNumber: the contract of ETRLRec
   Knowledge knowledge = Knowledge::kNone;  // besides history and candidates
-  std::string recommender;                 // folder of fit --train-share, for knowledge pattern
-  int32_t pattern_items = PromptOptions{}.pattern_items;
-  Numerics numerics;  // of the recommender
-  int64_t limit = 0;  // rows, drawn by the seed; 0: all
+  std::string recommender;  // folder of fit --train-share, where the knowledge has a pattern
+  int32_t knowledge_items = PromptOptions{}.knowledge_items;
+  bool list_candidates = false;  // of answers by title: the prompt names them
+  Numerics numerics;             // of the recommender
+  int64_t limit = 0;             // rows, drawn by the seed; 0: all
   uint64_t seed = 42;
 };
 struct ConstructSummary {
@@ -66,6 +67,7 @@ struct ConstructSetup {
   RowSource source;
   std::vector<int64_t> rows;    // to be written, ascending
   std::vector<int64_t> usable;  // that may be written: all, or those after a recommender's training
+  bool knowledge = false;       // whether the rows show any
   std::optional<PatternRecord> pattern;
 };
 // What run() still has to do.
@@ -77,8 +79,9 @@ struct ConstructPlan {
 nlohmann::ordered_json to_json(const ConstructPlan& plan);
 std::string format_plan(const ConstructPlan& plan);  // one line, without its end
 
-// Errors: kUsage for an unknown teacher or hint policy, numbers of draws that make no sense, and
-// knowledge pattern without a recommender or the reverse; kInput for an unknown style and where a
+// Errors: kUsage for an unknown teacher or hint policy, numbers of draws that make no sense,
+// list_candidates of answers by number, and knowledge of a pattern without a recommender or the
+// reverse; kInput for an unknown style and where a
 // recommender has learned from all rows.
 ConstructSetup setup(const ConstructOptions& asked);
 ConstructPlan plan(const ConstructSetup& setup);

@@ -74,19 +74,19 @@ PromptOptions prompt_of(const DistillOptions& options, const CandidateSet& set,
   return record.prompt;
 }
 
-// Gives the rows their patterns, those that the reasoning speaks of.
-void open_patterns(const DistillOptions& options, std::optional<PatternRecord> recorded,
+// Gives the rows what their prompts show, and what the reasoning speaks of.
+void add_knowledge(const DistillOptions& options, std::optional<PatternRecord> recorded,
                    RowSource& source, DistillSetup& setup) {
   const std::string& artefact = options.reasoning.empty() ? options.model : options.reasoning;
   check_no_pattern(source.prompt(), options.recommender, artefact);
-  setup.pattern = open_pattern(source.prompt(), recorded, options.recommender,
-                               setup.study->dataset.catalogue, options.numerics, artefact);
-  if (!setup.pattern) return;
-  CHECK(options.reasoning.empty() || setup.pattern->record() == recorded, kModel,
+  setup.knowledge = open_knowledge(source.prompt(), recorded, options.recommender,
+                                   setup.study->dataset, options.numerics, artefact);
+  if (!setup.knowledge) return;
+  CHECK(options.reasoning.empty() || setup.knowledge->record() == recorded, kModel,
         "{}: written with the patterns of another {} than {}\n"
         "hint: --recommender as it was given to construct",
         options.reasoning, recorded->recommender, options.recommender);
-  add_training_patterns(*setup.pattern, source);
+  add_training_knowledge(*setup.knowledge, source);
 }
 
 // Turns rows of the candidate file into rows to be trained on.
@@ -133,8 +133,8 @@ class RowMaker {
 };
 
 // What may be trained on, in the order of the file: reasoning of distillation rows, or with
-// label_only the rows themselves; not what the model has read or the patterns' recommender has
-// learned from.
+// label_only the rows themselves; not what the model has read or the recommender of a pattern
+// has learned from.
 std::vector<TeacherRow> eligible_rows(const DistillOptions& options, const RowSource& source,
                                       const DistillationRows& chosen,
                                       std::optional<int64_t> learned_until) {
@@ -157,9 +157,8 @@ void make_rows(const RowSource& source, const DistillationRows& chosen, DistillS
   RowMaker maker(options, source, setup.model);
   const uint64_t seed = options.trainer.seed;
   std::optional<int64_t> learned_until = setup.card.read_until;
-  if (setup.pattern)
-    learned_until = std::max(learned_until.value_or(setup.pattern->trained_until()),
-                             setup.pattern->trained_until());
+  const auto asked_until = setup.knowledge ? setup.knowledge->trained_until() : std::nullopt;
+  learned_until = std::max(learned_until, asked_until);  // a time is above none
   const std::vector<TeacherRow> eligible = eligible_rows(options, source, chosen, learned_until);
   std::vector<int64_t> drawn = draw_limited(std::ssize(eligible), options.limit, seed);
   std::sort(drawn.begin(), drawn.end());
@@ -257,11 +256,11 @@ DistillSetup setup(const DistillOptions& options) {
   std::optional<PatternRecord> recorded;
   const PromptOptions prompt = prompt_of(options, set, setup.model.card, recorded);
   RowSource source(study, std::move(set), prompt);
-  open_patterns(options, recorded, source, setup);
+  add_knowledge(options, recorded, source, setup);
   setup.prompt = plan_prompt(options.model, options.prompt_tuning, setup.model);
   const DistillationRows chosen{options.sft_share, options.trainer.seed, source.set().hash};
   setup.card = card_of(options, study, prompt, chosen, setup.model);
-  if (setup.pattern) setup.card.pattern = setup.pattern->record();
+  if (setup.knowledge) setup.card.pattern = setup.knowledge->record();
   make_rows(source, chosen, setup);
   check_field_weights(setup.options.sft);
   return setup;
@@ -285,7 +284,7 @@ TrainingResult run(DistillSetup setup) {
   attach_adapter(*model.model, options.lora, std::ssize(setup.rows), options.trainer);
   const std::unique_ptr<Objective> objective = make_objective(setup);
   return train_model(*objective, *setup.study, model, setup.card, options.trainer,
-                     options.eval_rows, options.model, options.out, setup.pattern.get());
+                     options.eval_rows, options.model, options.out, setup.knowledge.get());
 }
 
 TrainingResult distill(const DistillOptions& options) { return run(setup(options)); }

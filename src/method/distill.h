@@ -54,16 +54,16 @@ struct DistillSetup {
   DistillOptions options;
   std::unique_ptr<const Study> study;
   LoadedModel model;
-  std::unique_ptr<const PatternSource> pattern;  // null: prompts show none
-  PromptPlan prompt;                             // attached once the weights are loaded
-  ModelCard card;                                // of the result
+  std::unique_ptr<const KnowledgeSource> knowledge;  // null: prompts show none
+  PromptPlan prompt;                                 // attached once the weights are loaded
+  ModelCard card;                                    // of the result
   std::vector<SftRow> rows;
   std::vector<CandidateRow> candidate_rows;  // the same rows, for answer_loss "candidates"
 };
 
 // Errors: kUsage for options that contradict each other or the reasoning folder, kModel for a
-// reasoning folder or a model of another data set or recommender, kInput where no row is left. With
-// patterns only rows after the recommender's training are learned from.
+// reasoning folder or a model of another data set or recommender, kInput where no row is left.
+// Where prompts show patterns, only rows after the recommender's training are learned from.
 DistillSetup setup(const DistillOptions& options);
 // Memory and work of run().
 MemoryEstimate plan(const DistillSetup& setup);

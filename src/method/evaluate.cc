@@ -63,8 +63,8 @@ Validation validation_of(const EvaluateSetup& setup) {
       load_candidates(fs::path(setup.options.data) / "candidates-valid.jsonl", setup.dataset);
   valid.rows = spread_rows(std::ssize(valid.set.rows), kValidationRows);
   valid.requests = setup.model
-                       ? pattern_requests(setup.dataset, valid.set, valid.rows,
-                                          setup.protocol.prompt.max_history, setup.pattern.get())
+                       ? knowing_requests(setup.dataset, valid.set, valid.rows,
+                                          setup.protocol.prompt.max_history, setup.knowledge.get())
                        : make_requests(setup.dataset, valid.set, valid.rows, kRecommenderHistory);
   return valid;
 }
@@ -156,9 +156,9 @@ FullRows full_rows(const Dataset& dataset, std::vector<Row> rows, bool mask_seen
   return full;
 }
 
-// What a language model is asked about the rows, without candidates; `pattern` may be null.
+// What a language model is asked about the rows, without candidates; `knowledge` may be null.
 std::vector<Request> requests_of(const FullRows& rows, int32_t max_history,
-                                 const PatternSource* pattern) {
+                                 const KnowledgeSource* knowledge) {
   std::vector<Request> requests;
   for (size_t r = 0; r < rows.tasks.size(); ++r) {
     const HistoryView& history = rows.tasks[r].history;
@@ -167,9 +167,8 @@ std::vector<Request> requests_of(const FullRows& rows, int32_t max_history,
     request.now = history.now;
     set_recent_history(history.items, history.times, max_history, request);
   }
-  if (pattern != nullptr)
-    add_patterns(*pattern, requests_of(rows, kRecommenderHistory, nullptr), rows.mask_seen,
-                 requests);
+  if (knowledge != nullptr)
+    knowledge->fill(requests_of(rows, kRecommenderHistory, nullptr), rows.mask_seen, requests);
   return requests;
 }
 
@@ -205,7 +204,8 @@ AskCatalogue mixed_about_all(const EvaluateSetup& setup, const Recommender& reco
     chosen.push_back(all[static_cast<size_t>(row)]);
   CHECK(!chosen.empty(), kInput, "--mix: {}: the split has no validation rows", setup.options.data);
   const FullRows valid = full_rows(setup.dataset, std::move(chosen), setup.full->mask_seen);
-  const auto requests = requests_of(valid, setup.protocol.prompt.max_history, setup.pattern.get());
+  const auto requests =
+      requests_of(valid, setup.protocol.prompt.max_history, setup.knowledge.get());
   ProgressBar bar("validation", std::ssize(valid.rows));
   weight = choose_full_mix_weight(
       valid, setup.dataset.catalogue.num_items(), ask_about_all(setup, requests),
@@ -324,10 +324,10 @@ EvaluateSetup setup(const EvaluateOptions& options) {
   else
     set_up_candidates(setup);
   const auto requests = [&setup](int32_t max_history) {
-    const PatternSource* pattern = setup.pattern.get();
+    const KnowledgeSource* knowledge = setup.knowledge.get();
     return setup.full
-               ? requests_of(*setup.full, max_history, pattern)
-               : pattern_requests(setup.dataset, setup.set, setup.rows, max_history, pattern);
+               ? requests_of(*setup.full, max_history, knowledge)
+               : knowing_requests(setup.dataset, setup.set, setup.rows, max_history, knowledge);
   };
   if (is_named(options.model) || !is_language_model_folder(options.model)) {
     CHECK(options.ablate == "none", kUsage, "--ablate: only language models, found {}",
@@ -362,8 +362,8 @@ EvaluateSetup setup(const EvaluateOptions& options) {
   if (setup.full) check_answers_by_title(*setup.model);
   const ModelCard& card = setup.model->card;
   check_no_pattern(card.prompt, options.recommender, options.model);
-  setup.pattern = open_pattern(card.prompt, card.pattern, options.recommender,
-                               setup.dataset.catalogue, options.numerics, options.model);
+  setup.knowledge = open_knowledge(card.prompt, card.pattern, options.recommender, setup.dataset,
+                                   options.numerics, options.model);
   // An ablation moves what the model sees, no more.
   setup.requests = ablate_requests(requests(setup.protocol.prompt.max_history), options.ablate,
                                    setup.protocol.seed);

@@ -60,8 +60,8 @@ struct EvaluateSetup {
   std::optional<FullRows> full;      // or rows of the split against the whole catalogue
   std::vector<Request> requests;     // of these rows; no candidates where that is all items
   std::optional<LoadedModel> model;  // a language model
-  std::unique_ptr<const PatternSource> pattern;  // where its prompts show what a recommender says
-  ProtocolOptions protocol;                      // with the prompt and the budget of that model
+  std::unique_ptr<const KnowledgeSource> knowledge;  // null: its prompts show none
+  ProtocolOptions protocol;                          // with the prompt and the budget of that model
 };
 
 // Predictions with their names filled in, and the metrics of one model.

@@ -82,10 +82,14 @@ ModelCard read_card(const fs::path& path) {
   if (json.contains("trend")) {
     const Json trend = get<Json>(json, "trend", name);
     card.trend = {get<double>(trend, "half_life_days", name),
-                  get<double>(trend, "pseudo_count", name)};
-    CHECK(card.trend->half_life_days > 0 && card.trend->pseudo_count > 0, kInput,
-          "{}: trend: expected a half-life and a pseudo count above 0, found {} and {}", name,
-          card.trend->half_life_days, card.trend->pseudo_count);
+                  get<double>(trend, "pseudo_count", name),
+                  get_or<double>(trend, "temperature", 1, name)};
+    CHECK(card.trend->half_life_days > 0 && card.trend->pseudo_count > 0 &&
+              card.trend->temperature > 0,
+          kInput,
+          "{}: trend: expected a half-life, a pseudo count and a temperature above 0, found {}, {} "
+          "and {}",
+          name, card.trend->half_life_days, card.trend->pseudo_count, card.trend->temperature);
   }
   card.temperature = get_or<double>(json, "temperature", 1, name);
   CHECK(card.temperature > 0 && std::isfinite(card.temperature), kInput,
@@ -154,6 +158,10 @@ OrderedJson to_json(const ModelCard& card) {
 }  // namespace
 
 void check_answers_by_title(const LoadedModel& model) {
+  CHECK(!model.card.prompt.list_candidates, kUsage,
+        "{}: chooses among the candidates that its prompt lists and cannot rank the whole catalogue"
+        "\nhint: name candidates or a recommender, or construct without --list-candidates",
+        model.folder.string());
   CHECK(model.card.prompt.answer == AnswerKind::kTitle, kUsage,
         "{}: answers by number among the candidates that its prompt lists and cannot rank the "
         "whole catalogue\nhint: etrlrec pretrain makes a model that answers by title, and so does "

@@ -13,7 +13,7 @@
 #include "eval/protocol.h"
 #include "eval/trend.h"
 #include "method/distillation_rows.h"
-#include "method/pattern.h"
+#include "method/knowledge.h"
 #include "models/language_model.h"
 #include "temporal/prompts.h"
 #include "text/tokenizer.h"
@@ -105,8 +105,8 @@ void load_weights_of(LoadedModel& loaded);
 LoadedModel load_model_folder(const std::filesystem::path& folder,
                               const std::string& catalogue_hash, const Numerics& numerics = {});
 
-// Error (kUsage), which says how such a model is made, for one that answers by number: it chooses
-// among the candidates that its prompt lists and cannot rank a whole catalogue.
+// Error (kUsage), which says how such a model is made, for one that answers by number or lists
+// candidates otherwise: it chooses among those and cannot rank a whole catalogue.
 void check_answers_by_title(const LoadedModel& model);
 
 // The card of a model that is trained from `parent`, as far as it follows from that: the parent's

@@ -52,9 +52,12 @@ Ranker::Ranker(const RankerOptions& options) : options_(options), study_(open_st
                                options.numerics, options.adapters);
     asked_ = distinct_titles(catalogue()).items;
     new_items_ = unread_items(model_.card, study_.dataset, options.data);
-    if (options.trend && options.beam == 0 && model_.card.trend)
+    if (options.trend && options.beam == 0 && model_.card.trend) {
+      TrendOptions trend = *model_.card.trend;
+      trend.temperature = 1;  // it was fitted among candidates
       trend_.emplace(study_.dataset, learned_events(study_.dataset, load_split(options.data)),
-                     *model_.card.trend);
+                     trend);
+    }
   } else {
     asked_.resize(static_cast<size_t>(catalogue().num_items()));
     std::iota(asked_.begin(), asked_.end(), 0);
@@ -65,8 +68,8 @@ Ranker::Ranker(const RankerOptions& options) : options_(options), study_(open_st
   if (!options.recommender.empty())
     recommender_ =
         load_recommender_of(options.recommender, study_.dataset.catalogue, options.numerics);
-  pattern_ = open_pattern(model_.card.prompt, model_.card.pattern, options.recommender.string(),
-                          catalogue(), options.numerics, options.model.string());
+  knowledge_ = open_knowledge(model_.card.prompt, model_.card.pattern, options.recommender.string(),
+                              study_.dataset, options.numerics, options.model.string());
 }
 
 Request Ranker::history_of_user(int32_t user) const {
@@ -124,7 +127,7 @@ std::vector<Request> Ranker::requests(std::span<const RankingQuery> queries) con
     requests.push_back(std::move(request));
   }
   choose_candidates(requests, open, counts);
-  choose_patterns(requests);
+  add_knowledge(requests);
   return requests;
 }
 
@@ -135,7 +138,7 @@ std::vector<Request> Ranker::requests_of_users(std::span<const int32_t> users,
   std::vector<size_t> open(users.size());
   std::iota(open.begin(), open.end(), 0);
   choose_candidates(requests, open, std::vector<int32_t>(users.size(), num_candidates));
-  choose_patterns(requests);
+  add_knowledge(requests);
   return requests;
 }
 
@@ -145,8 +148,9 @@ void Ranker::choose_candidates(std::vector<Request>& requests, std::span<const s
   const bool by_title = has_language_model() && model_.card.prompt.answer == AnswerKind::kTitle;
   const bool takes_all =
       std::all_of(counts.begin(), counts.end(), [](int32_t n) { return n == 0; });
-  if (takes_all && has_language_model()) check_answers_by_title(model_);
-  if ((by_title && (!recommender_ || takes_all)) || !has_language_model()) {
+  const bool ranks_all = takes_all || (by_title && !recommender_);
+  if (ranks_all && has_language_model()) check_answers_by_title(model_);
+  if (ranks_all || !has_language_model()) {
     for (const size_t r : open) requests[r].candidates = all_unseen(requests[r]);
     return;
   }
@@ -167,10 +171,10 @@ void Ranker::choose_candidates(std::vector<Request>& requests, std::span<const s
                                               {views[i], -1}, true, counts[i]);
 }
 
-void Ranker::choose_patterns(std::vector<Request>& requests) const {
-  if (!pattern_) return;
+void Ranker::add_knowledge(std::vector<Request>& requests) const {
+  if (!knowledge_) return;
   const std::lock_guard lock(computing_);
-  add_patterns(*pattern_, requests, true, requests);
+  knowledge_->fill(requests, true, requests);
 }
 
 ProtocolOptions Ranker::protocol() const {

@@ -101,7 +101,7 @@ class Ranker {
   void choose_candidates(std::vector<Request>& requests, std::span<const size_t> open,
                          std::span<const int32_t> counts) const;
   // What the recommender says about them, where the model's prompts show it.
-  void choose_patterns(std::vector<Request>& requests) const;
+  void add_knowledge(std::vector<Request>& requests) const;
   ProtocolOptions protocol() const;
   std::vector<Ranking> by_language_model(std::span<const Request> requests) const;
   std::vector<Ranking> by_beam(std::span<const Request> requests) const;
@@ -110,7 +110,7 @@ class Ranker {
   RankerOptions options_;
   Study study_;
   std::unique_ptr<Recommender> recommender_;
-  std::unique_ptr<const PatternSource> pattern_;  // the same one; null: prompts show none
+  std::unique_ptr<const KnowledgeSource> knowledge_;  // null: prompts show none
   LoadedModel model_;
   // Items that may be ranked; a language model is asked about distinct titles.
   std::vector<int32_t> asked_;

@@ -203,16 +203,16 @@ ReinforceSetup setup(const ReinforceOptions& options) {
     recommender =
         load_recommender_of(options.recommender, study->dataset.catalogue, options.numerics);
   }
-  auto pattern = open_pattern(model.card.prompt, model.card.pattern, options.recommender,
-                              study->dataset.catalogue, options.numerics, options.model);
-  if (pattern) add_training_patterns(*pattern, source);
+  auto knowledge = open_knowledge(model.card.prompt, model.card.pattern, options.recommender,
+                                  study->dataset, options.numerics, options.model);
+  if (knowledge) add_training_knowledge(*knowledge, source);
   std::vector<GrpoRow> rows = make_rows(options, source, model, distilled, after);
   ClaimWeights claim_weights = claim_weights_of(options, *study, model.card.prompt);
   GrpoOptions grpo = grpo_options(
       options, model,
       encode_answers(*model.tokenizer, {}, model.card.prompt, source.set().options.count));
   ModelCard card = card_of(options, model, distilled);
-  if (pattern) card.pattern = pattern->record();
+  if (knowledge) card.pattern = knowledge->record();
   return {.options = options,
           .study = std::move(study),
           .source = std::move(source),
@@ -220,7 +220,7 @@ ReinforceSetup setup(const ReinforceOptions& options) {
           .prompt = std::move(prompt),
           .card = std::move(card),
           .recommender = std::move(recommender),
-          .pattern = std::move(pattern),
+          .knowledge = std::move(knowledge),
           .claim_weights = std::move(claim_weights),
           .grpo = std::move(grpo),
           .rows = std::move(rows)};
@@ -263,7 +263,7 @@ TrainingResult run(ReinforceSetup setup) {
   Learner learner(setup);
   return train_model(learner.objective(), *setup.study, setup.model, setup.card,
                      setup.options.trainer, setup.options.eval_rows, setup.options.model,
-                     setup.options.out, setup.pattern.get());
+                     setup.options.out, setup.knowledge.get());
 }
 
 TrainingResult reinforce(const ReinforceOptions& options) { return run(setup(options)); }

@@ -49,12 +49,12 @@ struct ReinforceSetup {
   std::unique_ptr<const Study> study;
   RowSource source;
   LoadedModel model;
-  PromptPlan prompt;                             // attached once the weights are loaded
-  ModelCard card;                                // of the result
-  std::unique_ptr<Recommender> recommender;      // null: its weight is 0
-  std::unique_ptr<const PatternSource> pattern;  // of the same folder; null: prompts show none
-  ClaimWeights claim_weights;                    // empty: every claim weighs one bit
-  GrpoOptions grpo;                              // complete: with tags, budgets and end token
+  PromptPlan prompt;                                 // attached once the weights are loaded
+  ModelCard card;                                    // of the result
+  std::unique_ptr<Recommender> recommender;          // null: its weight is 0
+  std::unique_ptr<const KnowledgeSource> knowledge;  // of the same folder; null: prompts show none
+  ClaimWeights claim_weights;                        // empty: every claim weighs one bit
+  GrpoOptions grpo;                                  // complete: with tags, budgets and end token
   std::vector<GrpoRow> rows;
 };
 

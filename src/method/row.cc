@@ -8,7 +8,7 @@ namespace etrlrec {
 
 RowView RowSource::view(int64_t row, const PromptOptions& prompt) const {
   Request request = make_request(study_->dataset, set_, row, prompt.max_history);
-  if (!patterns_.empty()) request.pattern = pattern(row);
+  if (!known_.empty()) request.known = known(row);
   return {study_->dataset.catalogue, &study_->statistics, request, prompt};
 }
 

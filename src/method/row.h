@@ -32,12 +32,10 @@ class RowSource {
     return study_->dataset.times[set_.rows[static_cast<size_t>(row)].position];
   }
 
-  // What a recommender says about each row (method/pattern.h), [rows]; empty ones where it may not
+  // What the prompt of each row shows besides (method/knowledge.h), [rows]; empty where nobody may
   // be asked.
-  void set_patterns(std::vector<std::vector<int32_t>> patterns) { patterns_ = std::move(patterns); }
-  const std::vector<int32_t>& pattern(int64_t row) const {
-    return patterns_.at(static_cast<size_t>(row));
-  }
+  void set_known(std::vector<KnownItems> known) { known_ = std::move(known); }
+  const KnownItems& known(int64_t row) const { return known_.at(static_cast<size_t>(row)); }
 
   RowView view(int64_t row) const { return view(row, prompt_); }
   RowView view(int64_t row, const PromptOptions& prompt) const;  // shown in another form
@@ -47,7 +45,7 @@ class RowSource {
   const Study* study_;
   CandidateSet set_;
   PromptOptions prompt_;
-  std::vector<std::vector<int32_t>> patterns_;
+  std::vector<KnownItems> known_;
 };
 
 // Requests of some rows with at most max_history entries.

@@ -17,17 +17,17 @@
 namespace etrlrec {
 
 std::vector<Request> validation_requests(const Study& study, const ModelCard& card,
-                                         int64_t num_rows, const PatternSource* pattern) {
+                                         int64_t num_rows, const KnowledgeSource* knowledge) {
   const CandidateSet set = study.candidates("valid");
   const auto rows = spread_rows(std::ssize(set.rows), num_rows);
-  return pattern_requests(study.dataset, set, rows, card.prompt.max_history, pattern);
+  return knowing_requests(study.dataset, set, rows, card.prompt.max_history, knowledge);
 }
 
 ValidationQuestions validation_questions(const Study& study, const LoadedModel& model,
                                          const ModelCard& card, int64_t num_rows, uint64_t seed,
-                                         const PatternSource* pattern) {
+                                         const KnowledgeSource* knowledge) {
   if (num_rows <= 0) return {};
-  ValidationQuestions questions{validation_requests(study, card, num_rows, pattern), {}};
+  ValidationQuestions questions{validation_requests(study, card, num_rows, knowledge), {}};
   ProtocolOptions protocol;
   protocol.prompt = card.prompt;
   protocol.max_reasoning_tokens = card.max_reasoning_tokens;
@@ -110,12 +110,12 @@ void learn_from_validation(const Study& study, const ValidationQuestions& questi
 TrainingResult train_model(Objective& objective, const Study& study, const LoadedModel& model,
                            ModelCard card, TrainerOptions trainer, int64_t eval_rows,
                            const fs::path& parent, const fs::path& out,
-                           const PatternSource* pattern) {
+                           const KnowledgeSource* knowledge) {
   if (trainer.label == TrainerOptions{}.label) trainer.label = card.stage;
   std::optional<RankAllocator> ranks;
   if (model.model->lora().adalora) ranks.emplace(model.model->parameters(), model.model->lora());
   const ValidationQuestions questions =
-      validation_questions(study, model, card, eval_rows, trainer.seed, pattern);
+      validation_questions(study, model, card, eval_rows, trainer.seed, knowledge);
   const TrainingResult result =
       train(objective, trainer, out, validation(questions), ranks ? &*ranks : nullptr);
   if (ranks) model.model->adapters().set_rank_pattern(ranks->rank_pattern());

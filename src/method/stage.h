@@ -17,10 +17,10 @@
 
 namespace etrlrec {
 
-// Spread validation rows with the entries that the prompts of `card` show, and where they show
-// patterns those of `pattern`.
+// Spread validation rows with the entries and the knowledge that the prompts of `card` show.
 std::vector<Request> validation_requests(const Study& study, const ModelCard& card,
-                                         int64_t num_rows, const PatternSource* pattern = nullptr);
+                                         int64_t num_rows,
+                                         const KnowledgeSource* knowledge = nullptr);
 // These rows and a function that asks the model, as it is then, about them by the headline
 // protocol.
 struct ValidationQuestions {
@@ -30,7 +30,7 @@ struct ValidationQuestions {
 // `study` and `model` must outlive the questions, and these what they are copied to.
 ValidationQuestions validation_questions(const Study& study, const LoadedModel& model,
                                          const ModelCard& card, int64_t num_rows, uint64_t seed,
-                                         const PatternSource* pattern = nullptr);
+                                         const KnowledgeSource* knowledge = nullptr);
 // Of the answers: ndcg@10, hit@1, hit@10, mrr, valid_ratio. Empty function without questions.
 EvaluateFn validation(const ValidationQuestions& questions);
 
@@ -50,7 +50,7 @@ void finish_model_folder(LanguageModel& model, const std::filesystem::path& pare
 TrainingResult train_model(Objective& objective, const Study& study, const LoadedModel& model,
                            ModelCard card, TrainerOptions trainer, int64_t eval_rows,
                            const std::filesystem::path& parent, const std::filesystem::path& out,
-                           const PatternSource* pattern = nullptr);
+                           const KnowledgeSource* knowledge = nullptr);
 
 // How a training went: a document with the folder that it filled, or a line.
 nlohmann::ordered_json to_json(const TrainingResult& result, const TrainerOptions& trainer,

@@ -49,27 +49,42 @@ void append_item(const Catalogue& catalogue, int32_t item, int32_t number, std::
   if (!title.empty()) out += fmt::format("{} {}", digit ? ":" : "", title);
 }
 
-// The recommender's first items, best first: " 7" is a candidate, " Heat" a title.
-void append_pattern(const Catalogue& catalogue, const Request& request,
-                    const PromptOptions& options, std::string& out) {
-  if (options.knowledge != Knowledge::kPattern) return;
-  CHECK(!request.pattern.empty(), kInput,
-        "prompt: expected what the recommender says about the request, found nothing\n"
-        "hint: --recommender FOLDER");
-  out += "\nPattern";
-  for (const int32_t item : request.pattern) {
-    if (options.answer == AnswerKind::kTitle) {
+// One line, best first: "; 7" is a candidate, "; Heat" a title.
+void append_items(std::string_view head, const Catalogue& catalogue, const Request& request,
+                  std::span<const int32_t> items, AnswerKind answer, std::string& out) {
+  out += fmt::format("\n{}", head);
+  for (const int32_t item : items) {
+    if (answer == AnswerKind::kTitle) {
       out += fmt::format("; {}", escape_title(catalogue.titles[static_cast<size_t>(item)]));
       continue;
     }
     const auto& all = request.candidates;
     const auto found = std::find(all.begin(), all.end(), item);
     CHECK(found != all.end(), kInput,
-          "prompt: expected a pattern of candidates, found item {} that is none",
+          "prompt: expected candidates after \"{}\", found item {} that is none", head,
           catalogue.item_ids[static_cast<size_t>(item)]);
     out += fmt::format("; {}", found - all.begin() + 1);
   }
-  if (options.answer == AnswerKind::kTitle) out += ";";
+  if (answer == AnswerKind::kTitle) out += ";";
+}
+
+// A line for each list; time's are there even when empty: nothing new is something to know, too.
+void append_known(const Catalogue& catalogue, const Request& request, const PromptOptions& options,
+                  std::string& out) {
+  const KnownItems& known = request.known;
+  const auto append = [&](std::string_view head, std::span<const int32_t> items) {
+    append_items(head, catalogue, request, items, options.answer, out);
+  };
+  if (knows_time(options.knowledge)) {
+    append("Lately", known.lately);
+    append("After", known.after);
+    append("New", known.fresh);
+  }
+  if (!knows_pattern(options.knowledge)) return;
+  CHECK(!known.pattern.empty(), kInput,
+        "prompt: expected what the recommender says about the request, found nothing\n"
+        "hint: --recommender FOLDER");
+  append("Pattern", known.pattern);
 }
 
 std::string number_prompt(const Catalogue& catalogue, const Request& request,
@@ -94,7 +109,7 @@ std::string number_prompt(const Catalogue& catalogue, const Request& request,
     out += ";";
     append_item(catalogue, request.candidates[k], static_cast<int32_t>(k) + 1, out);
   }
-  append_pattern(catalogue, request, options, out);
+  append_known(catalogue, request, options, out);
   out += "\n";
   out += options.reasoning ? kReasoningOpen : kAnswerOpen;
   return out;
@@ -137,7 +152,13 @@ TimeLine compact_time_line(const Catalogue& catalogue, std::span<const int32_t> 
 std::string title_prompt(const Catalogue& catalogue, const Request& request,
                          const PromptOptions& options) {
   std::string out = compact_time_line(catalogue, request.history, request.times, options).text;
-  append_pattern(catalogue, request, options, out);
+  if (options.list_candidates) {
+    CHECK(!request.candidates.empty(), kInput,
+          "prompt: expected candidates to list, found none\n"
+          "hint: a model whose prompts list candidates chooses among given ones only");
+    append_items("Candidates", catalogue, request, request.candidates, options.answer, out);
+  }
+  append_known(catalogue, request, options, out);
   if (options.with_times)
     append_moment(request.times.empty() ? std::nullopt : std::optional(request.times.back()),
                   request.now, out);

@@ -41,7 +41,9 @@ void check_request(const Catalogue& catalogue, const Request& request) {
           "request: expected times in ascending order up to now, found {} before {}",
           request.times[j], next);
   }
-  for (const auto* items : {&request.history, &request.candidates, &request.pattern})
+  const KnownItems& known = request.known;
+  for (const auto* items : {&request.history, &request.candidates, &known.pattern, &known.lately,
+                            &known.after, &known.fresh})
     for (const int32_t item : *items)
       CHECK(item >= 0 && item < catalogue.num_items(), kInput,
             "request: expected items below {}, found {}", catalogue.num_items(), item);
@@ -67,7 +69,7 @@ class Builder {
     if (split >= 0 && p < kShiftLevel) facts_.shift = split;
     if (n_ >= kMinDriftEntries) facts_.drift = change.divergence_at(n_ / 2);
     add_pairs();
-    add_pattern();
+    add_known();
     add_stage();
     return std::move(facts_);
   }
@@ -195,13 +197,22 @@ class Builder {
     }
   }
 
-  void add_pattern() {
+  void add_known() {
+    const KnownItems& known = request_.known;
+    facts_.pattern = places(known.pattern);
+    facts_.lately = places(known.lately);
+    facts_.after = places(known.after);
+    facts_.fresh = places(known.fresh);
+  }
+
+  std::vector<FactSheet::Place> places(const std::vector<int32_t>& items) const {
     const auto& all = request_.candidates;
-    for (const int32_t item : request_.pattern) {
+    std::vector<FactSheet::Place> places;
+    for (const int32_t item : items) {
       const auto found = std::find(all.begin(), all.end(), item);
-      facts_.pattern.push_back(
-          {item, found == all.end() ? -1 : static_cast<int32_t>(found - all.begin())});
+      places.push_back({item, found == all.end() ? -1 : static_cast<int32_t>(found - all.begin())});
     }
+    return places;
   }
 
   void add_stage() {
@@ -318,8 +329,14 @@ nlohmann::ordered_json to_json(const FactSheet& facts, const Catalogue& catalogu
   json["sequels"] = pairs_json(facts.sequels);
   json["candidate_events"] = facts.candidate_events;
   json["candidate_recent"] = facts.candidate_recent;
-  for (const FactSheet::PatternPlace& place : facts.pattern)
-    json["pattern"].push_back(catalogue.titles[static_cast<size_t>(place.item)]);
+  const std::pair<const char*, const std::vector<FactSheet::Place>*> lists[] = {
+      {"pattern", &facts.pattern},
+      {"lately", &facts.lately},
+      {"after", &facts.after},
+      {"fresh", &facts.fresh}};
+  for (const auto& [name, list] : lists)
+    for (const FactSheet::Place& place : *list)
+      json[name].push_back(catalogue.titles[static_cast<size_t>(place.item)]);
   return json;
 }
 

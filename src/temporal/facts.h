@@ -64,11 +64,11 @@ struct FactSheet {
   std::vector<EntryPair> sequels;   // entry, candidate: the candidate is the entry's next part
   std::vector<int64_t> candidate_events;  // [n] training events strictly before now
   std::vector<int64_t> candidate_recent;  // [n] the same within the last 90 days
-  // Of each place of the request's pattern, the recommender's best item first.
-  struct PatternPlace {
+  // Of each place of the lists in Request::known.
+  struct Place {
     int32_t item = 0, candidate = -1;  // from 0; -1: no candidate
   };
-  std::vector<PatternPlace> pattern;
+  std::vector<Place> pattern, lately, after, fresh;
 };
 
 // Pure; the same inputs give the same sheet. Does not read request.target_slot (a test removes it).

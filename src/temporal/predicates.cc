@@ -156,6 +156,37 @@ Verdict rank(const ClaimContext& c, const Values& v) {
   return when(c.facts.pattern[static_cast<size_t>(v[1])].candidate == v[0]);
 }
 
+// time: what everybody's events before now say. Nothing was chosen before: nobody can tell.
+using Places = std::vector<FactSheet::Place>;
+Verdict leads(const ClaimContext& c, const Places& list, int32_t candidate) {
+  if (c.facts.lately.empty()) return Verdict::kUnverifiable;
+  return when(!list.empty() && list.front().candidate == candidate);
+}
+Verdict leads_with(const ClaimContext& c, const Places& list, int32_t attribute) {
+  if (c.facts.lately.empty()) return Verdict::kUnverifiable;
+  return when(!list.empty() && has_attribute(c.catalogue, list.front().item, attribute));
+}
+Verdict lately_candidate(const ClaimContext& c, const Values& v) {
+  return leads(c, c.facts.lately, v[0]);
+}
+Verdict lately_attribute(const ClaimContext& c, const Values& v) {
+  return leads_with(c, c.facts.lately, v[0]);
+}
+Verdict after_candidate(const ClaimContext& c, const Values& v) {
+  return leads(c, c.facts.after, v[0]);
+}
+Verdict after_attribute(const ClaimContext& c, const Values& v) {
+  return leads_with(c, c.facts.after, v[0]);
+}
+Verdict fresh_candidate(const ClaimContext& c, const Values& v) {
+  if (c.facts.lately.empty()) return Verdict::kUnverifiable;
+  return when(std::any_of(c.facts.fresh.begin(), c.facts.fresh.end(),
+                          [&](const FactSheet::Place& place) { return place.candidate == v[0]; }));
+}
+Verdict fresh_attribute(const ClaimContext& c, const Values& v) {
+  return leads_with(c, c.facts.fresh, v[0]);
+}
+
 // What the writer wishes cannot be checked, so it is never false.
 Verdict wish(const ClaimContext&, const Values&) { return Verdict::kTrue; }
 
@@ -202,6 +233,12 @@ constexpr std::array kTable{
     Predicate{"first", kIAT, {kAttribute, kNone, kNone}, first_attribute},
     Predicate{"rank", kIS, {kCandidate, kPlace, kNone}, rank},
     Predicate{"follow", kLink, {kPlace, kNone, kNone}, wish, kFollow},
+    Predicate{"lately", kIS, {kCandidate, kNone, kNone}, lately_candidate},
+    Predicate{"lately", kIAT, {kAttribute, kNone, kNone}, lately_attribute},
+    Predicate{"after", kIS, {kCandidate, kNone, kNone}, after_candidate},
+    Predicate{"after", kIAT, {kAttribute, kNone, kNone}, after_attribute},
+    Predicate{"fresh", kIS, {kCandidate, kNone, kNone}, fresh_candidate},
+    Predicate{"fresh", kIAT, {kAttribute, kNone, kNone}, fresh_attribute},
 };
 
 // Digits only, at most six, no leading zero; -1 when it is nothing of the kind.

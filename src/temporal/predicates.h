@@ -2,8 +2,8 @@
 // predicate. A name may have several rows with different argument kinds. To add a predicate, write
 // its function and its row in predicates.cc and a case in temporal_claims_test.cc; parsing (of
 // existing kinds), the demands (existing ones), weights and verdicts follow from the row. Its row
-// stands before those of the pattern ("first" ...): measure_claim_weights draws for all rows from
-// one stream, so a row moves the weights of those behind it.
+// stands last: measure_claim_weights draws for all rows from one stream, so a row moves the weights
+// of those behind it.
 #pragma once
 
 #include <array>

@@ -20,7 +20,7 @@ constexpr size_t kMaxLacks = 3;
 struct Hypothesis {
   const char* source = "";
   int32_t attribute = -1;
-  int32_t candidate = -1;  // from 0; a next part instead of an attribute
+  int32_t candidate = -1;  // from 0; an item instead of an attribute
   double score = 0;
   bool is_pattern = false;  // the candidate is the recommender's first one
 };
@@ -28,8 +28,12 @@ struct Hypothesis {
 // What the facts say about one request, as the hypotheses and claims need it. -1: nothing.
 struct Evidence {
   int32_t last_lead = -1, successor = -1, lasting = -1, favoured = -1, recent = -1, next_part = -1,
-          recommended = -1;  // candidate
+          recommended = -1, popular = -1, usual = -1;  // the last four: candidates
 };
+
+int32_t first_candidate(const std::vector<FactSheet::Place>& places) {
+  return places.empty() ? -1 : places.front().candidate;
+}
 
 class ProgramTeacher : public Teacher {
  public:
@@ -80,7 +84,9 @@ class ProgramTeacher : public Teacher {
   Evidence gather(const ClaimContext& context) const {
     Evidence e;
     const FactSheet& facts = context.facts;
-    if (!facts.pattern.empty()) e.recommended = facts.pattern.front().candidate;
+    e.recommended = first_candidate(facts.pattern);
+    e.popular = first_candidate(facts.lately);
+    e.usual = first_candidate(facts.after);
     if (catalogue_.fields.empty()) return e;
     const int32_t field = season_field(catalogue_);
     if (!context.request.history.empty()) {
@@ -115,19 +121,26 @@ class ProgramTeacher : public Teacher {
     if (e.recent >= 0 && recent_matters()) out += fmt::format(" short( {})", word(e.recent));
     if (e.next_part >= 0 && options_.names_candidates)
       out += fmt::format(" sequel( {})", e.next_part + 1);
-    write_first(context, e, out);
+    const FactSheet& facts = context.facts;
+    write_first("lately", facts.lately, out);
+    write_first("after", facts.after, out);
+    write_first("fresh", facts.fresh, out);
+    write_first("first", facts.pattern, out);
     // Last, so that the decision follows right after the pause it may depend on.
     if (options_.with_times && n > 0)
       out += fmt::format(" gap( {} now {})", n, gap_word(context.facts.gaps[n]));
   }
 
-  // What the recommender puts first.
-  void write_first(const ClaimContext& context, const Evidence& e, std::string& out) const {
-    if (context.facts.pattern.empty()) return;
-    if (options_.names_candidates && e.recommended >= 0)
-      out += fmt::format(" first( {})", e.recommended + 1);
-    const int32_t lead = lead_attribute(catalogue_, context.facts.pattern.front().item, 0);
-    if (!options_.names_candidates && lead >= 0) out += fmt::format(" first( {})", word(lead));
+  // What stands first in a list.
+  void write_first(const char* predicate, const std::vector<FactSheet::Place>& places,
+                   std::string& out) const {
+    if (places.empty()) return;
+    const FactSheet::Place& first = places.front();
+    if (options_.names_candidates && first.candidate >= 0)
+      out += fmt::format(" {}( {})", predicate, first.candidate + 1);
+    const int32_t lead = lead_attribute(catalogue_, first.item, 0);
+    if (!options_.names_candidates && lead >= 0)
+      out += fmt::format(" {}( {})", predicate, word(lead));
   }
 
   // Where no transition is known, IAT tells how the leading attribute moved, or in short histories
@@ -163,6 +176,10 @@ class ProgramTeacher : public Teacher {
     if (e.next_part >= 0) all.push_back({"sequel", -1, e.next_part, sequel_score(candidates)});
     if (e.recommended >= 0 && options_.pattern_precision > 0)
       all.push_back({"pattern", -1, e.recommended, options_.pattern_precision, true});
+    if (e.popular >= 0 && options_.lately_precision > 0)
+      all.push_back({"lately", -1, e.popular, options_.lately_precision});
+    if (e.usual >= 0 && options_.after_precision > 0)
+      all.push_back({"after", -1, e.usual, options_.after_precision});
     sort_by_score(all);
     return all;
   }

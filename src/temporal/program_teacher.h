@@ -11,8 +11,9 @@
 // candidates, nothing is said about them: no sequel( 7), no lack, no pick.
 //
 // Where the request has a recommender's pattern, it says what stands first there, " first( 7)" or
-// without candidates in the prompt " first( crime)", and " pattern follow( 1)" is one more
-// hypothesis.
+// with answers by title " first( crime)", and " pattern follow( 1)" is one more hypothesis. The
+// same of what is chosen lately, " lately( 7)", and of what usually follows, " after( 3)": their
+// words are their hypotheses, " lately" and " after". It mentions what is new, " fresh( 2)".
 #pragma once
 
 #include <memory>
@@ -25,10 +26,9 @@ namespace etrlrec {
 struct TeacherOptions {
   double temperature = 1.0;      // over hypotheses and matches; 0: the best scored one
   bool with_times = true;        // false: no claim about gaps or the season
-  bool names_candidates = true;  // false: the prompt lists none
-  // How often the first item of a pattern is the next one: its score as a hypothesis; 0: it is
-  // none.
-  double pattern_precision = 0;
+  bool names_candidates = true;  // by number; false: answers by title, which have none
+  // How often the first item of a list is the next one: its score as a hypothesis; 0: it is none.
+  double pattern_precision = 0, lately_precision = 0, after_precision = 0;
 };
 // Error (kUsage): a negative temperature. Keeps references to catalogue and statistics.
 std::unique_ptr<Teacher> program_teacher(const Catalogue& catalogue,

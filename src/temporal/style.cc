@@ -10,7 +10,7 @@
 namespace etrlrec {
 namespace {
 
-constexpr std::array<const char*, 2> kKnowledge{"none", "pattern"};
+constexpr std::array<const char*, 4> kKnowledge{"none", "time", "pattern", "time+pattern"};
 
 }  // namespace
 
@@ -32,6 +32,14 @@ const char* knowledge_name(Knowledge knowledge) {
 }
 
 std::vector<std::string> knowledge_names() { return {kKnowledge.begin(), kKnowledge.end()}; }
+
+bool knows_time(Knowledge knowledge) {
+  return knowledge == Knowledge::kTime || knowledge == Knowledge::kTimePattern;
+}
+
+bool knows_pattern(Knowledge knowledge) {
+  return knowledge == Knowledge::kPattern || knowledge == Knowledge::kTimePattern;
+}
 
 int32_t usual_history(AnswerKind kind) { return kind == AnswerKind::kTitle ? 50 : 8; }
 

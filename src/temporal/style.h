@@ -22,12 +22,15 @@ enum class AnswerKind : int8_t { kNumber, kTitle };
 AnswerKind answer_kind(std::string_view name);  // number | title; error (kUsage) for others
 const char* answer_kind_name(AnswerKind kind);
 
-// What a prompt says besides history and candidates. kPattern: the first items of a conventional
-// recommender (Request::pattern), as facts that claims may speak of.
-enum class Knowledge : int8_t { kNone, kPattern };
+// What a prompt says besides history and candidates (Request::known), as facts that claims may
+// speak of. Pattern: the first items of a conventional recommender. Time: what everybody's events
+// before the request say about the moment (moments.h).
+enum class Knowledge : int8_t { kNone, kTime, kPattern, kTimePattern };
 Knowledge knowledge(std::string_view name);  // error (kUsage) lists the names
 const char* knowledge_name(Knowledge knowledge);
-std::vector<std::string> knowledge_names();  // none | pattern
+std::vector<std::string> knowledge_names();  // none | time | pattern | time+pattern
+bool knows_time(Knowledge knowledge);
+bool knows_pattern(Knowledge knowledge);
 
 // Entries of a prompt where nobody says otherwise: 8 where candidates take the room, 50 (what
 // SASRec sees) on a time line.
@@ -41,7 +44,9 @@ struct PromptOptions {
   std::string style = "compact";  // a name of prompt_styles()
   AnswerKind answer = AnswerKind::kNumber;
   Knowledge knowledge = Knowledge::kNone;
-  int32_t pattern_items = 5;  // of the pattern, at most
+  int32_t knowledge_items = 5;  // of each list of knowledge, at most
+  // Prompts with answers by title may name the candidates; those with answers by number always do.
+  bool list_candidates = false;
 };
 
 // Reasons why an answer does not count; kept in logs and metrics.
@@ -83,7 +88,7 @@ struct PromptStyle {
   std::string_view name;
   // Ends right where the completion begins. Errors (kInput): more than max_history entries (claims
   // number the entries that are shown), times of another number, no pattern where `knowledge` asks
-  // for one.
+  // for one, no candidates where they are to be listed.
   std::string (*prompt)(const Catalogue& catalogue, const Request& request,
                         const PromptOptions& options);
   // Entries of a user, oldest first, as a prompt with answers by title shows its history.

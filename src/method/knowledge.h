@@ -1,0 +1,81 @@
+// What prompts show besides history and candidates: who is asked for it, about which rows, and what
+// artefacts record of it. Time (temporal/moments) is known to everybody who asks at a moment; what
+// a recommender says (method/pattern) may be shown only where it has not learned from the row.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "data/dataset.h"
+#include "method/pattern.h"
+#include "method/row.h"
+#include "nn/numerics.h"
+#include "temporal/moments.h"
+#include "temporal/style.h"
+
+namespace etrlrec {
+
+// Keys that artefacts with knowledge have, "knowledge", "knowledge_items" and "pattern", and
+// "list_candidates" where prompts with answers by title name the candidates.
+void write_knowledge(const PromptOptions& prompt, const std::optional<PatternRecord>& pattern,
+                     nlohmann::ordered_json& json);
+// Reads them into `prompt`; nothing for artefacts without them. `name`: the file, for errors.
+std::optional<PatternRecord> read_knowledge(const nlohmann::json& json, const std::string& name,
+                                            PromptOptions& prompt);
+
+// Everybody who is asked for what the prompts of an artefact show.
+class KnowledgeSource {
+ public:
+  // Either may be null. `items` of each list at most.
+  KnowledgeSource(std::unique_ptr<const PatternSource> pattern,
+                  std::unique_ptr<const Moments> moments, int32_t items);
+
+  std::optional<PatternRecord> record() const;  // of the recommender, where one is asked
+  // Rows of the training part up to this time may not be asked about; none: every row may.
+  std::optional<int64_t> trained_until() const;
+  // Gives requests of the same moments what they show. `whole`: with the history that a recommender
+  // may see; mask_seen: of the whole catalogue without the items of it.
+  void fill(std::span<const Request> whole, bool mask_seen, std::span<Request> requests) const;
+
+ private:
+  std::unique_ptr<const PatternSource> pattern_;
+  std::unique_ptr<const Moments> moments_;
+  int32_t items_;
+};
+
+// The source that prompts of `prompt` need, null where they need none; `folder` is the
+// recommender's
+// (--recommender). Errors: kUsage where a pattern is shown and no folder is given, and for lists
+// of no items; kModel where `trained` names another type of recommender. `artefact`: what was
+// made with these prompts, for errors.
+std::unique_ptr<const KnowledgeSource> open_knowledge(const PromptOptions& prompt,
+                                                      const std::optional<PatternRecord>& trained,
+                                                      const std::string& folder,
+                                                      const Dataset& dataset,
+                                                      const Numerics& numerics,
+                                                      const std::string& artefact);
+// Error (kUsage) where a folder is given and prompts show no pattern.
+void check_no_pattern(const PromptOptions& prompt, const std::string& folder,
+                      const std::string& artefact);
+
+// Requests of rows of a candidate file with at most max_history entries, with what they show where
+// there is a source. None of these rows is one of the training part.
+std::vector<Request> knowing_requests(const Dataset& dataset, const CandidateSet& set,
+                                      std::span<const int64_t> rows, int32_t max_history,
+                                      const KnowledgeSource* source);
+// Fills the rows of a source of the training part that may be asked about; others stay without, and
+// prompts that need a pattern are an error there. Returns the rows, ascending. Error (kInput) where
+// there are none.
+std::vector<int64_t> add_training_knowledge(const KnowledgeSource& source, RowSource& rows);
+
+// The share of the rows with such a list whose list begins with the target: what a teacher may
+// know. 0 without any.
+double list_precision(const RowSource& source, std::span<const int64_t> rows,
+                      std::vector<int32_t> KnownItems::*list);
+
+}  // namespace etrlrec
