@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <numeric>
 #include <set>
 
 #include "base/check.h"
@@ -138,6 +139,42 @@ TEST_F(RecommendUsers, formats_beams_and_chosen_users) {
   const Rows beams = read(asked.out);
   ASSERT_EQ(beams.size(), csv.size());
   for (size_t r = 0; r < csv.size(); ++r) EXPECT_EQ(beams[r][2], csv[r][2]) << r;
+}
+
+// Half of the beams' titles at most are found by their spelling; what is new and what rises stands
+// among the best all the same.
+TEST_F(RecommendUsers, beams_follow_new_items_and_a_trend) {
+  fs::copy(root_ / "titles", root_ / "following", fs::copy_options::recursive);
+  const fs::path file = root_ / "following/etrlrec.json";
+  Json card = read_json(file);
+  std::vector<int64_t> times = load_dataset(root_ / "data").times;
+  std::sort(times.begin(), times.end());
+  card["new_items"] = {
+      {"at_once", 0.1}, {"per_day", 0.0}, {"since", times[times.size() / 8]}, {"most_days", 1.0}};
+  card["trend"] = {{"half_life_days", 3.0}, {"pseudo_count", 0.01}};
+  write_json_atomic(file, OrderedJson(card));
+  RankerOptions asked;
+  asked.data = root_ / "data";
+  asked.model = root_ / "following";
+  const auto best_of = [&](int64_t beam, bool trend) {
+    asked.beam = beam;
+    asked.trend = trend;
+    Ranker ranker(asked);
+    ranker.load();
+    std::vector<std::vector<int32_t>> best;
+    std::vector<int32_t> users(ranker.user_ids().size());
+    std::iota(users.begin(), users.end(), 0);
+    for (const Ranking& ranking : ranker.rank(ranker.requests_of_users(users, 0), 3)) {
+      best.emplace_back();
+      for (const RankedItem& item : ranking.items) best.back().push_back(item.item);
+    }
+    return best;
+  };
+  for (const bool trend : {true, false}) {
+    const auto exact = best_of(0, trend), found = best_of(25, trend);
+    EXPECT_EQ(found, exact) << trend;
+    EXPECT_EQ(exact != best_of(0, false), trend);
+  }
 }
 
 TEST_F(RecommendUsers, go_on_where_they_were_interrupted) {

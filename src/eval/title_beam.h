@@ -2,7 +2,7 @@
 // candidates' titles (engine/beam.h), for catalogues that are too large to be scored title by
 // title. Every result is a candidate and none comes twice; what is not among the best beams at some
 // token is lost; titles that the model has never read (eval/new_items.h) are reached by their
-// spelling alone.
+// spelling alone (method/ranking_service asks about those and about a trend exactly).
 #pragma once
 
 #include <cstdint>

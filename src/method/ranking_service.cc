@@ -52,7 +52,7 @@ Ranker::Ranker(const RankerOptions& options) : options_(options), study_(open_st
                                options.numerics, options.adapters);
     asked_ = distinct_titles(catalogue()).items;
     new_items_ = unread_items(model_.card, study_.dataset, options.data);
-    if (options.trend && options.beam == 0 && model_.card.trend) {
+    if (options.trend && model_.card.trend) {
       TrendOptions trend = *model_.card.trend;
       trend.temperature = 1;  // it was fitted among candidates
       trend_.emplace(study_.dataset, learned_events(study_.dataset, load_split(options.data)),
@@ -216,9 +216,33 @@ std::vector<Ranking> Ranker::by_language_model(std::span<const Request> requests
   return rankings;
 }
 
+std::vector<int32_t> Ranker::shortlist(const Request& request,
+                                       std::span<const int32_t> found) const {
+  std::unordered_set<int32_t> chosen(found.begin(), found.end());
+  std::vector<std::pair<double, int32_t>> rising;
+  for (const int32_t item : request.candidates) {
+    if (new_items_ && new_items_->is_new[static_cast<size_t>(item)]) chosen.insert(item);
+    if (trend_) rising.emplace_back(-trend_->log_ratio(item, request.now), item);
+  }
+  const size_t most = std::min(rising.size(), static_cast<size_t>(options_.beam));
+  std::partial_sort(rising.begin(), rising.begin() + static_cast<int64_t>(most), rising.end());
+  for (const auto& [fall, item] : std::span(rising).first(most)) chosen.insert(item);
+  std::vector<int32_t> items;  // in the candidates' order, which decides between equal ones
+  for (const int32_t item : request.candidates)
+    if (chosen.contains(item)) items.push_back(item);
+  return items;
+}
+
 std::vector<Ranking> Ranker::by_beam(std::span<const Request> requests) const {
+  std::vector<TitleBeam::Best> found = beam_->rank(requests);
+  if (new_items_ || trend_) {
+    std::vector<Request> asked(requests.begin(), requests.end());
+    for (size_t r = 0; r < asked.size(); ++r)
+      asked[r].candidates = shortlist(requests[r], found[r].items);
+    return by_language_model(asked);
+  }
   std::vector<Ranking> rankings;
-  for (TitleBeam::Best& best : beam_->rank(requests)) {
+  for (TitleBeam::Best& best : found) {
     Ranking& ranking = rankings.emplace_back();
     for (size_t i = 0; i < best.items.size(); ++i)
       ranking.items.push_back({best.items[i], std::exp(best.logprobs[i])});

@@ -35,7 +35,7 @@ struct RankerOptions {
   std::string dtype = "float32";      // of the language model's weights
   std::vector<std::string> adapters;  // PEFT folders on top of it
   int64_t beam = 0;  // of a model that answers by title: beams (eval/title_beam.h), 0: exact scores
-  // A model whose card has one follows what is chosen lately (eval/trend.h), but not by beams.
+  // A model whose card has one follows what is chosen lately (eval/trend.h).
   bool trend = true;
   Numerics numerics;
 };
@@ -51,7 +51,8 @@ struct RankingQuery {
 
 struct RankedItem {
   int32_t item = 0;  // index in the catalogue
-  // Probability among the candidates; by beams the model's probability of the title.
+  // Probability among the candidates; by beams the model's probability of the title, or where new
+  // items or a trend correct it, the one among the titles that were asked about.
   float score = 0;
 };
 
@@ -104,7 +105,10 @@ class Ranker {
   void add_knowledge(std::vector<Request>& requests) const;
   ProtocolOptions protocol() const;
   std::vector<Ranking> by_language_model(std::span<const Request> requests) const;
+  // Beams know spellings alone. Where new items or a trend correct what they say, a short list is
+  // asked about exactly: what they found, what is new, and as many titles as beams that rise most.
   std::vector<Ranking> by_beam(std::span<const Request> requests) const;
+  std::vector<int32_t> shortlist(const Request& request, std::span<const int32_t> found) const;
   std::vector<Ranking> by_recommender(std::span<const Request> requests) const;
 
   RankerOptions options_;
