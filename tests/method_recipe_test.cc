@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <map>
 #include <set>
 #include <string>
 
@@ -256,6 +257,38 @@ TEST_F(Recipes, words_go_where_the_recipe_wants_them) {
   EXPECT_THROW(give_arguments(recipe, {}), Error);
   give_arguments(recipe, {"no/such/folder"});
   EXPECT_EQ(recipe.stages[0].word("items"), "no/such/folder/items.tsv.gz");
+}
+
+TEST_F(Recipes, only_some_rows_need_only_their_stages) {
+  const auto ids = [](const std::vector<RecipeStep>& steps) {
+    Names names;
+    for (const RecipeStep& step : steps) names.push_back(step.id);
+    return names;
+  };
+  Recipe first = small(), second = small(), both = small();
+  keep_only({"first"}, first);
+  EXPECT_EQ(ids(first.stages), (Names{"data", "first"}));
+  EXPECT_EQ(ids(first.judges), Names{"first"});
+  EXPECT_TRUE(first.compare.empty());
+  keep_only({"second"}, second);
+  EXPECT_EQ(ids(second.stages), (Names{"data", "second", "third"}));
+  keep_only({"second", "first"}, both);
+  EXPECT_EQ(ids(both.stages), ids(small().stages));
+  EXPECT_EQ(both.compare, small().compare);
+  // What is left has the keys that it has in the whole recipe.
+  std::map<std::string, std::string> whole;
+  const Recipe all = small();
+  for (const RecipeCall& call : plan(all))
+    whole[call.step->id + (call.judged ? " judged" : "")] = call.key;
+  for (const RecipeCall& call : plan(second))
+    EXPECT_EQ(call.key, whole.at(call.step->id + (call.judged ? " judged" : "")));
+  try {
+    keep_only({"frist"}, both);
+    ADD_FAILURE();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ExitCode::kUsage);
+    EXPECT_NE(std::string(error.what()).find("did you mean \"first\"?"), std::string::npos);
+  }
 }
 
 TEST_F(Recipes, a_change_makes_exactly_what_depends_on_it_new) {

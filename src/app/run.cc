@@ -11,7 +11,7 @@ namespace etrlrec {
 namespace {
 
 struct RunWords {
-  std::vector<std::string> words, settings;
+  std::vector<std::string> words, settings, only;
   std::string out, informative = "all";
   bool list = false, print = false, quick = false;
   double hours = 1;
@@ -33,6 +33,7 @@ void run_any(RunWords asked, const Command& command, const CommonOptions& common
   asked.words.erase(asked.words.begin());
   give_arguments(recipe, asked.words);
   for (const std::string& setting : asked.settings) set_in_recipe(recipe, setting);
+  if (!asked.only.empty()) keep_only(asked.only, recipe);
   start(std::move(recipe), asked.out, command, common);
 }
 
@@ -72,6 +73,11 @@ void add_run(CommandLine& app, CommonOptions& common) {
       .add_option("--set", options->settings,
                   "KEY=VALUE instead of what the recipe says: STAGE.OPTION, judge.OPTION, title, "
                   "out, next; repeatable")
+      .repeatable();
+  command
+      .add_option("--only", options->only,
+                  "id of something judged, a row of the table: it and the stages that it needs; "
+                  "repeatable")
       .repeatable();
   add_out(command, options->out);
   command.add_flag("--list", options->list, "list the recipes of the program");

@@ -176,6 +176,35 @@ std::vector<RecipeCall> Planner::plan() {
 
 }  // namespace
 
+void keep_only(const std::vector<std::string>& judged, Recipe& recipe) {
+  std::vector<std::string> known;
+  for (const RecipeStep& judge : recipe.judges) known.push_back(judge.id);
+  for (const std::string& id : judged)
+    CHECK(contains(known, id), kUsage, "--only: nothing is judged as \"{}\"{}\nhint: one of {}", id,
+          did_you_mean(id, known), fmt::join(known, ", "));
+  const auto is_left_out = [&](const std::string& id) { return !contains(judged, id); };
+  std::erase_if(recipe.judges, [&](const RecipeStep& judge) { return is_left_out(judge.id); });
+  std::erase_if(recipe.compare, [&](const auto& pair) {
+    return is_left_out(pair.first) || is_left_out(pair.second);
+  });
+  std::vector<std::string> needed = {"data"};  // what is judged reads it, named or not
+  const auto need_inputs_of = [&](const RecipeStep& step) {
+    for (const RecipeOption& option : step.options)
+      for (const std::string& word : option.value.words)
+        if (const std::string stage = referenced_stage(word);
+            !stage.empty() && !contains(needed, stage))
+          needed.push_back(stage);
+  };
+  for (const RecipeStep& judge : recipe.judges) need_inputs_of(judge);
+  for (size_t i = 0; i < needed.size(); ++i) {
+    const std::string id = needed[i];
+    for (const RecipeStep& stage : recipe.stages)
+      if (stage.id == id) need_inputs_of(stage);
+  }
+  std::erase_if(recipe.stages,
+                [&](const RecipeStep& stage) { return !contains(needed, stage.id); });
+}
+
 std::string referenced_stage(const std::string& word) {
   return word.starts_with("@") ? word.substr(1, word.find('/') - 1) : "";
 }

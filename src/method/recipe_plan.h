@@ -49,6 +49,10 @@ struct RecipeSettings {
 std::vector<RecipeCall> plan_recipe(const Recipe& recipe, const ProgramCommands& commands,
                                     const RecipeSettings& settings);
 
+// Leaves of a recipe what is judged under these ids, the stages that it needs, and the comparisons
+// among it. Error (kUsage), with the nearest known one, for an id of nothing that is judged.
+void keep_only(const std::vector<std::string>& judged, Recipe& recipe);
+
 // The folder or file that a value names: "@base/x" is in the run folder, anything else stays.
 std::string resolve_reference(const std::string& word, const std::filesystem::path& out);
 // "base" of "@base/x"; empty where the word is no reference.
