@@ -40,7 +40,7 @@ Log made_log(uint64_t seed) {
 }
 
 // From the definition.
-double slow_ratio(const Log& log, const TrendOptions& options, int32_t item, int64_t now) {
+double slow_factor(const Log& log, const TrendOptions& options, int32_t item, int64_t now) {
   const std::vector<int32_t> title = canonical_items(log.dataset.catalogue);
   double all = options.pseudo_count, learned = options.pseudo_count;
   for (size_t i = 0; i < log.dataset.items.size(); ++i) {
@@ -53,24 +53,26 @@ double slow_ratio(const Log& log, const TrendOptions& options, int32_t item, int
     all += weight;
     if (log.is_learned[i]) learned += weight;
   }
-  return std::log(all / learned);
+  return std::log(all) - options.power * std::log(learned);
 }
 
 TEST(Trend, is_the_ratio_of_counts_that_are_forgotten) {
   Log log = made_log(1);
   log.dataset.catalogue.titles[5] = log.dataset.catalogue.titles[0];
   Trend trend(log.dataset, log.is_learned, {15, 1});
-  for (const TrendOptions options : {TrendOptions{7, 0.1}, TrendOptions{15, 3}}) {
+  for (const TrendOptions options :
+       {TrendOptions{7, 0.1}, TrendOptions{15, 3}, TrendOptions{15, 3, 0.5}, TrendOptions{7, 1}}) {
     trend.set_options(options);
     for (const int64_t day : {0, 3, 30, 55, 61, 200})
       for (int32_t item = 0; item < 7; ++item)
-        EXPECT_NEAR(trend.log_ratio(item, kJanuary + day * kDay),
-                    slow_ratio(log, options, item, kJanuary + day * kDay), 1e-9)
+        EXPECT_NEAR(trend.log_factor(item, kJanuary + day * kDay),
+                    slow_factor(log, options, item, kJanuary + day * kDay), 1e-9)
             << day << " " << item;
   }
   EXPECT_THROW(Trend(log.dataset, log.is_learned, {0, 1}), Error);
   EXPECT_THROW(Trend(log.dataset, log.is_learned, {7, 0}), Error);
   EXPECT_THROW(Trend(log.dataset, log.is_learned, {7, 1, 0}), Error);
+  EXPECT_THROW(Trend(log.dataset, log.is_learned, {7, 1, 1, 0}), Error);
 }
 
 // Every late event as a row among all items, which a model finds equally likely.
@@ -107,13 +109,13 @@ TEST(Trend, multiplies_probabilities) {
     std::vector<double> expected;
     double sum = 0;
     for (int32_t item = 0; item < 7; ++item)
-      sum += expected.emplace_back(std::exp(trend.log_ratio(item, asked.requests[r].now)));
+      sum += expected.emplace_back(std::exp(trend.log_factor(item, asked.requests[r].now)));
     for (size_t item = 0; item < 7; ++item)
       EXPECT_NEAR(found.rows[r].scores[item], expected[item] / sum, 1e-6);
   }
   EXPECT_THROW(with_trend(asked.predictions, std::span(asked.requests).first(3), trend), Error);
   // A temperature of 2 takes the square root of all odds.
-  const Trend flat(log.dataset, log.is_learned, {30, 1, 2});
+  const Trend flat(log.dataset, log.is_learned, {30, 1, 1, 2});
   const Predictions flatter = with_trend(asked.predictions, asked.requests, flat);
   for (size_t r = 0; r < found.rows.size(); ++r) {
     const std::vector<float>&a = found.rows[r].scores, &b = flatter.rows[r].scores;
@@ -139,7 +141,7 @@ TEST(Trend, of_a_whole_catalogue_is_the_same) {
   EXPECT_EQ(found.protocol, "score+trend");
   for (int32_t item = 0; item < 7; ++item)
     EXPECT_NEAR(found.rows[0].scores[static_cast<size_t>(item)],
-                trend.log_ratio(item, rows.tasks[1].history.now) - 1, 1e-5);
+                trend.log_factor(item, rows.tasks[1].history.now) - 1, 1e-5);
 }
 
 TEST(Trend, is_chosen_where_it_helps_and_nowhere_else) {
@@ -148,8 +150,8 @@ TEST(Trend, is_chosen_where_it_helps_and_nowhere_else) {
   Trend trend(log.dataset, log.is_learned);
   const auto chosen = choose_trend(trend, asked.requests, asked.predictions);
   ASSERT_TRUE(chosen);
-  EXPECT_EQ(trend.log_ratio(6, asked.requests[0].now),
-            Trend(log.dataset, log.is_learned, *chosen).log_ratio(6, asked.requests[0].now));
+  EXPECT_EQ(trend.log_factor(6, asked.requests[0].now),
+            Trend(log.dataset, log.is_learned, *chosen).log_factor(6, asked.requests[0].now));
   // No other temperature makes the targets more likely.
   const auto nll = [&](double temperature) {
     TrendOptions options = *chosen;
@@ -162,12 +164,18 @@ TEST(Trend, is_chosen_where_it_helps_and_nowhere_else) {
   };
   for (const double factor : {0.8, 1.25})
     EXPECT_LT(nll(chosen->temperature), nll(chosen->temperature * factor));
-  // Targets that are drawn anew have nothing to do with the events around them.
+  // Targets that are drawn anew have nothing to do with the events around them. (Answers that tie
+  // would lose to any order: a mean rank of 4 has less ndcg than ranks from 1 to 7.)
   Rng rng(5, "trend test");
   for (size_t r = 0; r < asked.requests.size(); ++r) {
     Prediction& row = asked.predictions.rows[r];
-    row.target_slot = asked.requests[r].target_slot = static_cast<int32_t>(rng.below(6));
-    set_ranking(row, std::vector<double>(7, 1.0 / 7));
+    row.target_slot = asked.requests[r].target_slot = static_cast<int32_t>(rng.below(7));
+    std::vector<double> drawn(7);
+    for (double& value : drawn) value = 1 + rng.uniform();
+    double sum = 0;
+    for (const double value : drawn) sum += value;
+    for (double& value : drawn) value /= sum;
+    set_ranking(row, drawn);
   }
   EXPECT_FALSE(choose_trend(trend, asked.requests, asked.predictions));
 }

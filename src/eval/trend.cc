@@ -16,7 +16,8 @@ namespace {
 
 constexpr double kHalfLives[] = {3, 7, 15, 30, 60, 120, 365};  // days
 constexpr double kPseudoCounts[] = {0.01, 0.03, 0.1, 0.3, 1, 3};
-constexpr double kErrors = 3;  // standard errors that a gain must exceed: 42 options are tried
+constexpr double kPowers[] = {0.2, 0.35, 0.5, 0.7, 1};
+constexpr double kErrors = 3;  // standard errors that a gain must exceed: 210 options are tried
 
 // Of an event's weight after so many seconds.
 double kept_share(int64_t seconds, double half_life_days) {
@@ -54,6 +55,7 @@ double temperature_of(const Predictions& predictions) {
 OrderedJson to_json(const TrendOptions& options) {
   return {{"half_life_days", options.half_life_days},
           {"pseudo_count", options.pseudo_count},
+          {"power", options.power},
           {"temperature", options.temperature}};
 }
 
@@ -75,19 +77,27 @@ Trend::Trend(const Dataset& dataset, const std::vector<bool>& is_learned,
     std::stable_sort(events_.begin() + static_cast<int64_t>(begin_[title]),
                      events_.begin() + static_cast<int64_t>(begin_[title + 1]),
                      [](const Event& a, const Event& b) { return a.time < b.time; });
+  check();
   count();
 }
 
 void Trend::set_options(const TrendOptions& options) {
+  const bool is_counted = options.half_life_days == options_.half_life_days;
   options_ = options;
-  count();
+  check();
+  if (!is_counted) count();
+}
+
+void Trend::check() const {
+  CHECK(options_.half_life_days > 0 && options_.pseudo_count > 0 && options_.power > 0 &&
+            options_.temperature > 0,
+        kUsage,
+        "trend: expected half-life, pseudo count, power and temperature above 0, found {}, {}, {} "
+        "and {}",
+        options_.half_life_days, options_.pseudo_count, options_.power, options_.temperature);
 }
 
 void Trend::count() {
-  CHECK(
-      options_.half_life_days > 0 && options_.pseudo_count > 0 && options_.temperature > 0, kUsage,
-      "trend: expected a half-life, a pseudo count and a temperature above 0, found {}, {} and {}",
-      options_.half_life_days, options_.pseudo_count, options_.temperature);
   for (size_t title = 0; title + 1 < begin_.size(); ++title) {
     const Event* before = nullptr;
     for (size_t i = begin_[title]; i < begin_[title + 1]; ++i) {
@@ -104,17 +114,20 @@ void Trend::count() {
   }
 }
 
-double Trend::log_ratio(int32_t item, int64_t now) const {
+double Trend::log_factor(int32_t item, int64_t now) const {
   const auto title = static_cast<size_t>(title_[static_cast<size_t>(item)]);
   const auto first = events_.begin() + static_cast<int64_t>(begin_[title]),
              last = events_.begin() + static_cast<int64_t>(begin_[title + 1]);
   const auto later = std::lower_bound(
       first, last, now, [](const Event& event, int64_t time) { return event.time < time; });
-  if (later == first) return 0;
-  const Event& event = *(later - 1);
-  const double kept = kept_share(now - event.time, options_.half_life_days);
-  return std::log((event.all * kept + options_.pseudo_count) /
-                  (event.learned * kept + options_.pseudo_count));
+  double all = options_.pseudo_count, learned = options_.pseudo_count;
+  if (later != first) {
+    const Event& event = *(later - 1);
+    const double kept = kept_share(now - event.time, options_.half_life_days);
+    all += event.all * kept;
+    learned += event.learned * kept;
+  }
+  return std::log(all) - options_.power * std::log(learned);
 }
 
 Predictions with_trend(const Predictions& predictions, std::span<const Request> requests,
@@ -126,8 +139,9 @@ Predictions with_trend(const Predictions& predictions, std::span<const Request> 
   for (size_t r = 0; r < result.rows.size(); ++r) {
     std::vector<double> logs = log_probabilities(result.rows[r], predictions.protocol);
     for (size_t k = 0; k < logs.size(); ++k)
-      logs[k] = (logs[k] + trend.log_ratio(requests[r].candidates[k], requests[r].now)) /
-                trend.temperature();
+      logs[k] =
+          (trend.power() * logs[k] + trend.log_factor(requests[r].candidates[k], requests[r].now)) /
+          trend.temperature();
     set_ranking(result.rows[r], softmax(std::move(logs)));
   }
   result.protocol += "+trend";
@@ -141,7 +155,8 @@ AskCatalogue with_trend(AskCatalogue ask, const FullRows& rows, const Trend& tre
       std::vector<float>& scores = asked.rows[static_cast<size_t>(row - begin)].scores;
       const int64_t now = rows.tasks[static_cast<size_t>(row)].history.now;
       for (size_t item = 0; item < scores.size(); ++item)
-        scores[item] += static_cast<float>(trend.log_ratio(static_cast<int32_t>(item), now));
+        scores[item] = static_cast<float>(trend.power() * static_cast<double>(scores[item]) +
+                                          trend.log_factor(static_cast<int32_t>(item), now));
     }
     asked.protocol += "+trend";
     return asked;
@@ -153,17 +168,17 @@ std::optional<TrendOptions> choose_trend(Trend& trend, std::span<const Request> 
   const std::vector<double> without = gains(predictions);
   std::optional<TrendOptions> best;
   double most = 0;
-  for (const double half_life : kHalfLives) {
-    for (const double pseudo_count : kPseudoCounts) {
-      const TrendOptions options{half_life, pseudo_count};
-      trend.set_options(options);
-      const Predictions corrected = with_trend(predictions, requests, trend);
-      const auto [errors, mean] = difference(without, gains(corrected));
-      if (errors <= kErrors || mean <= most) continue;
-      most = mean;
-      best = options;
-    }
-  }
+  const auto consider = [&](const TrendOptions& options) {
+    trend.set_options(options);
+    const auto [errors, mean] =
+        difference(without, gains(with_trend(predictions, requests, trend)));
+    if (errors <= kErrors || mean <= most) return;
+    most = mean;
+    best = options;
+  };
+  for (const double half_life : kHalfLives)
+    for (const double pseudo_count : kPseudoCounts)
+      for (const double power : kPowers) consider({half_life, pseudo_count, power});
   if (!best) return best;
   trend.set_options(*best);
   best->temperature = temperature_of(with_trend(predictions, requests, trend));

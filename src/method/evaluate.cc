@@ -95,8 +95,9 @@ std::optional<Trend> trend_of(const EvaluateSetup& setup, const Validation& vali
     log_info("trend: none that helps, on {} validation rows", valid.rows.size());
     return std::nullopt;
   }
-  log_info("trend: half-life {} days, pseudo count {}, chosen on {} validation rows",
-           evaluation.trend->half_life_days, evaluation.trend->pseudo_count, valid.rows.size());
+  log_info("trend: half-life {} days, pseudo count {}, power {}, chosen on {} validation rows",
+           evaluation.trend->half_life_days, evaluation.trend->pseudo_count,
+           evaluation.trend->power, valid.rows.size());
   return trend;
 }
 

@@ -82,14 +82,11 @@ ModelCard read_card(const fs::path& path) {
   if (json.contains("trend")) {
     const Json trend = get<Json>(json, "trend", name);
     card.trend = {get<double>(trend, "half_life_days", name),
-                  get<double>(trend, "pseudo_count", name),
+                  get<double>(trend, "pseudo_count", name), get_or<double>(trend, "power", 1, name),
                   get_or<double>(trend, "temperature", 1, name)};
-    CHECK(card.trend->half_life_days > 0 && card.trend->pseudo_count > 0 &&
+    CHECK(card.trend->half_life_days > 0 && card.trend->pseudo_count > 0 && card.trend->power > 0 &&
               card.trend->temperature > 0,
-          kInput,
-          "{}: trend: expected a half-life, a pseudo count and a temperature above 0, found {}, {} "
-          "and {}",
-          name, card.trend->half_life_days, card.trend->pseudo_count, card.trend->temperature);
+          kInput, "{}: trend: expected numbers above 0, found {}", name, trend.dump());
   }
   card.temperature = get_or<double>(json, "temperature", 1, name);
   CHECK(card.temperature > 0 && std::isfinite(card.temperature), kInput,

@@ -222,7 +222,7 @@ std::vector<int32_t> Ranker::shortlist(const Request& request,
   std::vector<std::pair<double, int32_t>> rising;
   for (const int32_t item : request.candidates) {
     if (new_items_ && new_items_->is_new[static_cast<size_t>(item)]) chosen.insert(item);
-    if (trend_) rising.emplace_back(-trend_->log_ratio(item, request.now), item);
+    if (trend_) rising.emplace_back(-trend_->log_factor(item, request.now), item);
   }
   const size_t most = std::min(rising.size(), static_cast<size_t>(options_.beam));
   std::partial_sort(rising.begin(), rising.begin() + static_cast<int64_t>(most), rising.end());
