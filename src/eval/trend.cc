@@ -16,8 +16,10 @@ namespace {
 
 constexpr double kHalfLives[] = {3, 7, 15, 30, 60, 120, 365};  // days
 constexpr double kPseudoCounts[] = {0.01, 0.03, 0.1, 0.3, 1, 3};
-constexpr double kPowers[] = {0.2, 0.35, 0.5, 0.7, 1};
-constexpr double kErrors = 3;  // standard errors that a gain must exceed: 210 options are tried
+constexpr double kPowers[] = {0.2, 0.35, 0.5, 0.7};
+// Standard errors that a gain must exceed, since dozens of options are tried: over no trend, and
+// that of a power below 1 over the best one with power 1.
+constexpr double kErrors = 3, kPowerErrors = 2;
 
 // Of an event's weight after so many seconds.
 double kept_share(int64_t seconds, double half_life_days) {
@@ -165,20 +167,28 @@ AskCatalogue with_trend(AskCatalogue ask, const FullRows& rows, const Trend& tre
 
 std::optional<TrendOptions> choose_trend(Trend& trend, std::span<const Request> requests,
                                          const Predictions& predictions) {
-  const std::vector<double> without = gains(predictions);
+  std::vector<double> best_gains = gains(predictions);
   std::optional<TrendOptions> best;
-  double most = 0;
-  const auto consider = [&](const TrendOptions& options) {
-    trend.set_options(options);
-    const auto [errors, mean] =
-        difference(without, gains(with_trend(predictions, requests, trend)));
-    if (errors <= kErrors || mean <= most) return;
-    most = mean;
-    best = options;
+  // The best option with such powers, where it exceeds what there is by so many standard errors.
+  const auto improve = [&](std::span<const double> powers, double errors_asked) {
+    const std::vector<double> before = best_gains;
+    double most = 0;
+    const auto consider = [&](const TrendOptions& options) {
+      trend.set_options(options);
+      std::vector<double> found = gains(with_trend(predictions, requests, trend));
+      const auto [errors, mean] = difference(before, found);
+      if (errors <= errors_asked || mean <= most) return;
+      most = mean;
+      best = options;
+      best_gains = std::move(found);
+    };
+    for (const double half_life : kHalfLives)
+      for (const double pseudo_count : kPseudoCounts)
+        for (const double power : powers) consider({half_life, pseudo_count, power});
   };
-  for (const double half_life : kHalfLives)
-    for (const double pseudo_count : kPseudoCounts)
-      for (const double power : kPowers) consider({half_life, pseudo_count, power});
+  constexpr double kWhole[] = {1};
+  improve(kWhole, kErrors);
+  improve(kPowers, best ? kPowerErrors : kErrors);
   if (!best) return best;
   trend.set_options(*best);
   best->temperature = temperature_of(with_trend(predictions, requests, trend));

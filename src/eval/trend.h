@@ -67,7 +67,7 @@ AskCatalogue with_trend(AskCatalogue ask, const FullRows& rows, const Trend& tre
 
 // The options whose ndcg@10 on these rows is best, with the temperature that makes their targets
 // most likely; `trend` has them then. None where it is not above that without a trend by three
-// standard errors. For validation rows.
+// standard errors; a power other than 1 only where that is better by two. For validation rows.
 std::optional<TrendOptions> choose_trend(Trend& trend, std::span<const Request> requests,
                                          const Predictions& predictions);
 
