@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/rng.h"
+#include "eval/mix.h"
 #include "eval/trend.h"
 #include "temporal_fixture.h"
 
@@ -122,6 +123,21 @@ TEST(Trend, multiplies_probabilities) {
     EXPECT_NEAR(std::pow(b[0] / b[6], 2), a[0] / a[6], 1e-4);
     EXPECT_EQ(found.rows[r].rank, flatter.rows[r].rank);
   }
+}
+
+TEST(Trend, of_both_models_stays_in_their_mix) {
+  const Log log = made_log(6);
+  const Asked asked = ask_about_late_events(log);
+  const Trend slow(log.dataset, log.is_learned, {60, 1}), fast(log.dataset, log.is_learned, {7, 1});
+  const Predictions first = with_trend(asked.predictions, asked.requests, slow);
+  const Predictions second = with_trend(asked.predictions, asked.requests, fast);
+  for (const Predictions* one : {&first, &second}) {
+    const Predictions mixed = mix_predictions(first, second, one == &first ? 1 : 0);
+    EXPECT_EQ(mixed.protocol, "likelihood+trend");
+    for (size_t r = 0; r < mixed.rows.size(); ++r) EXPECT_EQ(mixed.rows[r].rank, one->rows[r].rank);
+  }
+  EXPECT_EQ(mix_predictions(asked.predictions, second, 0.5).protocol, "likelihood+trend");
+  EXPECT_EQ(mix_predictions(first, asked.predictions, 0.5).protocol, "likelihood+trend");
 }
 
 TEST(Trend, of_a_whole_catalogue_is_the_same) {

@@ -133,6 +133,16 @@ TEST_F(FullEvaluation, a_trend_is_an_option_of_models) {
       }
     }
   }
+  // A mix is of two models that follow trends of their own.
+  EvaluateOptions mixed = all("titles");
+  mixed.candidates = (root_ / "data/candidates-valid.jsonl").string();
+  mixed.trend = true;
+  mixed.mix = root_ / "fit/markov";
+  const Evaluation both = run(setup(mixed));
+  EXPECT_TRUE(both.mix_weight.has_value());
+  EXPECT_EQ(both.row.protocol.find("+trend") != std::string::npos,
+            both.trend.has_value() || both.recommender_trend.has_value());
+  EXPECT_EQ(summary_of(both).contains("recommender_trend"), both.recommender_trend.has_value());
 }
 
 TEST_F(FullEvaluation, of_a_language_model_goes_alone_by_beams_and_mixed) {

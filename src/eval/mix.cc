@@ -22,7 +22,9 @@ std::vector<double> softmax(std::vector<double> logits) {
 }
 
 std::vector<double> log_probabilities(const Prediction& row, const std::string& protocol) {
-  CHECK(!row.scores.empty() && (protocol == "likelihood" || protocol == "score"), kUsage,
+  const bool is_corrected = protocol.ends_with(kTrendSuffix);
+  CHECK(!row.scores.empty() && (protocol == "likelihood" || protocol == "score" || is_corrected),
+        kUsage,
         "expected scores of every candidate (protocol likelihood or score), found protocol {}",
         protocol);
   std::vector<double> values(row.scores.begin(), row.scores.end());
@@ -48,6 +50,8 @@ Predictions mix_predictions(const Predictions& first, const Predictions& second,
     for (size_t k = 0; k < a.size(); ++k) a[k] = weight * a[k] + (1 - weight) * b[k];
     set_ranking(row, softmax(std::move(a)));
   }
+  if (second.protocol.ends_with(kTrendSuffix) && !first.protocol.ends_with(kTrendSuffix))
+    mixed.protocol += kTrendSuffix;
   return mixed;
 }
 

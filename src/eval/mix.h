@@ -10,8 +10,11 @@
 
 namespace etrlrec {
 
-// log p of a row's candidates, [n]: scores are probabilities with the protocol "likelihood", logits
-// with "score". Error (kUsage): another protocol.
+// Of protocols whose probabilities follow what is chosen lately (eval/trend.h).
+inline constexpr const char* kTrendSuffix = "+trend";
+
+// log p of a row's candidates, [n]: scores are probabilities with the protocol "likelihood" and
+// with a trend, logits with "score". Error (kUsage): another protocol.
 std::vector<double> log_probabilities(const Prediction& row, const std::string& protocol);
 // Of logits, [n].
 std::vector<double> softmax(std::vector<double> logits);

@@ -146,7 +146,7 @@ Predictions with_trend(const Predictions& predictions, std::span<const Request> 
           trend.temperature();
     set_ranking(result.rows[r], softmax(std::move(logs)));
   }
-  result.protocol += "+trend";
+  result.protocol += kTrendSuffix;
   return result;
 }
 
@@ -160,7 +160,7 @@ AskCatalogue with_trend(AskCatalogue ask, const FullRows& rows, const Trend& tre
         scores[item] = static_cast<float>(trend.power() * static_cast<double>(scores[item]) +
                                           trend.log_factor(static_cast<int32_t>(item), now));
     }
-    asked.protocol += "+trend";
+    asked.protocol += kTrendSuffix;
     return asked;
   };
 }

@@ -69,58 +69,73 @@ Validation validation_of(const EvaluateSetup& setup) {
   return valid;
 }
 
-// The answers mixed with a recommender's scores; the weight comes from validation rows, whose
-// answers are mixed, too.
-Predictions mixed(const EvaluateSetup& setup, const Predictions& answers, const Validation& valid,
-                  Predictions& valid_answers, double& weight) {
-  const auto recommender = load_for(setup, setup.options.mix);
-  const auto recommended = [&](const CandidateSet& set, std::span<const int64_t> rows) {
-    return rank_by_recommender(*recommender,
-                               make_requests(setup.dataset, set, rows, kRecommenderHistory));
-  };
-  const Predictions second = recommended(valid.set, valid.rows);
-  weight = choose_mix_weight(valid_answers, second);
-  valid_answers = mix_predictions(valid_answers, second, weight);
-  log_info("mix: weight {:.2f} of the language model, chosen on {} validation rows", weight,
-           valid.rows.size());
-  return mix_predictions(answers, recommended(setup.set, setup.rows), weight);
-}
+// What one model says about the rows and about the validation rows.
+struct Answered {
+  Predictions rows, valid;
+};
 
-// Chooses the trend on answers to the validation rows; none where it does not help.
+// Chooses the trend on answers to the validation rows; none where it does not help. `whose`: for
+// the log.
 std::optional<Trend> trend_of(const EvaluateSetup& setup, const Validation& valid,
-                              const Predictions& valid_answers, Evaluation& evaluation) {
+                              const Predictions& valid_answers, const std::string& whose,
+                              std::optional<TrendOptions>& chosen) {
   Trend trend(setup.dataset, learned_events(setup.dataset, load_split(setup.options.data)));
-  evaluation.trend = choose_trend(trend, valid.requests, valid_answers);
-  if (!evaluation.trend) {
-    log_info("trend: none that helps, on {} validation rows", valid.rows.size());
+  chosen = choose_trend(trend, valid.requests, valid_answers);
+  if (!chosen) {
+    log_info("trend of {}: none that helps, on {} validation rows", whose, valid.rows.size());
     return std::nullopt;
   }
-  log_info("trend: half-life {} days, pseudo count {}, power {}, chosen on {} validation rows",
-           evaluation.trend->half_life_days, evaluation.trend->pseudo_count,
-           evaluation.trend->power, valid.rows.size());
+  log_info(
+      "trend of {}: half-life {} days, pseudo count {}, power {}, chosen on {} validation rows",
+      whose, chosen->half_life_days, chosen->pseudo_count, chosen->power, valid.rows.size());
   return trend;
 }
 
-// The same for answers of the model that are not mixed; `recommender`: where it is one.
+// The same for the model that is evaluated; `recommender`: where it is one.
 std::optional<Trend> trend_of(const EvaluateSetup& setup, const Recommender* recommender,
                               Evaluation& evaluation) {
   const Validation valid = validation_of(setup);
   return trend_of(setup, valid,
                   recommender != nullptr ? rank_by_recommender(*recommender, valid.requests)
                                          : ask_about(setup, valid.requests, "validation"),
-                  evaluation);
+                  "the model", evaluation.trend);
+}
+
+void correct(const EvaluateSetup& setup, const Validation& valid, const std::string& whose,
+             std::optional<TrendOptions>& chosen, Answered& answered) {
+  const auto trend = trend_of(setup, valid, answered.valid, whose, chosen);
+  if (!trend) return;
+  answered.rows = with_trend(answered.rows, setup.requests, *trend);
+  answered.valid = with_trend(answered.valid, valid.requests, *trend);
+}
+
+// The answers mixed with a recommender's scores, which follow a trend of their own; the weight
+// comes from validation rows.
+Predictions mixed(const EvaluateSetup& setup, const Validation& valid, const Answered& answered,
+                  Evaluation& evaluation) {
+  const auto recommender = load_for(setup, setup.options.mix);
+  const auto recommended = [&](const CandidateSet& set, std::span<const int64_t> rows) {
+    return rank_by_recommender(*recommender,
+                               make_requests(setup.dataset, set, rows, kRecommenderHistory));
+  };
+  Answered second{recommended(setup.set, setup.rows), recommended(valid.set, valid.rows)};
+  if (setup.options.trend)
+    correct(setup, valid, "the recommender", evaluation.recommender_trend, second);
+  const double weight = choose_mix_weight(answered.valid, second.valid);
+  evaluation.mix_weight = weight;
+  log_info("mix: weight {:.2f} of the language model, chosen on {} validation rows", weight,
+           valid.rows.size());
+  return mix_predictions(answered.rows, second.rows, weight);
 }
 
 Predictions ask(const EvaluateSetup& setup, Evaluation& evaluation) {
-  Predictions answers = ask_about(setup, setup.requests, "evaluate");
-  if (setup.options.mix.empty() && !setup.options.trend) return answers;
+  Answered answered{ask_about(setup, setup.requests, "evaluate"), {}};
+  if (setup.options.mix.empty() && !setup.options.trend) return std::move(answered.rows);
   const Validation valid = validation_of(setup);
-  Predictions valid_answers = ask_about(setup, valid.requests, "validation");
-  if (!setup.options.mix.empty())
-    answers = mixed(setup, answers, valid, valid_answers, evaluation.mix_weight.emplace());
-  if (!setup.options.trend) return answers;
-  const auto trend = trend_of(setup, valid, valid_answers, evaluation);
-  return trend ? with_trend(answers, setup.requests, *trend) : answers;
+  answered.valid = ask_about(setup, valid.requests, "validation");
+  if (setup.options.trend) correct(setup, valid, "the model", evaluation.trend, answered);
+  if (setup.options.mix.empty()) return std::move(answered.rows);
+  return mixed(setup, valid, answered, evaluation);
 }
 
 Predictions rank_by_folder(const EvaluateSetup& setup, Evaluation& evaluation) {
@@ -424,6 +439,8 @@ OrderedJson summary_of(const Evaluation& evaluation) {
   }
   if (evaluation.mix_weight) summary["mix_weight"] = *evaluation.mix_weight;
   if (evaluation.trend) summary["trend"] = to_json(*evaluation.trend);
+  if (evaluation.recommender_trend)
+    summary["recommender_trend"] = to_json(*evaluation.recommender_trend);
   if (evaluation.beam_recall) summary["beam_recall@10"] = *evaluation.beam_recall;
   if (!evaluation.row.hit1_by_slot.empty()) summary["hit@1_by_slot"] = evaluation.row.hit1_by_slot;
   summary["random"] = {{"hit@1", level.hit1}, {"hit@10", level.hit10}, {"ndcg@10", level.ndcg10}};

@@ -69,10 +69,11 @@ struct Evaluation {
   Predictions predictions;
   MetricRow row;
   int32_t num_candidates = 0;
-  std::optional<double> mix_weight;   // of the language model
-  std::optional<TrendOptions> trend;  // where there is one that helps
-  std::optional<double> beam_recall;  // of the ten best exact items, on the first rows
-  int64_t recall_rows = 0;            // those rows
+  std::optional<double> mix_weight;               // of the language model
+  std::optional<TrendOptions> trend;              // where there is one that helps
+  std::optional<TrendOptions> recommender_trend;  // of what is mixed in, the same
+  std::optional<double> beam_recall;              // of the ten best exact items, on the first rows
+  int64_t recall_rows = 0;                        // those rows
 };
 
 // Errors (kUsage): a model whose prompts show patterns without a recommender, or the reverse;
