@@ -253,16 +253,7 @@ TEST_F(Patterns, audit_makes_them_again) {
   // would.
   const AuditReport late = audit({root_ / "data", root_ / "pattern", root_ / "late/markov"});
   EXPECT_GT(late.counts.at("pattern"), 20);
-  fs::copy(root_ / "pattern", root_ / "changed");
-  std::string lines;
-  for_each_json_line(root_ / "pattern/reasoning.jsonl", [&](const Json& line, int64_t number) {
-    Json changed = line;
-    std::string prompt = line["prompt"];
-    if (number == 1) prompt.replace(prompt.find("Pattern; ") + 9, 1, "9");
-    changed["prompt"] = prompt;
-    lines += changed.dump() + "\n";
-  });
-  write_file_atomic(root_ / "changed/reasoning.jsonl", lines);
+  forge_first_prompt("pattern", "Pattern; ", "changed");
   EXPECT_EQ(audit({root_ / "data", root_ / "changed", early}).counts.at("prompt"), 1);
 }
 

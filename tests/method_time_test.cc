@@ -55,7 +55,7 @@ TEST_F(TimeKnowledge, is_that_of_everybody_before_the_row) {
   const Moments moments(study.dataset);
   for (const int64_t row : open) {
     Request request = make_request(study.dataset, rows.set(), row, kRecommenderHistory);
-    moments.fill(4, false, request);
+    request.known = moments.known(request, 4, false);
     EXPECT_EQ(rows.known(row).lately, request.known.lately);
     EXPECT_EQ(rows.view(row).request().known.after, request.known.after);
     EXPECT_EQ(rows.known(row).fresh, request.known.fresh);
@@ -95,16 +95,7 @@ TEST_F(TimeKnowledge, goes_from_stage_to_stage_without_a_recommender) {
 
 TEST_F(TimeKnowledge, is_made_again_by_audit) {
   EXPECT_EQ(audit({root_ / "data", root_ / "time", ""}).total(), 0);
-  fs::copy(root_ / "time", root_ / "changed");
-  std::string lines;
-  for_each_json_line(root_ / "time/reasoning.jsonl", [&](const Json& line, int64_t number) {
-    Json changed = line;
-    std::string prompt = line["prompt"];
-    if (number == 1) prompt.replace(prompt.find("Lately; ") + 8, 1, "9");
-    changed["prompt"] = prompt;
-    lines += changed.dump() + "\n";
-  });
-  write_file_atomic(root_ / "changed/reasoning.jsonl", lines);
+  forge_first_prompt("time", "Lately; ", "changed");
   EXPECT_EQ(audit({root_ / "data", root_ / "changed", ""}).counts.at("prompt"), 1);
 }
 

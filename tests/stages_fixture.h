@@ -52,6 +52,22 @@ class Stages : public ::testing::Test {
     return options;
   }
 
+  // A copy of reasoning whose first prompt names candidate 9 right behind `head`.
+  static void forge_first_prompt(const std::string& reasoning, const std::string& head,
+                                 const std::string& copy) {
+    fs::copy(root_ / reasoning, root_ / copy);
+    std::string lines;
+    for_each_json_line(root_ / reasoning / "reasoning.jsonl",
+                       [&](const Json& line, int64_t number) {
+                         Json changed = line;
+                         std::string prompt = line["prompt"];
+                         if (number == 1) prompt.replace(prompt.find(head) + head.size(), 1, "9");
+                         changed["prompt"] = prompt;
+                         lines += changed.dump() + "\n";
+                       });
+    write_file_atomic(root_ / copy / "reasoning.jsonl", lines);
+  }
+
   static void make_base_model() {
     std::vector<std::string> documents;
     for_each_json_line(root_ / "reasoning/reasoning.jsonl", [&](const Json& line, int64_t) {

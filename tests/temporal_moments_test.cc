@@ -94,7 +94,7 @@ TEST(Moments, are_what_all_events_strictly_before_say) {
       if (trial % 3 != 0) request.candidates = {5, 4, 0, 6, 1};
       const auto most = static_cast<int32_t>(1 + rng.below(7));
       const KnownItems slow = slow_lists(log, request, static_cast<size_t>(most));
-      moments.fill(most, false, request);
+      request.known = moments.known(request, most, false);
       EXPECT_EQ(request.known.lately, slow.lately) << trial;
       EXPECT_EQ(request.known.after, slow.after) << trial;
       EXPECT_EQ(request.known.fresh, slow.fresh) << trial;
@@ -112,12 +112,12 @@ TEST(Moments, do_not_know_the_request_or_anything_after_it) {
   request.history = {3, 2};
   request.times = {kJanuary, kJanuary + 70 * kDay};
   Request later = request;
-  Moments(log).fill(7, false, request);
+  request.known = Moments(log).known(request, 7, false);
   EXPECT_FALSE(request.known.fresh.empty());
   // Everybody's events from then on are others.
   for (size_t i = 0; i < log.items.size(); ++i)
     if (log.times[i] >= request.now) log.items[i] = 1;
-  Moments(log).fill(7, false, later);
+  later.known = Moments(log).known(later, 7, false);
   EXPECT_EQ(later.known.lately, request.known.lately);
   EXPECT_EQ(later.known.after, request.known.after);
   EXPECT_EQ(later.known.fresh, request.known.fresh);
@@ -129,9 +129,9 @@ TEST(Moments, leave_out_what_was_seen_where_they_are_told_to) {
   request.now = kJanuary + 90 * kDay;
   request.history = {3, 6};
   request.times = {kJanuary, kJanuary};
-  moments.fill(7, false, request);
+  request.known = moments.known(request, 7, false);
   EXPECT_EQ(request.known.lately.size(), 7u);
-  moments.fill(7, true, request);
+  request.known = moments.known(request, 7, true);
   EXPECT_EQ(request.known.lately.size(), 5u);
   for (const auto* items : {&request.known.lately, &request.known.after, &request.known.fresh})
     for (const int32_t seen : request.history)

@@ -1,6 +1,7 @@
 #include "data/calendar.h"
 
 #include <chrono>
+#include <cmath>
 
 #include "base/check.h"
 
@@ -63,6 +64,11 @@ std::optional<double> take_offset(std::string_view& text) {
 }
 
 }  // namespace
+
+double half_life_share(int64_t seconds, double half_life_days) {
+  return std::exp2(-static_cast<double>(seconds) /
+                   (half_life_days * static_cast<double>(kSecondsPerDay)));
+}
 
 int32_t quarter_of_year(int64_t time) {
   using namespace std::chrono;

@@ -21,12 +21,6 @@ constexpr double kPowers[] = {0.2, 0.35, 0.5, 0.7};
 // that of a power below 1 over the best one with power 1.
 constexpr double kErrors = 3, kPowerErrors = 2;
 
-// Of an event's weight after so many seconds.
-double kept_share(int64_t seconds, double half_life_days) {
-  return std::exp2(-static_cast<double>(seconds) /
-                   (half_life_days * static_cast<double>(kSecondsPerDay)));
-}
-
 std::vector<double> gains(const Predictions& predictions) {
   std::vector<double> values;
   for (const Prediction& row : predictions.rows) values.push_back(ndcg_at(row.rank, 10));
@@ -44,12 +38,6 @@ std::pair<double, double> difference(const std::vector<double>& a, const std::ve
   const double mean = sum / n;
   const double error = std::sqrt(std::max(0.0, squares / n - mean * mean) / n);
   return {error > 0 ? mean / error : 0, mean};
-}
-
-double temperature_of(const Predictions& predictions) {
-  std::vector<AnswerProbabilities> rows;
-  for (const Prediction& row : predictions.rows) rows.push_back({row.scores, row.target_slot});
-  return fit_temperature(rows);
 }
 
 }  // namespace
@@ -107,7 +95,7 @@ void Trend::count() {
       event.all = 1;
       event.learned = event.is_learned ? 1 : 0;
       if (before != nullptr) {
-        const double kept = kept_share(event.time - before->time, options_.half_life_days);
+        const double kept = half_life_share(event.time - before->time, options_.half_life_days);
         event.all += before->all * kept;
         event.learned += before->learned * kept;
       }
@@ -125,7 +113,7 @@ double Trend::log_factor(int32_t item, int64_t now) const {
   double all = options_.pseudo_count, learned = options_.pseudo_count;
   if (later != first) {
     const Event& event = *(later - 1);
-    const double kept = kept_share(now - event.time, options_.half_life_days);
+    const double kept = half_life_share(now - event.time, options_.half_life_days);
     all += event.all * kept;
     learned += event.learned * kept;
   }
@@ -191,7 +179,8 @@ std::optional<TrendOptions> choose_trend(Trend& trend, std::span<const Request> 
   improve(kPowers, best ? kPowerErrors : kErrors);
   if (!best) return best;
   trend.set_options(*best);
-  best->temperature = temperature_of(with_trend(predictions, requests, trend));
+  const Predictions corrected = with_trend(predictions, requests, trend);
+  best->temperature = fit_temperature(answer_probabilities(corrected).value());
   trend.set_options(*best);
   return best;
 }

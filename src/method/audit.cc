@@ -97,11 +97,7 @@ void check_knowledge(const KnowledgeSource& knowledge, const ReasoningRecord& re
   for (int64_t row = 0; row < source.size(); ++row) rows.push_back(row);
   std::vector<Request> requests = source.recommender_requests(rows);
   for (Request& request : requests) request.target_slot = -1;
-  const std::vector<Request> whole = requests;
-  knowledge.fill(whole, false, requests);
-  std::vector<KnownItems> known;
-  for (Request& request : requests) known.push_back(std::move(request.known));
-  source.set_known(std::move(known));
+  source.set_known(knowledge.known(requests, false));
 }
 
 // At the history length that construct.json records.

@@ -45,22 +45,22 @@ std::optional<int64_t> KnowledgeSource::trained_until() const {
   return pattern_ ? std::optional(pattern_->trained_until()) : std::nullopt;
 }
 
+std::vector<KnownItems> KnowledgeSource::known(std::span<const Request> whole,
+                                               bool mask_seen) const {
+  std::vector<KnownItems> known(whole.size());
+  if (moments_)
+    for (size_t r = 0; r < whole.size(); ++r)
+      known[r] = moments_->known(whole[r], items_, mask_seen);
+  if (!pattern_) return known;
+  std::vector<std::vector<int32_t>> patterns = pattern_->patterns(whole, mask_seen);
+  for (size_t r = 0; r < whole.size(); ++r) known[r].pattern = std::move(patterns[r]);
+  return known;
+}
+
 void KnowledgeSource::fill(std::span<const Request> whole, bool mask_seen,
                            std::span<Request> requests) const {
-  if (pattern_) {
-    std::vector<std::vector<int32_t>> patterns = pattern_->patterns(whole, mask_seen);
-    for (size_t r = 0; r < requests.size(); ++r) requests[r].known.pattern = std::move(patterns[r]);
-  }
-  if (!moments_) return;
-  for (size_t r = 0; r < requests.size(); ++r) {
-    // What the recommender masks is what is masked here, too: the whole history.
-    Request asked = whole[r];
-    moments_->fill(items_, mask_seen, asked);
-    KnownItems& known = requests[r].known;
-    known.lately = std::move(asked.known.lately);
-    known.after = std::move(asked.known.after);
-    known.fresh = std::move(asked.known.fresh);
-  }
+  std::vector<KnownItems> found = known(whole, mask_seen);
+  for (size_t r = 0; r < requests.size(); ++r) requests[r].known = std::move(found[r]);
 }
 
 std::unique_ptr<const KnowledgeSource> open_knowledge(const PromptOptions& prompt,
@@ -113,12 +113,10 @@ std::vector<int64_t> add_training_knowledge(const KnowledgeSource& source, RowSo
   std::vector<int64_t> open;
   for (int64_t row = 0; row < rows.size(); ++row)
     if (!until || rows.request_time(row) > *until) open.push_back(row);
-  std::vector<Request> requests = rows.recommender_requests(open);
-  const std::vector<Request> whole = requests;
-  source.fill(whole, false, requests);
+  std::vector<KnownItems> found = source.known(rows.recommender_requests(open), false);
   std::vector<KnownItems> known(static_cast<size_t>(rows.size()));
   for (size_t i = 0; i < open.size(); ++i)
-    known[static_cast<size_t>(open[i])] = std::move(requests[i].known);
+    known[static_cast<size_t>(open[i])] = std::move(found[i]);
   rows.set_known(std::move(known));
   CHECK(!open.empty(), kInput,
         "--recommender: it has learned from all {} training rows or from later events\n"

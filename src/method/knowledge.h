@@ -38,8 +38,10 @@ class KnowledgeSource {
   std::optional<PatternRecord> record() const;  // of the recommender, where one is asked
   // Rows of the training part up to this time may not be asked about; none: every row may.
   std::optional<int64_t> trained_until() const;
-  // Gives requests of the same moments what they show. `whole`: with the history that a recommender
-  // may see; mask_seen: of the whole catalogue without the items of it.
+  // What requests show, [requests]. `whole`: with the history that a recommender may see;
+  // mask_seen: of the whole catalogue without the items of it.
+  std::vector<KnownItems> known(std::span<const Request> whole, bool mask_seen) const;
+  // Gives it to requests of the same moments.
   void fill(std::span<const Request> whole, bool mask_seen, std::span<Request> requests) const;
 
  private:
@@ -50,9 +52,9 @@ class KnowledgeSource {
 
 // The source that prompts of `prompt` need, null where they need none; `folder` is the
 // recommender's
-// (--recommender). Errors: kUsage where a pattern is shown and no folder is given, and for lists
-// of no items; kModel where `trained` names another type of recommender. `artefact`: what was
-// made with these prompts, for errors.
+// (--recommender). Errors: kUsage where a pattern is shown and no folder is given, and for lists of
+// no items; kModel where `trained` names another type of recommender. `artefact`: what was made
+// with these prompts, for errors.
 std::unique_ptr<const KnowledgeSource> open_knowledge(const PromptOptions& prompt,
                                                       const std::optional<PatternRecord>& trained,
                                                       const std::string& folder,

@@ -1,7 +1,6 @@
 #include "temporal/moments.h"
 
 #include <algorithm>
-#include <cmath>
 #include <unordered_map>
 #include <unordered_set>
 #include <utility>
@@ -10,11 +9,6 @@
 
 namespace etrlrec {
 namespace {
-
-double kept_share(int64_t seconds) {
-  return std::exp2(-static_cast<double>(seconds) /
-                   (kLatelyHalfLifeDays * static_cast<double>(kSecondsPerDay)));
-}
 
 template <typename T>
 void sort_by_time(std::vector<std::vector<T>>& lists) {
@@ -65,8 +59,9 @@ Moments::Moments(const Dataset& dataset)
   for (std::vector<Event>& events : events_)
     for (size_t i = 0; i < events.size(); ++i)
       events[i].decayed =
-          1 +
-          (i == 0 ? 0 : events[i - 1].decayed * kept_share(events[i].time - events[i - 1].time));
+          1 + (i == 0 ? 0
+                      : events[i - 1].decayed * half_life_share(events[i].time - events[i - 1].time,
+                                                                kLatelyHalfLifeDays));
 }
 
 double Moments::lately(int32_t item, int64_t now) const {
@@ -75,7 +70,7 @@ double Moments::lately(int32_t item, int64_t now) const {
   const auto end = end_before(events, now);
   if (end == events.begin()) return 0;
   const Event& last = *std::prev(end);
-  return last.decayed * kept_share(now - last.time);
+  return last.decayed * half_life_share(now - last.time, kLatelyHalfLifeDays);
 }
 
 bool Moments::is_fresh(int32_t item, int64_t now) const {
@@ -85,7 +80,7 @@ bool Moments::is_fresh(int32_t item, int64_t now) const {
          events.front().time >= now - kFreshDays * kSecondsPerDay;
 }
 
-void Moments::fill(int32_t most, bool mask_seen, Request& request) const {
+KnownItems Moments::known(const Request& request, int32_t most, bool mask_seen) const {
   std::unordered_map<int32_t, double> followed;  // by title
   if (!request.history.empty()) {
     const std::vector<Successor>& successors =
@@ -110,9 +105,11 @@ void Moments::fill(int32_t most, bool mask_seen, Request& request) const {
   } else {
     for (const int32_t item : request.candidates) look_at(item);
   }
-  request.known.lately = best_of(std::move(lately), most);
-  request.known.after = best_of(std::move(after), most);
-  request.known.fresh = best_of(std::move(fresh), most);
+  KnownItems known;
+  known.lately = best_of(std::move(lately), most);
+  known.after = best_of(std::move(after), most);
+  known.fresh = best_of(std::move(fresh), most);
+  return known;
 }
 
 }  // namespace etrlrec

@@ -23,11 +23,11 @@ class Moments {
   // Whether it was first chosen within kFreshDays before `now`.
   bool is_fresh(int32_t item, int64_t now) const;
 
-  // Fills request.known with at most `most` items in each list, of its candidates or, where it has
-  // none, of the whole catalogue, with `mask_seen` without the items of its history. `lately` and
-  // `fresh` are in the order of the decayed counts, `after` by how often an item directly followed
-  // the last entry; none holds an item with a count of 0. Equal counts in the candidates' order.
-  void fill(int32_t most, bool mask_seen, Request& request) const;
+  // Lists of at most `most` items (no pattern), of the request's candidates or, where it has none,
+  // of the whole catalogue, with `mask_seen` without the items of its history. `lately` and `fresh`
+  // are in the order of the decayed counts, `after` by how often an item directly followed the last
+  // entry; none holds an item with a count of 0. Equal counts in the candidates' order.
+  KnownItems known(const Request& request, int32_t most, bool mask_seen) const;
 
  private:
   struct Event {
