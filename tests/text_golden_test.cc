@@ -53,6 +53,13 @@ TEST(TokenizerGolden, bytes_split_like_llama3_with_whole_words_first) {
   vectors.expect_texts();
 }
 
+// Titles as one token (`new-lm --whole-titles`): found as the library finds added tokens that are not special.
+TEST(TokenizerGolden, phrases_of_ordinary_text_like_added_tokens) {
+  const Vectors vectors("phrases");
+  vectors.expect_ids();
+  vectors.expect_texts();
+}
+
 TEST(TokenizerGolden, unigram_pieces_like_t5) { Vectors("t5").expect_ids(); }
 
 TEST(TokenizerGolden, merged_pieces_with_bytes_like_llama2) {

@@ -3,7 +3,7 @@ import io
 import json
 
 import sentencepiece
-from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 from golden.common import SEED, fresh_folder
 
@@ -53,6 +53,22 @@ def byte_level(name, pattern, normalizer, ignore_merges):
     return tokenizer
 
 
+# Titles as one token: one begins another, one ends where another begins, one is inside another, digits, accents.
+PHRASES = [" Kalo Miren;", " Kalo Miren II;", " Bel", " Bel-Dor (1994);", "mi", " Miren Kalo Miren", " 12 Taki;",
+           " na\u00efve \u65e5\u672c;"]
+PHRASE_TEXTS = [
+    "History; start Kalo Miren; week Kalo Miren II; day Bel-Dor (1994);", " Kalo Miren; Kalo Miren;", "Kalo Miren; kalo miren;",
+    " Kalo Miren Kalo Miren;", " Bel Bel-Dor Bel-Dor (1994); Belmi", " 12 Taki; 112 Taki;  12 Taki;", "x na\u00efve \u65e5\u672c;y",
+    " Kalo Miren III;", "mimimi Miren", " Kalo  Miren;", "",
+]
+
+
+def with_phrases():
+    tokenizer = byte_level("phrases", None, None, False)
+    tokenizer.add_tokens([AddedToken(phrase, normalized=False, special=False) for phrase in PHRASES])
+    return tokenizer
+
+
 def sentence_piece(kind, **options):
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
@@ -60,8 +76,8 @@ def sentence_piece(kind, **options):
     return model.getvalue()
 
 
-def encoded(encode):
-    return [dict(text=text, ids=encode(text)) for text in TEXTS]
+def encoded(encode, texts=TEXTS):
+    return [dict(text=text, ids=encode(text)) for text in texts]
 
 
 def save(path, value):
@@ -78,6 +94,12 @@ def make(root):
         # A special token in a text is text for us; the library would recognise it.
         plain = Tokenizer.from_str(json.dumps({**json.loads(tokenizer.to_str()), "added_tokens": []}))
         save(path / "vectors.json", encoded(lambda text: plain.encode(text, add_special_tokens=False).ids))
+    path = fresh_folder(root / "tokenizers" / "phrases")
+    tokenizer = with_phrases()
+    tokenizer.save(str(path / "tokenizer.json"), pretty=False)
+    save(path / "tokenizer_config.json", dict(eos_token="<|endoftext|>"))
+    texts = [text for text in TEXTS if "<|endoftext|>" not in text] + PHRASE_TEXTS
+    save(path / "vectors.json", encoded(lambda text: tokenizer.encode(text, add_special_tokens=False).ids, texts))
     for name, file, data in (
             ("t5", "spiece.model", sentence_piece("unigram", vocab_size=132, pad_id=0, eos_id=1, unk_id=2, bos_id=-1,
                                                   character_coverage=1.0)),
