@@ -71,7 +71,7 @@ class RankingService : public ::testing::Test {
     }
     EXPECT_EQ(a.reasoning, b.reasoning);
     EXPECT_EQ(a.valid, b.valid);
-    EXPECT_EQ(a.claims.size(), b.claims.size());
+    EXPECT_EQ(a.explanation.claims.size(), b.explanation.claims.size());
   }
   static inline fs::path root_;
 };

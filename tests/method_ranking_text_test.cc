@@ -21,12 +21,14 @@ Ranking ranking() {
   ranking.reasoning = "a( b) c( d) e( f)";
   const Verdict verdicts[] = {Verdict::kTrue, Verdict::kFalse, Verdict::kUnverifiable};
   for (size_t i = 0; i < 3; ++i) {
-    JudgedClaim claim;
-    claim.claim.begin = 6 * i;
-    claim.claim.end = 6 * i + 5;
-    claim.verdict = verdicts[i];
-    ranking.claims.push_back(claim);
+    ExplainedClaim claim;
+    claim.begin = 6 * i, claim.end = 6 * i + 5, claim.verdict = verdicts[i];
+    claim.sentence = "Sentence " + std::to_string(i);
+    claim.number = i == 1 ? "2 of 3" : "";
+    claim.dimension = i == 0 ? Dimension::kUET : Dimension::kIS;
+    ranking.explanation.claims.push_back(claim);
   }
+  ranking.explanation.decision = "The lasting taste decides.";
   return ranking;
 }
 
@@ -37,20 +39,39 @@ TEST(RankingText, document_holds_items_with_ranks_and_claims_with_verdicts) {
   EXPECT_EQ(document["items"][1]["rank"], 2);
   const OrderedJson& explanation = document["explanation"];
   EXPECT_EQ(explanation["reasoning"], "a( b) c( d) e( f)");
-  EXPECT_EQ(explanation["claims"][1], (OrderedJson{{"claim", "c( d)"}, {"verdict", "false"}}));
+  EXPECT_EQ(explanation["claims"][1], (OrderedJson{{"dimension", "IS"},
+                                                   {"sentence", "Sentence 1"},
+                                                   {"verdict", "false"},
+                                                   {"number", "2 of 3"},
+                                                   {"claim", "c( d)"}}));
+  EXPECT_EQ(explanation["decision"], "The lasting taste decides.");
   EXPECT_EQ(explanation["valid"], true);
 }
 
 TEST(RankingText, lines_hold_rank_id_title_attributes_and_score) {
-  EXPECT_EQ(format_ranking(ranking(), kCatalogue, false),
+  EXPECT_EQ(format_ranking(ranking(), kCatalogue, ExplanationForm::kNone),
             " 1  i1           Loud City                                "
             "                             0.750\n"
             " 2  i0           Calm Sea                                 "
             "drama quiet                  0.250\n");
 }
 
-TEST(RankingText, an_explanation_marks_every_claim) {
-  const std::string text = format_ranking(ranking(), kCatalogue, true);
+TEST(RankingText, people_read_sentences_by_dimension) {
+  const std::string text = format_ranking(ranking(), kCatalogue, ExplanationForm::kSentences);
+  const std::string expected =
+      "why:\n"
+      "  When and in what order\n"
+      "    ✗ Sentence 1  (2 of 3)\n"
+      "    ? Sentence 2\n"
+      "  What this person likes\n"
+      "    ✓ Sentence 0\n"
+      "  The lasting taste decides.\n";
+  EXPECT_TRUE(text.ends_with(expected)) << text;
+  EXPECT_EQ(text.find("a( b)"), text.npos);
+}
+
+TEST(RankingText, the_raw_form_marks_every_claim) {
+  const std::string text = format_ranking(ranking(), kCatalogue, ExplanationForm::kRaw);
   const std::string expected =
       "why: a( b) c( d) e( f)\n"
       "  ✓ a( b)                                    true\n"
@@ -62,7 +83,8 @@ TEST(RankingText, an_explanation_marks_every_claim) {
 TEST(RankingText, a_reasoning_closed_by_force_is_said_so) {
   Ranking forced = ranking();
   forced.valid = false;
-  EXPECT_TRUE(format_ranking(forced, kCatalogue, true).ends_with("was closed by force\n"));
+  EXPECT_TRUE(format_ranking(forced, kCatalogue, ExplanationForm::kSentences)
+                  .ends_with("was closed by force\n"));
   EXPECT_EQ(to_json(forced, kCatalogue)["explanation"]["valid"], false);
 }
 

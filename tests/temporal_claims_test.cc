@@ -20,7 +20,7 @@ class Claims : public testing::Test {
  protected:
   Verdict verdict(std::string_view text) const { return verdict_of(text, context_); }
   std::vector<JudgedClaim> judge(std::string_view text) const {
-    return judge_claims(text, context_, {});
+    return judge_claims(parse_claims(text), context_, {});
   }
   ReasoningScore score(std::string_view text, int32_t answer) const {
     return score_reasoning(judge(text), answer, context_);
@@ -225,7 +225,8 @@ TEST_F(Claims, needs_that_a_true_lack_answers_are_dropped) {
   request.candidates = {0, 2, 4, 5};
   const FactSheet facts = compute_facts(catalogue_, statistics_, request);
   const ClaimContext context{catalogue_, request, facts};
-  const auto judged = judge_claims("need(crime) lack(crime) need(drama dark)", context, {});
+  const auto judged =
+      judge_claims(parse_claims("need(crime) lack(crime) need(drama dark)"), context, {});
   EXPECT_EQ(judged[1].verdict, kTrue);
   EXPECT_DOUBLE_EQ(score_reasoning(judged, 1, context).r_link, 1);
   EXPECT_DOUBLE_EQ(score_reasoning(judged, 2, context).r_link, 0);
@@ -238,7 +239,7 @@ TEST_F(Claims, weights_measure_how_rarely_a_random_claim_is_true) {
   EXPECT_EQ(weights.truth_rate, measure_claim_weights(contexts, 7).truth_rate);
   std::fill(weights.usefulness.begin(), weights.usefulness.end(), 1.0);  // has a test of its own
   const auto bits = [&](std::string_view text) {
-    return judge_claims(text, context_, weights)[0].weight;
+    return judge_claims(parse_claims(text), context_, weights)[0].weight;
   };
   EXPECT_LT(bits("before(1 2)"), 0.5);
   EXPECT_GT(bits("gap(5 now week)"), 2);
@@ -277,7 +278,7 @@ TEST_F(Claims, weights_survive_their_json_and_refuse_others) {
   EXPECT_THROW(claim_weights_from_json(wrong, "weights.json"), Error);
   EXPECT_THROW(claim_weights_from_json(Json::array(), "weights.json"), Error);
   ClaimWeights other{{"gone(entry)"}, {0.5}, {1}};
-  EXPECT_THROW(judge_claims("recent(1)", context_, other), Error);
+  EXPECT_THROW(judge_claims(parse_claims("recent(1)"), context_, other), Error);
 }
 
 TEST_F(Claims, predicate_keys_are_unique) {

@@ -108,7 +108,7 @@ inline int32_t attribute(const Catalogue& catalogue, std::string_view word) {
 
 // Verdict of the only claim of a text.
 inline Verdict verdict_of(std::string_view text, const ClaimContext& context) {
-  return judge_claims(text, context, {}).at(0).verdict;
+  return judge_claims(parse_claims(text), context, {}).at(0).verdict;
 }
 
 }  // namespace etrlrec

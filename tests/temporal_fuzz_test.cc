@@ -98,7 +98,7 @@ TEST(Fuzz, mutated_completions_never_break_the_parsers) {
     if (!parsed.reasoning.empty()) {
       ASSERT_EQ(parsed.reasoning.data(), text.data());
     }
-    const auto judged = judge_claims(text, context, {});
+    const auto judged = judge_claims(parse_claims(text), context, {});
     for (const JudgedClaim& claim : judged)
       ASSERT_TRUE(claim.claim.begin < claim.claim.end && claim.claim.end <= text.size());
     const ReasoningScore score = score_reasoning(judged, parsed.answer, context);
@@ -127,7 +127,7 @@ TEST(Fuzz, very_long_texts_take_time_in_proportion_to_their_length) {
     while (text.size() < length) text += piece;
     const std::clock_t begin = std::clock();
     parse_completion(text, numbers(4), {});
-    judge_claims(text, {catalogue, request, facts}, {});
+    judge_claims(parse_claims(text), {catalogue, request, facts}, {});
     return static_cast<double>(std::clock() - begin);
   };
   const double least = 0.02 * CLOCKS_PER_SEC;  // below this, noise decides

@@ -247,7 +247,7 @@ TEST(TimeClaims, are_written_by_the_teacher_and_true) {
       << titles.reasoning;
   EXPECT_TRUE(titles.reasoning.ends_with(" lately")) << titles.reasoning;
   for (const TeacherReply& said : {popular, usual, titles})
-    for (const JudgedClaim& claim : judge_claims(said.reasoning, context, {}))
+    for (const JudgedClaim& claim : judge_claims(parse_claims(said.reasoning), context, {}))
       EXPECT_EQ(claim.verdict, Verdict::kTrue) << claim.claim.predicate << " in" << said.reasoning;
 }
 

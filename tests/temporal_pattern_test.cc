@@ -29,7 +29,7 @@ class PatternClaims : public testing::Test {
  protected:
   Verdict verdict(std::string_view text) const { return verdict_of(text, context_); }
   double link(std::string_view text, int32_t answer) const {
-    return score_reasoning(judge_claims(text, context_, {}), answer, context_).r_link;
+    return score_reasoning(judge_claims(parse_claims(text), context_, {}), answer, context_).r_link;
   }
 
   const Catalogue catalogue_ = small_catalogue();
@@ -169,7 +169,7 @@ TEST_F(PatternClaims, are_written_by_the_teacher_and_true) {
   EXPECT_TRUE(titles.reasoning.ends_with(" pattern follow( 1)")) << titles.reasoning;
   EXPECT_EQ(reply({.temperature = 0}).reasoning.find("follow"), std::string::npos);
   for (const TeacherReply& said : {listed, titles})
-    for (const JudgedClaim& claim : judge_claims(said.reasoning, context, {}))
+    for (const JudgedClaim& claim : judge_claims(parse_claims(said.reasoning), context, {}))
       EXPECT_EQ(claim.verdict, Verdict::kTrue) << claim.claim.predicate << " in" << said.reasoning;
 }
 

@@ -68,7 +68,7 @@ TeacherReply ask(const Teacher& teacher, const ClaimContext& context, bool hint,
 }
 
 void expect_all_true(const TeacherReply& reply, const ClaimContext& context) {
-  const auto judged = judge_claims(reply.reasoning, context, {});
+  const auto judged = judge_claims(parse_claims(reply.reasoning), context, {});
   ASSERT_FALSE(judged.empty());
   for (const JudgedClaim& claim : judged)
     ASSERT_EQ(claim.verdict, Verdict::kTrue)
@@ -92,7 +92,7 @@ TEST_F(TeacherWorld, every_claim_is_true_and_dimensions_are_covered) {
     for (int draw = 0; draw < 3; ++draw) {
       const TeacherReply reply = ask(*teacher, context, false, rng);
       expect_all_true(reply, context);
-      const auto judged = judge_claims(reply.reasoning, context, {});
+      const auto judged = judge_claims(parse_claims(reply.reasoning), context, {});
       for (const JudgedClaim& claim : judged) ++said[claim.claim.predicate];
       reward += score_reasoning(judged, reply.answer, context).r_link;
     }

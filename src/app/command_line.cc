@@ -71,6 +71,10 @@ Option& Option::excludes(const Option& other) {
   option_->excludes(other.option_);
   return *this;
 }
+Option& Option::needs(const Option& other) {
+  option_->needs(other.option_);
+  return *this;
+}
 
 std::string Command::name() const { return command_->get_name(); }
 Command& Command::alias(const std::string& name) {

@@ -32,6 +32,7 @@ class Option {
   Option& existing_folder();
   Option& existing_file();
   Option& excludes(const Option& other);
+  Option& needs(const Option& other);
 
  private:
   CLI::Option* option_;

@@ -20,7 +20,7 @@ struct RecommendOptions {
   int32_t k = 5;
   bool all_users = false;
   std::string users, out;  // of a table for many users
-  bool explain = false, dry_run = false;
+  bool explain = false, raw = false, dry_run = false;
 };
 
 // The table for all users, or those of --users.
@@ -69,7 +69,10 @@ void recommend(const RecommendOptions& options, const CommonOptions& common) {
     fmt::print("{}\n", to_json(ranking, ranker.catalogue())
                            .dump(2, ' ', false, OrderedJson::error_handler_t::replace));
   } else {
-    fmt::print("{}", format_ranking(ranking, ranker.catalogue(), options.explain));
+    const ExplanationForm form = !options.explain ? ExplanationForm::kNone
+                                 : options.raw    ? ExplanationForm::kRaw
+                                                  : ExplanationForm::kSentences;
+    fmt::print("{}", format_ranking(ranking, ranker.catalogue(), form));
   }
 }
 
@@ -128,8 +131,11 @@ void add_recommend(CommandLine& app, CommonOptions& common) {
   command.add_flag("!--no-trend", options->ranker.trend,
                    "do not follow what is chosen lately, which a model does whose validation rows "
                    "said that it helps");
-  command.add_flag("--explain", options->explain,
-                   "print the reasoning and the verdict on each claim");
+  Option explain = command.add_flag(
+      "--explain", options->explain,
+      "print in sentences what the model claims, whether it is true, and what decided");
+  command.add_flag("--raw", options->raw, "with --explain: the reasoning as the model wrote it")
+      .needs(explain);
   add_dry_run(command, options->dry_run);
   command.on_run([options, &common] {
     options->ranker.numerics = common.numerics();

@@ -14,4 +14,11 @@ std::string ascii_lower(std::string_view text) {
   return out;
 }
 
+std::string ascii_capitalized(std::string_view text) {
+  std::string out(text);
+  if (!out.empty() && out.front() >= 'a' && out.front() <= 'z')
+    out.front() = static_cast<char>(out.front() - 'a' + 'A');
+  return out;
+}
+
 }  // namespace etrlrec

@@ -12,6 +12,7 @@
 #include "eval/predictions.h"
 #include "eval/time_line.h"
 #include "temporal/claims.h"
+#include "temporal/explanation.h"
 
 namespace etrlrec {
 
@@ -40,6 +41,7 @@ struct ReportExample {
   std::vector<ReportCandidate> candidates;
   std::string reasoning;
   std::vector<ExampleClaim> claims;  // outside ranges and overlaps are left unmarked
+  Explanation explanation;           // of the reasoning
   int32_t answer = 0, truth = 0;     // candidate numbers, 0 none
 };
 

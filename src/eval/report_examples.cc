@@ -64,6 +64,26 @@ std::string candidate_name(const ReportExample& example, int32_t number) {
   return fmt::format("{}. (not among the candidates)", number);
 }
 
+// The claims as sentences under their dimensions, and what decided.
+std::string render_explanation(const Explanation& explanation) {
+  std::string out;
+  const ExplainedClaim* before = nullptr;
+  for (const ExplainedClaim* claim : by_dimension(explanation)) {
+    if (before == nullptr || before->dimension != claim->dimension)
+      append(out, R"({}<h5>{}</h5><ul class="sentences">)", before == nullptr ? "" : "</ul>",
+             dimension_heading(claim->dimension));
+    before = claim;
+    const std::string number =
+        claim->number.empty() ? "" : fmt::format(" <small>{}</small>", escape_html(claim->number));
+    append(out, R"(<li class="{}">{}{}</li>)", verdict_name(claim->verdict),
+           escape_html(claim->sentence), number);
+  }
+  if (before != nullptr) out += "</ul>";
+  if (!explanation.decision.empty())
+    append(out, R"(<p class="decision">{}</p>)", escape_html(explanation.decision));
+  return out;
+}
+
 std::string render_outcome(const ReportExample& example) {
   int32_t counts[3] = {0, 0, 0};
   for (const ExampleClaim& claim : example.claims) ++counts[static_cast<int>(claim.verdict)];
@@ -110,9 +130,11 @@ std::string render_examples(std::span<const ReportExample> examples) {
                               : "wrong");
     out += render_history(example);
     out += R"(<div class="columns">)" + render_candidates(example) +
-           R"(<div><h4>Reasoning</h4><p class="reasoning">)";
-    out +=
-        render_reasoning(example) + "</p>" + render_outcome(example) + "</div></div></article>\n";
+           "<div><h4>What the model says</h4>" + render_explanation(example.explanation);
+    append(out,
+           R"(<details><summary>As it was written</summary><p class="reasoning">{}</p></details>)",
+           render_reasoning(example));
+    out += render_outcome(example) + "</div></div></article>\n";
   }
   return out;
 }

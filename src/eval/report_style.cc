@@ -121,6 +121,12 @@ constexpr std::string_view kExamples = R"(
 .tag{font-size:10.5px;font-weight:600;padding:0 6px;border-radius:7px;margin-left:6px;white-space:nowrap;border:1px solid currentColor}
 .tag.truth{color:var(--true)} .tag.answer{color:var(--c0)}
 .reasoning{font:14px/2 ui-monospace,"DejaVu Sans Mono","Liberation Mono",Consolas,monospace;white-space:pre-wrap;overflow-wrap:anywhere;margin:0}
+.example h5{margin:12px 0 2px;font-size:13px;color:var(--soft,inherit)}
+ul.sentences{list-style:none;margin:0;padding:0}ul.sentences li{padding:2px 0 2px 22px;position:relative}
+ul.sentences li::before{content:"?";position:absolute;left:2px;font-weight:700;color:var(--open)}
+ul.sentences li.true::before{content:"✓";color:var(--true)}ul.sentences li.false::before{content:"✗";color:var(--false)}
+ul.sentences li small{opacity:.75}
+.decision{font-weight:600;margin:12px 0}details summary{cursor:pointer;font-size:13px;margin:8px 0}
 .claim{padding:2px 4px;border-radius:3px;border-bottom:2px solid;background:var(--open-tint);color:var(--ink);border-color:var(--open)}
 .claim::after{content:" ?";font-weight:700;color:var(--open)}
 .claim.true{background:var(--true-tint);border-color:var(--true)}.claim.true::after{content:" ✓";color:var(--true)}

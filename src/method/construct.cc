@@ -61,8 +61,10 @@ struct Judged {
 Judged judge(const TeacherReply& reply, const ClaimContext& context, const ClaimWeights& weights,
              const ConstructOptions& options) {
   Judged judged;
+  const PromptStyle& style = find_style(options.style);
   judged.score =
-      score_reasoning(judge_claims(reply.reasoning, context, weights), reply.answer, context);
+      score_reasoning(judge_claims(style.claims(reply.reasoning, context), context, weights),
+                      reply.answer, context);
   const PromptOptions prompt = prompt_options(options);
   const auto answers = answer_texts(context.catalogue, context.request, prompt);
   judged.text = completion_of(reply, answers, prompt);
@@ -88,7 +90,8 @@ std::unique_ptr<Teacher> teacher_of(const ConstructSetup& setup) {
                        .names_candidates = options.answer == AnswerKind::kNumber,
                        .pattern_precision = precision(&KnownItems::pattern),
                        .lately_precision = precision(&KnownItems::lately),
-                       .after_precision = precision(&KnownItems::after)});
+                       .after_precision = precision(&KnownItems::after),
+                       .style = options.style});
 }
 
 class Constructor {

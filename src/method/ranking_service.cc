@@ -280,7 +280,9 @@ std::vector<Ranking> Ranker::rank(std::span<const Request> requests, int32_t k) 
     ranking.items.resize(std::min(ranking.items.size(), static_cast<size_t>(k)));
     if (ranking.reasoning.empty()) continue;
     const RowView view(catalogue(), &study_.statistics, requests[r], model_.card.prompt);
-    ranking.claims = judge_claims(ranking.reasoning, view.context(), {});
+    ranking.explanation =
+        explain(ranking.reasoning, judge_claims(view.claims(ranking.reasoning), view.context(), {}),
+                view.context(), view.style());
   }
   return rankings;
 }

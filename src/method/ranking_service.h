@@ -21,8 +21,7 @@
 #include "method/study.h"
 #include "models/recommender.h"
 #include "nn/numerics.h"
-#include "temporal/claims.h"
-#include "temporal/verifier.h"
+#include "temporal/explanation.h"
 
 namespace etrlrec {
 
@@ -59,7 +58,7 @@ struct RankedItem {
 struct Ranking {
   std::vector<RankedItem> items;  // best first
   std::string reasoning;
-  std::vector<JudgedClaim> claims;  // of the reasoning, in its order
+  Explanation explanation;  // of the reasoning
   bool valid = true;  // false: the reasoning did not end within its budget and was closed by force
 };
 

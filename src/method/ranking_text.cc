@@ -3,18 +3,13 @@
 #include <fmt/format.h>
 
 #include "base/json.h"
-#include "temporal/verifier.h"
+#include "temporal/explanation.h"
 
 namespace etrlrec {
 namespace {
 
-std::string claim_text(const Ranking& ranking, const Claim& claim) {
+std::string claim_text(const Ranking& ranking, const ExplainedClaim& claim) {
   return ranking.reasoning.substr(claim.begin, claim.end - claim.begin);
-}
-
-const char* mark_of(Verdict verdict) {
-  if (verdict == Verdict::kTrue) return "✓";
-  return verdict == Verdict::kFalse ? "✗" : "?";
 }
 
 std::string attributes_text(const Catalogue& catalogue, int32_t item) {
@@ -24,14 +19,17 @@ std::string attributes_text(const Catalogue& catalogue, int32_t item) {
   return text;
 }
 
-std::string format_reasoning(const Ranking& ranking) {
+std::string raw_reasoning(const Ranking& ranking) {
   std::string text = fmt::format("why: {}\n", ranking.reasoning);
-  for (const JudgedClaim& claim : ranking.claims)
-    text += fmt::format("  {} {:<40} {}\n", mark_of(claim.verdict),
-                        claim_text(ranking, claim.claim), verdict_name(claim.verdict));
-  if (!ranking.valid)
-    text += "note: the reasoning did not end within its budget and was closed by force\n";
+  for (const ExplainedClaim& claim : ranking.explanation.claims)
+    text += fmt::format("  {} {:<40} {}\n", verdict_mark(claim.verdict), claim_text(ranking, claim),
+                        verdict_name(claim.verdict));
   return text;
+}
+
+std::string reasoning_sentences(const Ranking& ranking) {
+  const std::string text = explanation_text(ranking.explanation);
+  return "why:\n" + (text.empty() ? "  nothing that can be checked was said\n" : text);
 }
 
 }  // namespace
@@ -46,15 +44,21 @@ OrderedJson to_json(const Ranking& ranking, const Catalogue& catalogue) {
                                  {"rank", i + 1}});
   }
   OrderedJson claims = OrderedJson::array();
-  for (const JudgedClaim& claim : ranking.claims)
-    claims.push_back(
-        {{"claim", claim_text(ranking, claim.claim)}, {"verdict", verdict_name(claim.verdict)}});
-  document["explanation"] = {
-      {"reasoning", ranking.reasoning}, {"claims", claims}, {"valid", ranking.valid}};
+  for (const ExplainedClaim& claim : ranking.explanation.claims)
+    claims.push_back({{"dimension", dimension_name(claim.dimension)},
+                      {"sentence", claim.sentence},
+                      {"verdict", verdict_name(claim.verdict)},
+                      {"number", claim.number},
+                      {"claim", claim_text(ranking, claim)}});
+  document["explanation"] = {{"decision", ranking.explanation.decision},
+                             {"claims", claims},
+                             {"reasoning", ranking.reasoning},
+                             {"valid", ranking.valid}};
   return document;
 }
 
-std::string format_ranking(const Ranking& ranking, const Catalogue& catalogue, bool explain) {
+std::string format_ranking(const Ranking& ranking, const Catalogue& catalogue,
+                           ExplanationForm form) {
   std::string text;
   for (size_t i = 0; i < ranking.items.size(); ++i) {
     const auto item = static_cast<size_t>(ranking.items[i].item);
@@ -62,7 +66,11 @@ std::string format_ranking(const Ranking& ranking, const Catalogue& catalogue, b
                         catalogue.titles[item], attributes_text(catalogue, ranking.items[i].item),
                         ranking.items[i].score);
   }
-  return explain ? text + format_reasoning(ranking) : text;
+  if (form == ExplanationForm::kNone) return text;
+  text += form == ExplanationForm::kRaw ? raw_reasoning(ranking) : reasoning_sentences(ranking);
+  if (!ranking.valid)
+    text += "note: the reasoning did not end within its budget and was closed by force\n";
+  return text;
 }
 
 }  // namespace etrlrec

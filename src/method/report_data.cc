@@ -96,7 +96,10 @@ ReportExample make_example(const Study& study, const RowView& view, const Predic
   add_history(catalogue, request, example);
   add_candidates(catalogue, request, prediction, reference, example);
   example.reasoning = prediction.reasoning;
-  for (const JudgedClaim& claim : judge_claims(prediction.reasoning, view.context(), weights)) {
+  const std::vector<JudgedClaim> judged =
+      judge_claims(view.claims(prediction.reasoning), view.context(), weights);
+  example.explanation = explain(prediction.reasoning, judged, view.context(), view.style());
+  for (const JudgedClaim& claim : judged) {
     example.claims.push_back(
         {claim.claim.begin, claim.claim.end, claim.verdict,
          fmt::format("{}, {:.1f} bits", dimension_title(claim.dimension), claim.weight)});

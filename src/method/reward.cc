@@ -135,7 +135,8 @@ ScoredCompletion RecommendationReward::score(const Rollout& rollout, const RowCo
   }
   const bool judged = rows_.prompt().reasoning;
   std::vector<JudgedClaim> claims;
-  if (judged) claims = judge_claims(parsed.reasoning, row.view->context(), claim_weights_);
+  if (judged)
+    claims = judge_claims(row.view->claims(parsed.reasoning), row.view->context(), claim_weights_);
 
   ScoredCompletion scored;
   for (int32_t k = 1; k <= n; ++k) {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,10 +24,23 @@ inline constexpr size_t kMaxReasoningBytes = 65536;  // bytes after these are no
 inline constexpr size_t kMaxClaims = 256;            // further ones are not read
 inline constexpr size_t kMaxArguments = 4;
 
+// A number that a text gives for what a claim only compares (claim_numbers.h).
+struct StatedNumber {
+  double value = 0, resolution = 1;  // unit of the last digit
+};
+
 struct Claim {
   std::string predicate;  // empty: malformed (not closed, too long, too many arguments)
-  std::vector<std::string> arguments;
+  std::vector<std::string> arguments{};
   size_t begin = 0, end = 0;  // bytes of the reasoning, for marking it in reports
+  std::optional<StatedNumber> stated{};
+};
+
+// What a teacher says, for a style to write: a claim, or what decides (sentence_forms.h), whose
+// word stands in `claim.predicate`.
+struct Statement {
+  Claim claim;
+  bool is_decision = false;
 };
 
 // What judging needs apart from the text.

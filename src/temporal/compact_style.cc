@@ -234,6 +234,39 @@ std::vector<std::string> compact_words(const Catalogue& catalogue, int64_t numbe
   return words;
 }
 
+std::string compact_reasoning(std::span<const Statement> statements, const ClaimContext&, Rng&) {
+  std::string text;
+  for (const Statement& statement : statements) {
+    text += " " + statement.claim.predicate;
+    if (statement.is_decision) continue;
+    text += "(";
+    for (const std::string& argument : statement.claim.arguments) text += " " + argument;
+    text += ")";
+  }
+  return text;
+}
+
+std::vector<Claim> compact_claims(std::string_view reasoning, const ClaimContext&) {
+  return parse_claims(reasoning);
+}
+
+// The first word outside of the claims that is a decision's.
+const Decision* compact_decision(std::string_view reasoning) {
+  reasoning = reasoning.substr(0, kMaxReasoningBytes);
+  size_t begin = 0;
+  int32_t depth = 0;
+  for (size_t p = 0; p <= reasoning.size(); ++p) {
+    const char c = p == reasoning.size() ? ' ' : reasoning[p];
+    if (c != ' ' && c != '(' && c != ')') continue;
+    const std::string_view word = reasoning.substr(begin, p - begin);
+    for (const Decision& decision : decisions())
+      if (depth == 0 && c != '(' && decision.word == word) return &decision;
+    depth = std::max(0, depth + (c == '(') - (c == ')'));
+    begin = p + 1;
+  }
+  return nullptr;
+}
+
 }  // namespace
 
 PromptStyle compact_style() {
@@ -245,7 +278,10 @@ PromptStyle compact_style() {
           .answers = compact_answers,
           .parse = compact_parse,
           .words = compact_words,
-          .title = title_answer};
+          .title = title_answer,
+          .reasoning = compact_reasoning,
+          .claims = compact_claims,
+          .decision = compact_decision};
 }
 
 }  // namespace etrlrec

@@ -136,13 +136,16 @@ int32_t find_season(std::string_view word) {
   return found == kSeasonWords.end() ? -1 : static_cast<int32_t>(found - kSeasonWords.begin());
 }
 
-std::string escape_title(std::string_view title) {
+namespace {
+
+// In one line of at most kMaxTitleBytes, each ASCII byte through `replace`.
+std::string title_line(std::string_view title, char (*replace)(char)) {
   std::string out;
   while (!title.empty()) {
     const size_t length = utf8_length(title);
     if (out.size() + std::max<size_t>(length, 1) > kMaxTitleBytes) break;
     if (length <= 1) {
-      const char c = length == 0 ? '?' : escape_byte(title[0]);
+      const char c = length == 0 ? '?' : replace(title[0]);
       if (c != ' ' || (!out.empty() && out.back() != ' ')) out += c;
     } else {
       out += title.substr(0, length);
@@ -152,6 +155,17 @@ std::string escape_title(std::string_view title) {
   while (!out.empty() && out.back() == ' ') out.pop_back();
   return out;
 }
+
+char plain_byte(char c) {
+  if (c == ';') return ',';
+  if (c == '"') return '\'';
+  return static_cast<unsigned char>(c) < 0x20 || c == 0x7F ? ' ' : c;
+}
+
+}  // namespace
+
+std::string escape_title(std::string_view title) { return title_line(title, escape_byte); }
+std::string plain_title(std::string_view title) { return title_line(title, plain_byte); }
 
 int32_t lead_attribute(const Catalogue& catalogue, int32_t item, int32_t field) {
   for (const int32_t a : catalogue.attributes_of(item))

@@ -32,6 +32,9 @@ int32_t find_season(std::string_view word);
 // At most 96 bytes of valid UTF-8 in one line without '<' '>' '(' ')' ';', which become '[' ']' '['
 // ']' ','. Bytes that are no UTF-8 become '?'. '&' is kept: nothing here reads entities.
 std::string escape_title(std::string_view title);
+// The same without any of these changes but ';', which becomes ',', and '"', which becomes "'": a
+// title as plain English writes it between double quotes.
+std::string plain_title(std::string_view title);
 
 // First attribute of the item that belongs to `field`, -1 when it has none.
 int32_t lead_attribute(const Catalogue& catalogue, int32_t item, int32_t field);

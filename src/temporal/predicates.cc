@@ -315,6 +315,8 @@ std::string Predicate::key() const {
   return fmt::format("{}({})", name, arguments);
 }
 
+std::string_view stage_word(int32_t stage) { return kStages.at(static_cast<size_t>(stage)); }
+
 std::span<const Predicate> predicate_table() { return kTable; }
 
 std::optional<ResolvedClaim> resolve_claim(const Claim& claim, const ClaimContext& context) {

@@ -64,6 +64,8 @@ struct ResolvedClaim {
 };
 std::optional<ResolvedClaim> resolve_claim(const Claim& claim, const ClaimContext& context);
 
+std::string_view stage_word(int32_t stage);  // new | active | returning
+
 // Number of values an argument of this kind can take in a context; attributes are those of the fact
 // sheet.
 int64_t argument_domain(ArgumentKind kind, const ClaimContext& context);

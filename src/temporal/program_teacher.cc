@@ -7,6 +7,7 @@
 #include "temporal/gaps.h"
 #include "temporal/names.h"
 #include "temporal/profile.h"
+#include "temporal/prompts.h"
 
 namespace etrlrec {
 namespace {
@@ -31,6 +32,12 @@ struct Evidence {
           recommended = -1, popular = -1, usual = -1;  // the last four: candidates
 };
 
+using Statements = std::vector<Statement>;
+
+void say(Statements& said, std::string_view predicate, std::vector<std::string> arguments) {
+  said.push_back({{std::string(predicate), std::move(arguments)}});
+}
+
 int32_t first_candidate(const std::vector<FactSheet::Place>& places) {
   return places.empty() ? -1 : places.front().candidate;
 }
@@ -39,7 +46,10 @@ class ProgramTeacher : public Teacher {
  public:
   ProgramTeacher(const Catalogue& catalogue, const TemporalStatistics& statistics,
                  const TeacherOptions& options)
-      : catalogue_(catalogue), statistics_(statistics), options_(options) {
+      : catalogue_(catalogue),
+        statistics_(statistics),
+        options_(options),
+        style_(find_style(options.style)) {
     CHECK(options.temperature >= 0 && std::isfinite(options.temperature), kUsage,
           "teacher: expected a temperature of 0 or more, found {}", options.temperature);
   }
@@ -61,14 +71,11 @@ class ProgramTeacher : public Teacher {
     CHECK(!hint || (request.target_slot >= 0 && request.target_slot < n), kInput,
           "teacher: a hint needs a target slot below {}, found {}", n, request.target_slot);
     const Evidence evidence = gather(context);
-    TeacherReply reply;
-    reply.hinted = hint;
-    write_facts(context, evidence, reply.reasoning);
-    if (hint)
-      explain_target(context, evidence, reply);
-    else
-      choose(context, evidence, rng, reply);
-    return reply;
+    Statements said;
+    write_facts(context, evidence, said);
+    const int32_t candidate =
+        hint ? explain_target(context, evidence, said) : choose(context, evidence, rng, said);
+    return {style_.reasoning(said, context, rng), candidate + 1, hint};
   }
 
   std::string word(int32_t attribute) const { return attribute_word(catalogue_, attribute); }
@@ -109,18 +116,17 @@ class ProgramTeacher : public Teacher {
     return e;
   }
 
-  void write_facts(const ClaimContext& context, const Evidence& e, std::string& out) const {
+  void write_facts(const ClaimContext& context, const Evidence& e, Statements& out) const {
     const size_t n = context.request.history.size();
     if (e.successor >= 0)
-      out += fmt::format(" trans( {} {})", word(e.last_lead), word(e.successor));
+      say(out, "trans", {word(e.last_lead), word(e.successor)});
     else
       write_direction(context, e, out);
-    if (e.lasting >= 0) out += fmt::format(" long( {})", word(e.lasting));
-    if (e.favoured >= 0)
-      out += fmt::format(" season( {} {})", season_word(context.facts.season), word(e.favoured));
-    if (e.recent >= 0 && recent_matters()) out += fmt::format(" short( {})", word(e.recent));
+    if (e.lasting >= 0) say(out, "long", {word(e.lasting)});
+    if (e.favoured >= 0) say(out, "season", {season_word(context.facts.season), word(e.favoured)});
+    if (e.recent >= 0 && recent_matters()) say(out, "short", {word(e.recent)});
     if (e.next_part >= 0 && options_.names_candidates)
-      out += fmt::format(" sequel( {})", e.next_part + 1);
+      say(out, "sequel", {std::to_string(e.next_part + 1)});
     const FactSheet& facts = context.facts;
     write_first("lately", facts.lately, out);
     write_first("after", facts.after, out);
@@ -128,30 +134,29 @@ class ProgramTeacher : public Teacher {
     write_first("first", facts.pattern, out);
     // Last, so that the decision follows right after the pause it may depend on.
     if (options_.with_times && n > 0)
-      out += fmt::format(" gap( {} now {})", n, gap_word(context.facts.gaps[n]));
+      say(out, "gap", {std::to_string(n), "now", gap_word(context.facts.gaps[n])});
   }
 
   // What stands first in a list.
   void write_first(const char* predicate, const std::vector<FactSheet::Place>& places,
-                   std::string& out) const {
+                   Statements& out) const {
     if (places.empty()) return;
     const FactSheet::Place& first = places.front();
     if (options_.names_candidates && first.candidate >= 0)
-      out += fmt::format(" {}( {})", predicate, first.candidate + 1);
+      say(out, predicate, {std::to_string(first.candidate + 1)});
     const int32_t lead = lead_attribute(catalogue_, first.item, 0);
-    if (!options_.names_candidates && lead >= 0)
-      out += fmt::format(" {}( {})", predicate, word(lead));
+    if (!options_.names_candidates && lead >= 0) say(out, predicate, {word(lead)});
   }
 
   // Where no transition is known, IAT tells how the leading attribute moved, or in short histories
   // its count.
-  void write_direction(const ClaimContext& context, const Evidence& e, std::string& out) const {
+  void write_direction(const ClaimContext& context, const Evidence& e, Statements& out) const {
     const AttributeFact* fact = e.lasting < 0 ? nullptr : find_fact(context.facts, e.lasting);
     if (fact == nullptr) return;
     if (fact->direction != 0)
-      out += fmt::format(" {}( {})", fact->direction > 0 ? "up" : "down", word(e.lasting));
+      say(out, fact->direction > 0 ? "up" : "down", {word(e.lasting)});
     else
-      out += fmt::format(" count( {} {})", word(e.lasting), fact->count);
+      say(out, "count", {word(e.lasting), std::to_string(fact->count)});
   }
 
   // How sure a next part on offer is: its precision against the chance that a random candidate is
@@ -222,7 +227,8 @@ class ProgramTeacher : public Teacher {
     return rng.weighted(weights);
   }
 
-  void choose(const ClaimContext& context, const Evidence& e, Rng& rng, TeacherReply& reply) const {
+  // The candidate, from 0.
+  int32_t choose(const ClaimContext& context, const Evidence& e, Rng& rng, Statements& said) const {
     std::vector<Hypothesis> leads = lead_hypotheses(e, context.request.candidates.size());
     std::vector<Hypothesis> seconds = second_hypotheses(e);
     if (!leads.empty()) draw_first(leads, rng);
@@ -230,39 +236,38 @@ class ProgramTeacher : public Teacher {
     std::vector<int32_t> tried;
     for (const Hypothesis& lead : leads) {
       if (lead.candidate >= 0) {
-        write_source(lead, reply.reasoning);
-        return finish(context, lead.candidate, -1, reply);
+        write_source(lead, said);
+        return finish(context, lead.candidate, -1, said);
       }
       if (std::find(tried.begin(), tried.end(), lead.attribute) != tried.end()) continue;
       if (tried.size() == kMaxLacks) break;
       tried.push_back(lead.attribute);
-      write_source(lead, reply.reasoning);
-      write_need(lead.attribute, seconds, reply.reasoning);
+      write_source(lead, said);
+      write_need(lead.attribute, seconds, said);
       std::vector<int32_t> matches =
           with_attribute(all_candidates(context), lead.attribute, context);
       if (matches.empty()) {
-        if (options_.names_candidates)
-          reply.reasoning += fmt::format(" lack( {})", word(lead.attribute));
+        if (options_.names_candidates) say(said, "lack", {word(lead.attribute)});
         continue;
       }
-      return finish(context, narrow_and_draw(matches, seconds, context, rng), lead.attribute,
-                    reply);
+      return finish(context, narrow_and_draw(matches, seconds, context, rng), lead.attribute, said);
     }
     std::vector<int32_t> all = all_candidates(context);
-    finish(context, narrow_and_draw(all, seconds, context, rng), -1, reply);
+    return finish(context, narrow_and_draw(all, seconds, context, rng), -1, said);
   }
 
   // The decision in one word, right after its evidence: a small model can learn it, and
   // reinforcement can give credit to it.
-  static void write_source(const Hypothesis& hypothesis, std::string& out) {
-    out += fmt::format(" {}{}", hypothesis.source, hypothesis.is_pattern ? " follow( 1)" : "");
+  static void write_source(const Hypothesis& hypothesis, Statements& out) {
+    out.push_back({{hypothesis.source}, true});
+    if (hypothesis.is_pattern) say(out, "follow", {"1"});
   }
 
   void write_need(int32_t attribute, const std::vector<Hypothesis>& seconds,
-                  std::string& out) const {
-    out += fmt::format(" need( {}", word(attribute));
-    if (!seconds.empty()) out += fmt::format(" {}", word(seconds.front().attribute));
-    out += ")";
+                  Statements& out) const {
+    std::vector<std::string> needs{word(attribute)};
+    if (!seconds.empty()) needs.push_back(word(seconds.front().attribute));
+    say(out, "need", std::move(needs));
   }
 
   static std::vector<int32_t> all_candidates(const ClaimContext& context) {
@@ -295,18 +300,20 @@ class ProgramTeacher : public Teacher {
 
   // pick( KEY 7): the key is what was looked for, or else what leads the candidate's line in the
   // prompt.
-  void finish(const ClaimContext& context, int32_t candidate, int32_t key,
-              TeacherReply& reply) const {
-    reply.answer = candidate + 1;
-    if (!options_.names_candidates) return;
+  int32_t finish(const ClaimContext& context, int32_t candidate, int32_t key,
+                 Statements& said) const {
+    if (!options_.names_candidates) return candidate;
     if (key < 0) key = lead_attribute(catalogue_, context.request.candidates[candidate], 0);
-    reply.reasoning += key < 0
-                           ? fmt::format(" pick( {})", candidate + 1)
-                           : fmt::format(" pick( {} {})", key_word(catalogue_, key), candidate + 1);
+    const std::string number = std::to_string(candidate + 1);
+    if (key < 0)
+      say(said, "pick", {number});
+    else
+      say(said, "pick", {key_word(catalogue_, key), number});
+    return candidate;
   }
 
   // The best scored hypothesis that fits the target, else the target's own attributes.
-  void explain_target(const ClaimContext& context, const Evidence& e, TeacherReply& reply) const {
+  int32_t explain_target(const ClaimContext& context, const Evidence& e, Statements& said) const {
     const int32_t slot = context.request.target_slot;
     const int32_t item = context.request.candidates[slot];
     std::vector<Hypothesis> seconds = second_hypotheses(e);
@@ -316,22 +323,23 @@ class ProgramTeacher : public Teacher {
     int32_t key = lead_attribute(catalogue_, item, 0);
     for (const Hypothesis& lead : lead_hypotheses(e, context.request.candidates.size())) {
       if (lead.candidate == slot) {
-        write_source(lead, reply.reasoning);
-        return finish(context, slot, -1, reply);
+        write_source(lead, said);
+        return finish(context, slot, -1, said);
       }
       if (lead.candidate < 0 && has_attribute(catalogue_, item, lead.attribute)) {
-        write_source(lead, reply.reasoning);
+        write_source(lead, said);
         key = lead.attribute;
         break;
       }
     }
-    if (key >= 0) write_need(key, seconds, reply.reasoning);
-    finish(context, slot, key, reply);
+    if (key >= 0) write_need(key, seconds, said);
+    return finish(context, slot, key, said);
   }
 
   const Catalogue& catalogue_;
   const TemporalStatistics& statistics_;
   const TeacherOptions options_;
+  const PromptStyle& style_;
 };
 
 }  // namespace

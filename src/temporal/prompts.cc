@@ -6,11 +6,12 @@
 
 #include "base/check.h"
 #include "temporal/compact_style.h"
+#include "temporal/natural_style.h"
 
 namespace etrlrec {
 
 std::span<const PromptStyle> prompt_styles() {
-  static const std::array kStyles{compact_style()};
+  static const std::array kStyles{compact_style(), natural_style()};
   return kStyles;
 }
 

@@ -2,7 +2,6 @@
 
 #include "base/check.h"
 #include "data/candidates.h"
-#include "temporal/prompts.h"
 
 namespace etrlrec {
 

@@ -13,8 +13,8 @@
 #include "data/dataset.h"
 #include "temporal/claims.h"
 #include "temporal/facts.h"
+#include "temporal/prompts.h"
 #include "temporal/statistics.h"
-#include "temporal/style.h"
 #include "text/tokenizer.h"
 
 namespace etrlrec {
@@ -35,6 +35,11 @@ class RowView {
   // soft prompts before it, the end token that an encoder reads after it.
   std::vector<int64_t> encoding(const Tokenizer& tokenizer, std::span<const int64_t> before = {},
                                 std::span<const int64_t> after = {}) const;
+  const PromptStyle& style() const { return find_style(options_.style); }
+  // The claims of a reasoning in the style of the prompt.
+  std::vector<Claim> claims(std::string_view reasoning) const {
+    return style().claims(reasoning, context());
+  }
   // What judging a claim needs. A view into this object.
   ClaimContext context() const { return {*catalogue_, request_, facts()}; }
 

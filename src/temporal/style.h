@@ -12,7 +12,10 @@
 #include <string_view>
 #include <vector>
 
+#include "base/rng.h"
 #include "data/dataset.h"
+#include "temporal/claims.h"
+#include "temporal/sentence_forms.h"
 
 namespace etrlrec {
 
@@ -109,6 +112,14 @@ struct PromptStyle {
   std::vector<std::string> (*words)(const Catalogue& catalogue, int64_t numbers);
   // The text of an item as an answer by title, for vocabularies that keep frequent ones whole.
   std::string (*title)(const Catalogue& catalogue, int32_t item);
+  // What a teacher says, each statement with a blank in front. `rng` draws the wording where the
+  // style has several.
+  std::string (*reasoning)(std::span<const Statement> statements, const ClaimContext& context,
+                           Rng& rng);
+  // Reads back the claims of a reasoning, whoever wrote it.
+  std::vector<Claim> (*claims)(std::string_view reasoning, const ClaimContext& context);
+  // What a reasoning names first as what decides; null where it names nothing.
+  const Decision* (*decision)(std::string_view reasoning);
 };
 
 }  // namespace etrlrec

@@ -6,6 +6,7 @@
 #include <numeric>
 #include <tuple>
 
+#include "temporal/claim_numbers.h"
 #include "temporal/names.h"
 #include "temporal/predicates.h"
 
@@ -149,20 +150,30 @@ double link_score(std::span<const JudgedClaim> claims, int32_t answer,
   return std::min(1.0, std::log(1 / share) / std::log(4.0));
 }
 
+// The predicate, and the number that the text states besides.
+Verdict judge(const ResolvedClaim& claim, const std::optional<StatedNumber>& stated,
+              const ClaimContext& context) {
+  const Verdict verdict = predicate_table()[claim.index].evaluate(context, claim.values);
+  if (verdict != Verdict::kTrue || !stated) return verdict;
+  const auto measured = claim_number(claim, context);
+  if (!measured) return Verdict::kUnverifiable;
+  return agrees(stated->value, stated->resolution, *measured) ? verdict : Verdict::kFalse;
+}
+
 }  // namespace
 
-std::vector<JudgedClaim> judge_claims(std::string_view reasoning, const ClaimContext& context,
+std::vector<JudgedClaim> judge_claims(std::vector<Claim> claims, const ClaimContext& context,
                                       const ClaimWeights& weights) {
   const std::vector<double> bits = predicate_bits(weights);
   std::vector<JudgedClaim> judged;
   std::vector<std::optional<ResolvedClaim>> resolved;
-  for (Claim& claim : parse_claims(reasoning)) {
+  for (Claim& claim : claims) {
     resolved.push_back(resolve_claim(claim, context));
     judged.push_back({std::move(claim)});
     if (!resolved.back()) continue;
     const Predicate& predicate = predicate_table()[resolved.back()->index];
     judged.back().dimension = predicate.dimension;
-    judged.back().verdict = predicate.evaluate(context, resolved.back()->values);
+    judged.back().verdict = judge(*resolved.back(), judged.back().claim.stated, context);
     judged.back().weight = bits[resolved.back()->index];
   }
   mark_contradictions(resolved, judged);

@@ -7,7 +7,6 @@
 
 #include <cstdint>
 #include <span>
-#include <string_view>
 #include <vector>
 
 #include "temporal/claim_weights.h"
@@ -33,7 +32,9 @@ struct ReasoningScore {
   int32_t num_true = 0, num_false = 0, num_unverifiable = 0;
 };
 
-std::vector<JudgedClaim> judge_claims(std::string_view reasoning, const ClaimContext& context,
+// `claims`: what PromptStyle::claims read in a reasoning. A number that the text states and that is
+// not what was measured (claim_numbers.h) makes a claim false.
+std::vector<JudgedClaim> judge_claims(std::vector<Claim> claims, const ClaimContext& context,
                                       const ClaimWeights& weights);
 
 // `answer`: 1-based candidate number, 0 for none. Coverage is complete at 3 bits in each of IS, IAT

@@ -15,6 +15,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       const PromptOptions prompt{.reasoning = reasoning, .answer = answer};
       parse_completion(text, answer_texts(catalogue, request, prompt), prompt);
     }
-  judge_claims(text, {catalogue, request, facts}, {});
+  judge_claims(parse_claims(text), {catalogue, request, facts}, {});
   return 0;
 }
