@@ -72,7 +72,7 @@ TEST_F(Pretrain, frequent_titles_are_one_token_and_titles_carry_the_weight) {
   EXPECT_EQ(tokenizer->encode(title).size(), 1u) << title;
 
   const ReadingWindow window{study.dataset.user_offsets[3], study.dataset.user_offsets[3] + 4};
-  const ReadingText text = reading_text(*tokenizer, study.dataset, window, prompt);
+  const ReadingText text = reading_text({*tokenizer, {}}, study.dataset, window, prompt);
   ASSERT_EQ(text.ids.size(), text.weights.size());
   std::string titles, others;
   for (size_t t = 0; t < text.ids.size(); ++t)
@@ -83,6 +83,38 @@ TEST_F(Pretrain, frequent_titles_are_one_token_and_titles_carry_the_weight) {
   EXPECT_EQ(titles, expected);
   EXPECT_EQ(others.rfind("History; start ", 0), 0u) << others;
   for (const float weight : text.weights) EXPECT_TRUE(weight == 1 || weight == 0);
+}
+
+// In a chat the last title stands where the assistant answers, and the tokens are those of a prompt
+// that asks for it.
+TEST_F(Pretrain, reads_a_chat_as_it_is_asked) {
+  make_base();
+  const auto tokenizer = load_tokenizer(root_ / "titles-base");
+  const Study study = open_study(root_ / "data");
+  PromptOptions prompt{.max_history = 50, .reasoning = false, .answer = AnswerKind::kTitle};
+  prompt.style = "natural";
+  const ChatFrame around{{1, 2}, {3, 4, 5}};
+  const int64_t begin = study.dataset.user_offsets[3];
+  const ReadingText text =
+      reading_text({*tokenizer, around}, study.dataset, {begin, begin + 4}, prompt);
+  Request request;
+  request.user = 3;
+  const auto first = static_cast<size_t>(begin);
+  request.history.assign(study.dataset.items.begin() + begin,
+                         study.dataset.items.begin() + begin + 3);
+  request.times.assign(study.dataset.times.begin() + begin,
+                       study.dataset.times.begin() + begin + 3);
+  request.now = study.dataset.times[first + 3];
+  request.candidates = {study.dataset.items[first + 3]};
+  const RowView view(study.dataset.catalogue, nullptr, request, prompt);
+  std::vector<int64_t> expected = view.encoding(*tokenizer, around.before, around.after);
+  const std::vector<int64_t> answer = tokenizer->encode(view.answers()[0]);
+  expected.insert(expected.end(), answer.begin(), answer.end());
+  EXPECT_EQ(text.ids, expected);
+  ASSERT_EQ(text.weights.size(), text.ids.size());
+  EXPECT_EQ(std::count(text.weights.end() - std::ssize(answer), text.weights.end(), 1.0F),
+            std::ssize(answer));
+  EXPECT_GT(std::count(text.weights.begin(), text.weights.end(), 1.0F), std::ssize(answer));
 }
 
 TEST_F(Pretrain, makes_a_folder_that_answers_by_title_whatever_checkpoints_it_writes) {

@@ -94,11 +94,13 @@ TEST(NaturalStyle, titles_of_every_kind_are_answers_of_their_own) {
   request.candidates = {0, 1, 2, 3, 4, 5};
   const PromptOptions options = natural(true, AnswerKind::kTitle);
   const std::vector<std::string> answers = answer_texts(catalogue, request, options);
-  EXPECT_EQ(answers[0], " Alien;");
-  EXPECT_EQ(answers[1], " Alien #2;");
-  EXPECT_EQ(answers[2], " Alien 3 (1992);");
-  EXPECT_EQ(answers[3], " Say 'Yes', now Next: 3;");
-  EXPECT_EQ(answers[4].size(), 98u);
+  const std::string lead = "\nIn winter:";  // as in a time line
+  EXPECT_EQ(answers[0], lead + " Alien;");
+  EXPECT_EQ(answers[1], lead + " Alien #2;");
+  EXPECT_EQ(answers[2], lead + " Alien 3 (1992);");
+  EXPECT_EQ(answers[3], lead + " Say 'Yes', now Next: 3;");
+  EXPECT_EQ(answers[4].size(), lead.size() + 98);
+  EXPECT_EQ(answer_texts(catalogue, request, natural(false, AnswerKind::kTitle))[0], " Alien;");
   for (size_t k = 0; k < answers.size(); ++k) {
     for (size_t j = 0; j < answers.size(); ++j)
       EXPECT_TRUE(j == k || !answers[j].starts_with(answers[k])) << answers[j];

@@ -31,6 +31,14 @@ TEST(TimeLine, the_prompt_is_the_text_that_is_read) {
     EXPECT_EQ(line.text.substr(0, last.begin), prompt);
     EXPECT_EQ(line.text.substr(last.begin, last.end - last.begin),
               find_style("compact").title(catalogue, next));
+    // Behind a reasoning the title stands as it does there.
+    PromptOptions reasoned = kTitle;
+    reasoned.reasoning = true;
+    Request one = request;
+    one.candidates = {next};
+    const std::string answer = answer_texts(catalogue, one, reasoned)[0];
+    EXPECT_EQ(answer, " week winter" + find_style("compact").title(catalogue, next));
+    EXPECT_TRUE(line.text.substr(0, last.end).ends_with(answer)) << line.text;
   }
   request.target_slot = 0;
   EXPECT_EQ(student_prompt(catalogue, request, kTitle), prompt);
@@ -73,9 +81,10 @@ TEST(TimeLine, titles_of_every_kind_are_answers_of_their_own) {
     for (size_t a = 0; a < texts.size(); ++a)
       for (size_t b = 0; b < texts.size(); ++b)
         EXPECT_TRUE(a == b || !texts[b].starts_with(texts[a])) << texts[a] << " " << texts[b];
-    EXPECT_EQ(texts[0], " Alien;");
-    EXPECT_EQ(texts[1], " Alien #2;");
-    EXPECT_EQ(texts[4], " A, [b] [c];");
+    const std::string lead = reasoning ? " start winter" : "";
+    EXPECT_EQ(texts[0], lead + " Alien;");
+    EXPECT_EQ(texts[1], lead + " Alien #2;");
+    EXPECT_EQ(texts[4], lead + " A, [b] [c];");
     for (size_t k = 0; k < texts.size(); ++k) {
       const std::string text = completion_text(" need( drama)", texts[k], options);
       const ParsedCompletion parsed = parse_completion(text, texts, options);

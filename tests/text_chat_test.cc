@@ -171,6 +171,23 @@ TEST(Chat, lets_no_content_open_or_close_anything) {
                [&] { render_chat(chat_template_by_name("chatml"), role, true); });
 }
 
+// A text between the two parts of a frame is the chat with that text as the user's message.
+TEST(Chat, frame_is_what_stands_around_a_message) {
+  SKIP_WITHOUT(kShared + "models/qwen-tokenizer");
+  const auto tokenizer = chat_qwen("qwen3");
+  for (const char* name : {"chatml", "qwen2.5", "qwen3-no-thinking"}) {
+    const ChatTemplate chat = chat_template_by_name(name);
+    const std::string content = "Chosen so far:\nIn winter:";
+    const ChatFrame frame = chat_frame(*tokenizer, chat, "Say what is next.");
+    auto ids = frame.before;
+    const auto text = tokenizer->encode(content);
+    ids.insert(ids.end(), text.begin(), text.end());
+    ids.insert(ids.end(), frame.after.begin(), frame.after.end());
+    const std::vector<ChatMessage> messages{{"system", "Say what is next."}, {"user", content}};
+    EXPECT_EQ(ids, encode_chat(*tokenizer, render_chat(chat, messages, true))) << name;
+  }
+}
+
 // A tokenizer of bytes with one added token that takes the white space beside it.
 class ByteTokenizer final : public Tokenizer {
  public:

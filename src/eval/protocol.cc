@@ -62,8 +62,9 @@ std::vector<GenerationRequest> generation_requests(const Asked& asked,
   std::vector<GenerationRequest> prompts;
   prompts.reserve(requests.size());
   for (size_t r = 0; r < requests.size(); ++r) {
-    // The same titles as before, e.g. of a whole catalogue, are not encoded again.
-    if (r > 0 && options.prompt.answer == AnswerKind::kTitle &&
+    // The same titles as before, e.g. of a whole catalogue, are not encoded again; behind a
+    // reasoning they have a lead of their own.
+    if (r > 0 && options.prompt.answer == AnswerKind::kTitle && !options.prompt.reasoning &&
         requests[r].candidates == requests[r - 1].candidates) {
       Answers answers = prompts.back().answers;
       prompts.push_back(

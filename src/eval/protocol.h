@@ -54,12 +54,12 @@ struct ProtocolOptions {
 };
 
 // How requests become prompts of a model: its tokenizer, the catalogue that prompts are rendered
-// from, and what comes before and after the text of every prompt (virtual tokens of soft prompts;
-// the end token that an encoder reads).
+// from, and what comes before and after the text of every prompt (virtual tokens of soft prompts,
+// a chat's other turns; the end token that an encoder reads).
 struct PromptEncoder {
   const Tokenizer& tokenizer;
   const Catalogue& catalogue;
-  std::span<const int64_t> before = {}, after = {};
+  std::vector<int64_t> before{}, after{};
 };
 
 // Elimination asks about one history again and again; its keys and values are kept between rounds.

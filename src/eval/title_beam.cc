@@ -62,14 +62,16 @@ TitleBeam::TitleBeam(const LanguageModel& model, const PromptEncoder& encoder,
   const DistinctTitles titles = distinct_titles(encoder.catalogue);
   Request all;
   all.candidates = titles.items;
+  PromptOptions direct = options.prompt;
+  direct.reasoning = false;  // without a lead, which is a prefix of all
   const auto distinct =
-      encode_answers(encoder.tokenizer, answer_texts(encoder.catalogue, all, options.prompt),
-                     options.prompt)
+      encode_answers(encoder.tokenizer, answer_texts(encoder.catalogue, all, direct), direct)
           .answers;
   for (const int32_t place : titles.places) titles_.push_back(distinct[static_cast<size_t>(place)]);
 }
 
-// The tokens that the titles continue: the prompt, and the model's own reasoning with its close.
+// The tokens that the titles continue: the prompt, and the model's own reasoning with its close and
+// the lead of the title.
 // One allowed title makes the engine write just that.
 std::vector<std::vector<int64_t>> TitleBeam::prefixes(std::span<const Request> requests,
                                                       std::vector<Best>& out) const {
@@ -88,6 +90,9 @@ std::vector<std::vector<int64_t>> TitleBeam::prefixes(std::span<const Request> r
     const auto& ids = completions[r].ids;
     const int64_t length = completions[r].reasoning_tokens + std::ssize(generation.format.close);
     prefixes[r].insert(prefixes[r].end(), ids.begin(), ids.begin() + length);
+    const auto lead = encoder_.tokenizer.encode(
+        find_style(options_.prompt.style).answer_lead(requests[r], options_.prompt));
+    prefixes[r].insert(prefixes[r].end(), lead.begin(), lead.end());
     out[r].reasoning = decoded(encoder_.tokenizer, completions[r]);
     out[r].valid = !completions[r].forced_close;
   }

@@ -61,6 +61,10 @@ PromptOptions prompt_of(const DistillOptions& options, const CandidateSet& set,
   const ReasoningRecord record = read_reasoning_record(options.reasoning);
   CHECK(record.candidates == set.hash, kModel, "{}: written for another candidate file",
         options.reasoning);
+  CHECK(card.catalogue_hash.empty() || record.prompt.style == card.prompt.style, kUsage,
+        "{}: written in the style {}, but {} reads the style {}\nhint: construct --style {}",
+        options.reasoning, record.prompt.style, options.model, card.prompt.style,
+        card.prompt.style);
   CHECK(card.catalogue_hash.empty() || record.prompt.answer == card.prompt.answer, kUsage,
         "{}: its answers are {}s, but {} answers by {}\nhint: construct --answer {}",
         options.reasoning, answer_kind_name(record.prompt.answer), options.model,
@@ -93,7 +97,7 @@ void add_knowledge(const DistillOptions& options, std::optional<PatternRecord> r
 class RowMaker {
  public:
   RowMaker(const DistillOptions& options, const RowSource& source, const LoadedModel& model)
-      : options_(options), source_(source), model_(model) {}
+      : options_(options), source_(source), model_(model), around_(model.frame(source.prompt())) {}
 
   // An answer of 0 means the target.
   void add(int64_t row, std::string_view reasoning, int32_t answer, bool with_reasoning) {
@@ -104,7 +108,7 @@ class RowMaker {
     if (answer == 0) answer = view.request().target_slot + 1;
     SftRow made =
         make_sft_row(*model_.tokenizer,
-                     view.encoding(*model_.tokenizer, model_.virtual_tokens, model_.end_tokens),
+                     view.encoding(*model_.tokenizer, around_.before, around_.after),
                      reasoning, answer, encoding, prompt, names);
     const int64_t close = made.answer_begin;  // reasoning and closing tags stand before the answer
     if (with_reasoning && close > options_.max_reasoning_tokens) {
@@ -130,6 +134,7 @@ class RowMaker {
   const DistillOptions& options_;
   const RowSource& source_;
   const LoadedModel& model_;
+  const ChatFrame around_;
 };
 
 // What may be trained on, in the order of the file: reasoning of distillation rows, or with

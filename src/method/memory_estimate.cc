@@ -135,9 +135,10 @@ MemoryEstimate estimate_asking(const LoadedModel& model, const Catalogue& catalo
   prompt.reasoning = prompt.reasoning && !by_title;
   int64_t longest = 0, titles = 0, most_candidates = 0, answers = 0;
   const size_t step = std::max<size_t>(requests.size() / kSampled, 1);
+  const ChatFrame around = model.frame(prompt);
   for (size_t r = 0; r < requests.size(); r += step) {
     const auto ids = RowView(catalogue, nullptr, requests[r], prompt)
-                         .encoding(*model.tokenizer, model.virtual_tokens, model.end_tokens);
+                         .encoding(*model.tokenizer, around.before, around.after);
     longest = std::max(longest, static_cast<int64_t>(ids.size()));
     if (by_title) titles = std::max(titles, title_tokens(model, catalogue, requests[r]));
     const bool has_tries = !by_title && prompt.answer == AnswerKind::kTitle;

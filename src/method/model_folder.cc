@@ -242,6 +242,7 @@ LoadedModel open_model_folder(const fs::path& folder, const std::string& catalog
         kModel, "{}: trained on another item table (its hash begins {}, the data set's {})",
         folder.string(), loaded.card.catalogue_hash.substr(0, 12), catalogue_hash.substr(0, 12));
   loaded.tokenizer = load_tokenizer(folder);
+  loaded.chat_template = known_chat_template(folder);
   loaded.model = open_language_model(folder, loaded.storage, numerics);
   CHECK(loaded.tokenizer->vocab_size() <= loaded.model->vocab_size(), kModel,
         "{}: tokenizer has {} tokens, the model only {}", folder.string(),
@@ -259,11 +260,22 @@ LoadedModel open_model_folder(const fs::path& folder, const std::string& catalog
   return loaded;
 }
 
+ChatFrame LoadedModel::frame(const PromptOptions& prompt) const {
+  const std::string_view system = find_style(prompt.style).system;
+  ChatFrame around;
+  if (!system.empty() && !chat_template.empty())
+    around = chat_frame(*tokenizer, chat_template_by_name(chat_template), system);
+  around.before.insert(around.before.begin(), virtual_tokens.begin(), virtual_tokens.end());
+  around.after.insert(around.after.end(), end_tokens.begin(), end_tokens.end());
+  return around;
+}
+
 std::vector<int64_t> LoadedModel::encode(const std::string& text) const {
-  std::vector<int64_t> ids = virtual_tokens;
+  const ChatFrame around = frame(card.prompt);
+  std::vector<int64_t> ids = around.before;
   const auto rest = tokenizer->encode(text);
   ids.insert(ids.end(), rest.begin(), rest.end());
-  ids.insert(ids.end(), end_tokens.begin(), end_tokens.end());
+  ids.insert(ids.end(), around.after.begin(), around.after.end());
   return ids;
 }
 

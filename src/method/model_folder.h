@@ -16,6 +16,7 @@
 #include "method/knowledge.h"
 #include "models/language_model.h"
 #include "temporal/prompts.h"
+#include "text/chat.h"
 #include "text/tokenizer.h"
 
 namespace etrlrec {
@@ -76,15 +77,20 @@ struct LoadedModel {
   // Around every text that the model reads: virtual tokens of all soft prompts; the end token that
   // an encoder's text has.
   std::vector<int64_t> virtual_tokens, end_tokens;
+  std::string chat_template;  // of the tokenizer's files, "": none or an unknown one
 
+  // Around the prompts of a style: with those tokens, where the style speaks to chat models and the
+  // model has a chat template, the rest of the chat.
+  ChatFrame frame(const PromptOptions& prompt) const;
   // A prompt of the method.
   std::vector<int64_t> encode(const std::string& text) const;
   // A raw text that is to be continued, after the begin tokens of the tokenizer's files, or that an
   // encoder reads.
   std::vector<int64_t> encode_raw(const std::string& text) const;
-  // How requests become prompts of this model (eval/protocol.h); a view of this.
+  // How requests become prompts of this model (eval/protocol.h); refers to this.
   PromptEncoder prompt_encoder(const Catalogue& catalogue) const {
-    return {*tokenizer, catalogue, virtual_tokens, end_tokens};
+    ChatFrame around = frame(card.prompt);
+    return {*tokenizer, catalogue, std::move(around.before), std::move(around.after)};
   }
 };
 

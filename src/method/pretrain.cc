@@ -27,6 +27,12 @@ std::vector<ReadingWindow> read_parts(const Dataset& dataset, const InteractionL
   return users;
 }
 
+std::string style_of(const PretrainOptions& options, const LoadedModel& model) {
+  if (!options.style.empty()) return std::string(find_style(options.style, "--style").name);
+  if (std::filesystem::exists(model.folder / "etrlrec.json")) return model.card.prompt.style;
+  return model.chat_template.empty() ? PromptOptions{}.style : "natural";
+}
+
 ModelCard card_of(const PretrainOptions& options, const Study& study, const LoadedModel& model) {
   ModelCard card = child_card(model, options.lora, options.dtype);
   card.stage = "pretrain";
@@ -34,15 +40,15 @@ ModelCard card_of(const PretrainOptions& options, const Study& study, const Load
   card.prompt = {.max_history = options.max_history,
                  .with_times = options.with_times,
                  .reasoning = false,
-                 .style = options.style,
+                 .style = style_of(options, model),
                  .answer = AnswerKind::kTitle};
   return card;
 }
 
 ReadingFn reader(const PretrainSetup& setup) {
-  return [&setup](int64_t row, int64_t epoch) {
-    return reading_text(*setup.model.tokenizer, setup.study->dataset, setup.windows->at(row, epoch),
-                        setup.card.prompt, setup.age_weights);
+  return [&setup, around = setup.model.frame(setup.card.prompt)](int64_t row, int64_t epoch) {
+    return reading_text({*setup.model.tokenizer, around}, setup.study->dataset,
+                        setup.windows->at(row, epoch), setup.card.prompt, setup.age_weights);
   };
 }
 
@@ -74,7 +80,55 @@ ReadingWindow ReadingWindows::at(int64_t row, int64_t epoch) const {
   return {user.begin + begin, user.begin + end};
 }
 
-ReadingText reading_text(const Tokenizer& tokenizer, const Dataset& dataset,
+namespace {
+
+// Tokens of a text that is read, and how much each counts.
+class WeightedText {
+ public:
+  explicit WeightedText(const Tokenizer& tokenizer) : tokenizer_(tokenizer) {}
+
+  void add_ids(std::span<const int64_t> ids, float weight) {
+    text_.ids.insert(text_.ids.end(), ids.begin(), ids.end());
+    text_.weights.resize(text_.ids.size(), weight);
+  }
+  void add(std::string_view text, float weight) { add_ids(tokenizer_.encode(text), weight); }
+  // The text from `begin` on; the bytes of title j count weights[j], others nothing.
+  void add_line(std::string_view text, std::span<const TimeLine::Span> titles,
+                std::span<const float> weights) {
+    const std::vector<int64_t> ids = tokenizer_.encode(text);
+    size_t length = 0;
+    for (const int64_t id : ids) length += tokenizer_.token_text(id).size();
+    if (length != text.size()) return add_pieces(text, titles, weights);
+    size_t at = 0, title = 0;
+    for (const int64_t id : ids) {
+      while (title < titles.size() && titles[title].end <= at) ++title;
+      at += tokenizer_.token_text(id).size();
+      const bool inside = title < titles.size() && at > titles[title].begin;
+      add_ids({&id, 1}, inside ? weights[title] : 0.0F);
+    }
+  }
+  ReadingText take() { return std::move(text_); }
+
+ private:
+  // A tokenizer that has no token for some byte does not spell the text: titles are encoded apart.
+  void add_pieces(std::string_view text, std::span<const TimeLine::Span> titles,
+                  std::span<const float> weights) {
+    size_t at = 0;
+    for (size_t j = 0; j < titles.size(); ++j) {
+      add(text.substr(at, titles[j].begin - at), 0);
+      add(text.substr(titles[j].begin, titles[j].end - titles[j].begin), weights[j]);
+      at = titles[j].end;
+    }
+    add(text.substr(at), 0);
+  }
+
+  const Tokenizer& tokenizer_;
+  ReadingText text_;
+};
+
+}  // namespace
+
+ReadingText reading_text(const ReadingCodec& codec, const Dataset& dataset,
                          const ReadingWindow& window, const PromptOptions& prompt,
                          const AgeWeights& age_weights) {
   const auto begin = static_cast<size_t>(window.begin),
@@ -82,19 +136,21 @@ ReadingText reading_text(const Tokenizer& tokenizer, const Dataset& dataset,
   const auto items = std::span(dataset.items).subspan(begin, count);
   const auto times = std::span(dataset.times).subspan(begin, count);
   const TimeLine line = find_style(prompt.style).time_line(dataset.catalogue, items, times, prompt);
-  ReadingText text;
-  text.ids = tokenizer.encode(line.text);
-  size_t at = 0, title = 0;
-  for (const int64_t id : text.ids) {
-    while (title < line.titles.size() && line.titles[title].end <= at) ++title;
-    at += tokenizer.token_text(id).size();
-    const bool inside = title < line.titles.size() && at > line.titles[title].begin;
-    text.weights.push_back(inside ? age_weights.at(times[title]) : 0.0f);
+  std::vector<float> weights;
+  for (const int64_t time : times) weights.push_back(age_weights.at(time));
+  WeightedText text(codec.tokenizer);
+  text.add_ids(codec.around.before, 0);
+  if (codec.around.after.empty() || count == 0) {
+    text.add_line(line.text, line.titles, weights);
+    return text.take();
   }
-  CHECK(at == line.text.size(), kModel,
-        "pretrain: expected a tokenizer whose tokens spell a text byte by byte; {} bytes became {}",
-        line.text.size(), at);
-  return text;
+  // In a chat the last entry is what the assistant answers.
+  const TimeLine::Span& last = line.titles.back();
+  const std::string_view all = line.text;
+  text.add_line(all.substr(0, last.begin), std::span(line.titles).first(count - 1), weights);
+  text.add_ids(codec.around.after, 0);
+  text.add(all.substr(last.begin, last.end - last.begin), weights.back());
+  return text.take();
 }
 
 AgeWeights::AgeWeights(std::span<const int64_t> times, double half_life_days)
@@ -117,7 +173,6 @@ float AgeWeights::at(int64_t time) const {
 PretrainSetup setup(const PretrainOptions& options) {
   CHECK(options.max_history > 0, kUsage, "--max-history: expected at least 1, found {}",
         options.max_history);
-  find_style(options.style, "--style");
   PretrainSetup setup;
   setup.options = options;
   setup.study = std::make_unique<const Study>(open_study(options.data));

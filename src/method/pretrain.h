@@ -25,7 +25,9 @@ struct PretrainOptions {
   int32_t max_history = 50;  // entries of a prompt later on
   int32_t window = 100;      // entries of a text that is read at once
   bool with_times = true;
-  std::string style = PromptOptions().style;
+  // Of the texts. Empty: that of a model that was trained here, else natural where the model has a
+  // chat template and compact where it has none.
+  std::string style;
   // A title's weight halves with every so many days between its event and the last one that is
   // read: what was usual long ago counts less. 0: all events weigh alike.
   double half_life_days = 0;
@@ -93,9 +95,15 @@ MemoryEstimate plan(const PretrainSetup& setup);
 TrainingResult run(PretrainSetup setup);
 TrainingResult pretrain(const PretrainOptions& options);  // run(setup(options))
 
+// How texts become tokens: what stands around a prompt's text (LoadedModel::frame).
+struct ReadingCodec {
+  const Tokenizer& tokenizer;
+  const ChatFrame& around;
+};
 // The tokens of a window, those of titles with the weight of their event, others with 0: what
-// belongs to no title is read and not predicted (docs/experiments.md).
-ReadingText reading_text(const Tokenizer& tokenizer, const Dataset& dataset,
+// belongs to no title is read and not predicted (docs/experiments.md). In a chat the last title is
+// the assistant's answer, so that a model learns to answer where it will be asked.
+ReadingText reading_text(const ReadingCodec& codec, const Dataset& dataset,
                          const ReadingWindow& window, const PromptOptions& prompt,
                          const AgeWeights& age_weights = {});
 

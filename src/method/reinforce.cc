@@ -66,12 +66,13 @@ std::vector<GrpoRow> make_rows(const ReinforceOptions& options, const RowSource&
   std::vector<int64_t> drawn = draw_limited(std::ssize(open), options.limit, options.trainer.seed);
   std::sort(drawn.begin(), drawn.end());
   std::vector<GrpoRow> rows;
+  const ChatFrame around = model.frame(model.card.prompt);
   for (const int64_t index : drawn) {
     const int64_t number = open[static_cast<size_t>(index)];
     const RowView view = source.view(number);
     GrpoRow& row = rows.emplace_back();
     row.id = number;
-    row.prompt = view.encoding(*model.tokenizer, model.virtual_tokens, model.end_tokens);
+    row.prompt = view.encoding(*model.tokenizer, around.before, around.after);
     row.answers = encode_answers(*model.tokenizer, view.answers(), model.card.prompt).answers;
     row.target = view.request().target_slot;
   }

@@ -186,8 +186,18 @@ AnswerForm compact_answer_form(const PromptOptions& options) {
   return {{kReasoningClose, kAnswerOpen}, kAnswerClose};
 }
 
+// " week winter": the moment once more, where a reasoning stands between it and the title.
+std::string compact_answer_lead(const Request& request, const PromptOptions& options) {
+  std::string lead;
+  if (options.answer == AnswerKind::kTitle && options.reasoning && options.with_times)
+    append_moment(request.times.empty() ? std::nullopt : std::optional(request.times.back()),
+                  request.now, lead);
+  return lead;
+}
+
 // Equal titles are told apart by a number, in the order of the candidates.
-std::vector<std::string> title_answers(const Catalogue& catalogue, const Request& request) {
+std::vector<std::string> title_answers(const Catalogue& catalogue, const Request& request,
+                                       std::string_view lead) {
   std::vector<std::string> texts;
   std::unordered_set<std::string> seen;
   for (const int32_t item : request.candidates) {
@@ -195,7 +205,7 @@ std::vector<std::string> title_answers(const Catalogue& catalogue, const Request
     std::string text = title;
     for (int32_t k = 2; !seen.insert(text).second; ++k)
       text = fmt::format("{} #{};", std::string_view(title).substr(0, title.size() - 1), k);
-    texts.push_back(std::move(text));
+    texts.push_back(fmt::format("{}{}", lead, text));
   }
   return texts;
 }
@@ -204,7 +214,8 @@ std::string compact_number(int32_t answer) { return fmt::format(" {}", answer); 
 
 std::vector<std::string> compact_answers(const Catalogue& catalogue, const Request& request,
                                          const PromptOptions& options) {
-  if (options.answer == AnswerKind::kTitle) return title_answers(catalogue, request);
+  if (options.answer == AnswerKind::kTitle)
+    return title_answers(catalogue, request, compact_answer_lead(request, options));
   std::vector<std::string> numbers;
   for (size_t k = 1; k <= request.candidates.size(); ++k)
     numbers.push_back(compact_number(static_cast<int32_t>(k)));
@@ -271,10 +282,12 @@ const Decision* compact_decision(std::string_view reasoning) {
 
 PromptStyle compact_style() {
   return {.name = "compact",
+          .system = {},
           .prompt = compact_prompt,
           .time_line = compact_time_line,
           .answer_form = compact_answer_form,
           .number = compact_number,
+          .answer_lead = compact_answer_lead,
           .answers = compact_answers,
           .parse = compact_parse,
           .words = compact_words,

@@ -20,6 +20,10 @@
 namespace etrlrec {
 namespace {
 
+constexpr std::string_view kSystem =
+    "The user lists what one person chose, in order, with the time in between. Say what this "
+    "person "
+    "chooses next.";
 constexpr std::string_view kHead = "Chosen so far:\n";
 constexpr std::string_view kReasons = "\nReasons:";  // ends a prompt that asks for a reasoning
 constexpr std::string_view kNext = "\nNext:";        // ends the reasoning
@@ -60,6 +64,13 @@ std::string moment_text(std::optional<int64_t> before, int64_t now) {
 std::string entry_moment(std::span<const int64_t> times, size_t j, const PromptOptions& options) {
   if (!options.with_times) return j == 0 ? "First:" : "Then:";
   return moment_text(j == 0 ? std::nullopt : std::optional(times[j - 1]), times[j]);
+}
+
+// Of the request itself.
+std::string moment_line(const Request& request, const PromptOptions& options) {
+  const bool first = request.times.empty();
+  if (!options.with_times) return first ? "First:" : "Then:";
+  return moment_text(first ? std::nullopt : std::optional(request.times.back()), request.now);
 }
 
 TimeLine natural_time_line(const Catalogue& catalogue, std::span<const int32_t> items,
@@ -140,10 +151,7 @@ std::string natural_prompt(const Catalogue& catalogue, const Request& request,
   if (options.answer == AnswerKind::kNumber || options.list_candidates)
     append_candidates(catalogue, request, options, out);
   append_knowledge(catalogue, request, options, out);
-  if (options.with_times)
-    out += moment_text(n == 0 ? std::nullopt : std::optional(request.times.back()), request.now);
-  else
-    out += n == 0 ? "First:" : "Then:";
+  out += moment_line(request, options);
   if (options.reasoning) out += kReasons;
   return out;
 }
@@ -155,11 +163,18 @@ AnswerForm natural_answer_form(const PromptOptions& options) {
   return form;
 }
 
+// The line that a time line has in front of a title.
+std::string natural_answer_lead(const Request& request, const PromptOptions& options) {
+  if (options.answer == AnswerKind::kNumber || !options.reasoning) return {};
+  return "\n" + moment_line(request, options);
+}
+
 std::string natural_number(int32_t answer) { return fmt::format(" {}", answer); }
 
 // Equal titles are told apart by a number, in the order of the candidates.
 std::vector<std::string> natural_answers(const Catalogue& catalogue, const Request& request,
                                          const PromptOptions& options) {
+  const std::string lead = natural_answer_lead(request, options);
   std::vector<std::string> texts;
   std::unordered_set<std::string> seen;
   for (size_t k = 0; k < request.candidates.size(); ++k) {
@@ -171,7 +186,7 @@ std::vector<std::string> natural_answers(const Catalogue& catalogue, const Reque
     std::string text = title;
     for (int32_t copy = 2; !seen.insert(text).second; ++copy)
       text = fmt::format("{} #{};", std::string_view(title).substr(0, title.size() - 1), copy);
-    texts.push_back(std::move(text));
+    texts.push_back(lead + text);
   }
   return texts;
 }
@@ -289,10 +304,12 @@ const Decision* natural_decision(std::string_view reasoning) {
 
 PromptStyle natural_style() {
   return {.name = "natural",
+          .system = kSystem,
           .prompt = natural_prompt,
           .time_line = natural_time_line,
           .answer_form = natural_answer_form,
           .number = natural_number,
+          .answer_lead = natural_answer_lead,
           .answers = natural_answers,
           .parse = natural_parse,
           .words = natural_words,

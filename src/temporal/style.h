@@ -89,6 +89,9 @@ struct TimeLine {
 
 struct PromptStyle {
   std::string_view name;
+  // The system message of models that have a chat template: prompts are user's messages, and what a
+  // student writes is the assistant's answer. Empty: texts stand alone.
+  std::string_view system;
   // Ends right where the completion begins. Errors (kInput): more than max_history entries (claims
   // number the entries that are shown), times of another number, no pattern where `knowledge` asks
   // for one, no candidates where they are to be listed.
@@ -99,8 +102,11 @@ struct PromptStyle {
                         std::span<const int64_t> times, const PromptOptions& options);
   AnswerForm (*answer_form)(const PromptOptions& options);
   std::string (*number)(int32_t answer);  // an answer by number
-  // Between close and finish, one text for each candidate; all different, and none begins another
-  // one where the answer is a title.
+  // Between a reasoning's close and a title: what a time line has in front of a title, so that the
+  // answer stands where reading has learned it. Empty for other answers.
+  std::string (*answer_lead)(const Request& request, const PromptOptions& options);
+  // Between close and finish, one text for each candidate, with the lead; all different, and none
+  // begins another one where the answer is a title.
   std::vector<std::string> (*answers)(const Catalogue& catalogue, const Request& request,
                                       const PromptOptions& options);
   // `text` is what follows the prompt, `answers` what answers() gave. Linear in the text, for any

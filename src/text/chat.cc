@@ -271,4 +271,25 @@ std::vector<int64_t> encode_chat(const Tokenizer& tokenizer, std::span<const Cha
   return ids;
 }
 
+ChatFrame chat_frame(const Tokenizer& tokenizer, const ChatTemplate& chat,
+                     std::string_view system) {
+  constexpr std::string_view kMark = "\x01";
+  const std::vector<ChatMessage> messages{{"system", std::string(system)},
+                                          {"user", std::string(kMark)}};
+  std::vector<ChatPiece> before, after;
+  bool behind = false;
+  for (const ChatPiece& piece : render_chat(chat, messages, true)) {
+    const size_t mark = behind || piece.is_special ? std::string::npos : piece.text.find(kMark);
+    if (mark == std::string::npos) {
+      (behind ? after : before).push_back(piece);
+      continue;
+    }
+    behind = true;
+    if (mark > 0) before.push_back({piece.text.substr(0, mark)});
+    if (mark + 1 < piece.text.size()) after.push_back({piece.text.substr(mark + 1)});
+  }
+  CHECK(behind, kFailure, "chat template {}: the user's message is not rendered", chat.name);
+  return {encode_chat(tokenizer, before), encode_chat(tokenizer, after)};
+}
+
 }  // namespace etrlrec

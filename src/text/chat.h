@@ -56,4 +56,11 @@ std::vector<ChatPiece> render_chat(const ChatTemplate& chat, std::span<const Cha
 // that take the white space next to them (lstrip, rstrip) do.
 std::vector<int64_t> encode_chat(const Tokenizer& tokenizer, std::span<const ChatPiece> pieces);
 
+// What a model reads around the content of a user's message: a text of its own between them is
+// never parsed with them.
+struct ChatFrame {
+  std::vector<int64_t> before, after;  // `after` ends where the assistant's answer begins
+};
+ChatFrame chat_frame(const Tokenizer& tokenizer, const ChatTemplate& chat, std::string_view system);
+
 }  // namespace etrlrec
