@@ -1,4 +1,6 @@
-// Byte-level BPE read from tokenizer.json (GPT-2, Qwen2 to Qwen3, Llama 3). Internal to text/.
+// Byte-level BPE read from tokenizer.json (GPT-2, Qwen2 to Qwen3, Llama 3, SmolLM2). A byte without
+// a token of its own (SmolLM2's vocabulary lacks 21 of them) gives none, as in Hugging Face
+// `tokenizers`. Internal to text/.
 #pragma once
 
 #include <memory>
