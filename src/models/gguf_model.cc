@@ -15,6 +15,7 @@
 #include "kernels/gguf_rows.h"
 #include "kernels/parallel.h"
 #include "models/decoder_weights.h"
+#include "models/weights.h"
 #include "nn/rotary.h"
 #include "nn/safetensors.h"
 
@@ -207,6 +208,32 @@ at::Tensor widened_tensor(const GgufTensor& tensor, const Part& part, at::Scalar
   return out;
 }
 
+// The rows of a tensor in GGUF's order, a few megabytes at a time.
+void write_matrix(const at::Tensor& tensor, const Part& part, GgufTensorType type,
+                  GgufWriter& writer) {
+  const GgufBlock& block = gguf_block(type);
+  const int64_t columns = part.shape.back(), rows = tensor.numel() / columns;
+  const int64_t stride = columns / block.values * block.bytes;
+  const int64_t step = std::max<int64_t>(1, (int64_t{4} << 20) / stride);
+  std::vector<int64_t> order(static_cast<size_t>(rows));  // of each written row the one here
+  for (int64_t row = 0; row < rows; ++row)
+    order[static_cast<size_t>(row)] = own_row(row, rows, part.swapped_heads);
+  const at::Tensor matrix = tensor.reshape({rows, columns}), own = at::tensor(order);
+  std::vector<std::byte> bytes;
+  for (int64_t begin = 0; begin < rows; begin += step) {
+    const int64_t count = std::min(step, rows - begin);
+    const at::Tensor values =
+        matrix.index_select(0, own.narrow(0, begin, count)).to(at::kFloat).contiguous();
+    const auto* x = values.const_data_ptr<float>();
+    bytes.resize(static_cast<size_t>(count * stride));
+    parallel_for(0, count, std::max<int64_t>(1, 65536 / columns), [&](int64_t from, int64_t to) {
+      for (int64_t row = from; row < to; ++row)
+        narrow_gguf_row(type, x + row * columns, columns, bytes.data() + row * stride);
+    });
+    writer.write({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+  }
+}
+
 GgufTensorType stored_type(const std::vector<int64_t>& shape, GgufTensorType type) {
   if (shape.size() < 2) return GgufTensorType::kF32;
   return shape.back() % gguf_block(type).values == 0 ? type : GgufTensorType::kF16;
@@ -308,9 +335,16 @@ void put_gguf_config(const LlmConfig& config, GgufTensorType type, GgufWriter& w
   }
 }
 
-void write_gguf_tensors(const ParameterMap& weights, const LlmConfig& config, GgufTensorType type,
-                        GgufWriter& writer, const OnProgress& on_progress) {
+void write_gguf_tensors(const std::filesystem::path& folder, const LlmConfig& config,
+                        GgufTensorType type, GgufWriter& writer, const OnProgress& on_progress) {
   const std::vector<Part> parts = parts_of(config);
+  const ParameterMap weights = load_weights(folder);
+  for (const Part& part : parts) {
+    const auto found = weights.find(part.name);
+    CHECK(found != weights.end() && found->second.sizes() == part.shape, kModel,
+          "{}: tensor \"{}\": expected one of shape {}", folder.string(), part.name,
+          shape_text(part.shape));
+  }
   int64_t total = 0, done = 0;
   const bool has_factors = config.rope.type == "llama3";
   if (has_factors)
@@ -325,29 +359,9 @@ void write_gguf_tensors(const ParameterMap& weights, const LlmConfig& config, Gg
     writer.write({reinterpret_cast<const char*>(stored.data()), stored.size() * sizeof(float)});
   }
   for (const Part& part : parts) {
-    const GgufBlock& block = gguf_block(stored_type(part.shape, type));
-    const at::Tensor& tensor = weights.at(part.name);
-    const int64_t columns = part.shape.back(), rows = tensor.numel() / columns;
-    const int64_t stride = columns / block.values * block.bytes;
-    // A few megabytes at a time.
-    const int64_t step = std::max<int64_t>(1, (int64_t{4} << 20) / stride);
-    const at::Tensor matrix = tensor.detach().reshape({rows, columns});
-    std::vector<std::byte> bytes;
-    for (int64_t begin = 0; begin < rows; begin += step) {
-      const int64_t count = std::min(step, rows - begin);
-      std::vector<int64_t> order;
-      for (int64_t row = begin; row < begin + count; ++row)
-        order.push_back(own_row(row, rows, part.swapped_heads));
-      const at::Tensor values = matrix.index_select(0, at::tensor(order)).to(at::kFloat);
-      const auto* x = values.const_data_ptr<float>();
-      bytes.resize(static_cast<size_t>(count * stride));
-      parallel_for(0, count, std::max<int64_t>(1, 65536 / columns), [&](int64_t from, int64_t to) {
-        for (int64_t row = from; row < to; ++row)
-          narrow_gguf_row(block.type, x + row * columns, columns, bytes.data() + row * stride);
-      });
-      writer.write({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
-    }
-    done += tensor.numel();
+    write_matrix(weights.at(part.name), part, stored_type(part.shape, type), writer);
+    done += weights.at(part.name).numel();
+    release_pages(weights.at(part.name));
     if (on_progress) on_progress(done, total);
   }
 }

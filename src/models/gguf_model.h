@@ -13,7 +13,6 @@
 #include "base/gguf_file.h"
 #include "base/gguf_writer.h"
 #include "models/decoder_config.h"
-#include "nn/parameters.h"
 
 namespace etrlrec {
 
@@ -29,12 +28,14 @@ LlmConfig read_gguf_config(const GgufFile& file);
 void write_gguf_weights(const GgufFile& file, const LlmConfig& config, at::ScalarType type,
                         const std::filesystem::path& path, const OnProgress& on_progress = {});
 
-// The way back, first the metadata and the table of tensors, then the tensors. Matrices get the
-// type, F16 where a row is no whole number of its blocks; vectors are F32. Errors: kModel for a
-// model type that GGUF has no name for here and for sliding windows, kInput for values that the
-// type cannot hold.
+// The way back: metadata, and the tensors of a Hugging Face folder (one file or shards, of any
+// type), a few megabytes of them in memory at a time. Matrices get the type, F16 where a row is no
+// whole number of its blocks; vectors are F32. Errors: kModel for a model type that GGUF has no
+// name for here, for sliding windows and for tensors that do not fit the configuration, kInput for
+// values that the type cannot hold.
 void put_gguf_config(const LlmConfig& config, GgufTensorType type, GgufWriter& writer);
-void write_gguf_tensors(const ParameterMap& weights, const LlmConfig& config, GgufTensorType type,
-                        GgufWriter& writer, const OnProgress& on_progress = {});
+void write_gguf_tensors(const std::filesystem::path& folder, const LlmConfig& config,
+                        GgufTensorType type, GgufWriter& writer,
+                        const OnProgress& on_progress = {});
 
 }  // namespace etrlrec

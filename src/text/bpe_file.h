@@ -12,6 +12,10 @@
 
 namespace etrlrec {
 
+// The pattern by which the pre-tokenizer of a parsed tokenizer.json cuts texts. Errors (kInput) as
+// of read_byte_level.
+PatternKind byte_level_pattern(const nlohmann::json& root, const std::string& name);
+
 // `root` is the parsed tokenizer.json; `config` (tokenizer_config.json or special_tokens_map.json,
 // may be empty) names the end token; `name` is used in errors (kInput).
 std::unique_ptr<BpeTokenizer> read_byte_level(const nlohmann::json& root, std::string_view config,

@@ -122,6 +122,11 @@ std::string find_template(const fs::path& folder, std::string& source) {
 
 }  // namespace
 
+std::string chat_template_text(const fs::path& folder) {
+  std::string source;
+  return find_template(folder, source);
+}
+
 std::string recognise_chat_text(std::string_view jinja) {
   const std::string text = squeeze(jinja);
   const auto has = [&](std::string_view mark) { return text.find(mark) != std::string::npos; };

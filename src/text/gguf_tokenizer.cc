@@ -1,6 +1,7 @@
 #include "text/gguf_tokenizer.h"
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <set>
 #include <tuple>
@@ -10,6 +11,7 @@
 #include "base/io.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "text/gguf_tokens.h"
 #include "text/split_patterns.h"
 #include "text/tokenizer_file.h"
 #include "text/utf8.h"
@@ -18,8 +20,8 @@
 namespace etrlrec {
 namespace {
 
-// tokenizer.ggml.token_type
-enum TokenType : int64_t { kOrdinary = 1, kUnknown, kControl, kUserDefined, kUnused, kByteToken };
+// Finding the merges of a piece takes time that grows with the square of its length.
+constexpr size_t kMaxTokenBytes = 4096, kMaxPieceBytes = 512;
 
 // What the metadata says about tokens, checked.
 struct Tokens {
@@ -37,7 +39,7 @@ Tokens read_tokens(const GgufFile& file) {
   tokens.is_llama = kind == "llama";
   tokens.texts = file.texts("tokenizer.ggml.tokens");
   CHECK(!tokens.texts.empty(), kInput, "{}: tokenizer.ggml.tokens is empty", file.name());
-  tokens.types.assign(tokens.texts.size(), kOrdinary);
+  tokens.types.assign(tokens.texts.size(), kOrdinaryToken);
   if (file.has("tokenizer.ggml.token_type"))
     tokens.types = file.integers("tokenizer.ggml.token_type");
   CHECK(tokens.types.size() == tokens.texts.size(), kInput,
@@ -46,11 +48,13 @@ Tokens read_tokens(const GgufFile& file) {
   std::set<std::string_view> seen;
   for (size_t id = 0; id < tokens.texts.size(); ++id) {
     const std::string_view text = tokens.texts[id];
-    CHECK(tokens.types[id] >= kOrdinary && tokens.types[id] <= kByteToken, kInput,
+    CHECK(tokens.types[id] >= kOrdinaryToken && tokens.types[id] <= kByteToken, kInput,
           "{}: token {}: unknown type {}; known: 1 to 6", file.name(), id, tokens.types[id]);
-    if (tokens.types[id] == kUnused) continue;
+    if (tokens.types[id] == kUnusedToken) continue;
     CHECK(!text.empty() && valid_utf8_length(text) == text.size(), kInput,
           "{}: token {}: expected a text of UTF-8 that is not empty", file.name(), id);
+    CHECK(text.size() <= (tokens.is_llama ? kMaxPieceBytes : kMaxTokenBytes), kInput,
+          "{}: token {}: {} bytes are too many", file.name(), id, text.size());
     CHECK(seen.insert(text).second, kInput, "{}: token {} (\"{}\") occurs twice", file.name(), id,
           text);
   }
@@ -110,22 +114,22 @@ OrderedJson pre_tokenizer_json(PatternKind kind) {
 
 bool is_added(const Tokens& tokens, size_t id) {
   const int64_t type = tokens.types[id];
-  if (type == kControl || type == kUserDefined) return true;
-  if (type == kUnknown && tokens.is_llama) return true;
+  if (type == kControlToken || type == kUserDefinedToken) return true;
+  if (type == kUnknownToken && tokens.is_llama) return true;
   for (const auto& [name, named] : tokens.named)
     if (named == static_cast<int64_t>(id) && (name != "unknown" || tokens.is_llama)) return true;
   // Old converters call added tokens ordinary.
   std::string bytes;
-  return !tokens.is_llama && type == kOrdinary &&
+  return !tokens.is_llama && type == kOrdinaryToken &&
          !visible_to_bytes(std::string(tokens.texts[id]), bytes);
 }
 
 OrderedJson added_tokens_json(const Tokens& tokens) {
   OrderedJson list = OrderedJson::array();
   for (size_t id = 0; id < tokens.texts.size(); ++id) {
-    if (tokens.types[id] == kUnused || !is_added(tokens, id)) continue;
-    const bool special = tokens.types[id] != kUserDefined &&
-                         (tokens.types[id] != kOrdinary || is_marker(tokens.texts[id]));
+    if (tokens.types[id] == kUnusedToken || !is_added(tokens, id)) continue;
+    const bool special = tokens.types[id] != kUserDefinedToken &&
+                         (tokens.types[id] != kOrdinaryToken || is_marker(tokens.texts[id]));
     list.push_back({{"id", id},
                     {"content", tokens.texts[id]},
                     {"single_word", false},
@@ -143,7 +147,7 @@ OrderedJson vocabulary_json(const Tokens& tokens) {
   auto& entries = vocabulary.get_ref<OrderedJson::object_t&>();
   entries.reserve(tokens.texts.size());
   for (size_t id = 0; id < tokens.texts.size(); ++id)
-    if (tokens.types[id] != kUnused) entries.emplace_back(std::string(tokens.texts[id]), id);
+    if (tokens.types[id] != kUnusedToken) entries.emplace_back(std::string(tokens.texts[id]), id);
   return vocabulary;
 }
 
@@ -172,45 +176,12 @@ OrderedJson post_processor_json(const GgufFile& file, const Tokens& tokens, bool
           {"tokens", OrderedJson::array({bos})}}}}}};
 }
 
-// Merges of SentencePiece BPE: every cut of a piece into two pieces; the better the score of the
-// whole the earlier, longer parts first among equals, as converters to tokenizer.json order them.
-std::vector<std::string> merges_of_scores(const Tokens& tokens, const std::vector<double>& scores) {
-  std::unordered_map<std::string_view, size_t> ids;
-  for (size_t id = 0; id < tokens.texts.size(); ++id)
-    if (tokens.types[id] == kOrdinary) ids.emplace(tokens.texts[id], id);
-  struct Merge {
-    double score;
-    size_t left_length, right_length, whole, left, right;
-  };
-  std::vector<Merge> merges;
-  std::vector<size_t> cuts;  // starts of characters
-  for (size_t id = 0; id < tokens.texts.size(); ++id) {
-    const std::string_view text = tokens.texts[id];
-    if (tokens.types[id] != kOrdinary) continue;
-    cuts.clear();
-    for (size_t at = 0; at < text.size(); at += utf8_length(text.substr(at))) cuts.push_back(at);
-    for (size_t i = 1; i < cuts.size(); ++i) {
-      const auto left = ids.find(text.substr(0, cuts[i])), right = ids.find(text.substr(cuts[i]));
-      if (left != ids.end() && right != ids.end())
-        merges.push_back({scores[id], i, cuts.size() - i, id, left->second, right->second});
-    }
-  }
-  std::sort(merges.begin(), merges.end(), [](const Merge& a, const Merge& b) {
-    return std::tuple(-a.score, b.left_length, b.right_length, a.whole, a.left, a.right) <
-           std::tuple(-b.score, a.left_length, a.right_length, b.whole, b.left, b.right);
-  });
-  std::vector<std::string> out;
-  for (const Merge& merge : merges)
-    out.push_back(fmt::format("{} {}", tokens.texts[merge.left], tokens.texts[merge.right]));
-  return out;
-}
-
 OrderedJson byte_level_json(const GgufFile& file, const Tokens& tokens) {
   const GgufPre& pre = find_pre(file, tokens);
   OrderedJson root{{"version", "1.0"}, {"truncation", nullptr}, {"padding", nullptr}};
   root["added_tokens"] = added_tokens_json(tokens);
   root["normalizer"] = pre.normalizes ? OrderedJson{{"type", "NFC"}} : OrderedJson();
-  root["pre_tokenizer"] = pre_tokenizer_json(static_cast<PatternKind>(pre.pattern));
+  root["pre_tokenizer"] = pre_tokenizer_json(pre.pattern);
   root["post_processor"] = post_processor_json(file, tokens, pre.begins);
   root["decoder"] = byte_level_step(true);
   root["model"] = {{"type", "BPE"},
@@ -241,21 +212,18 @@ OrderedJson character_json(const GgufFile& file, const Tokens& tokens) {
   const auto replace = [](const std::string& from, const std::string& to) -> OrderedJson {
     return {{"type", "Replace"}, {"pattern", {{"String", from}}}, {"content", to}};
   };
-  OrderedJson normalizers = OrderedJson::array();
-  if (adds_space) normalizers.push_back({{"type", "Prepend"}, {"prepend", space}});
-  normalizers.push_back(replace(" ", space));
   OrderedJson decoders =
       OrderedJson::array({replace(space, " "), {{"type", "ByteFallback"}}, {{"type", "Fuse"}}});
   if (adds_space)
     decoders.push_back({{"type", "Strip"}, {"content", " "}, {"start", 1}, {"stop", 0}});
   OrderedJson unknown;
   for (size_t id = 0; id < tokens.texts.size() && unknown.is_null(); ++id)
-    if (tokens.types[id] == kUnknown) unknown = tokens.texts[id];
+    if (tokens.types[id] == kUnknownToken) unknown = tokens.texts[id];
   const bool has_bytes =
       std::find(tokens.types.begin(), tokens.types.end(), kByteToken) != tokens.types.end();
   OrderedJson root{{"version", "1.0"}, {"truncation", nullptr}, {"padding", nullptr}};
   root["added_tokens"] = added_tokens_json(tokens);
-  root["normalizer"] = {{"type", "Sequence"}, {"normalizers", std::move(normalizers)}};
+  root["normalizer"] = visible_space_normalizer(adds_space);
   root["pre_tokenizer"] = nullptr;
   root["post_processor"] = post_processor_json(file, tokens, true);
   root["decoder"] = {{"type", "Sequence"}, {"decoders", std::move(decoders)}};
@@ -268,7 +236,7 @@ OrderedJson character_json(const GgufFile& file, const Tokens& tokens) {
                    {"byte_fallback", has_bytes},
                    {"ignore_merges", false}};
   root["model"]["vocab"] = vocabulary_json(tokens);
-  root["model"]["merges"] = merges_of_scores(tokens, scores);
+  root["model"]["merges"] = merges_of_scores(tokens.texts, tokens.types, scores);
   return root;
 }
 
@@ -280,8 +248,8 @@ OrderedJson config_json(const GgufFile& file, const Tokens& tokens) {
                                                       {"unknown", "unk_token"}};
   for (const auto& [name, key] : keys) {
     const auto found = tokens.named.find(name);
-    const bool is_token =
-        found != tokens.named.end() && tokens.types[static_cast<size_t>(found->second)] != kUnused;
+    const bool is_token = found != tokens.named.end() &&
+                          tokens.types[static_cast<size_t>(found->second)] != kUnusedToken;
     if (is_token) config[key] = tokens.texts[static_cast<size_t>(found->second)];
   }
   const std::string length = fmt::format("{}.context_length", file.text("general.architecture"));
@@ -293,22 +261,6 @@ OrderedJson config_json(const GgufFile& file, const Tokens& tokens) {
 }
 
 }  // namespace
-
-const std::vector<GgufPre>& gguf_pre_tokenizers() {
-  const auto row = [](const char* name, PatternKind kind, bool nfc, bool whole, bool begins) {
-    return GgufPre{name, static_cast<int8_t>(kind), nfc, whole, begins};
-  };
-  static const std::vector<GgufPre> table{
-      row("llama-bpe", PatternKind::kLlama3, false, true, true),
-      row("llama3", PatternKind::kLlama3, false, true, true),
-      row("llama-v3", PatternKind::kLlama3, false, true, true),
-      row("qwen2", PatternKind::kQwen2, true, false, false),
-      row("deepseek-r1-qwen", PatternKind::kQwen2, true, false, false),
-      row("gpt-2", PatternKind::kGpt2, false, false, false),
-      row("smollm", PatternKind::kDigits, false, false, false),
-      row("starcoder", PatternKind::kDigits, false, false, false)};
-  return table;
-}
 
 void write_gguf_tokenizer(const GgufFile& file, const fs::path& folder) {
   const Tokens tokens = read_tokens(file);

@@ -24,12 +24,4 @@ int64_t gguf_num_tokens(const GgufFile& file);
 // The tokens that end a text: of the end and of a turn, in this order, each once; maybe none.
 std::vector<int64_t> gguf_end_tokens(const GgufFile& file);
 
-// The names of tokenizer.ggml.pre by pattern, for the way back; "" where there is none.
-struct GgufPre {
-  const char* name;
-  int8_t pattern;                           // PatternKind
-  bool normalizes, ignores_merges, begins;  // NFC; whole pieces first; begin token unless told
-};
-const std::vector<GgufPre>& gguf_pre_tokenizers();
-
 }  // namespace etrlrec
