@@ -112,7 +112,7 @@ TEST_F(ImportModel, a_llama2_tokenizer_goes_there_and_back) {
   EXPECT_EQ(read_file(root_ / "first/tokenizer.json"), read_file(root_ / "second/tokenizer.json"));
 }
 
-TEST_F(ImportModel, every_published_tokenizer_goes_there_and_back) {
+TEST_F(ImportModel, a_qwen3_tokenizer_goes_there_and_back) {
   if (!fs::exists(kModels)) GTEST_SKIP() << "no models at " << kModels;
   LlmConfig config = small_config();
   config.vocab_size = 151936;
@@ -121,14 +121,11 @@ TEST_F(ImportModel, every_published_tokenizer_goes_there_and_back) {
   config.head_dim = 8;
   config.eos_token_ids = {151645, 151643};
   const auto model = new_decoder(config, 1);
-  for (const char* version : {"qwen2.5", "qwen3"}) {
-    const std::string name = version, back = name + "-back";
-    model->save(path(version));
-    for (const char* file : {"tokenizer", "tokenizer_config"})
-      fs::copy_file(fmt::format("{}qwen-tokenizer/{}.{}.json", kModels, file, version),
-                    fmt::format("{}/{}.json", path(version), file));
-    expect_round_trip(version, back.c_str(), "q8_0");
-  }
+  model->save(path("first"));
+  for (const char* file : {"tokenizer", "tokenizer_config"})
+    fs::copy_file(fmt::format("{}qwen-tokenizer/{}.qwen3.json", kModels, file),
+                  fmt::format("{}/{}.json", path("first"), file));
+  expect_round_trip("first", "second", "q8_0");
 }
 
 TEST_F(ImportModel, export_refuses_what_gguf_cannot_say) {
