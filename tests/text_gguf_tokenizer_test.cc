@@ -78,6 +78,19 @@ TEST(GgufTokenizerGolden, gives_the_ids_of_its_tokenizer_json) {
   EXPECT_EQ(gguf_num_tokens(file), tokenizer->vocab_size());
 }
 
+TEST(GgufTokenizerGolden, gives_the_ids_of_its_sentencepiece_model) {
+  const fs::path folder = imported(golden_path() / "gguf" / "pieces.gguf");
+  const auto tokenizer = load_tokenizer(folder);
+  const Json cases = read_json(golden_path() / "tokenizers" / "llama2" / "vectors.json");
+  ASSERT_GE(cases.size(), 25u);
+  for (const Json& entry : cases)
+    EXPECT_EQ(tokenizer->encode(entry.at("text").get<std::string>()),
+              entry.at("ids").get<std::vector<int64_t>>())
+        << entry.at("text");
+  EXPECT_EQ(begin_tokens(folder, *tokenizer), (std::vector<int64_t>{1}));
+  EXPECT_EQ(tokenizer->eos_id(), 2);
+}
+
 // A small vocabulary, right as it is; a test replaces one pair.
 class SmallVocabulary {
  public:

@@ -1,8 +1,9 @@
-"""GGUF: blocks of every type with their values, a Llama in llama.cpp's layout, a small one of mixed types with logits."""
+"""GGUF: blocks of every type with their values, a Llama in llama.cpp's layout, a small one of mixed types with logits, pieces."""
 import json
 
 import gguf
 import numpy as np
+import sentencepiece
 import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
@@ -143,8 +144,28 @@ def make_mixed(root, path, random):
     save_json(path / "mixed.json", dict(ids=ids, logits=logits))
 
 
+def make_pieces(root, path):
+    """The SentencePiece model of tokenizers/llama2 as a vocabulary alone."""
+    reader = sentencepiece.SentencePieceProcessor(str(root / "tokenizers" / "llama2" / "tokenizer.model"))
+    ids = range(reader.vocab_size())
+    writer = gguf.GGUFWriter(path / "pieces.gguf", "llama")
+    writer.add_context_length(64)
+    writer.add_tokenizer_model("llama")
+    writer.add_tokenizer_pre("default")
+    writer.add_token_list([reader.id_to_piece(i) for i in ids])
+    writer.add_token_scores([reader.get_score(i) for i in ids])
+    writer.add_token_types([gguf.TokenType.UNKNOWN if reader.is_unknown(i) else gguf.TokenType.CONTROL if reader.is_control(i) else
+                            gguf.TokenType.BYTE if reader.is_byte(i) else gguf.TokenType.NORMAL for i in ids])
+    writer.add_bos_token_id(reader.bos_id())
+    writer.add_eos_token_id(reader.eos_id())
+    writer.add_unk_token_id(reader.unk_id())
+    writer.add_add_bos_token(True)
+    finish(writer)
+
+
 def make(root):
     path, random = fresh_folder(root / "gguf"), np.random.default_rng(SEED)
     save_json(path / "blocks.json", {name: blocks_of(name, random) for name in TYPES})
     make_llama(root, path)
     make_mixed(root, path, random)
+    make_pieces(root, path)
