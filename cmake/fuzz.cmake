@@ -21,6 +21,7 @@ endfunction()
 
 fuzz_target(log LINK etrlrec_data)
 fuzz_target(tokenizer LINK etrlrec_text)
+fuzz_target(gguf LINK etrlrec_text etrlrec_kernels)
 fuzz_target(completion LINK etrlrec_temporal)
 fuzz_target(predictions UNITS src/eval/predictions.cc src/eval/calibration.cc src/eval/metrics.cc src/eval/significance.cc)
 fuzz_target(safetensors LINK etrlrec_torch_sdk UNITS src/nn/safetensors.cc)

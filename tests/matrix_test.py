@@ -54,7 +54,7 @@ def make_world(name, users, items, seed):
 PARTS = {"data": "data", "recommender": "fit/markov", "early": "early/markov", "reasoning": "reasoning", "base": "base",
          "student": "student", "adapter": "student/adapter", "candidates": "candidates.jsonl", "predictions": "predictions"}
 ARTEFACTS = {f"{world} {kind}": f"{world}-{path}" for world in "ab" for kind, path in PARTS.items()}
-ARTEFACTS.update({"empty folder": "empty", "text file": "text.txt", "damaged model": "damaged", "nothing": "not-there"})
+ARTEFACTS.update({"empty folder": "empty", "text file": "text.txt", "gguf file": "model.gguf", "damaged model": "damaged", "nothing": "not-there"})
 
 MODELS = {"a base", "a student", "b base"}  # a model of new-lm, like any published one, belongs to no log
 ANY_MODEL = MODELS | {"b student"}
@@ -106,6 +106,9 @@ TAKES = {
     "score --model": (["score", "-m", "X", "--ids", "ids.json", "-o", "OUT"], ANY_MODEL),
     "export merge --model": (["export", "merge", "-m", "X", "--adapter", "a-student/adapter", "-o", "OUT"], {"a base"}),
     "export merge --adapter": (["export", "merge", "-m", "a-base", "--adapter", "X", "-o", "OUT"], {"a adapter"}),
+    # A tokenizer of new-lm cuts texts in a way that GGUF has no name for; main() exports an imported model.
+    "export gguf --model": (["export", "gguf", "-m", "X", "-o", "OUT"], set()),
+    "import FILE": (["import", "X", "-o", "OUT"], {"gguf file"}),
 }
 # Right by chance or by design, beside TAKES: what a command cannot know (an adapter does not name the log it is of; the
 # shapes of both worlds' models are the same), or takes with a warning.
@@ -145,6 +148,8 @@ def main():
     shutil.copytree(os.path.join(ROOT, "a-student"), os.path.join(ROOT, "damaged"))
     with open(os.path.join(ROOT, "damaged", "model.safetensors"), "r+b") as file:
         file.truncate(1000)
+    make("import", os.path.join(os.path.dirname(os.path.abspath(__file__)), "golden", "gguf", "mixed.gguf"), "-o", "imported")
+    make("export", "gguf", "-m", "imported", "-o", "model.gguf", "--type", "q8_0")
     for name, text in (("text.txt", "nothing of ours\n"), ("ids.json", "[[1, 2, 3]]")):
         with open(os.path.join(ROOT, name), "w", encoding="utf-8") as file:
             file.write(text)

@@ -56,7 +56,7 @@ void mutate(std::string& text, Rng& rng) {
 
 TEST(TokenizerFuzz, survives_mutated_files) {
   const std::string valid = small_file();
-  int accepted = 0, refused = 0;
+  int accepted = 0, refused = 0, whole = 0;
   for (uint64_t i = 0; i < 10000; ++i) {
     Rng rng(7, "file", i);
     std::string text = valid;
@@ -64,13 +64,18 @@ TEST(TokenizerFuzz, survives_mutated_files) {
     try {
       const auto tokenizer = parse_tokenizer(text, "", "fuzz");
       const std::string sample = "abab 12 <end>\xc3\xa9";
-      ASSERT_EQ(tokenizer->decode(tokenizer->encode(sample)), sample);
+      // A byte whose token was renamed gives none; all others come back in their order.
+      const std::string back = tokenizer->decode(tokenizer->encode(sample));
+      size_t at = 0;
+      for (const char c : sample) at += at < back.size() && back[at] == c;
+      ASSERT_EQ(at, back.size()) << back;
+      whole += back == sample;
       ++accepted;
     } catch (const Error&) {
       ++refused;
     }
   }
-  EXPECT_GT(accepted, 0);
+  EXPECT_GT(whole, accepted / 2);
   EXPECT_GT(refused, 0);
 }
 

@@ -60,6 +60,11 @@ TEST(TokenizerGolden, phrases_of_ordinary_text_like_added_tokens) {
   vectors.expect_texts();
 }
 
+// Most of its bytes have no token and give none.
+TEST(TokenizerGolden, bytes_split_like_smollm_with_digits_one_by_one) {
+  Vectors("smollm").expect_ids();
+}
+
 TEST(TokenizerGolden, unigram_pieces_like_t5) { Vectors("t5").expect_ids(); }
 
 TEST(TokenizerGolden, merged_pieces_with_bytes_like_llama2) {

@@ -13,6 +13,7 @@
 #include "base/io.h"
 #include "base/json.h"
 #include "base/rng.h"
+#include "ggml_vectors.h"
 #include "shared_models.h"
 #include "text/bpe.h"
 #include "text/split_patterns.h"
@@ -60,27 +61,6 @@ std::unique_ptr<Tokenizer> qwen(const std::string& version) {
   const std::string folder = kModels + "qwen-tokenizer/";
   return parse_tokenizer(read_file(folder + "tokenizer." + version + ".json"),
                          read_file(folder + "tokenizer_config." + version + ".json"), version);
-}
-
-// llama.cpp vectors: texts separated by a marker line, one line of ids each.
-void expect_vectors(const Tokenizer& tokenizer, const std::string& base) {
-  const std::string input = test_text((base + ".inp").c_str());
-  const std::string marker = "\n__ggml_vocab_test__\n";
-  std::vector<std::string> texts;
-  size_t begin = 0;
-  for (size_t end; (end = input.find(marker, begin)) != std::string::npos;
-       begin = end + marker.size())
-    texts.push_back(input.substr(begin, end - begin));
-  texts.push_back(input.substr(begin));
-  std::vector<std::vector<int64_t>> expected;
-  for_each_line(kModels + base + ".out", [&](std::string_view line, int64_t) {
-    std::istringstream stream{std::string(line)};
-    expected.emplace_back(std::istream_iterator<int64_t>(stream), std::istream_iterator<int64_t>());
-  });
-  ASSERT_GE(expected.size(), 46u);
-  ASSERT_GE(texts.size(), expected.size());
-  for (size_t i = 0; i < expected.size(); ++i)
-    EXPECT_EQ(tokenizer.encode(texts[i]), expected[i]) << "text " << i << ": " << texts[i];
 }
 
 // Hugging Face vectors: short cases under `key`; the ids may start with `bos`.
@@ -163,7 +143,8 @@ TEST(Tokenizer, cuts_ascii_as_the_patterns_do) {
   PreTokenizer::Scratch scratch, twin_scratch;
   std::vector<std::string_view> pieces, expected;
   const std::vector<PatternKind> kinds{PatternKind::kGpt2, PatternKind::kQwen2,
-                                       PatternKind::kLlama3, PatternKind::kSpacedNumbers};
+                                       PatternKind::kLlama3, PatternKind::kSpacedNumbers,
+                                       PatternKind::kDigits};
   for (const PatternKind kind : kinds) {
     const PreTokenizer fast(kind, false), twin(kind, false, false);
     Rng rng(3, "ascii", static_cast<uint64_t>(kind));
@@ -282,6 +263,39 @@ TEST(Tokenizer, refuses_unknown_split_patterns) {
                  "Isolated");
 }
 
+// As in Hugging Face `tokenizers`: what is beside the byte may then merge.
+TEST(Tokenizer, bytes_without_a_token_give_none) {
+  Json root = minimal();
+  root["model"]["vocab"].erase("c");
+  const auto tokenizer = parse_tokenizer(root.dump(), "", "minimal");
+  EXPECT_EQ(tokenizer->encode("c"), std::vector<int64_t>());
+  EXPECT_EQ(tokenizer->encode("acb"), tokenizer->encode("ab"));
+}
+
+TEST(Tokenizer, cuts_out_digits_one_by_one) {
+  const PreTokenizer digits(PatternKind::kDigits, false);
+  PreTokenizer::Scratch scratch;
+  std::vector<std::string_view> pieces;
+  digits.split("a1  23 b \u00b2\u0663 's", scratch, pieces);
+  EXPECT_EQ(pieces, (std::vector<std::string_view>{"a", "1", "  ", "2", "3", " b", " ", "\u00b2",
+                                                   "\u0663", " '", "s"}));
+}
+
+TEST(Tokenizer, refuses_digits_that_stay_together) {
+  Json root = minimal();
+  root["pre_tokenizer"] = {
+      {"type", "Sequence"},
+      {"pretokenizers",
+       {{{"type", "Digits"}, {"individual_digits", true}},
+        {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"use_regex", true}}}}};
+  EXPECT_EQ(refusal(root), "");
+  root["pre_tokenizer"]["pretokenizers"][1]["use_regex"] = false;
+  EXPECT_NE(refusal(root).find("expected Digits with individual_digits true"), std::string::npos);
+  root["pre_tokenizer"]["pretokenizers"][1]["use_regex"] = true;
+  root["pre_tokenizer"]["pretokenizers"][0]["individual_digits"] = false;
+  EXPECT_NE(refusal(root).find("expected Digits with individual_digits true"), std::string::npos);
+}
+
 TEST(Tokenizer, refuses_inconsistent_vocabularies) {
   expect_refusal("/model/vocab/ab", 3, "occurs twice");
   expect_refusal("/model/vocab/ab", -1, "out of range");
@@ -293,9 +307,9 @@ TEST(Tokenizer, refuses_inconsistent_vocabularies) {
   expect_refusal("/model/merges", {"a b", "a b"}, "occurs twice");
   expect_refusal("/added_tokens/0/id", 256, "occurs twice");
   Json root = minimal();
-  root["model"]["vocab"].erase("a");
   root["model"]["merges"] = Json::array();
-  EXPECT_NE(refusal(root).find("byte 97 has no token"), std::string::npos);
+  root["model"]["vocab"] = {{"ab", 0}};
+  EXPECT_NE(refusal(root).find("no byte has a token"), std::string::npos);
   EXPECT_NE(refusal(minimal(), R"({"eos_token": "<other>"})").find("<other>"), std::string::npos);
 }
 

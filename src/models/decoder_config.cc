@@ -212,7 +212,8 @@ LlmConfig read_llm_config(const std::filesystem::path& folder) {
   return c;
 }
 
-void write_llm_config(const LlmConfig& c, const std::filesystem::path& folder) {
+void write_llm_config(const LlmConfig& c, const std::filesystem::path& folder,
+                      const std::string& dtype) {
   OrderedJson json;
   json["architectures"] = {model_type(c.model_type, "config.json").architecture};
   json["attention_dropout"] = 0.0;
@@ -231,7 +232,7 @@ void write_llm_config(const LlmConfig& c, const std::filesystem::path& folder) {
   json["rope_scaling"] = rope_json(c.rope);
   json["rope_theta"] = c.rope.theta;
   json["tie_word_embeddings"] = c.tie_word_embeddings;
-  json["torch_dtype"] = "float32";
+  json["torch_dtype"] = dtype;
   json["use_cache"] = true;
   json["vocab_size"] = c.vocab_size;
   write_windows(c, json);

@@ -44,6 +44,8 @@ struct LlmConfig {  // keys of config.json
 // are not computed here. head_dim missing: hidden_size / num_attention_heads (qwen3: 128).
 void check_llm_config(const LlmConfig& config, const std::string& name);
 LlmConfig read_llm_config(const std::filesystem::path& folder);
-void write_llm_config(const LlmConfig& config, const std::filesystem::path& folder);
+// dtype: torch_dtype to write, the type in which the folder's weights are stored.
+void write_llm_config(const LlmConfig& config, const std::filesystem::path& folder,
+                      const std::string& dtype = "float32");
 
 }  // namespace etrlrec

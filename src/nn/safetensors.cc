@@ -187,22 +187,22 @@ void release_pages(const at::Tensor& view) {
   if (first < last) ::madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
 }
 
-void save_safetensors(const ParameterMap& tensors, const std::filesystem::path& path,
-                      const std::map<std::string, std::string>& metadata) {
+void write_safetensors(const std::vector<TensorSource>& tensors, const std::filesystem::path& path,
+                       const std::map<std::string, std::string>& metadata) {
   OrderedJson header;
   header["__metadata__"] = metadata;
   header["__metadata__"]["format"] = "pt";
   uint64_t offset = 0;
-  for (const auto& [name, tensor] : tensors) {
+  for (const TensorSource& tensor : tensors) {
     const char* dtype = nullptr;
     for (const TypeName& t : kTypes) {
-      if (tensor.scalar_type() == t.type) dtype = t.name;
+      if (tensor.type == t.type) dtype = t.name;
     }
-    CHECK(dtype != nullptr, kInput, "{}: tensor \"{}\" has a type that cannot be stored",
-          path.string(), name);
-    const uint64_t end = offset + static_cast<uint64_t>(tensor.numel()) * tensor.element_size();
-    header[name] = {
-        {"dtype", dtype}, {"shape", tensor.sizes().vec()}, {"data_offsets", {offset, end}}};
+    const std::string where = path.string() + ": tensor \"" + tensor.name + "\"";
+    CHECK(dtype != nullptr, kInput, "{} has a type that cannot be stored", where);
+    const uint64_t end = offset + bytes_of(tensor.shape, tensor.type, where);
+    header[tensor.name] = {
+        {"dtype", dtype}, {"shape", tensor.shape}, {"data_offsets", {offset, end}}};
     offset = end;
   }
   std::string text = header.dump();
@@ -211,11 +211,22 @@ void save_safetensors(const ParameterMap& tensors, const std::filesystem::path& 
   AtomicFile file(path);
   file.write({reinterpret_cast<const char*>(&header_bytes), sizeof header_bytes});
   file.write(text);
-  for (const auto& [name, tensor] : tensors) {
-    const at::Tensor values = tensor.detach().cpu().contiguous();
+  for (const TensorSource& tensor : tensors) {
+    const at::Tensor values = tensor.values().detach().cpu().contiguous();
+    CHECK(values.scalar_type() == tensor.type && values.sizes().vec() == tensor.shape, kFailure,
+          "{}: tensor \"{}\" is not what was announced", path.string(), tensor.name);
     file.write({static_cast<const char*>(values.const_data_ptr()), values.nbytes()});
   }
   file.commit();
+}
+
+void save_safetensors(const ParameterMap& tensors, const std::filesystem::path& path,
+                      const std::map<std::string, std::string>& metadata) {
+  std::vector<TensorSource> sources;
+  for (const auto& [name, tensor] : tensors)
+    sources.push_back(
+        {name, tensor.scalar_type(), tensor.sizes().vec(), [tensor = tensor] { return tensor; }});
+  write_safetensors(sources, path, metadata);
 }
 
 }  // namespace etrlrec

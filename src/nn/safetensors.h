@@ -4,9 +4,12 @@
 // shape times type or overflow, duplicate names.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "nn/parameters.h"
 
@@ -18,9 +21,20 @@ ParameterMap load_safetensors(const std::filesystem::path& path, bool mapped = f
 // Gives back the memory that a view of a mapped file has taken; what is read later comes from the
 // file again. Nothing happens to tensors that are copies.
 void release_pages(const at::Tensor& view);
-// The file appears complete or not at all. It is written tensor by tensor: at most one tensor that
-// is not contiguous, or not on the CPU, is copied at a time. Header metadata holds {"format": "pt"}
-// and `metadata`.
+// A tensor that is made when it is written: values() has the type and shape that are said here.
+struct TensorSource {
+  std::string name;
+  at::ScalarType type;
+  std::vector<int64_t> shape;
+  std::function<at::Tensor()> values;
+};
+// The file appears complete or not at all, with the tensors in the given order, one of them in
+// memory at a time. Header metadata holds {"format": "pt"} and `metadata`. Error (kInput): a type
+// that cannot be stored.
+void write_safetensors(const std::vector<TensorSource>& tensors, const std::filesystem::path& path,
+                       const std::map<std::string, std::string>& metadata = {});
+// The same with tensors that are there: at most one that is not contiguous, or not on the CPU, is
+// copied at a time.
 void save_safetensors(const ParameterMap& tensors, const std::filesystem::path& path,
                       const std::map<std::string, std::string>& metadata = {});
 

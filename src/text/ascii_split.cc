@@ -36,20 +36,21 @@ class Cursor {
       if (at(begin_ + 1) == kBeyond) return 0;  // a long s counts as an s
       if (const size_t length = contraction()) return length;
     }
-    return kind_ == PatternKind::kGpt2 ? gpt2_piece(first) : later_piece(first);
+    return follows_gpt2() ? gpt2_piece(first) : later_piece(first);
   }
 
  private:
   Class at(size_t i) const {
     return i < text_.size() ? kClasses[static_cast<unsigned char>(text_[i])] : kEnd;
   }
+  bool follows_gpt2() const { return kind_ == PatternKind::kGpt2 || kind_ == PatternKind::kDigits; }
   static bool is_white(Class c) { return c == kNewline || c == kSpace; }
 
-  // 's|'t|'re|'ve|'m|'ll|'d; only GPT-2's pattern minds the case.
+  // 's|'t|'re|'ve|'m|'ll|'d; only GPT-2's patterns mind the case.
   size_t contraction() const {
     const auto letter = [&](size_t i) {
       const char c = begin_ + i < text_.size() ? text_[begin_ + i] : '\0';
-      return kind_ != PatternKind::kGpt2 && c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c;
+      return !follows_gpt2() && c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c;
     };
     const char a = letter(1), b = letter(2);
     if (a == 's' || a == 't' || a == 'm' || a == 'd') return 2;
@@ -65,12 +66,14 @@ class Cursor {
   // A piece that ends at `end`; unknown where the next character might belong to it.
   size_t closed(size_t end) const { return at(end) == kBeyond ? 0 : end - begin_; }
 
-  //  ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+
+  //  ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+; a numeral is a piece of its own with kDigits.
   size_t gpt2_piece(Class first) const {
+    const bool single = kind_ == PatternKind::kDigits;
+    if (single && first == kNumber) return 1;
     const size_t start = begin_ + (text_[begin_] == ' ' ? 1 : 0);
     const Class head = start == begin_ ? first : at(start);
     if (head == kBeyond) return 0;
-    if (head == kEnd || is_white(head)) return white_piece(false);
+    if (head == kEnd || is_white(head) || (single && head == kNumber)) return white_piece(false);
     return closed(run(head, start));
   }
 
@@ -106,7 +109,8 @@ class Cursor {
     if (at(end) == kBeyond) return 0;
     if (newlines_end && after_newline > begin_) return after_newline - begin_;
     // The last space goes to the word after it.
-    return at(end) == kEnd ? end - begin_ : std::max<size_t>(1, end - begin_ - 1);
+    const bool alone = at(end) == kEnd || (kind_ == PatternKind::kDigits && at(end) == kNumber);
+    return alone ? end - begin_ : std::max<size_t>(1, end - begin_ - 1);
   }
 
   PatternKind kind_;

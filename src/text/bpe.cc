@@ -179,7 +179,10 @@ void BpeTokenizer::encode_piece(std::string_view piece, State& state,
   if (whole != whole_.end()) {
     state.ids.push_back(whole->second);
   } else {
-    for (unsigned char byte : piece) state.ids.push_back(vocabulary_.byte_ids[byte]);
+    for (unsigned char byte : piece) {
+      const uint32_t id = vocabulary_.byte_ids[byte];
+      if (id != BpeVocabulary::kNoId) state.ids.push_back(id);
+    }
     vocabulary_.merges.apply(state.ids);
   }
   ids.insert(ids.end(), state.ids.begin(), state.ids.end());

@@ -54,7 +54,8 @@ AddedToken find_added_token(const AddedTokens& tokens, std::string_view name);  
 struct BpeVocabulary {
   std::vector<std::string> tokens;  // bytes of every id; empty where no id is
   std::vector<bool> is_special;
-  std::array<uint32_t, 256> byte_ids{};
+  static constexpr uint32_t kNoId = ~uint32_t{0};
+  std::array<uint32_t, 256> byte_ids{};  // kNoId: no such byte token
   BpeMerges merges;
   bool ignore_merges = false;  // a piece that is a token is taken whole
   AddedTokens specials;

@@ -1,4 +1,6 @@
-// Byte-level BPE read from tokenizer.json (GPT-2, Qwen2 to Qwen3, Llama 3). Internal to text/.
+// Byte-level BPE read from tokenizer.json (GPT-2, Qwen2 to Qwen3, Llama 3, SmolLM2). A byte without
+// a token of its own (SmolLM2's vocabulary lacks 21 of them) gives none, as in Hugging Face
+// `tokenizers`. Internal to text/.
 #pragma once
 
 #include <memory>
@@ -9,6 +11,10 @@
 #include "text/bpe.h"
 
 namespace etrlrec {
+
+// The pattern by which the pre-tokenizer of a parsed tokenizer.json cuts texts. Errors (kInput) as
+// of read_byte_level.
+PatternKind byte_level_pattern(const nlohmann::json& root, const std::string& name);
 
 // `root` is the parsed tokenizer.json; `config` (tokenizer_config.json or special_tokens_map.json,
 // may be empty) names the end token; `name` is used in errors (kInput).

@@ -36,7 +36,7 @@ bool CharBpeTokenizer::has_prefix(std::string_view text, bool at_start) const {
 
 void CharBpeTokenizer::append_unknown(std::string_view bytes, std::vector<uint32_t>& word) const {
   bool all = settings_.byte_fallback;
-  for (unsigned char byte : bytes) all = all && vocabulary_.byte_ids[byte] != kNoId;
+  for (unsigned char byte : bytes) all = all && vocabulary_.byte_ids[byte] != BpeVocabulary::kNoId;
   if (all) {
     for (unsigned char byte : bytes) word.push_back(vocabulary_.byte_ids[byte]);
     return;

@@ -22,8 +22,6 @@ struct CharBpeSettings {
 
 class CharBpeTokenizer final : public Tokenizer {
  public:
-  static constexpr uint32_t kNoId = ~uint32_t{0};  // in vocabulary.byte_ids: no such byte token
-
   // `characters`: ids of the tokens that are one character, by code point.
   CharBpeTokenizer(BpeVocabulary vocabulary, std::unordered_map<uint32_t, uint32_t> characters,
                    const CharBpeSettings& settings);

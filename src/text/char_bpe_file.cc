@@ -116,7 +116,7 @@ IdsByToken parse_vocabulary(const Json& root, const Json& model, const CharBpeSe
         "{}: model.vocab: expected an object", name);
   const Json& entries = model["vocab"];
   parse_added_tokens(root, entries, false, vocabulary, name);
-  vocabulary.byte_ids.fill(CharBpeTokenizer::kNoId);
+  vocabulary.byte_ids.fill(BpeVocabulary::kNoId);
   IdsByToken ids;
   ids.reserve(entries.size());
   for (const auto& [written, value] : entries.items()) {

@@ -11,6 +11,8 @@ constexpr std::string_view kOpenThought = "<think>", kCloseThought = "</think>";
 std::vector<ChatTemplate> make_templates() {
   using enum ChatFamily;
   const std::string qwen25 = "You are Qwen, created by Alibaba Cloud. You are a helpful assistant.";
+  const std::string smollm2 =
+      "You are a helpful AI assistant named SmolLM, trained by Hugging Face";
   return {
       {.name = "chatml", .family = kChatml, .end_token = "<|im_end|>"},
       {.name = "qwen2",
@@ -18,6 +20,7 @@ std::vector<ChatTemplate> make_templates() {
        .default_system = "You are a helpful assistant.",
        .end_token = "<|im_end|>"},
       {.name = "qwen2.5", .family = kChatml, .default_system = qwen25, .end_token = "<|im_end|>"},
+      {.name = "smollm2", .family = kChatml, .default_system = smollm2, .end_token = "<|im_end|>"},
       {.name = "qwen3", .family = kQwen3, .end_token = "<|im_end|>"},
       {.name = "qwen3-no-thinking", .family = kQwen3, .end_token = "<|im_end|>", .thinking = false},
       {.name = "llama3", .family = kLlama3, .end_token = "<|eot_id|>"},

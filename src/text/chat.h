@@ -37,8 +37,8 @@ struct ChatPiece {
 };
 
 const std::vector<std::string>& chat_template_names();  // the choices of --chat-template
-// chatml: no system turn of its own. qwen2, qwen2.5: chatml with their system message. qwen3,
-// qwen3-no-thinking. llama3: the form of Llama 3.1 and 3.2. mistral: the form of Mistral 7B
+// chatml: no system turn of its own. qwen2, qwen2.5, smollm2: chatml with their system message.
+// qwen3, qwen3-no-thinking. llama3: the form of Llama 3.1 and 3.2. mistral: the form of Mistral 7B
 // Instruct 0.3, with [INST] as a special token. plain: contents separated by blank lines, nothing
 // added. t5: contents separated by a space, closed by </s>. Error (kUsage) lists the names.
 ChatTemplate chat_template_by_name(std::string_view name);

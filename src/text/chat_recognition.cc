@@ -85,6 +85,10 @@ const std::vector<Marks>& known_marks() {
       {"qwen2",
        {R"('<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n')", kTurn, kPrompt},
        {"think", "vision", "tool"}},
+      {"smollm2",
+       {R"('<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n')",
+        kTurn, kPrompt},
+       {"think", "vision", "tool"}},
       {"chatml", {kTurn, kPrompt}, {"system", "think", "tool", "trim", "strip", "You are"}},
       {"llama3",
        {R"('<|start_header_id|>'+message.role+'<|end_header_id|>\n\n'+message.content|trim+'<|eot_id|>')",
@@ -117,6 +121,11 @@ std::string find_template(const fs::path& folder, std::string& source) {
 }
 
 }  // namespace
+
+std::string chat_template_text(const fs::path& folder) {
+  std::string source;
+  return find_template(folder, source);
+}
 
 std::string recognise_chat_text(std::string_view jinja) {
   const std::string text = squeeze(jinja);

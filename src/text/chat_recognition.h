@@ -18,5 +18,7 @@ std::string recognise_chat_template(const std::filesystem::path& folder);
 std::string known_chat_template(const std::filesystem::path& folder);
 // The same for the text of a template; "" when it is none of the known ones.
 std::string recognise_chat_text(std::string_view jinja);
+// The text of the folder's template, "" without one.
+std::string chat_template_text(const std::filesystem::path& folder);
 
 }  // namespace etrlrec

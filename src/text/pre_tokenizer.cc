@@ -129,10 +129,12 @@ PreTokenizer::Scratch::~Scratch() = default;
 
 PreTokenizer::PreTokenizer(PatternKind kind, bool normalize_nfc, bool use_ascii_path)
     : kind_(kind), normalize_nfc_(normalize_nfc), use_ascii_path_(use_ascii_path) {
-  static const std::array<std::shared_ptr<const Code>, 4> codes{
-      std::make_shared<Code>(PatternKind::kGpt2), std::make_shared<Code>(PatternKind::kQwen2),
-      std::make_shared<Code>(PatternKind::kLlama3),
-      std::make_shared<Code>(PatternKind::kSpacedNumbers)};
+  static const auto codes = [] {
+    std::array<std::shared_ptr<const Code>, kNumPatternKinds> out;
+    for (size_t i = 0; i < kNumPatternKinds; ++i)
+      out[i] = std::make_shared<Code>(static_cast<PatternKind>(i));
+    return out;
+  }();
   code_ = codes[static_cast<size_t>(kind)];
 }
 PreTokenizer::~PreTokenizer() = default;

@@ -14,7 +14,7 @@ torch.use_deterministic_algorithms(True)
 
 
 def versions():
-    names = ("torch", "transformers", "peft", "trl", "tokenizers", "sentencepiece", "safetensors", "numpy")
+    names = ("torch", "transformers", "peft", "trl", "tokenizers", "sentencepiece", "safetensors", "numpy", "gguf")
     return {name: version(name) for name in names}
 
 

@@ -39,6 +39,17 @@ def made_up_text():
     return lines + ["na\u00efve caf\u00e9 \u65e5\u672c\u8a9e don't we've"] * 4
 
 
+def digits_apart():
+    """SmolLM2's: numerals one by one, then GPT-2's pattern; bytes that the training text lacks have no token."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)])
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.train_from_iterator(made_up_text(), trainers.BpeTrainer(
+        vocab_size=150, special_tokens=["<|endoftext|>", "<|im_start|>", "<|im_end|>"], show_progress=False))
+    return tokenizer
+
+
 def byte_level(name, pattern, normalizer, ignore_merges):
     tokenizer = Tokenizer(models.BPE(ignore_merges=ignore_merges))
     whole = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=pattern is None)
@@ -86,9 +97,10 @@ def save(path, value):
 
 def make(root):
     kinds = {"gpt2": (None, None, False), "qwen2": (QWEN2, normalizers.NFC(), False), "llama3": (LLAMA3, None, True)}
-    for name, (pattern, normalizer, ignore_merges) in kinds.items():
+    tokenizers = {name: byte_level(name, *settings) for name, settings in kinds.items()}
+    tokenizers["smollm"] = digits_apart()
+    for name, tokenizer in tokenizers.items():
         path = fresh_folder(root / "tokenizers" / name)
-        tokenizer = byte_level(name, pattern, normalizer, ignore_merges)
         tokenizer.save(str(path / "tokenizer.json"), pretty=False)
         save(path / "tokenizer_config.json", dict(eos_token="<|endoftext|>"))
         # A special token in a text is text for us; the library would recognise it.
