@@ -53,7 +53,8 @@ TEST(TokenizerGolden, bytes_split_like_llama3_with_whole_words_first) {
   vectors.expect_texts();
 }
 
-// Titles as one token (`new-lm --whole-titles`): found as the library finds added tokens that are not special.
+// Titles as one token (`new-lm --whole-titles`): found as the library finds added tokens that are
+// not special.
 TEST(TokenizerGolden, phrases_of_ordinary_text_like_added_tokens) {
   const Vectors vectors("phrases");
   vectors.expect_ids();
