@@ -215,6 +215,7 @@ TEST(GgufModel, refuses_models_that_are_not_computed_here) {
   SmallFile().without("general.architecture").expect_refused(ExitCode::kInput, "is missing");
   SmallFile().without("qwen2.block_count").expect_refused(ExitCode::kInput, "is missing");
   with("qwen2.block_count", 1000000).expect_refused(ExitCode::kModel, "layers in a file of 1 tens");
+  with("qwen2.embedding_length", 0x80000000).expect_refused(ExitCode::kModel, "is out of range");
   with("qwen2.block_count", 0).expect_refused(ExitCode::kModel, "num_hidden_layers");
   with("qwen2.attention.head_count", 0).expect_refused(ExitCode::kModel, "num_attention_heads");
   with("qwen2.attention.head_count_kv", 3).expect_refused(ExitCode::kModel, "expected a divisor");

@@ -251,22 +251,28 @@ LlmConfig read_gguf_config(const GgufFile& file) {
   const auto embedding = file.tensors().find("token_embd.weight");
   CHECK(embedding != file.tensors().end(), kModel,
         "{}: no tensor \"token_embd.weight\"; expected a whole model", file.name());
+  // Below 2^31, so that products of two of them cannot overflow.
+  const auto size = [&](const char* key, int64_t fallback = -1) {
+    const int64_t value =
+        fallback < 0 ? file.integer(prefix + key) : file.integer_or(prefix + key, fallback);
+    CHECK(std::in_range<int32_t>(value), kModel, "{}: {}{}: {} is out of range", file.name(),
+          prefix, key, value);
+    return value;
+  };
   LlmConfig config;
   config.model_type = architecture;
   config.vocab_size = embedding->second.rows();
-  config.hidden_size = file.integer(prefix + "embedding_length");
-  config.num_hidden_layers = file.integer(prefix + "block_count");
-  config.num_attention_heads = file.integer(prefix + "attention.head_count");
-  config.num_key_value_heads =
-      file.integer_or(prefix + "attention.head_count_kv", config.num_attention_heads);
-  config.intermediate_size = file.integer(prefix + "feed_forward_length");
-  config.max_position_embeddings = file.integer(prefix + "context_length");
+  config.hidden_size = size("embedding_length");
+  config.num_hidden_layers = size("block_count");
+  config.num_attention_heads = size("attention.head_count");
+  config.num_key_value_heads = size("attention.head_count_kv", config.num_attention_heads);
+  config.intermediate_size = size("feed_forward_length");
+  config.max_position_embeddings = size("context_length");
   config.rms_norm_eps = shortest_decimal(file.number(prefix + "attention.layer_norm_rms_epsilon"));
   config.tie_word_embeddings = !file.tensors().contains("output.weight");
   config.rope = {};
   const int64_t heads = config.num_attention_heads;
-  config.head_dim =
-      file.integer_or(prefix + "attention.key_length", heads > 0 ? config.hidden_size / heads : 0);
+  config.head_dim = size("attention.key_length", heads > 0 ? config.hidden_size / heads : 0);
   CHECK(file.integer_or(prefix + "attention.value_length", config.head_dim) == config.head_dim,
         kModel, "{}: {}attention.value_length: expected {} as attention.key_length", file.name(),
         prefix, config.head_dim);
