@@ -86,7 +86,7 @@ TEST(NaturalStyle, titles_of_every_kind_are_answers_of_their_own) {
   const Catalogue catalogue = hand_catalogue({"genre"}, {{"Alien", {}},
                                                          {"Alien", {}},
                                                          {"Alien 3 (1992)", {}},
-                                                         {"Say \"Yes\"; now\nNext: 3", {}},
+                                                         {"Say \"Yes\"; now\nSo: 3", {}},
                                                          {std::string(200, 'x'), {}},
                                                          {"Dr. No", {}}});
   Request request;
@@ -98,7 +98,7 @@ TEST(NaturalStyle, titles_of_every_kind_are_answers_of_their_own) {
   EXPECT_EQ(answers[0], lead + " Alien;");
   EXPECT_EQ(answers[1], lead + " Alien #2;");
   EXPECT_EQ(answers[2], lead + " Alien 3 (1992);");
-  EXPECT_EQ(answers[3], lead + " Say 'Yes', now Next: 3;");
+  EXPECT_EQ(answers[3], lead + " Say 'Yes', now So: 3;");
   EXPECT_EQ(answers[4].size(), lead.size() + 98);
   EXPECT_EQ(answer_texts(catalogue, request, natural(false, AnswerKind::kTitle))[0], " Alien;");
   for (size_t k = 0; k < answers.size(); ++k) {
@@ -118,23 +118,23 @@ TEST(NaturalStyle, each_fault_of_an_answer_has_its_code) {
     return parse_completion(text, titles, natural(reasoning, kind)).code;
   };
   const auto title = AnswerKind::kTitle, number = AnswerKind::kNumber;
-  EXPECT_EQ(code(" So.\nNext: Heat;\n", true, title), AnswerCode::kValid);
+  EXPECT_EQ(code(" So.\nSo: Heat;\n", true, title), AnswerCode::kValid);
   EXPECT_EQ(code(" So. Heat;", true, title), AnswerCode::kNoReasoning);
-  EXPECT_EQ(code("  \nNext: Heat;", true, title), AnswerCode::kNoReasoning);
-  EXPECT_EQ(code(" So.\nNext: Heat", true, title), AnswerCode::kNoAnswer);
-  EXPECT_EQ(code(" So.\nNext: Gilda;", true, title), AnswerCode::kNoCandidate);
-  EXPECT_EQ(code(" So.\nNext: Heat; and more", true, title), AnswerCode::kTrailingText);
-  EXPECT_EQ(code(" So.\nNext: Heat;\nNext: Heat;", true, title), AnswerCode::kRepeatedTag);
+  EXPECT_EQ(code("  \nSo: Heat;", true, title), AnswerCode::kNoReasoning);
+  EXPECT_EQ(code(" So.\nSo: Heat", true, title), AnswerCode::kNoAnswer);
+  EXPECT_EQ(code(" So.\nSo: Gilda;", true, title), AnswerCode::kNoCandidate);
+  EXPECT_EQ(code(" So.\nSo: Heat; and more", true, title), AnswerCode::kTrailingText);
+  EXPECT_EQ(code(" So.\nSo: Heat;\nSo: Heat;", true, title), AnswerCode::kRepeatedTag);
   EXPECT_EQ(code(" Heat;", false, title), AnswerCode::kValid);
-  EXPECT_EQ(code(" So.\nNext: 2.", true, number), AnswerCode::kValid);
-  EXPECT_EQ(code(" So.\nNext: 2", true, number), AnswerCode::kNoAnswer);
-  EXPECT_EQ(code(" So.\nNext: two.", true, number), AnswerCode::kNotAnInteger);
-  EXPECT_EQ(code(" So.\nNext: .", true, number), AnswerCode::kNotAnInteger);
-  EXPECT_EQ(code(" So.\nNext: 02.", true, number), AnswerCode::kNotAnInteger);
-  EXPECT_EQ(code(" So.\nNext: 3.", true, number), AnswerCode::kOutOfRange);
-  EXPECT_EQ(code(" So.\nNext: -1.", true, number), AnswerCode::kOutOfRange);
-  EXPECT_EQ(code(" So.\nNext: 99999999999.", true, number), AnswerCode::kOutOfRange);
-  EXPECT_EQ(code(" So.\nNext: 2. Sure.", true, number), AnswerCode::kTrailingText);
+  EXPECT_EQ(code(" So.\nSo: 2.", true, number), AnswerCode::kValid);
+  EXPECT_EQ(code(" So.\nSo: 2", true, number), AnswerCode::kNoAnswer);
+  EXPECT_EQ(code(" So.\nSo: two.", true, number), AnswerCode::kNotAnInteger);
+  EXPECT_EQ(code(" So.\nSo: .", true, number), AnswerCode::kNotAnInteger);
+  EXPECT_EQ(code(" So.\nSo: 02.", true, number), AnswerCode::kNotAnInteger);
+  EXPECT_EQ(code(" So.\nSo: 3.", true, number), AnswerCode::kOutOfRange);
+  EXPECT_EQ(code(" So.\nSo: -1.", true, number), AnswerCode::kOutOfRange);
+  EXPECT_EQ(code(" So.\nSo: 99999999999.", true, number), AnswerCode::kOutOfRange);
+  EXPECT_EQ(code(" So.\nSo: 2. Sure.", true, number), AnswerCode::kTrailingText);
 }
 
 class NaturalTeacher : public ::testing::TestWithParam<bool> {};

@@ -37,7 +37,8 @@ TEST(TimeLine, the_prompt_is_the_text_that_is_read) {
     Request one = request;
     one.candidates = {next};
     const std::string answer = answer_texts(catalogue, one, reasoned)[0];
-    EXPECT_EQ(answer, " week winter" + find_style("compact").title(catalogue, next));
+    EXPECT_EQ(answer, " Hollow River; drama dark week winter" +
+                          find_style("compact").title(catalogue, next));
     EXPECT_TRUE(line.text.substr(0, last.end).ends_with(answer)) << line.text;
   }
   request.target_slot = 0;

@@ -210,6 +210,24 @@ class Rollouts {
     waiting_tokens_ = 0;
   }
 
+  // Moves what all answers begin with from them into the forest; returns the segment it ends with.
+  static int64_t take_beginning(TokenForest& forest, int64_t segment, Answers& answers) {
+    if (answers.size() < 2) return segment;
+    const std::vector<int64_t>& first = answers.front();
+    size_t shared = first.size() - 1;
+    for (const auto& answer : answers) {
+      const auto limit = static_cast<int64_t>(std::min(shared, answer.size() - 1));
+      shared = static_cast<size_t>(
+          std::mismatch(first.begin(), first.begin() + limit, answer.begin()).first -
+          first.begin());
+      if (shared == 0) return segment;
+    }
+    const int64_t end = forest.add(segment, std::span(first).first(shared));
+    for (auto& answer : answers)
+      answer.erase(answer.begin(), answer.begin() + static_cast<int64_t>(shared));
+    return end;
+  }
+
   void answer(const std::vector<int64_t>& rows) {
     std::vector<Answers> answers;
     for (int64_t r : rows) answers.push_back(rows_[static_cast<size_t>(r)].request().answers);
@@ -217,7 +235,11 @@ class Rollouts {
     const std::vector<int64_t> segments = plant(rows, forest);
     std::vector<at::Tensor> scores, masses;
     if (options_.answer_mass) {
-      for (const at::Tensor& sums : score_sequences(model_, forest, segments, answers)) {
+      TokenForest below = forest;
+      std::vector<int64_t> ends;
+      for (size_t i = 0; i < rows.size(); ++i)
+        ends.push_back(take_beginning(below, segments[i], answers[i]));
+      for (const at::Tensor& sums : score_sequences(model_, std::move(below), ends, answers)) {
         scores.push_back(sums.log_softmax(-1));
         masses.push_back(sums.logsumexp(-1));
       }

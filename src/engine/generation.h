@@ -38,7 +38,8 @@ struct Completion {
   int64_t answer = -1;                 // index into answers, -1 in free text
   std::vector<float> answer_logprobs;  // log p(answer k | reasoning), normalised over the answers
   // With GenerationOptions::answer_mass: log of the probability of all answers together among all
-  // texts, so that answer_logprobs[k] + answer_mass is not relative to the other answers.
+  // texts that begin as all of them do, so that answer_logprobs[k] + answer_mass is not relative to
+  // the other answers.
   float answer_mass = 0;
 };
 

@@ -91,7 +91,8 @@ std::vector<std::vector<int64_t>> TitleBeam::prefixes(std::span<const Request> r
     const int64_t length = completions[r].reasoning_tokens + std::ssize(generation.format.close);
     prefixes[r].insert(prefixes[r].end(), ids.begin(), ids.begin() + length);
     const auto lead = encoder_.tokenizer.encode(
-        find_style(options_.prompt.style).answer_lead(requests[r], options_.prompt));
+        find_style(options_.prompt.style)
+            .answer_lead(encoder_.catalogue, requests[r], options_.prompt));
     prefixes[r].insert(prefixes[r].end(), lead.begin(), lead.end());
     out[r].reasoning = decoded(encoder_.tokenizer, completions[r]);
     out[r].valid = !completions[r].forced_close;

@@ -93,6 +93,14 @@ ParsedCompletion parse_tagged_answer(std::string_view text, int32_t num_candidat
   return parsed;
 }
 
+size_t title_end(std::string_view text, std::span<const std::string> answers) {
+  size_t end = text.find(';');
+  if (answers.empty()) return end;
+  auto left = std::count(answers.front().begin(), answers.front().end(), ';');
+  while (end != text.npos && --left > 0) end = text.find(';', end + 1);
+  return end;
+}
+
 ParsedCompletion parse_title_answer(std::string_view text, std::span<const std::string> answers,
                                     bool reasoning) {
   ParsedCompletion parsed;
@@ -105,7 +113,7 @@ ParsedCompletion parse_title_answer(std::string_view text, std::span<const std::
     rest = text.substr(close + kReasoningClose.size());
   }
   const auto tags = find_tags(rest);
-  const size_t end = rest.find(';');
+  const size_t end = title_end(rest, answers);
   parsed.code = !tags.empty()                      ? AnswerCode::kRepeatedTag
                 : end == rest.npos                 ? AnswerCode::kNoAnswer
                 : !all_blank(rest.substr(end + 1)) ? AnswerCode::kTrailingText

@@ -27,4 +27,8 @@ ParsedCompletion parse_tagged_answer(std::string_view text, int32_t num_candidat
 ParsedCompletion parse_title_answer(std::string_view text, std::span<const std::string> answers,
                                     bool reasoning);
 
+// Where the title of an answer ends: at the ';' of the same number as in the candidates' texts,
+// which all have as many. npos: it does not end.
+size_t title_end(std::string_view text, std::span<const std::string> answers);
+
 }  // namespace etrlrec

@@ -133,6 +133,13 @@ std::string title_answer(const Catalogue& catalogue, int32_t item) {
   return " " + escape_title(catalogue.titles[static_cast<size_t>(item)]) + ";";
 }
 
+// " Hollow River; drama".
+void append_entry(const Catalogue& catalogue, int32_t item, std::string& out) {
+  out += title_answer(catalogue, item);
+  for (const int32_t a : shown_attributes(catalogue, item))
+    out += " " + attribute_word(catalogue, a);
+}
+
 TimeLine compact_time_line(const Catalogue& catalogue, std::span<const int32_t> items,
                            std::span<const int64_t> times, const PromptOptions& options) {
   TimeLine line;
@@ -141,10 +148,8 @@ TimeLine compact_time_line(const Catalogue& catalogue, std::span<const int32_t> 
     if (options.with_times)
       append_moment(j == 0 ? std::nullopt : std::optional(times[j - 1]), times[j], line.text);
     const size_t begin = line.text.size();
-    line.text += title_answer(catalogue, items[j]);
-    line.titles.push_back({begin, line.text.size()});
-    for (const int32_t a : shown_attributes(catalogue, items[j]))
-      line.text += " " + attribute_word(catalogue, a);
+    line.titles.push_back({begin, begin + title_answer(catalogue, items[j]).size()});
+    append_entry(catalogue, items[j], line.text);
   }
   return line;
 }
@@ -186,10 +191,14 @@ AnswerForm compact_answer_form(const PromptOptions& options) {
   return {{kReasoningClose, kAnswerOpen}, kAnswerClose};
 }
 
-// " week winter": the moment once more, where a reasoning stands between it and the title.
-std::string compact_answer_lead(const Request& request, const PromptOptions& options) {
+// " Hollow River; drama week winter": the last entry and the moment once more, where a reasoning
+// stands between them and the title.
+std::string compact_answer_lead(const Catalogue& catalogue, const Request& request,
+                                const PromptOptions& options) {
   std::string lead;
-  if (options.answer == AnswerKind::kTitle && options.reasoning && options.with_times)
+  if (options.answer != AnswerKind::kTitle || !options.reasoning) return lead;
+  if (!request.history.empty()) append_entry(catalogue, request.history.back(), lead);
+  if (options.with_times)
     append_moment(request.times.empty() ? std::nullopt : std::optional(request.times.back()),
                   request.now, lead);
   return lead;
@@ -215,7 +224,7 @@ std::string compact_number(int32_t answer) { return fmt::format(" {}", answer); 
 std::vector<std::string> compact_answers(const Catalogue& catalogue, const Request& request,
                                          const PromptOptions& options) {
   if (options.answer == AnswerKind::kTitle)
-    return title_answers(catalogue, request, compact_answer_lead(request, options));
+    return title_answers(catalogue, request, compact_answer_lead(catalogue, request, options));
   std::vector<std::string> numbers;
   for (size_t k = 1; k <= request.candidates.size(); ++k)
     numbers.push_back(compact_number(static_cast<int32_t>(k)));

@@ -11,6 +11,7 @@
 
 #include "base/check.h"
 #include "base/strings.h"
+#include "temporal/answer_tags.h"
 #include "temporal/gaps.h"
 #include "temporal/names.h"
 #include "temporal/sentence_forms.h"
@@ -26,7 +27,7 @@ constexpr std::string_view kSystem =
     "chooses next.";
 constexpr std::string_view kHead = "Chosen so far:\n";
 constexpr std::string_view kReasons = "\nReasons:";  // ends a prompt that asks for a reasoning
-constexpr std::string_view kNext = "\nNext:";        // ends the reasoning
+constexpr std::string_view kSo = "\nSo:";            // ends the reasoning
 constexpr std::string_view kNumberEnd = ".";
 constexpr std::string_view kBlankBytes = " \n\t\r";
 constexpr size_t kMostAttributes = 6;
@@ -158,15 +159,20 @@ std::string natural_prompt(const Catalogue& catalogue, const Request& request,
 
 AnswerForm natural_answer_form(const PromptOptions& options) {
   AnswerForm form;
-  if (options.reasoning) form.close = {kNext};
+  if (options.reasoning) form.close = {kSo};
   if (options.answer == AnswerKind::kNumber) form.finish = kNumberEnd;
   return form;
 }
 
-// The line that a time line has in front of a title.
-std::string natural_answer_lead(const Request& request, const PromptOptions& options) {
+// The last entry and the line of the title, as in a time line.
+std::string natural_answer_lead(const Catalogue& catalogue, const Request& request,
+                                const PromptOptions& options) {
   if (options.answer == AnswerKind::kNumber || !options.reasoning) return {};
-  return "\n" + moment_line(request, options);
+  std::string lead;
+  if (!request.history.empty())
+    lead = natural_title(catalogue, request.history.back()) +
+           attribute_list(catalogue, request.history.back());
+  return lead + "\n" + moment_line(request, options);
 }
 
 std::string natural_number(int32_t answer) { return fmt::format(" {}", answer); }
@@ -174,7 +180,7 @@ std::string natural_number(int32_t answer) { return fmt::format(" {}", answer); 
 // Equal titles are told apart by a number, in the order of the candidates.
 std::vector<std::string> natural_answers(const Catalogue& catalogue, const Request& request,
                                          const PromptOptions& options) {
-  const std::string lead = natural_answer_lead(request, options);
+  const std::string lead = natural_answer_lead(catalogue, request, options);
   std::vector<std::string> texts;
   std::unordered_set<std::string> seen;
   for (size_t k = 0; k < request.candidates.size(); ++k) {
@@ -224,7 +230,7 @@ void parse_number_answer(std::string_view text, int32_t candidates, ParsedComple
 
 void parse_title(std::string_view text, std::span<const std::string> answers,
                  ParsedCompletion& parsed) {
-  const size_t end = text.find(';');
+  const size_t end = title_end(text, answers);
   parsed.code = end == std::string_view::npos          ? AnswerCode::kNoAnswer
                 : !is_blank_text(text.substr(end + 1)) ? AnswerCode::kTrailingText
                                                        : AnswerCode::kNoCandidate;
@@ -243,13 +249,13 @@ ParsedCompletion natural_parse(std::string_view text, std::span<const std::strin
   ParsedCompletion parsed;
   std::string_view rest = text;
   if (options.reasoning) {
-    const size_t close = text.find(kNext);
+    const size_t close = text.find(kSo);
     parsed.code = AnswerCode::kNoReasoning;
     if (close == std::string_view::npos || is_blank_text(text.substr(0, close))) return parsed;
     parsed.reasoning = text.substr(0, close);
-    rest = text.substr(close + kNext.size());
+    rest = text.substr(close + kSo.size());
   }
-  if (rest.find(kNext) != std::string_view::npos)
+  if (rest.find(kSo) != std::string_view::npos)
     parsed.code = AnswerCode::kRepeatedTag;
   else if (options.answer == AnswerKind::kTitle)
     parse_title(rest, answers, parsed);

@@ -5,8 +5,11 @@
 //   Days later: Paper Crown; crime
 //   Weeks later, in spring:
 // and an answer by title goes on with it, " Silent Bridge;". Prompts with answers by number list
-// the candidates, "1: Silent Bridge; crime". A reasoning is sentences (sentences.h) and ends with a
-// line that begins "Next:". Titles are written as they are, but for ';' and double quotes.
+// the candidates, "1: Silent Bridge; crime". A reasoning is sentences (sentences.h) and ends with
+// "So:"; a title stands behind it as in a list:
+//   So: Paper Crown; crime
+//   Weeks later, in spring: Silent Bridge;
+// Titles are written as they are, but for ';' and double quotes.
 #pragma once
 
 #include "temporal/style.h"

@@ -102,9 +102,11 @@ struct PromptStyle {
                         std::span<const int64_t> times, const PromptOptions& options);
   AnswerForm (*answer_form)(const PromptOptions& options);
   std::string (*number)(int32_t answer);  // an answer by number
-  // Between a reasoning's close and a title: what a time line has in front of a title, so that the
-  // answer stands where reading has learned it. Empty for other answers.
-  std::string (*answer_lead)(const Request& request, const PromptOptions& options);
+  // Between a reasoning's close and a title: what a time line has in front of a title, the last
+  // entry and the moment, so that the answer stands where reading has learned it. Empty for other
+  // answers.
+  std::string (*answer_lead)(const Catalogue& catalogue, const Request& request,
+                             const PromptOptions& options);
   // Between close and finish, one text for each candidate, with the lead; all different, and none
   // begins another one where the answer is a title.
   std::vector<std::string> (*answers)(const Catalogue& catalogue, const Request& request,
