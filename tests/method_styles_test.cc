@@ -65,7 +65,6 @@ TEST_F(StyleOfStages, a_reasoning_folder_of_an_unknown_style_is_refused) {
 }
 
 TEST_F(StyleOfStages, reinforce_refuses_reasoning_of_another_style_than_its_models) {
-  if (style_names().size() < 2) GTEST_SKIP() << "there is one style";
   ConstructOptions other = construct_into("another-style");
   other.style = style_names().back();
   other.limit = 30;
