@@ -106,10 +106,9 @@ class RowMaker {
     const RowView view = source_.view(row, prompt);
     AnswerEncoding encoding = encode_answers(*model_.tokenizer, view.answers(), prompt);
     if (answer == 0) answer = view.request().target_slot + 1;
-    SftRow made =
-        make_sft_row(*model_.tokenizer,
-                     view.encoding(*model_.tokenizer, around_.before, around_.after),
-                     reasoning, answer, encoding, prompt, names);
+    SftRow made = make_sft_row(*model_.tokenizer,
+                               view.encoding(*model_.tokenizer, around_.before, around_.after),
+                               reasoning, answer, encoding, prompt, names);
     const int64_t close = made.answer_begin;  // reasoning and closing tags stand before the answer
     if (with_reasoning && close > options_.max_reasoning_tokens) {
       ++too_long;
