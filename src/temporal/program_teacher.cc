@@ -34,8 +34,12 @@ struct Evidence {
 
 using Statements = std::vector<Statement>;
 
-void say(Statements& said, std::string_view predicate, std::vector<std::string> arguments) {
-  said.push_back({{std::string(predicate), std::move(arguments)}});
+void say(Statements& said, std::string_view predicate,
+         std::initializer_list<std::string_view> arguments) {
+  Statement& statement = said.emplace_back();
+  statement.claim.predicate = predicate;
+  for (const std::string_view argument : arguments)
+    statement.claim.arguments.emplace_back(argument);
 }
 
 int32_t first_candidate(const std::vector<FactSheet::Place>& places) {
@@ -259,15 +263,16 @@ class ProgramTeacher : public Teacher {
   // The decision in one word, right after its evidence: a small model can learn it, and
   // reinforcement can give credit to it.
   static void write_source(const Hypothesis& hypothesis, Statements& out) {
-    out.push_back({{hypothesis.source}, true});
+    Statement& decision = out.emplace_back();
+    decision.claim.predicate = hypothesis.source;
+    decision.is_decision = true;
     if (hypothesis.is_pattern) say(out, "follow", {"1"});
   }
 
   void write_need(int32_t attribute, const std::vector<Hypothesis>& seconds,
                   Statements& out) const {
-    std::vector<std::string> needs{word(attribute)};
-    if (!seconds.empty()) needs.push_back(word(seconds.front().attribute));
-    say(out, "need", std::move(needs));
+    say(out, "need", {word(attribute)});
+    if (!seconds.empty()) out.back().claim.arguments.push_back(word(seconds.front().attribute));
   }
 
   static std::vector<int32_t> all_candidates(const ClaimContext& context) {
