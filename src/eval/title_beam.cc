@@ -71,8 +71,7 @@ TitleBeam::TitleBeam(const LanguageModel& model, const PromptEncoder& encoder,
 }
 
 // The tokens that the titles continue: the prompt, and the model's own reasoning with its close and
-// the lead of the title.
-// One allowed title makes the engine write just that.
+// the lead of the title. One allowed title makes the engine write just that.
 std::vector<std::vector<int64_t>> TitleBeam::prefixes(std::span<const Request> requests,
                                                       std::vector<Best>& out) const {
   std::vector<GenerationRequest> prompts;
@@ -90,9 +89,8 @@ std::vector<std::vector<int64_t>> TitleBeam::prefixes(std::span<const Request> r
     const auto& ids = completions[r].ids;
     const int64_t length = completions[r].reasoning_tokens + std::ssize(generation.format.close);
     prefixes[r].insert(prefixes[r].end(), ids.begin(), ids.begin() + length);
-    const auto lead = encoder_.tokenizer.encode(
-        find_style(options_.prompt.style)
-            .answer_lead(encoder_.catalogue, requests[r], options_.prompt));
+    const auto lead =
+        encoder_.tokenizer.encode(answer_lead(encoder_.catalogue, requests[r], options_.prompt));
     prefixes[r].insert(prefixes[r].end(), lead.begin(), lead.end());
     out[r].reasoning = decoded(encoder_.tokenizer, completions[r]);
     out[r].valid = !completions[r].forced_close;

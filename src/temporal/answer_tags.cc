@@ -32,9 +32,12 @@ std::vector<FoundTag> find_tags(std::string_view text) {
 }
 
 constexpr std::string_view kBlanks = " \n\t\r";
+
+}  // namespace
+
 bool all_blank(std::string_view text) { return text.find_first_not_of(kBlanks) == text.npos; }
 
-AnswerCode read_answer(std::string_view text, int32_t num_candidates, int32_t& answer) {
+AnswerCode read_number(std::string_view text, int32_t num_candidates, int32_t& answer) {
   text = trim(text, kBlanks);
   const std::string_view digits = text.substr(!text.empty() && text.front() == '-' ? 1 : 0);
   const bool integer = !digits.empty() && std::all_of(digits.begin(), digits.end(),
@@ -47,6 +50,8 @@ AnswerCode read_answer(std::string_view text, int32_t num_candidates, int32_t& a
   return answer >= 1 && answer <= num_candidates ? AnswerCode::kValid : AnswerCode::kOutOfRange;
 }
 
+namespace {
+
 // The answer begins at `begin`, after "<answer>"; `closing` are the tags found after it.
 AnswerCode read_answer_pair(std::string_view text, size_t begin,
                             const std::vector<FoundTag>& closing, int32_t num_candidates,
@@ -55,7 +60,7 @@ AnswerCode read_answer_pair(std::string_view text, size_t begin,
   if (closing.front().tag != Tag::kAnswerClose || closing.size() > 1)
     return AnswerCode::kRepeatedTag;
   if (!all_blank(text.substr(closing.front().end))) return AnswerCode::kTrailingText;
-  return read_answer(text.substr(begin, closing.front().begin - begin), num_candidates, answer);
+  return read_number(text.substr(begin, closing.front().begin - begin), num_candidates, answer);
 }
 
 }  // namespace
@@ -93,12 +98,23 @@ ParsedCompletion parse_tagged_answer(std::string_view text, int32_t num_candidat
   return parsed;
 }
 
-size_t title_end(std::string_view text, std::span<const std::string> answers) {
+void read_title(std::string_view text, std::span<const std::string> answers,
+                ParsedCompletion& parsed) {
+  // At the ';' of the same number as in the candidates' texts, whose leads have some, too.
+  const auto all = answers.empty() ? 1 : std::ranges::count(answers.front(), ';');
   size_t end = text.find(';');
-  if (answers.empty()) return end;
-  auto left = std::count(answers.front().begin(), answers.front().end(), ';');
-  while (end != text.npos && --left > 0) end = text.find(';', end + 1);
-  return end;
+  for (auto left = all; end != text.npos && left > 1; --left) end = text.find(';', end + 1);
+  parsed.code = end == text.npos                   ? AnswerCode::kNoAnswer
+                : !all_blank(text.substr(end + 1)) ? AnswerCode::kTrailingText
+                                                   : AnswerCode::kNoCandidate;
+  if (parsed.code != AnswerCode::kNoCandidate) return;
+  const std::string_view title = trim(text.substr(0, end + 1), kBlanks);
+  for (size_t k = 0; k < answers.size(); ++k) {
+    if (trim(answers[k], kBlanks) != title) continue;
+    parsed.code = AnswerCode::kValid;
+    parsed.answer = static_cast<int32_t>(k) + 1;
+    return;
+  }
 }
 
 ParsedCompletion parse_title_answer(std::string_view text, std::span<const std::string> answers,
@@ -112,20 +128,10 @@ ParsedCompletion parse_title_answer(std::string_view text, std::span<const std::
     parsed.reasoning = text.substr(0, close);
     rest = text.substr(close + kReasoningClose.size());
   }
-  const auto tags = find_tags(rest);
-  const size_t end = title_end(rest, answers);
-  parsed.code = !tags.empty()                      ? AnswerCode::kRepeatedTag
-                : end == rest.npos                 ? AnswerCode::kNoAnswer
-                : !all_blank(rest.substr(end + 1)) ? AnswerCode::kTrailingText
-                                                   : AnswerCode::kNoCandidate;
-  if (parsed.code != AnswerCode::kNoCandidate) return parsed;
-  const std::string_view title = trim(rest.substr(0, end + 1), kBlanks);
-  for (size_t k = 0; k < answers.size(); ++k) {
-    if (trim(answers[k], kBlanks) != title) continue;
-    parsed.code = AnswerCode::kValid;
-    parsed.answer = static_cast<int32_t>(k) + 1;
-    return parsed;
-  }
+  if (find_tags(rest).empty())
+    read_title(rest, answers, parsed);
+  else
+    parsed.code = AnswerCode::kRepeatedTag;
   return parsed;
 }
 

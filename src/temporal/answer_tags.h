@@ -27,8 +27,13 @@ ParsedCompletion parse_tagged_answer(std::string_view text, int32_t num_candidat
 ParsedCompletion parse_title_answer(std::string_view text, std::span<const std::string> answers,
                                     bool reasoning);
 
-// Where the title of an answer ends: at the ';' of the same number as in the candidates' texts,
-// which all have as many. npos: it does not end.
-size_t title_end(std::string_view text, std::span<const std::string> answers);
+// The parts that every contract reads alike. Blanks are spaces, tabs and ends of lines.
+bool all_blank(std::string_view text);
+// A number between blanks, the whole text. `answer` keeps it where it is out of range.
+AnswerCode read_number(std::string_view text, int32_t num_candidates, int32_t& answer);
+// A title that ends in ";", with nothing but blanks behind it: code and answer of `parsed`.
+// `answers`: the candidates' texts, which all have the same number of ';'.
+void read_title(std::string_view text, std::span<const std::string> answers,
+                ParsedCompletion& parsed);
 
 }  // namespace etrlrec

@@ -4,12 +4,12 @@
 
 #include <algorithm>
 #include <optional>
-#include <unordered_set>
 
 #include "base/check.h"
 #include "temporal/answer_tags.h"
 #include "temporal/gaps.h"
 #include "temporal/names.h"
+#include "temporal/prompt_lists.h"
 
 namespace etrlrec {
 namespace {
@@ -49,42 +49,19 @@ void append_item(const Catalogue& catalogue, int32_t item, int32_t number, std::
   if (!title.empty()) out += fmt::format("{} {}", digit ? ":" : "", title);
 }
 
-// One line, best first: "; 7" is a candidate, "; Heat" a title.
-void append_items(std::string_view head, const Catalogue& catalogue, const Request& request,
-                  std::span<const int32_t> items, AnswerKind answer, std::string& out) {
-  out += fmt::format("\n{}", head);
-  for (const int32_t item : items) {
-    if (answer == AnswerKind::kTitle) {
-      out += fmt::format("; {}", escape_title(catalogue.titles[static_cast<size_t>(item)]));
-      continue;
-    }
-    const auto& all = request.candidates;
-    const auto found = std::find(all.begin(), all.end(), item);
-    CHECK(found != all.end(), kInput,
-          "prompt: expected candidates after \"{}\", found item {} that is none", head,
-          catalogue.item_ids[static_cast<size_t>(item)]);
-    out += fmt::format("; {}", found - all.begin() + 1);
-  }
-  if (answer == AnswerKind::kTitle) out += ";";
-}
+constexpr ListHeads kHeads{"Candidates", "Lately", "After", "New", "Pattern"};
 
-// A line for each list; time's are there even when empty: nothing new is something to know, too.
-void append_known(const Catalogue& catalogue, const Request& request, const PromptOptions& options,
+// A line for each list, best first: "; 7" is a candidate, "; Heat" a title.
+void append_lists(const Catalogue& catalogue, const Request& request, const PromptOptions& options,
                   std::string& out) {
-  const KnownItems& known = request.known;
-  const auto append = [&](std::string_view head, std::span<const int32_t> items) {
-    append_items(head, catalogue, request, items, options.answer, out);
+  const auto title = [&](int32_t item) {
+    return escape_title(catalogue.titles[static_cast<size_t>(item)]);
   };
-  if (knows_time(options.knowledge)) {
-    append("Lately", known.lately);
-    append("After", known.after);
-    append("New", known.fresh);
+  for (const PromptList& list : prompt_lists(catalogue, request, options, kHeads, title)) {
+    out += fmt::format("\n{}", list.head);
+    for (const std::string& name : list.names) out += fmt::format("; {}", name);
+    if (options.answer == AnswerKind::kTitle) out += ";";
   }
-  if (!knows_pattern(options.knowledge)) return;
-  CHECK(!known.pattern.empty(), kInput,
-        "prompt: expected what the recommender says about the request, found nothing\n"
-        "hint: --recommender FOLDER");
-  append("Pattern", known.pattern);
 }
 
 std::string number_prompt(const Catalogue& catalogue, const Request& request,
@@ -109,7 +86,7 @@ std::string number_prompt(const Catalogue& catalogue, const Request& request,
     out += ";";
     append_item(catalogue, request.candidates[k], static_cast<int32_t>(k) + 1, out);
   }
-  append_known(catalogue, request, options, out);
+  append_lists(catalogue, request, options, out);
   out += "\n";
   out += options.reasoning ? kReasoningOpen : kAnswerOpen;
   return out;
@@ -157,29 +134,14 @@ TimeLine compact_time_line(const Catalogue& catalogue, std::span<const int32_t> 
 std::string title_prompt(const Catalogue& catalogue, const Request& request,
                          const PromptOptions& options) {
   std::string out = compact_time_line(catalogue, request.history, request.times, options).text;
-  if (options.list_candidates) {
-    CHECK(!request.candidates.empty(), kInput,
-          "prompt: expected candidates to list, found none\n"
-          "hint: a model whose prompts list candidates chooses among given ones only");
-    append_items("Candidates", catalogue, request, request.candidates, options.answer, out);
-  }
-  append_known(catalogue, request, options, out);
-  if (options.with_times)
-    append_moment(request.times.empty() ? std::nullopt : std::optional(request.times.back()),
-                  request.now, out);
+  append_lists(catalogue, request, options, out);
+  if (options.with_times) append_moment(last_time(request), request.now, out);
   if (options.reasoning) out += kReasoningOpen;
   return out;
 }
 
 std::string compact_prompt(const Catalogue& catalogue, const Request& request,
                            const PromptOptions& options) {
-  const size_t n = request.history.size();
-  CHECK(n <= static_cast<size_t>(options.max_history), kInput,
-        "prompt: expected at most {} history entries, found {}\nhint: make the request with this "
-        "length",
-        options.max_history, n);
-  CHECK(request.times.size() == n, kInput,
-        "prompt: expected {} times, one for each entry, found {}", n, request.times.size());
   return options.answer == AnswerKind::kTitle ? title_prompt(catalogue, request, options)
                                               : number_prompt(catalogue, request, options);
 }
@@ -196,40 +158,12 @@ AnswerForm compact_answer_form(const PromptOptions& options) {
 std::string compact_answer_lead(const Catalogue& catalogue, const Request& request,
                                 const PromptOptions& options) {
   std::string lead;
-  if (options.answer != AnswerKind::kTitle || !options.reasoning) return lead;
   if (!request.history.empty()) append_entry(catalogue, request.history.back(), lead);
-  if (options.with_times)
-    append_moment(request.times.empty() ? std::nullopt : std::optional(request.times.back()),
-                  request.now, lead);
+  if (options.with_times) append_moment(last_time(request), request.now, lead);
   return lead;
 }
 
-// Equal titles are told apart by a number, in the order of the candidates.
-std::vector<std::string> title_answers(const Catalogue& catalogue, const Request& request,
-                                       std::string_view lead) {
-  std::vector<std::string> texts;
-  std::unordered_set<std::string> seen;
-  for (const int32_t item : request.candidates) {
-    const std::string title = title_answer(catalogue, item);
-    std::string text = title;
-    for (int32_t k = 2; !seen.insert(text).second; ++k)
-      text = fmt::format("{} #{};", std::string_view(title).substr(0, title.size() - 1), k);
-    texts.push_back(fmt::format("{}{}", lead, text));
-  }
-  return texts;
-}
-
 std::string compact_number(int32_t answer) { return fmt::format(" {}", answer); }
-
-std::vector<std::string> compact_answers(const Catalogue& catalogue, const Request& request,
-                                         const PromptOptions& options) {
-  if (options.answer == AnswerKind::kTitle)
-    return title_answers(catalogue, request, compact_answer_lead(catalogue, request, options));
-  std::vector<std::string> numbers;
-  for (size_t k = 1; k <= request.candidates.size(); ++k)
-    numbers.push_back(compact_number(static_cast<int32_t>(k)));
-  return numbers;
-}
 
 ParsedCompletion compact_parse(std::string_view text, std::span<const std::string> answers,
                                const PromptOptions& options) {
@@ -297,7 +231,6 @@ PromptStyle compact_style() {
           .answer_form = compact_answer_form,
           .number = compact_number,
           .answer_lead = compact_answer_lead,
-          .answers = compact_answers,
           .parse = compact_parse,
           .words = compact_words,
           .title = title_answer,

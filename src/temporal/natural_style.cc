@@ -4,16 +4,13 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <charconv>
-#include <limits>
 #include <optional>
-#include <unordered_set>
 
-#include "base/check.h"
 #include "base/strings.h"
 #include "temporal/answer_tags.h"
 #include "temporal/gaps.h"
 #include "temporal/names.h"
+#include "temporal/prompt_lists.h"
 #include "temporal/sentence_forms.h"
 #include "temporal/sentence_tokens.h"
 #include "temporal/sentences.h"
@@ -29,7 +26,6 @@ constexpr std::string_view kHead = "Chosen so far:\n";
 constexpr std::string_view kReasons = "\nReasons:";  // ends a prompt that asks for a reasoning
 constexpr std::string_view kSo = "\nSo:";            // ends the reasoning
 constexpr std::string_view kNumberEnd = ".";
-constexpr std::string_view kBlankBytes = " \n\t\r";
 constexpr size_t kMostAttributes = 6;
 constexpr int64_t kMostWordAttributes = 256;
 
@@ -62,16 +58,14 @@ std::string moment_text(std::optional<int64_t> before, int64_t now) {
   return text + ":";
 }
 
-std::string entry_moment(std::span<const int64_t> times, size_t j, const PromptOptions& options) {
-  if (!options.with_times) return j == 0 ? "First:" : "Then:";
-  return moment_text(j == 0 ? std::nullopt : std::optional(times[j - 1]), times[j]);
+std::string moment_line(std::optional<int64_t> before, int64_t now, const PromptOptions& options) {
+  if (!options.with_times) return before ? "Then:" : "First:";
+  return moment_text(before, now);
 }
 
-// Of the request itself.
-std::string moment_line(const Request& request, const PromptOptions& options) {
-  const bool first = request.times.empty();
-  if (!options.with_times) return first ? "First:" : "Then:";
-  return moment_text(first ? std::nullopt : std::optional(request.times.back()), request.now);
+// " Paper Crown; crime"
+std::string entry_text(const Catalogue& catalogue, int32_t item) {
+  return natural_title(catalogue, item) + attribute_list(catalogue, item);
 }
 
 TimeLine natural_time_line(const Catalogue& catalogue, std::span<const int32_t> items,
@@ -79,80 +73,37 @@ TimeLine natural_time_line(const Catalogue& catalogue, std::span<const int32_t> 
   TimeLine line;
   line.text = kHead;
   for (size_t j = 0; j < items.size(); ++j) {
-    line.text += entry_moment(times, j, options);
+    line.text +=
+        moment_line(j == 0 ? std::nullopt : std::optional(times[j - 1]), times[j], options);
     const size_t begin = line.text.size();
-    line.text += natural_title(catalogue, items[j]);
-    line.titles.push_back({begin, line.text.size()});
-    line.text += attribute_list(catalogue, items[j]) + "\n";
+    line.titles.push_back({begin, begin + natural_title(catalogue, items[j]).size()});
+    line.text += entry_text(catalogue, items[j]) + "\n";
   }
   return line;
 }
 
-void append_titles(std::string_view head, const Catalogue& catalogue, const Request& request,
-                   std::span<const int32_t> items, AnswerKind answer, std::string& out) {
-  std::vector<std::string> texts;
-  for (const int32_t item : items) {
-    if (answer == AnswerKind::kTitle) {
-      texts.push_back(title_text(catalogue, item));
-      continue;
-    }
-    const auto& all = request.candidates;
-    const auto found = std::find(all.begin(), all.end(), item);
-    CHECK(found != all.end(), kInput,
-          "prompt: expected candidates after \"{}\", found item {} that is none", head,
-          catalogue.item_ids[static_cast<size_t>(item)]);
-    texts.push_back(fmt::format("{}", found - all.begin() + 1));
-  }
-  out += fmt::format("{} {};\n", head,
-                     texts.empty() ? "nothing" : fmt::format("{}", fmt::join(texts, "; ")));
-}
+constexpr ListHeads kHeads{"To choose from:", "Most people now choose:", "Others went on with:",
+                           "New in the catalogue:", "The recommender's list:"};
 
-void append_knowledge(const Catalogue& catalogue, const Request& request,
-                      const PromptOptions& options, std::string& out) {
-  const auto append = [&](std::string_view head, std::span<const int32_t> items) {
-    append_titles(head, catalogue, request, items, options.answer, out);
-  };
-  if (knows_time(options.knowledge)) {
-    append("Most people now choose:", request.known.lately);
-    append("Others went on with:", request.known.after);
-    append("New in the catalogue:", request.known.fresh);
-  }
-  if (!knows_pattern(options.knowledge)) return;
-  CHECK(!request.known.pattern.empty(), kInput,
-        "prompt: expected what the recommender says about the request, found nothing\n"
-        "hint: --recommender FOLDER");
-  append("The recommender's list:", request.known.pattern);
-}
-
-void append_candidates(const Catalogue& catalogue, const Request& request,
-                       const PromptOptions& options, std::string& out) {
-  if (options.answer == AnswerKind::kTitle) {
-    CHECK(!request.candidates.empty(), kInput,
-          "prompt: expected candidates to list, found none\n"
-          "hint: a model whose prompts list candidates chooses among given ones only");
-    return append_titles("To choose from:", catalogue, request, request.candidates, options.answer,
-                         out);
-  }
-  out += "To choose from:\n";
-  for (size_t k = 0; k < request.candidates.size(); ++k)
-    out += fmt::format("{}:{}{}\n", k + 1, natural_title(catalogue, request.candidates[k]),
-                       attribute_list(catalogue, request.candidates[k]));
+void append_lists(const Catalogue& catalogue, const Request& request, const PromptOptions& options,
+                  std::string& out) {
+  const auto title = [&](int32_t item) { return title_text(catalogue, item); };
+  for (const PromptList& list : prompt_lists(catalogue, request, options, kHeads, title))
+    out += fmt::format(
+        "{} {};\n", list.head,
+        list.names.empty() ? "nothing" : fmt::format("{}", fmt::join(list.names, "; ")));
 }
 
 std::string natural_prompt(const Catalogue& catalogue, const Request& request,
                            const PromptOptions& options) {
-  const size_t n = request.history.size();
-  CHECK(n <= static_cast<size_t>(options.max_history), kInput,
-        "prompt: expected at most {} history entries, found {}\nhint: make the request with this "
-        "length",
-        options.max_history, n);
-  CHECK(request.times.size() == n, kInput,
-        "prompt: expected {} times, one for each entry, found {}", n, request.times.size());
   std::string out = natural_time_line(catalogue, request.history, request.times, options).text;
-  if (options.answer == AnswerKind::kNumber || options.list_candidates)
-    append_candidates(catalogue, request, options, out);
-  append_knowledge(catalogue, request, options, out);
-  out += moment_line(request, options);
+  if (options.answer == AnswerKind::kNumber) {
+    out += fmt::format("{}\n", kHeads.candidates);
+    for (size_t k = 0; k < request.candidates.size(); ++k)
+      out += fmt::format("{}:{}\n", k + 1, entry_text(catalogue, request.candidates[k]));
+  }
+  append_lists(catalogue, request, options, out);
+  out += moment_line(last_time(request), request.now, options);
   if (options.reasoning) out += kReasons;
   return out;
 }
@@ -167,82 +118,12 @@ AnswerForm natural_answer_form(const PromptOptions& options) {
 // The last entry and the line of the title, as in a time line.
 std::string natural_answer_lead(const Catalogue& catalogue, const Request& request,
                                 const PromptOptions& options) {
-  if (options.answer == AnswerKind::kNumber || !options.reasoning) return {};
-  std::string lead;
-  if (!request.history.empty())
-    lead = natural_title(catalogue, request.history.back()) +
-           attribute_list(catalogue, request.history.back());
-  return lead + "\n" + moment_line(request, options);
+  const std::string last =
+      request.history.empty() ? "" : entry_text(catalogue, request.history.back());
+  return last + "\n" + moment_line(last_time(request), request.now, options);
 }
 
 std::string natural_number(int32_t answer) { return fmt::format(" {}", answer); }
-
-// Equal titles are told apart by a number, in the order of the candidates.
-std::vector<std::string> natural_answers(const Catalogue& catalogue, const Request& request,
-                                         const PromptOptions& options) {
-  const std::string lead = natural_answer_lead(catalogue, request, options);
-  std::vector<std::string> texts;
-  std::unordered_set<std::string> seen;
-  for (size_t k = 0; k < request.candidates.size(); ++k) {
-    if (options.answer == AnswerKind::kNumber) {
-      texts.push_back(natural_number(static_cast<int32_t>(k) + 1));
-      continue;
-    }
-    const std::string title = natural_title(catalogue, request.candidates[k]);
-    std::string text = title;
-    for (int32_t copy = 2; !seen.insert(text).second; ++copy)
-      text = fmt::format("{} #{};", std::string_view(title).substr(0, title.size() - 1), copy);
-    texts.push_back(lead + text);
-  }
-  return texts;
-}
-
-bool is_blank_text(std::string_view text) {
-  return text.find_first_not_of(kBlankBytes) == std::string_view::npos;
-}
-
-// " 7." and nothing behind it.
-void parse_number_answer(std::string_view text, int32_t candidates, ParsedCompletion& parsed) {
-  const size_t end = text.find(kNumberEnd);
-  if (end == std::string_view::npos) {
-    parsed.code = AnswerCode::kNoAnswer;
-    return;
-  }
-  if (!is_blank_text(text.substr(end + kNumberEnd.size()))) {
-    parsed.code = AnswerCode::kTrailingText;
-    return;
-  }
-  const std::string_view number = trim(text.substr(0, end), kBlankBytes);
-  int32_t value = 0;
-  const auto [stop, error] = std::from_chars(number.data(), number.data() + number.size(), value);
-  const bool canonical = number == "0" || (!number.empty() && number[0] != '0');
-  if (number.empty() || stop != number.data() + number.size() || !canonical ||
-      error == std::errc::invalid_argument) {
-    parsed.code = AnswerCode::kNotAnInteger;
-    return;
-  }
-  if (error == std::errc::result_out_of_range)
-    value = number[0] == '-' ? std::numeric_limits<int32_t>::min()
-                             : std::numeric_limits<int32_t>::max();
-  parsed.answer = value;
-  parsed.code = value >= 1 && value <= candidates ? AnswerCode::kValid : AnswerCode::kOutOfRange;
-}
-
-void parse_title(std::string_view text, std::span<const std::string> answers,
-                 ParsedCompletion& parsed) {
-  const size_t end = title_end(text, answers);
-  parsed.code = end == std::string_view::npos          ? AnswerCode::kNoAnswer
-                : !is_blank_text(text.substr(end + 1)) ? AnswerCode::kTrailingText
-                                                       : AnswerCode::kNoCandidate;
-  if (parsed.code != AnswerCode::kNoCandidate) return;
-  const std::string_view title = trim(text.substr(0, end + 1), kBlankBytes);
-  for (size_t k = 0; k < answers.size(); ++k) {
-    if (trim(answers[k], kBlankBytes) != title) continue;
-    parsed.code = AnswerCode::kValid;
-    parsed.answer = static_cast<int32_t>(k) + 1;
-    return;
-  }
-}
 
 ParsedCompletion natural_parse(std::string_view text, std::span<const std::string> answers,
                                const PromptOptions& options) {
@@ -251,16 +132,22 @@ ParsedCompletion natural_parse(std::string_view text, std::span<const std::strin
   if (options.reasoning) {
     const size_t close = text.find(kSo);
     parsed.code = AnswerCode::kNoReasoning;
-    if (close == std::string_view::npos || is_blank_text(text.substr(0, close))) return parsed;
+    if (close == std::string_view::npos || all_blank(text.substr(0, close))) return parsed;
     parsed.reasoning = text.substr(0, close);
     rest = text.substr(close + kSo.size());
   }
+  const size_t end = rest.find(kNumberEnd);
   if (rest.find(kSo) != std::string_view::npos)
     parsed.code = AnswerCode::kRepeatedTag;
   else if (options.answer == AnswerKind::kTitle)
-    parse_title(rest, answers, parsed);
+    read_title(rest, answers, parsed);
+  else if (end == std::string_view::npos)
+    parsed.code = AnswerCode::kNoAnswer;
+  else if (!all_blank(rest.substr(end + kNumberEnd.size())))
+    parsed.code = AnswerCode::kTrailingText;
   else
-    parse_number_answer(rest, static_cast<int32_t>(answers.size()), parsed);
+    parsed.code =
+        read_number(rest.substr(0, end), static_cast<int32_t>(answers.size()), parsed.answer);
   return parsed;
 }
 
@@ -316,7 +203,6 @@ PromptStyle natural_style() {
           .answer_form = natural_answer_form,
           .number = natural_number,
           .answer_lead = natural_answer_lead,
-          .answers = natural_answers,
           .parse = natural_parse,
           .words = natural_words,
           .title = natural_title,

@@ -92,9 +92,7 @@ struct PromptStyle {
   // The system message of models that have a chat template: prompts are user's messages, and what a
   // student writes is the assistant's answer. Empty: texts stand alone.
   std::string_view system;
-  // Ends right where the completion begins. Errors (kInput): more than max_history entries (claims
-  // number the entries that are shown), times of another number, no pattern where `knowledge` asks
-  // for one, no candidates where they are to be listed.
+  // Ends right where the completion begins. The request fits the options (student_prompt).
   std::string (*prompt)(const Catalogue& catalogue, const Request& request,
                         const PromptOptions& options);
   // Entries of a user, oldest first, as a prompt with answers by title shows its history.
@@ -103,22 +101,18 @@ struct PromptStyle {
   AnswerForm (*answer_form)(const PromptOptions& options);
   std::string (*number)(int32_t answer);  // an answer by number
   // Between a reasoning's close and a title: what a time line has in front of a title, the last
-  // entry and the moment, so that the answer stands where reading has learned it. Empty for other
-  // answers.
+  // entry and the moment, so that the answer stands where reading has learned it.
   std::string (*answer_lead)(const Catalogue& catalogue, const Request& request,
                              const PromptOptions& options);
-  // Between close and finish, one text for each candidate, with the lead; all different, and none
-  // begins another one where the answer is a title.
-  std::vector<std::string> (*answers)(const Catalogue& catalogue, const Request& request,
-                                      const PromptOptions& options);
-  // `text` is what follows the prompt, `answers` what answers() gave. Linear in the text, for any
-  // bytes.
+  // `text` is what follows the prompt, `answers` what answer_texts() gave. Linear in the text, for
+  // any bytes.
   ParsedCompletion (*parse)(std::string_view text, std::span<const std::string> answers,
                             const PromptOptions& options);
   // Texts that a tokenizer made for the style keeps whole where it can: what is copied or looked up
   // must not be spelled out. `numbers`: the largest number that is written.
   std::vector<std::string> (*words)(const Catalogue& catalogue, int64_t numbers);
-  // The text of an item as an answer by title, for vocabularies that keep frequent ones whole.
+  // The text of an item as an answer by title, which ends in ";". Vocabularies keep frequent ones
+  // whole.
   std::string (*title)(const Catalogue& catalogue, int32_t item);
   // What a teacher says, each statement with a blank in front. `rng` draws the wording where the
   // style has several.
