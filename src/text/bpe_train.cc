@@ -8,6 +8,7 @@
 #include "base/io.h"
 #include "base/json.h"
 #include "text/bpe.h"
+#include "text/bpe_json.h"
 #include "text/split_patterns.h"
 #include "text/utf8.h"
 #include "text/visible_bytes.h"
@@ -226,13 +227,6 @@ std::vector<Word> count_words(std::span<const std::string> documents,
   return words;
 }
 
-OrderedJson byte_level() {
-  return {{"type", "ByteLevel"},
-          {"add_prefix_space", false},
-          {"trim_offsets", false},
-          {"use_regex", false}};
-}
-
 OrderedJson tokenizer_json(const BpeTrainingOptions& options, const Growth& growth,
                            PatternKind kind) {
   OrderedJson root;
@@ -244,13 +238,7 @@ OrderedJson tokenizer_json(const BpeTrainingOptions& options, const Growth& grow
   // Appended to the underlying sequence: inserting by key would search it every time.
   auto& entries = vocab.get_ref<OrderedJson::object_t&>();
   const auto add = [&root](size_t id, const std::string& content, bool special) {
-    root["added_tokens"].push_back({{"id", id},
-                                    {"content", content},
-                                    {"single_word", false},
-                                    {"lstrip", false},
-                                    {"rstrip", false},
-                                    {"normalized", false},
-                                    {"special", special}});
+    root["added_tokens"].push_back(added_token_json(id, content, special));
   };
   const size_t specials = options.special_tokens.size();
   for (size_t id = 0; id < growth.tokens.size(); ++id) {
@@ -264,25 +252,14 @@ OrderedJson tokenizer_json(const BpeTrainingOptions& options, const Growth& grow
   root["normalizer"] = nullptr;
   root["pre_tokenizer"] = {
       {"type", "Sequence"},
-      {"pretokenizers", OrderedJson::array({{{"type", "Split"},
-                                             {"pattern", {{"Regex", split_pattern(kind)}}},
-                                             {"behavior", "Isolated"},
-                                             {"invert", false}},
-                                            byte_level()})}};
+      {"pretokenizers", OrderedJson::array({split_step(kind), byte_level_step({})})}};
   root["post_processor"] = nullptr;
-  root["decoder"] = byte_level();
+  root["decoder"] = byte_level_step({});
   OrderedJson merges = OrderedJson::array();
   for (const BpeMerge& merge : growth.merges)
     merges.push_back(OrderedJson::array({bytes_to_visible(growth.tokens[merge.left]),
                                          bytes_to_visible(growth.tokens[merge.right])}));
-  root["model"] = {{"type", "BPE"},
-                   {"dropout", nullptr},
-                   {"unk_token", nullptr},
-                   {"continuing_subword_prefix", nullptr},
-                   {"end_of_word_suffix", nullptr},
-                   {"fuse_unk", false},
-                   {"byte_fallback", false},
-                   {"ignore_merges", false}};
+  root["model"] = bpe_model_json({});
   root["model"]["vocab"] = std::move(vocab);
   root["model"]["merges"] = std::move(merges);
   return root;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <optional>
 #include <set>
 #include <tuple>
 #include <unordered_map>
@@ -11,6 +12,7 @@
 #include "base/io.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "text/bpe_json.h"
 #include "text/gguf_tokens.h"
 #include "text/split_patterns.h"
 #include "text/tokenizer_file.h"
@@ -90,25 +92,13 @@ const GgufPre& find_pre(const GgufFile& file, const Tokens& tokens) {
        file.name(), name, known);
 }
 
-OrderedJson byte_level_step(bool use_regex) {
-  return {{"type", "ByteLevel"},
-          {"add_prefix_space", false},
-          {"trim_offsets", true},
-          {"use_regex", use_regex}};
-}
-
 OrderedJson pre_tokenizer_json(PatternKind kind) {
-  if (kind == PatternKind::kGpt2) return byte_level_step(true);
-  OrderedJson first;
-  if (kind == PatternKind::kDigits) {
-    first = {{"type", "Digits"}, {"individual_digits", true}};
-  } else {
-    first = {{"type", "Split"},
-             {"pattern", {{"Regex", split_pattern(kind)}}},
-             {"behavior", "Isolated"},
-             {"invert", false}};
-  }
-  OrderedJson steps = OrderedJson::array({first, byte_level_step(kind == PatternKind::kDigits)});
+  const auto byte_level = [](bool use_regex) { return byte_level_step({true, use_regex}); };
+  if (kind == PatternKind::kGpt2) return byte_level(true);
+  const bool digits = kind == PatternKind::kDigits;
+  OrderedJson first =
+      digits ? OrderedJson{{"type", "Digits"}, {"individual_digits", true}} : split_step(kind);
+  OrderedJson steps = OrderedJson::array({std::move(first), byte_level(digits)});
   return {{"type", "Sequence"}, {"pretokenizers", std::move(steps)}};
 }
 
@@ -130,13 +120,7 @@ OrderedJson added_tokens_json(const Tokens& tokens) {
     if (tokens.types[id] == kUnusedToken || !is_added(tokens, id)) continue;
     const bool special = tokens.types[id] != kUserDefinedToken &&
                          (tokens.types[id] != kOrdinaryToken || is_marker(tokens.texts[id]));
-    list.push_back({{"id", id},
-                    {"content", tokens.texts[id]},
-                    {"single_word", false},
-                    {"lstrip", false},
-                    {"rstrip", false},
-                    {"normalized", false},
-                    {"special", special}});
+    list.push_back(added_token_json(id, tokens.texts[id], special));
   }
   return list;
 }
@@ -183,15 +167,8 @@ OrderedJson byte_level_json(const GgufFile& file, const Tokens& tokens) {
   root["normalizer"] = pre.normalizes ? OrderedJson{{"type", "NFC"}} : OrderedJson();
   root["pre_tokenizer"] = pre_tokenizer_json(pre.pattern);
   root["post_processor"] = post_processor_json(file, tokens, pre.begins);
-  root["decoder"] = byte_level_step(true);
-  root["model"] = {{"type", "BPE"},
-                   {"dropout", nullptr},
-                   {"unk_token", nullptr},
-                   {"continuing_subword_prefix", nullptr},
-                   {"end_of_word_suffix", nullptr},
-                   {"fuse_unk", false},
-                   {"byte_fallback", false},
-                   {"ignore_merges", pre.ignores_merges}};
+  root["decoder"] = byte_level_step({true, true});
+  root["model"] = bpe_model_json({.ignore_merges = pre.ignores_merges});
   root["model"]["vocab"] = vocabulary_json(tokens);
   root["model"]["merges"] = file.texts("tokenizer.ggml.merges");
   return root;
@@ -216,8 +193,8 @@ OrderedJson character_json(const GgufFile& file, const Tokens& tokens) {
       OrderedJson::array({replace(space, " "), {{"type", "ByteFallback"}}, {{"type", "Fuse"}}});
   if (adds_space)
     decoders.push_back({{"type", "Strip"}, {"content", " "}, {"start", 1}, {"stop", 0}});
-  OrderedJson unknown;
-  for (size_t id = 0; id < tokens.texts.size() && unknown.is_null(); ++id)
+  std::optional<std::string> unknown;
+  for (size_t id = 0; id < tokens.texts.size() && !unknown; ++id)
     if (tokens.types[id] == kUnknownToken) unknown = tokens.texts[id];
   const bool has_bytes =
       std::find(tokens.types.begin(), tokens.types.end(), kByteToken) != tokens.types.end();
@@ -227,14 +204,8 @@ OrderedJson character_json(const GgufFile& file, const Tokens& tokens) {
   root["pre_tokenizer"] = nullptr;
   root["post_processor"] = post_processor_json(file, tokens, true);
   root["decoder"] = {{"type", "Sequence"}, {"decoders", std::move(decoders)}};
-  root["model"] = {{"type", "BPE"},
-                   {"dropout", nullptr},
-                   {"unk_token", unknown},
-                   {"continuing_subword_prefix", nullptr},
-                   {"end_of_word_suffix", nullptr},
-                   {"fuse_unk", true},
-                   {"byte_fallback", has_bytes},
-                   {"ignore_merges", false}};
+  root["model"] =
+      bpe_model_json({.unk_token = unknown, .fuse_unk = true, .byte_fallback = has_bytes});
   root["model"]["vocab"] = vocabulary_json(tokens);
   root["model"]["merges"] = merges_of_scores(tokens.texts, tokens.types, scores);
   return root;
