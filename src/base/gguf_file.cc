@@ -113,13 +113,13 @@ std::string gguf_type_name(uint32_t type) {
   return named ? kTensorTypeNames[type] : fmt::format("number {}", type);
 }
 
-const GgufBlock& gguf_block(GgufTensorType type) {
-  std::string known;
-  for (const GgufBlock& block : gguf_blocks()) {
+const GgufBlock& gguf_block(GgufTensorType type, std::string_view where) {
+  for (const GgufBlock& block : gguf_blocks())
     if (block.type == type) return block;
+  std::string known;
+  for (const GgufBlock& block : gguf_blocks())
     known += (known.empty() ? "" : ", ") + std::string(block.name);
-  }
-  fail(ExitCode::kInput, "tensor type {} is not supported; known: {}",
+  fail(ExitCode::kInput, "{}: type {} is not supported; known: {}", where,
        gguf_type_name(static_cast<uint32_t>(type)), known);
 }
 
@@ -250,19 +250,12 @@ void GgufFile::read_tensors(Reader& reader, uint64_t count) {
     }
     const auto type = reader.number<uint32_t>(where);
     tensor.type = static_cast<GgufTensorType>(type);
-    const auto& known = gguf_blocks();
-    const auto block = std::find_if(known.begin(), known.end(), [&](const GgufBlock& each) {
-      return each.type == tensor.type;
-    });
-    CHECK(block != known.end(), kInput,
-          "{}: type {} is not supported; known: F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, "
-          "Q4_K, Q5_K, Q6_K",
-          where, gguf_type_name(type));
-    CHECK(tensor.columns() % block->values == 0, kInput,
-          "{}: expected rows of whole blocks of {} values, found {}", where, block->values,
+    const GgufBlock& block = gguf_block(tensor.type, where);
+    CHECK(tensor.columns() % block.values == 0, kInput,
+          "{}: expected rows of whole blocks of {} values, found {}", where, block.values,
           tensor.columns());
-    CHECK(!__builtin_mul_overflow(static_cast<uint64_t>(values / block->values),
-                                  static_cast<uint64_t>(block->bytes), &tensor.bytes),
+    CHECK(!__builtin_mul_overflow(static_cast<uint64_t>(values / block.values),
+                                  static_cast<uint64_t>(block.bytes), &tensor.bytes),
           kInput, "{}: size of the tensor overflows", where);
     offsets.emplace_back(name, reader.number<uint64_t>(where));
     CHECK(tensors_.emplace(name, std::move(tensor)).second, kInput, "{} occurs twice", where);

@@ -55,9 +55,10 @@ struct GgufBlock {
   const char* name;
   int64_t values, bytes;
 };
-const std::vector<GgufBlock>& gguf_blocks();       // of all types that are read
-const GgufBlock& gguf_block(GgufTensorType type);  // kInput: not one of them
-std::string gguf_type_name(uint32_t type);         // also of types that are not read
+const std::vector<GgufBlock>& gguf_blocks();  // of all types that are read
+// Error (kInput): not one of them; `where` says whose type it is.
+const GgufBlock& gguf_block(GgufTensorType type, std::string_view where = "tensor");
+std::string gguf_type_name(uint32_t type);  // also of types that are not read
 constexpr std::string_view kGgufMagic = "GGUF";
 constexpr uint64_t kGgufAlignment = 32;  // of tensors, unless general.alignment says otherwise
 

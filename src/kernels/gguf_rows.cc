@@ -12,7 +12,7 @@
 namespace etrlrec {
 namespace {
 
-constexpr int64_t kSmall = 32, kSuper = 256;  // values of a block
+constexpr int64_t kSmall = 32;  // values of a block of the older types
 
 template <typename T>
 T load_at(const std::byte* bytes) {
@@ -128,9 +128,9 @@ void widen_q6_k(const std::byte* block, float* out) {
 }
 
 template <void Widen(const std::byte*, float*)>
-void widen_blocks(const std::byte* blocks, int64_t count, int64_t values, int64_t bytes,
-                  float* out) {
-  for (int64_t i = 0; i < count; i += values, blocks += bytes) Widen(blocks, out + i);
+void widen_blocks(GgufTensorType type, const std::byte* blocks, int64_t count, float* out) {
+  const GgufBlock& block = gguf_block(type);
+  for (int64_t i = 0; i < count; i += block.values, blocks += block.bytes) Widen(blocks, out + i);
 }
 
 void narrow_q8_0(const float* x, std::byte* block) {
@@ -185,21 +185,21 @@ void widen_gguf_row(GgufTensorType type, const std::byte* blocks, int64_t count,
         out[i] = widened_bfloat16(load_at<uint16_t>(blocks + 2 * i));
       return;
     case kQ8_0:
-      return widen_blocks<widen_q8_0>(blocks, count, kSmall, 34, out);
+      return widen_blocks<widen_q8_0>(type, blocks, count, out);
     case kQ4_0:
-      return widen_blocks<widen_q4_0>(blocks, count, kSmall, 18, out);
+      return widen_blocks<widen_q4_0>(type, blocks, count, out);
     case kQ4_1:
-      return widen_blocks<widen_q4_1>(blocks, count, kSmall, 20, out);
+      return widen_blocks<widen_q4_1>(type, blocks, count, out);
     case kQ5_0:
-      return widen_blocks<widen_q5_0>(blocks, count, kSmall, 22, out);
+      return widen_blocks<widen_q5_0>(type, blocks, count, out);
     case kQ5_1:
-      return widen_blocks<widen_q5_1>(blocks, count, kSmall, 24, out);
+      return widen_blocks<widen_q5_1>(type, blocks, count, out);
     case kQ4_K:
-      return widen_blocks<widen_q4_k>(blocks, count, kSuper, 144, out);
+      return widen_blocks<widen_q4_k>(type, blocks, count, out);
     case kQ5_K:
-      return widen_blocks<widen_q5_k>(blocks, count, kSuper, 176, out);
+      return widen_blocks<widen_q5_k>(type, blocks, count, out);
     case kQ6_K:
-      return widen_blocks<widen_q6_k>(blocks, count, kSuper, 210, out);
+      return widen_blocks<widen_q6_k>(type, blocks, count, out);
   }
   gguf_block(type);  // refuses it by name
 }
