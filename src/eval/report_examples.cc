@@ -67,18 +67,17 @@ std::string candidate_name(const ReportExample& example, int32_t number) {
 // The claims as sentences under their dimensions, and what decided.
 std::string render_explanation(const Explanation& explanation) {
   std::string out;
-  const ExplainedClaim* before = nullptr;
-  for (const ExplainedClaim* claim : by_dimension(explanation)) {
-    if (before == nullptr || before->dimension != claim->dimension)
-      append(out, R"({}<h5>{}</h5><ul class="sentences">)", before == nullptr ? "" : "</ul>",
-             dimension_heading(claim->dimension));
-    before = claim;
-    const std::string number =
-        claim->number.empty() ? "" : fmt::format(" <small>{}</small>", escape_html(claim->number));
-    append(out, R"(<li class="{}">{}{}</li>)", verdict_name(claim->verdict),
-           escape_html(claim->sentence), number);
+  for (const ClaimGroup& group : by_dimension(explanation)) {
+    append(out, R"(<h5>{}</h5><ul class="sentences">)", dimension_heading(group.dimension));
+    for (const ExplainedClaim* claim : group.claims) {
+      const std::string number =
+          claim->number.empty() ? ""
+                                : fmt::format(" <small>{}</small>", escape_html(claim->number));
+      append(out, R"(<li class="{}">{}{}</li>)", verdict_name(claim->verdict),
+             escape_html(claim->sentence), number);
+    }
+    out += "</ul>";
   }
-  if (before != nullptr) out += "</ul>";
   if (!explanation.decision.empty())
     append(out, R"(<p class="decision">{}</p>)", escape_html(explanation.decision));
   return out;

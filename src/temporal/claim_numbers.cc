@@ -6,6 +6,9 @@
 #include <array>
 #include <cmath>
 #include <cstdlib>
+#include <vector>
+
+#include "temporal/sentence_tokens.h"
 
 namespace etrlrec {
 namespace {
@@ -86,42 +89,26 @@ constexpr std::array kRows{
     MeasuredRow{"season(season,attribute)", season_named_number, "{} times as often as usual"},
 };
 
-const MeasuredRow* find_measured_row(const ResolvedClaim& claim) {
-  const std::string key = predicate_table()[claim.index].key();
-  const auto found = std::find_if(kRows.begin(), kRows.end(),
-                                  [&](const MeasuredRow& row) { return row.key == key; });
-  return found == kRows.end() ? nullptr : &*found;
+// Null where the predicate measures nothing.
+const MeasuredRow* measured_row(const ResolvedClaim& claim) {
+  static const std::vector<const MeasuredRow*> kByPredicate = [] {
+    std::vector<const MeasuredRow*> rows;
+    for (const Predicate& predicate : predicate_table()) {
+      const std::string key = predicate.key();
+      const auto found = std::find_if(kRows.begin(), kRows.end(),
+                                      [&](const MeasuredRow& row) { return row.key == key; });
+      rows.push_back(found == kRows.end() ? nullptr : &*found);
+    }
+    return rows;
+  }();
+  return kByPredicate.at(claim.index);
 }
-
-struct DurationUnit {
-  std::string_view name;
-  double seconds = 1;
-  double until = 0;  // largest number of this unit that is written, in seconds
-};
-constexpr std::array kUnits{
-    DurationUnit{"minute", 60, 90 * 60},
-    DurationUnit{"hour", 3600, 22 * 3600},
-    DurationUnit{"day", 86400, 13.5 * 86400},
-    DurationUnit{"week", 604800, 8.5 * 604800},
-    DurationUnit{"month", 30.4 * 86400, 23.5 * 30.4 * 86400},
-    DurationUnit{"year", 365.25 * 86400, 1e18},
-};
 
 }  // namespace
 
 MaybeNumber claim_number(const ResolvedClaim& claim, const ClaimContext& context) {
-  const MeasuredRow* row = find_measured_row(claim);
+  const MeasuredRow* row = measured_row(claim);
   return row == nullptr ? std::nullopt : row->measure(context, claim.values);
-}
-
-std::string duration_text(int64_t seconds) {
-  if (seconds < 30) return "no time";
-  const auto length = static_cast<double>(seconds);
-  const auto unit = std::find_if(kUnits.begin(), kUnits.end(),
-                                 [&](const DurationUnit& u) { return length <= u.until; });
-  const double count = std::max(1.0, std::round(length / unit->seconds));
-  if (count == 1) return fmt::format("{} {}", unit->name == "hour" ? "an" : "a", unit->name);
-  return fmt::format("{:.0f} {}s", count, unit->name);
 }
 
 std::string rounded_text(const ClaimNumber& number) {
@@ -142,7 +129,7 @@ std::string number_text(const ClaimNumber& number, const ResolvedClaim& claim,
                         const ClaimContext& context) {
   if (number.unit == NumberUnit::kCount)
     return fmt::format("{:.0f} of {}", number.value, context.request.history.size());
-  const MeasuredRow* row = find_measured_row(claim);
+  const MeasuredRow* row = measured_row(claim);
   return fmt::format(fmt::runtime(row == nullptr ? "{}" : row->phrase), rounded_text(number));
 }
 

@@ -31,8 +31,6 @@ std::string number_text(const ClaimNumber& number, const ResolvedClaim& claim,
 
 // As texts write it: ratios to one digit behind the point, durations in one unit ("3 weeks").
 std::string rounded_text(const ClaimNumber& number);
-// The unit and number of seconds that texts write, "40 minutes", "a day", "5 months".
-std::string duration_text(int64_t seconds);
 
 // Whether a number in a text says what was measured: by 15 % or half a unit of its last digit
 // (`resolution`) at most. A duration of "3 weeks" has a resolution of a week.

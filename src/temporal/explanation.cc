@@ -85,24 +85,25 @@ Explanation explain(std::string_view reasoning, std::span<const JudgedClaim> cla
   return explanation;
 }
 
-std::vector<const ExplainedClaim*> by_dimension(const Explanation& explanation) {
-  std::vector<const ExplainedClaim*> claims;
-  for (const ExplainedClaim& claim : explanation.claims)
-    if (!claim.is_wish) claims.push_back(&claim);
-  std::stable_sort(claims.begin(), claims.end(),
-                   [](const auto* a, const auto* b) { return a->dimension < b->dimension; });
-  return claims;
+std::vector<ClaimGroup> by_dimension(const Explanation& explanation) {
+  std::vector<ClaimGroup> groups;
+  for (int32_t d = 0; d < kNumDimensions; ++d) {
+    ClaimGroup group{static_cast<Dimension>(d), {}};
+    for (const ExplainedClaim& claim : explanation.claims)
+      if (!claim.is_wish && claim.dimension == group.dimension) group.claims.push_back(&claim);
+    if (!group.claims.empty()) groups.push_back(std::move(group));
+  }
+  return groups;
 }
 
 std::string explanation_text(const Explanation& explanation) {
   std::string text;
-  const ExplainedClaim* before = nullptr;
-  for (const ExplainedClaim* claim : by_dimension(explanation)) {
-    if (before == nullptr || before->dimension != claim->dimension)
-      text += fmt::format("  {}\n", dimension_heading(claim->dimension));
-    before = claim;
-    const std::string number = claim->number.empty() ? "" : fmt::format("  ({})", claim->number);
-    text += fmt::format("    {} {}{}\n", verdict_mark(claim->verdict), claim->sentence, number);
+  for (const ClaimGroup& group : by_dimension(explanation)) {
+    text += fmt::format("  {}\n", dimension_heading(group.dimension));
+    for (const ExplainedClaim* claim : group.claims) {
+      const std::string number = claim->number.empty() ? "" : fmt::format("  ({})", claim->number);
+      text += fmt::format("    {} {}{}\n", verdict_mark(claim->verdict), claim->sentence, number);
+    }
   }
   if (!explanation.decision.empty()) text += fmt::format("  {}\n", explanation.decision);
   return text;

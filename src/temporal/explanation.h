@@ -34,8 +34,12 @@ Explanation explain(std::string_view reasoning, std::span<const JudgedClaim> cla
 const char* verdict_mark(Verdict verdict);  // "✓" "✗" "?"
 // "When and in what order", ...: the heading of a dimension's claims.
 const char* dimension_heading(Dimension dimension);
-// The claims that are no wishes, by dimension, in the order of the text within each.
-std::vector<const ExplainedClaim*> by_dimension(const Explanation& explanation);
+struct ClaimGroup {
+  Dimension dimension = Dimension::kLink;
+  std::vector<const ExplainedClaim*> claims;  // at least one, in the order of the text
+};
+// The claims that are no wishes, in the order of the dimensions.
+std::vector<ClaimGroup> by_dimension(const Explanation& explanation);
 // Lines for a terminal: headings, claims with their marks, the decision. Empty where nothing was
 // said.
 std::string explanation_text(const Explanation& explanation);

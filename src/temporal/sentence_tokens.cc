@@ -1,5 +1,7 @@
 #include "temporal/sentence_tokens.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <charconv>
@@ -23,17 +25,20 @@ constexpr std::array<std::string_view, 4> kAbout{"about", "nearly", "almost", "r
 constexpr std::array<const char*, kNumGapBuckets> kBucketTexts{
     "no time",     "minutes",    "hours", "days", "weeks", "one to three months",
     "many months", "over a year"};
-struct UnitWord {
+struct DurationUnit {
   std::string_view word;
   double seconds;
+  double until;  // longest time that is written in this unit, seconds
 };
-constexpr std::array<UnitWord, 7> kUnitWords{{{"second", 1},
-                                              {"minute", 60},
-                                              {"hour", 3600},
-                                              {"day", 86400},
-                                              {"week", 7 * 86400},
-                                              {"month", 30.4 * 86400},
-                                              {"year", 365.25 * 86400}}};
+constexpr std::array kUnits{
+    DurationUnit{"second", 1, 0},
+    DurationUnit{"minute", 60, 90 * 60},
+    DurationUnit{"hour", 3600, 22 * 3600},
+    DurationUnit{"day", 86400, 13.5 * 86400},
+    DurationUnit{"week", 7 * 86400, 8.5 * 7 * 86400},
+    DurationUnit{"month", 30.4 * 86400, 23.5 * 30.4 * 86400},
+    DurationUnit{"year", 365.25 * 86400, 1e18},
+};
 constexpr size_t kMaxWordLength = 128, kMaxTitleLength = 400;
 
 template <size_t N>
@@ -166,6 +171,16 @@ bool is_conjunction(const SentenceToken& token) { return is_one_of(kConjunctions
 
 const char* bucket_text(GapBucket bucket) { return kBucketTexts.at(static_cast<size_t>(bucket)); }
 
+std::string duration_text(int64_t seconds) {
+  if (seconds < 30) return bucket_text(GapBucket::kTie);
+  const auto length = static_cast<double>(seconds);
+  const auto unit = std::find_if(kUnits.begin(), kUnits.end(),
+                                 [&](const DurationUnit& u) { return length <= u.until; });
+  const double count = std::max(1.0, std::round(length / unit->seconds));
+  if (count == 1) return fmt::format("{} {}", unit->word == "hour" ? "an" : "a", unit->word);
+  return fmt::format("{:.0f} {}s", count, unit->word);
+}
+
 std::optional<Duration> find_duration(std::span<const SentenceToken> tokens) {
   if (const auto bucket = find_bucket(tokens)) return bucket;
   size_t at = !tokens.empty() && is_one_of(kAbout, tokens[0].lower) ? 1 : 0;
@@ -177,7 +192,7 @@ std::optional<Duration> find_duration(std::span<const SentenceToken> tokens) {
     if (++at == tokens.size()) return std::nullopt;
   }
   const std::string_view word = tokens[at].lower;
-  for (const UnitWord& unit : kUnitWords) {
+  for (const DurationUnit& unit : kUnits) {
     const bool plural = word.size() == unit.word.size() + 1 && word.back() == 's';
     if (word.substr(0, unit.word.size()) != unit.word || !(plural || word == unit.word)) continue;
     const double seconds = count * unit.seconds;

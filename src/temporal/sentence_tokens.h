@@ -31,6 +31,9 @@ bool is_emphasis(const SentenceToken& token);     // "very", "clearly": may stan
 bool is_opening(const SentenceToken& token);      // "so", "but", "also": may begin a sentence
 bool is_conjunction(const SentenceToken& token);  // "and", "but", "so": may join two sentences
 
+// A time in one unit, "no time", "40 minutes", "a day", "5 months".
+std::string duration_text(int64_t seconds);
+
 struct Duration {
   GapBucket bucket = GapBucket::kTie;
   std::optional<StatedNumber> stated;  // in seconds; nothing for the words of a bucket
