@@ -242,7 +242,8 @@ LoadedModel open_model_folder(const fs::path& folder, const std::string& catalog
         kModel, "{}: trained on another item table (its hash begins {}, the data set's {})",
         folder.string(), loaded.card.catalogue_hash.substr(0, 12), catalogue_hash.substr(0, 12));
   loaded.tokenizer = load_tokenizer(folder);
-  loaded.chat_template = known_chat_template(folder);
+  loaded.chat_template =
+      !loaded.card.chat_template.empty() ? loaded.card.chat_template : known_chat_template(folder);
   loaded.model = open_language_model(folder, loaded.storage, numerics);
   CHECK(loaded.tokenizer->vocab_size() <= loaded.model->vocab_size(), kModel,
         "{}: tokenizer has {} tokens, the model only {}", folder.string(),

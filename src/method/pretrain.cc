@@ -92,20 +92,23 @@ class WeightedText {
     text_.weights.resize(text_.ids.size(), weight);
   }
   void add(std::string_view text, float weight) { add_ids(tokenizer_.encode(text), weight); }
-  // The text from `begin` on; the bytes of title j count weights[j], others nothing.
+  // The bytes of title j count weights[j], others nothing.
   void add_line(std::string_view text, std::span<const TimeLine::Span> titles,
                 std::span<const float> weights) {
     const std::vector<int64_t> ids = tokenizer_.encode(text);
-    size_t length = 0;
-    for (const int64_t id : ids) length += tokenizer_.token_text(id).size();
-    if (length != text.size()) return add_pieces(text, titles, weights);
+    const size_t begun = text_.ids.size();
     size_t at = 0, title = 0;
     for (const int64_t id : ids) {
       while (title < titles.size() && titles[title].end <= at) ++title;
       at += tokenizer_.token_text(id).size();
       const bool inside = title < titles.size() && at > titles[title].begin;
-      add_ids({&id, 1}, inside ? weights[title] : 0.0F);
+      text_.ids.push_back(id);
+      text_.weights.push_back(inside ? weights[title] : 0.0F);
     }
+    if (at == text.size()) return;
+    text_.ids.resize(begun);
+    text_.weights.resize(begun);
+    add_pieces(text, titles, weights);
   }
   ReadingText take() { return std::move(text_); }
 

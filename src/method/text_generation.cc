@@ -54,8 +54,8 @@ TextGenerator::TextGenerator(TextGenerationOptions options)
           "generate --model {} --prompt \"what it is to do: text\"",
           options_.model, options_.model);
     chat_ = chat_template_by_name(!options_.chat_template.empty() ? options_.chat_template
-                                  : !model_.card.chat_template.empty()
-                                      ? model_.card.chat_template
+                                  : !model_.chat_template.empty()
+                                      ? model_.chat_template
                                       : recognise_chat_template(options_.model));
     if (!chat_.end_token.empty()) add_end_token(model_.tokenizer->special_id(chat_.end_token));
   }
