@@ -16,6 +16,7 @@
 #include "nn/embedding.h"
 #include "nn/layers.h"
 #include "nn/safetensors.h"
+#include "nn/weight.h"
 #include "tuning/adalora.h"
 #include "tuning/adapter_files.h"
 #include "tuning/optim.h"
@@ -299,6 +300,20 @@ TEST(MergeVerified, refuses_weights_that_are_not_finite) {
   const at::NoGradGuard no_grad;
   model->parameters().at("model.layers.0.mlp.down_proj.lora_B.weight").fill_(INFINITY);
   EXPECT_THROW(model->adapters().merge_verified(logits), Error);
+}
+
+TEST(MergeVerified, judges_the_merge_and_not_the_rounding_of_stored_weights) {
+  const auto model = load_decoder(kGolden / "decoders/qwen2", Storage::kBFloat16);
+  const at::Tensor exact = widened(model->parameters().at("model.layers.0.mlp.down_proj.weight"));
+  model->adapters().attach({2, 8, {"down_proj"}}, 3);
+  fill_adapter(model->parameters(), 1);
+  const AdapterTensors adapter =
+      adapter_tensors(model->parameters(), "model.layers.0.mlp.down_proj");
+  const at::Tensor expected = exact + 4 * at::mm(adapter.B, adapter.A).detach();
+  EXPECT_LT(merge_adapter(*model), 1e-4);
+  const at::Tensor& merged = model->parameters().at("model.layers.0.mlp.down_proj.weight");
+  ASSERT_EQ(merged.scalar_type(), at::kFloat);  // nothing is rounded a second time
+  EXPECT_LT(largest_difference(merged, expected), 1e-6);
 }
 
 TEST(AdapterDropout, is_repeatable_and_only_where_training) {

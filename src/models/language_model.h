@@ -100,6 +100,8 @@ class LanguageModel {
   Storage storage() const { return storage_; }  // of its matrices
   // How it computes. What multiplies its head (nn/logprob, nn/weight) is handed the same.
   const Numerics& numerics() const { return numerics_; }
+  // Of all later passes. The device stays what it was.
+  void set_arithmetic(Arithmetic arithmetic) { numerics_.arithmetic = arithmetic; }
   virtual int64_t key_value_bytes() const = 0;  // of one token in a cache
   virtual PassCost cost(const PassShape& shape) const = 0;
   int64_t num_parameters() const;  // adapters and prompts not included

@@ -72,9 +72,14 @@ void save_prompt(const LanguageModel& model, const std::string& name, const std:
 double merge_adapter(LanguageModel& model) {
   const at::NoGradGuard no_grad;
   const TokenForest rows = random_rows(model);
-  return model.adapters().merge_verified([&] {
+  const auto logits = [&] {
     return weight_product(model.hidden_states(rows), model.head_weight(), model.numerics());
-  });
+  };
+  const Arithmetic usual = model.numerics().arithmetic;
+  if (usual == Arithmetic::kBFloat16) model.set_arithmetic(Arithmetic::kFloat);
+  const double difference = model.adapters().merge_verified(logits);
+  model.set_arithmetic(usual);
+  return difference;
 }
 
 }  // namespace etrlrec

@@ -35,8 +35,9 @@ void save_prompt(const LanguageModel& model, const std::string& name, const std:
                  const std::filesystem::path& folder);
 
 // Merges the selected adapter and compares the logits of a few rows of random tokens before and
-// after (AdapterSet::merge_verified). Returns the largest difference; error (kNumbers) when it is
-// not small.
+// after (AdapterSet::merge_verified), with activations in fp32 even where the model rounds them:
+// rounding would hide what the merge changes. Returns the largest difference; error (kNumbers) when
+// it is not small.
 double merge_adapter(LanguageModel& model);
 
 }  // namespace etrlrec

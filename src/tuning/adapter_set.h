@@ -44,9 +44,10 @@ class AdapterSet {
 
   // merge_lora of the selected adapter, which must be the only one (kUsage).
   void merge();
-  // The same, compared: `logits` is evaluated with the adapter and again after merging. Returns the
-  // largest absolute difference; above 1e-3 of the largest logit, or when a value is not finite,
-  // the merged weights are not to be used: error (kNumbers).
+  // The same, compared: `logits` is evaluated with the adapter beside weights in fp32, and again
+  // after merging, so that only the merge is judged, not how stored weights are computed with.
+  // Returns the largest absolute difference; above 1e-3 of the largest logit, or when a value is
+  // not finite, the merged weights are not to be used: error (kNumbers).
   double merge_verified(const std::function<at::Tensor()>& logits);
 
  private:

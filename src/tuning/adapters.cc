@@ -205,6 +205,14 @@ void attach_lora(ParameterMap& parameters, const LoraConfig& config, uint64_t se
   }
 }
 
+void widen_adapted_weights(ParameterMap& parameters) {
+  const at::NoGradGuard no_grad;
+  for (const std::string& module : adapted_modules(parameters)) {
+    at::Tensor& weight = parameters.at(module + kWeight);
+    weight = widened(weight);
+  }
+}
+
 void merge_lora(ParameterMap& parameters, const LoraConfig& config) {
   const at::NoGradGuard no_grad;
   for (const std::string& module : adapted_modules(parameters)) {

@@ -84,6 +84,8 @@ std::vector<std::string> target_modules_of(const ParameterMap& parameters,
 // changes. Error (kUsage) when no module matches, when an option is out of range, or when the map
 // holds an adapter already.
 void attach_lora(ParameterMap& parameters, const LoraConfig& config, uint64_t seed);
+// Weights of modules with an adapter in fp32, whatever they are stored in.
+void widen_adapted_weights(ParameterMap& parameters);
 // Adds scale B A to the weights in fp32 and removes the adapter's tensors.
 void merge_lora(ParameterMap& parameters, const LoraConfig& config);
 // Everything that is attached to a base model: tensors of LoRA and AdaLoRA, and the prompts of
