@@ -113,6 +113,35 @@ TEST_F(Io, leftovers_of_killed_processes_are_removed) {
   EXPECT_TRUE(fs::exists(other));
 }
 
+TEST_F(Io, a_folder_in_use_is_refused_until_it_is_left) {
+  const auto refusal = [&](const fs::path& path) {
+    try {
+      const ExclusiveUse use(path);
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ExitCode::kUsage);
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  {
+    const ExclusiveUse use(folder_);
+    EXPECT_NE(refusal(folder_).find("another process is at work there"), std::string::npos);
+    fs::create_directories(folder_ / "inside");
+    EXPECT_EQ(refusal(folder_ / "inside"), "");
+  }
+  EXPECT_EQ(refusal(folder_), "");
+  // A killed process holds nothing.
+  const pid_t child = ::fork();
+  if (child == 0) {
+    const ExclusiveUse use(folder_);
+    ::raise(SIGKILL);
+  }
+  ::waitpid(child, nullptr, 0);
+  EXPECT_EQ(refusal(folder_), "");
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder_), fs::directory_iterator()), 1);
+  EXPECT_THROW(ExclusiveUse(folder_ / "nothing"), Error);
+}
+
 TEST_F(Io, deep_json_is_refused) {
   EXPECT_THROW(parse_json(std::string(5000, '['), "test"), Error);
 }

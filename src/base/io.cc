@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -165,6 +166,17 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
 MappedFile::~MappedFile() {
   if (data_ != nullptr) ::munmap(const_cast<std::byte*>(data_), size_);
 }
+
+ExclusiveUse::ExclusiveUse(const fs::path& path) : fd_(::open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
+  CHECK(fd_ >= 0, kInput, "{}: cannot open: {}", path.string(), std::strerror(errno));
+  if (::flock(fd_, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return;
+  ::close(fd_);
+  fail(ExitCode::kUsage,
+       "{}: another process is at work there\nhint: wait for it, or choose another folder",
+       path.string());
+}
+
+ExclusiveUse::~ExclusiveUse() { ::close(fd_); }
 
 FolderWriter::FolderWriter(fs::path target, bool replace) : target_(std::move(target)) {
   if (!target_.has_filename()) target_ = target_.parent_path();

@@ -56,6 +56,20 @@ class MappedFile {
   size_t size_ = 0;
 };
 
+// Keeps a folder or a file for its holder while the object lives: two processes that go on in the
+// same unfinished folder would spoil each other's work. Nothing is left on the disk, and a killed
+// process holds nothing. Error (kUsage) when somebody else has it. On a file system without locks
+// everybody may have everything.
+class ExclusiveUse {
+ public:
+  explicit ExclusiveUse(const fs::path& path);  // of what exists
+  ExclusiveUse(const ExclusiveUse&) = delete;
+  ~ExclusiveUse();
+
+ private:
+  int fd_ = -1;
+};
+
 // A folder that appears complete or not at all. Refuses a target that exists and is not empty
 // unless `replace`; with `replace` the old folder is removed only at commit. Uncommitted work is
 // deleted at destruction.

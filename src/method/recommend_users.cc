@@ -209,6 +209,7 @@ RecommendUsersSummary recommend_users(const RecommendUsersOptions& options) {
   }
   if (out.has_parent_path()) fs::create_directories(out.parent_path());
   PartFile part(part_path, key);
+  const ExclusiveUse use(part_path);
   const int64_t done = part.resume(ranker.user_ids(), users);
   if (done > 0) log_info("recommend: continuing at user {} of {}", done + 1, users.size());
   const Stopwatch watch;

@@ -183,7 +183,6 @@ void TrainingRun::check_same_options(const std::map<std::string, std::string>& o
 }
 
 void TrainingRun::resume() {
-  fs::create_directories(folder_);
   checkpoints_.remove_leftovers();
   auto options = describe(options_, objective_);
   if (ranks_ != nullptr) options["adalora"] = ranks_->description();
@@ -429,6 +428,8 @@ TrainingResult train(Objective& objective, const TrainerOptions& options, const 
   check_options(options);
   CHECK(objective.num_rows() > 0, kInput, "{}: expected a row to train on, found none",
         options.label);
+  fs::create_directories(folder);
+  const ExclusiveUse use(folder);
   return TrainingRun(objective, options, folder, evaluate, ranks).run();
 }
 

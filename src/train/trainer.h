@@ -113,12 +113,12 @@ struct TrainingResult {
 // options and arithmetic, else kUsage), and ends with the same bits as an uninterrupted run. On
 // return the parameters hold the best checkpoint by the metric (the last one without a callback).
 // With ema_decay every evaluation sees the average of the weights, which is part of every
-// checkpoint
-// ("average.safetensors") and is what the parameters hold on return. Non-finite
-// loss, gradients or validation metric stop the run (kNumbers) after writing the metrics and, with
-// the rows of the batch, nonfinite.json. With `ranks`, of AdaLoRA adapters among the objective's
-// parameters, its orthogonality term is added to every step's loss, it sees every step, and its
-// state is part of every checkpoint ("adalora.safetensors"); on return pruned entries are 0.
+// checkpoint ("average.safetensors") and is what the parameters hold on return. Non-finite loss,
+// gradients or validation metric stop the run (kNumbers) after writing the metrics and, with the
+// rows of the batch, nonfinite.json. A folder in which another process trains is refused (kUsage).
+// With `ranks`, of AdaLoRA adapters among the objective's parameters, its orthogonality term is
+// added to every step's loss, it sees every step, and its state is part of every checkpoint
+// ("adalora.safetensors"); on return pruned entries are 0.
 TrainingResult train(Objective& objective, const TrainerOptions& options,
                      const std::filesystem::path& folder, const EvaluateFn& evaluate = {},
                      RankAllocator* ranks = nullptr);
