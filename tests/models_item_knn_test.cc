@@ -23,7 +23,7 @@ std::vector<double> votes_of(const Recommender& model, const std::vector<int32_t
 
 // Users of item 0: both; of item 1: both; of item 2: one; of item 3: none.
 TEST(ItemKnn, votes_are_cosines_of_user_sets_that_halve_with_age) {
-  const auto model = kItemKnn.count(small_log(), {{"decay_half_life_days", 2.0}});
+  const auto model = kItemKnn.count(two_user_log(), {{"decay_half_life_days", 2.0}});
   const auto one = votes_of(*model, {0}, {0});
   EXPECT_EQ(one[0], 0);
   EXPECT_NEAR(one[1], 1, 1e-6);
@@ -68,7 +68,7 @@ TEST(ItemKnn, equals_sums_over_all_pairs_of_user_sets) {
 }
 
 TEST(ItemKnn, keeps_the_nearest_neighbours_only) {
-  const auto model = kItemKnn.count(small_log(), {{"neighbours", int64_t{1}}});
+  const auto model = kItemKnn.count(two_user_log(), {{"neighbours", int64_t{1}}});
   const auto votes = votes_of(*model, {0}, {0});
   EXPECT_NEAR(votes[1], 1, 1e-6);
   EXPECT_EQ(votes[2], 0);
@@ -79,9 +79,9 @@ TEST(ItemKnn, comes_back_from_its_folder) {
 }
 
 TEST(ItemKnn, refuses_bad_options_histories_and_damaged_folders) {
-  EXPECT_THROW(kItemKnn.count(small_log(), {{"neighbours", int64_t{0}}}), Error);
-  EXPECT_THROW(kItemKnn.count(small_log(), {{"decay_half_life_days", 0.0}}), Error);
-  const auto model = kItemKnn.count(small_log(), {});
+  EXPECT_THROW(kItemKnn.count(two_user_log(), {{"neighbours", int64_t{0}}}), Error);
+  EXPECT_THROW(kItemKnn.count(two_user_log(), {{"decay_half_life_days", 0.0}}), Error);
+  const auto model = kItemKnn.count(two_user_log(), {});
   EXPECT_THROW(votes_of(*model, {4}, {0}), Error);
   EXPECT_THROW(votes_of(*model, {1, 2}, {0}), Error);
   const ScopedFolder folder("damaged-item-knn");

@@ -11,7 +11,7 @@ namespace etrlrec {
 namespace {
 
 TEST(Markov, smooths_transitions_towards_popularity) {
-  const auto model = kMarkov.count(small_log(), {{"smoothing", 2.0}});
+  const auto model = kMarkov.count(two_user_log(), {{"smoothing", 2.0}});
   const auto scores = scores_of(*model, {1, 0}, 0);  // 0 -> 1 twice
   EXPECT_NEAR(scores[1], std::log((2 + 2 * 0.3) / 4), 1e-6);
   EXPECT_NEAR(scores[3], std::log((2 * 0.1) / 4), 1e-6);
@@ -22,9 +22,9 @@ TEST(Markov, smooths_transitions_towards_popularity) {
 TEST(Markov, comes_back_from_its_folder) { expect_round_trip("markov", {{"smoothing", 4.0}}); }
 
 TEST(Markov, refuses_bad_options_and_damaged_folders) {
-  EXPECT_THROW(kMarkov.count(small_log(), {{"smoothing", 0.0}}), Error);
+  EXPECT_THROW(kMarkov.count(two_user_log(), {{"smoothing", 0.0}}), Error);
   const ScopedFolder folder("damaged-markov");
-  kMarkov.count(small_log(), {})->save(folder.path());
+  kMarkov.count(two_user_log(), {})->save(folder.path());
   const fs::path file = folder.path() / "model.safetensors";
   const ParameterMap good = load_safetensors(file);
   ParameterMap bad = good;

@@ -11,14 +11,14 @@ namespace etrlrec {
 namespace {
 
 TEST(Popularity, scores_are_the_logs_of_add_one_shares) {
-  const auto scores = scores_of(*kPopularity.count(small_log(), {}), {}, 0);
+  const auto scores = scores_of(*kPopularity.count(two_user_log(), {}), {}, 0);
   EXPECT_NEAR(scores[0], std::log(0.4), 1e-6);
   EXPECT_NEAR(scores[1], std::log(0.3), 1e-6);
   EXPECT_NEAR(scores[3], std::log(0.1), 1e-6);
 }
 
 TEST(Recency, equals_the_sum_over_events_before_the_request) {
-  const InteractionLog log = small_log();
+  const InteractionLog log = two_user_log();
   const auto model = kRecency.count(log, {{"half_life_days", 7.0}});
   for (const int64_t now : {15 * kDay, 15 * kDay + 1, 31 * kDay, 400 * kDay}) {
     std::vector<double> sums(4, 0.0);
@@ -34,7 +34,7 @@ TEST(Recency, equals_the_sum_over_events_before_the_request) {
 }
 
 TEST(Recency, knows_nothing_before_the_first_event_and_stays_finite_after_years) {
-  const auto model = kRecency.count(small_log(), {{"half_life_days", 1.0}});
+  const auto model = kRecency.count(two_user_log(), {{"half_life_days", 1.0}});
   const auto before = scores_of(*model, {}, 0), after = scores_of(*model, {}, 100000 * kDay);
   EXPECT_EQ(before[0], before[3]);
   EXPECT_GT(after[2], after[0]);
@@ -47,14 +47,14 @@ TEST(Popularity, comes_back_from_its_folder) {
 }
 
 TEST(Popularity, refuses_bad_options_logs_and_damaged_folders) {
-  EXPECT_THROW(kRecency.count(small_log(), {{"half_life_days", 0.0}}), Error);
-  EXPECT_THROW(kRecency.count(small_log(), {{"half_life_days", int64_t{3}}}), Error);
-  InteractionLog log = small_log();
+  EXPECT_THROW(kRecency.count(two_user_log(), {{"half_life_days", 0.0}}), Error);
+  EXPECT_THROW(kRecency.count(two_user_log(), {{"half_life_days", int64_t{3}}}), Error);
+  InteractionLog log = two_user_log();
   log.items[0] = 4;
   EXPECT_THROW(kPopularity.count(log, {}), Error);
   EXPECT_THROW(kRecency.count(log, {}), Error);
   const ScopedFolder folder("damaged-recency");
-  kRecency.count(small_log(), {})->save(folder.path());
+  kRecency.count(two_user_log(), {})->save(folder.path());
   const fs::path file = folder.path() / "model.safetensors";
   ParameterMap tensors = load_safetensors(file);
   tensors["times"] = tensors.at("times").flip(0).contiguous();

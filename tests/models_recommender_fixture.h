@@ -12,7 +12,7 @@
 namespace etrlrec {
 
 // Two users over four items; item 3 never occurs.
-inline InteractionLog small_log() {
+inline InteractionLog two_user_log() {
   InteractionLog log;
   log.num_items = 4;
   log.user_offsets = {0, 3, 6};
@@ -49,7 +49,7 @@ class ScopedFolder {
 // Saves a model of the small log, loads it again and compares the scores.
 inline void expect_round_trip(const char* name, const OptionValues& given) {
   const ScopedFolder folder(name);
-  const auto model = recommender_type(name).count(small_log(), given);
+  const auto model = recommender_type(name).count(two_user_log(), given);
   model->save(folder.path());
   const auto loaded = load_recommender(folder.path());
   EXPECT_EQ(loaded->name(), name);

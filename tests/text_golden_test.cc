@@ -66,6 +66,40 @@ TEST(TokenizerGolden, bytes_split_like_smollm_with_digits_one_by_one) {
   Vectors("smollm").expect_ids();
 }
 
+// Truncation and padding of the file are for batches of others and change no ids here.
+TEST(TokenizerGolden, word_pieces_like_bert) {
+  const Vectors vectors("bert");
+  vectors.expect_ids();
+  for (const Json& entry : vectors.cases)
+    EXPECT_EQ(vectors.tokenizer->decode(entry.at("ids").get<Ids>()), entry.at("decoded"))
+        << entry.at("text");
+  EXPECT_EQ(vectors.tokenizer->token_text(vectors.tokenizer->special_id("[CLS]")), " [CLS]");
+  EXPECT_EQ(vectors.tokenizer->eos_id(), vectors.tokenizer->special_id("[SEP]"));
+  EXPECT_EQ(vectors.tokenizer->encode("kalo \xff\xc3"), vectors.tokenizer->encode("kalo"));
+}
+
+TEST(TokenizerGolden, word_pieces_that_are_read_otherwise_are_refused) {
+  const fs::path folder = golden_path() / "tokenizers/bert";
+  const Json good = read_json(folder / "tokenizer.json");
+  const auto refusal = [&](const char* pointer, const Json& value) {
+    Json changed = good;
+    changed[Json::json_pointer(pointer)] = value;
+    try {
+      parse_tokenizer(changed.dump(), "", "test");
+    } catch (const Error& error) {
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  EXPECT_NE(refusal("/normalizer/type", "NFC").find("expected BertNormalizer"), std::string::npos);
+  EXPECT_NE(refusal("/pre_tokenizer", nullptr).find("expected BertPreTokenizer"),
+            std::string::npos);
+  EXPECT_NE(refusal("/model/unk_token", "[NONE]").find("[NONE]"), std::string::npos);
+  EXPECT_NE(refusal("/model/vocab/kalo", 1).find("occurs twice"), std::string::npos);
+  EXPECT_NE(refusal("/model/vocab/kalo", -1).find("id -1"), std::string::npos);
+  EXPECT_EQ(refusal("/model/max_input_chars_per_word", 3), "");
+}
+
 TEST(TokenizerGolden, unigram_pieces_like_t5) { Vectors("t5").expect_ids(); }
 
 TEST(TokenizerGolden, merged_pieces_with_bytes_like_llama2) {

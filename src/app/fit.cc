@@ -65,6 +65,8 @@ void add_fit(CommandLine& app, CommonOptions& common) {
   command.add_option("-o,--out", options->out, "gets one folder per model");
   command.add_option("-m,--model", options->models, "models, separated by commas")
       .separated_by(',');
+  command.add_option("--embeddings", options->embeddings,
+                     "of content: a folder of etrlrec embed, which describes the items");
   add_recommender_options(command, options->recommender);
   add_training_options(command, *options);
   command

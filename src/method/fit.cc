@@ -12,6 +12,7 @@
 #include "data/candidates.h"
 #include "eval/metrics.h"
 #include "eval/protocol.h"
+#include "method/item_embeddings.h"
 #include "method/row.h"
 #include "method/run_record.h"
 #include "models/recommenders.h"
@@ -33,6 +34,7 @@ OrderedJson inputs_of(const FitOptions& options, const RecommenderType& type,
                      {"protocol", split.protocol},
                      {"training_log", hash},
                      {"trained_until", *std::max_element(log.times.begin(), log.times.end())}};
+  if (type.needs_embeddings) inputs["embeddings"] = embeddings_hash(options.embeddings);
   const OrderedJson config = type.configure(options.recommender);
   if (type.create == nullptr) {
     for (const auto& [key, value] : config.items()) inputs[key] = value;
@@ -116,6 +118,19 @@ std::map<std::string, double> final_metrics(const Recommender& model, const FitD
     add_metrics(metrics, "test/candidates/",
                 candidate_metrics(model, data.dataset, options.data, options.trainer.seed));
   return metrics;
+}
+
+// Embeddings where a model needs them, and nowhere else.
+void check_embeddings(const FitOptions& options) {
+  bool needed = false;
+  for (const std::string& name : options.models) {
+    if (!recommender_type(name).needs_embeddings) continue;
+    needed = true;
+    CHECK(!options.embeddings.empty(), kUsage,
+          "--model {}: needs --embeddings\nhint: etrlrec embed writes such a folder", name);
+  }
+  CHECK(needed || options.embeddings.empty(), kUsage,
+        "--embeddings: none of these models takes them\nhint: --model content");
 }
 
 FitSummary fit_one(const FitOptions& options, const FitData& data, const std::string& name) {
@@ -244,9 +259,10 @@ TrainingResult train_recommender(TrainableRecommender& model, const InteractionL
   return train(objective, options, folder / "training", evaluate);
 }
 
-std::vector<std::string> all_recommenders() {
+std::vector<std::string> usual_recommenders() {
   std::vector<std::string> names;
-  for (const RecommenderType* type : recommender_types()) names.emplace_back(type->name);
+  for (const RecommenderType* type : recommender_types())
+    if (!type->needs_embeddings) names.emplace_back(type->name);
   return names;
 }
 
@@ -260,6 +276,9 @@ std::vector<FitSummary> fit(const FitOptions& options) {
   data.split = load_split(options.data);
   data.log = training_log(data.dataset, data.split, options.train_share);
   CHECK(!data.log.items.empty(), kInput, "{}: no interaction to learn from", options.data);
+  check_embeddings(options);
+  if (!options.embeddings.empty())
+    data.log.item_embeddings = load_item_embeddings(options.embeddings, data.dataset.catalogue);
   data.valid = ranking_tasks(data.dataset, data.split.valid, options.eval_rows);
   data.test = ranking_tasks(data.dataset, data.split.test);
   if (data.valid.size() < data.split.valid.size())

@@ -47,12 +47,13 @@ TrainingResult train_recommender(TrainableRecommender& model, const InteractionL
                                  std::span<const RankingTask> valid, bool mask_seen,
                                  TrainerOptions options, const std::filesystem::path& folder);
 
-// Names of all types, in the order of the table.
-std::vector<std::string> all_recommenders();
+// Names of the types that need nothing but a log, in the order of the table.
+std::vector<std::string> usual_recommenders();
 
 struct FitOptions {
   std::string data, out;
-  std::vector<std::string> models = all_recommenders();
+  std::string embeddings{};  // folder of embed, for models that want it
+  std::vector<std::string> models = usual_recommenders();
   Numerics numerics;         // of models that are trained
   OptionValues recommender;  // options of the models, by key; those left out have their defaults
   // Of models that are trained. An empty label: the name of the model.

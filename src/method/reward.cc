@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <numeric>
 
 #include "base/check.h"
 #include "eval/metrics.h"
@@ -27,6 +28,14 @@ float attribute_similarity(const Catalogue& catalogue, int32_t a, int32_t b) {
   });
   return static_cast<float>(shared) /
          std::sqrt(static_cast<float>(of_a.size()) * static_cast<float>(of_b.size()));
+}
+
+// Cosine of two items' vectors; what points away is as unlike as what has nothing in common.
+float embedding_similarity(const at::Tensor& embeddings, int32_t a, int32_t b) {
+  const int64_t width = embeddings.size(1);
+  const float* const values = embeddings.const_data_ptr<float>();
+  return std::max(0.f, std::inner_product(values + a * width, values + (a + 1) * width,
+                                          values + b * width, 0.f));
 }
 
 }  // namespace
@@ -98,7 +107,10 @@ std::vector<RecommendationReward::RowContext> RecommendationReward::prepare(
       const Request& request = context.view->request();
       const int32_t target = request.candidates[request.target_slot];
       for (const int32_t item : request.candidates)
-        context.similarities.push_back(attribute_similarity(catalogue, item, target));
+        context.similarities.push_back(
+            setup_.item_embeddings.defined()
+                ? embedding_similarity(setup_.item_embeddings, item, target)
+                : attribute_similarity(catalogue, item, target));
     }
   });
   if (recommender_ != nullptr) {
@@ -117,7 +129,7 @@ ScoredCompletion RecommendationReward::score(const Rollout& rollout, const RowCo
   std::vector<int64_t> ids = output.ids;
   while (!ids.empty() && ids.back() == tokenizer_.eos_id()) ids.pop_back();
   const std::string text = tokenizer_.decode(ids);
-  const ParsedCompletion parsed = parse_completion(text, row.view->answers(), rows_.prompt());
+  const ParsedCompletion parsed = row.view->parse(text);
 
   RewardInput input;
   input.num_candidates = n;

@@ -21,6 +21,9 @@ struct RewardSetup {
   Curriculum curriculum;
   std::vector<double> fixed_weights;  // alpha, beta, gamma; empty: the curriculum
   bool rank_credit = true;
+  // Near misses are items like the target: by these vectors of length 1, float [items, C], or,
+  // where there are none, by the attributes.
+  at::Tensor item_embeddings{};
 };
 
 // The temperature at which the recommender's softmax over candidates is calibrated, measured on

@@ -35,6 +35,8 @@ struct InteractionLog {
   std::vector<int64_t> user_offsets{0};  // [U + 1]
   std::vector<int32_t> items;
   std::vector<int64_t> times;
+  // What describes each item besides, of length 1, float [num_items, C]; undefined: nothing.
+  at::Tensor item_embeddings{};
 };
 // Refuses (kInput) columns of different lengths and items outside of [0, num_items).
 void check_log(const InteractionLog& log);
@@ -89,6 +91,7 @@ struct RecommenderType {
   const char* paper = "";
   const char* loss = "";     // what training minimises, negatives included; "" where fit counts
   const char* heading = "";  // of its options in the help, "": none
+  bool needs_embeddings = false;  // InteractionLog::item_embeddings
   std::span<const RecommenderOption> options = {};
   // The complete and checked configuration of the given options, others at their defaults, without
   // model_type and num_items: what decides a model besides the log. Error (kUsage).

@@ -67,6 +67,18 @@ std::vector<int64_t> RecommenderFile::items(const char* name, int64_t size) cons
   return values;
 }
 
+at::Tensor RecommenderFile::matrix(const char* name) const {
+  const auto found = tensors_.find(name);
+  CHECK(found != tensors_.end(), kModel, "{}: tensor \"{}\" is missing", file_, name);
+  const at::Tensor& tensor = found->second;
+  CHECK(tensor.scalar_type() == at::kFloat && tensor.dim() == 2 && tensor.size(0) == num_items_ &&
+            tensor.size(1) > 0,
+        kModel, "{}: tensor \"{}\" has the wrong type or shape", file_, name);
+  CHECK(tensor.isfinite().all().item<bool>(), kModel, "{}: a value of \"{}\" is not finite", file_,
+        name);
+  return tensor;
+}
+
 void save_recommender(const fs::path& folder, const std::string& model_type, int64_t num_items,
                       const OrderedJson& config, const ParameterMap& tensors) {
   save_safetensors(tensors, folder / "model.safetensors");

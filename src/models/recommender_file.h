@@ -31,6 +31,7 @@ class RecommenderFile {
   std::vector<int64_t> offsets(int64_t total) const;
   // A column of items in [0, num_items()).
   std::vector<int64_t> items(const char* name, int64_t size) const;
+  at::Tensor matrix(const char* name) const;         // of finite floats, [num_items, any]
   const std::string& name() const { return file_; }  // of model.safetensors, for errors
 
  private:

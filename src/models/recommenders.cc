@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "base/io.h"
 #include "base/json.h"
+#include "models/content.h"
 #include "models/item_knn.h"
 #include "models/markov.h"
 #include "models/popularity.h"
@@ -14,7 +15,7 @@ namespace etrlrec {
 namespace {
 
 constexpr const RecommenderType* kTypes[] = {
-    &kPopularity, &kRecency, &kMarkov, &kSasrec, &kItemKnn,
+    &kPopularity, &kRecency, &kMarkov, &kSasrec, &kItemKnn, &kContent,
 };
 
 // nullptr: unknown.

@@ -8,6 +8,7 @@
 #include "text/sentencepiece.h"
 #include "text/sentencepiece_file.h"
 #include "text/tokenizer_file.h"
+#include "text/wordpiece.h"
 
 namespace etrlrec {
 namespace {
@@ -126,6 +127,7 @@ std::unique_ptr<Tokenizer> load_sentencepiece(const fs::path& folder, const fs::
 std::unique_ptr<Tokenizer> read_tokenizer(const Json& root, std::string_view config,
                                           const std::string& name) {
   CHECK(root.is_object(), kInput, "{}: expected an object", name);
+  if (model_type(root, name) == "WordPiece") return read_wordpiece(root, config, name);
   if (is_byte_level(root)) return read_byte_level(root, config, name);
   return read_char_bpe(root, config, name);
 }

@@ -1,7 +1,7 @@
 // From the files of a model folder to its tokenizer. Read are the BPE layouts of Hugging Face
-// `tokenizer.json` (bytes: GPT-2, Qwen2 to Qwen3, Llama 3; characters: Llama 2, Phi-3) and
-// SentencePiece models (T5, Llama 2). Unknown models, normalizers, pre-tokenizers or decoders are
-// an error that names them.
+// `tokenizer.json` (bytes: GPT-2, Qwen2 to Qwen3, Llama 3; characters: Llama 2, Phi-3), its
+// WordPiece (BERT) and SentencePiece models (T5, Llama 2). Unknown models, normalizers,
+// pre-tokenizers or decoders are an error that names them.
 #pragma once
 
 #include <filesystem>
@@ -19,8 +19,9 @@ namespace etrlrec {
 // together.
 std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& folder);
 
-// tokenizer.json of either kind of BPE from its text. `config` (tokenizer_config.json or
-// special_tokens_map.json, may be empty) names the end token; `name` is used in errors.
+// tokenizer.json of either kind of BPE, or of WordPiece, from its text. `config`
+// (tokenizer_config.json or special_tokens_map.json, may be empty) names the end token; `name` is
+// used in errors.
 std::unique_ptr<Tokenizer> parse_tokenizer(std::string_view json, std::string_view config,
                                            const std::string& name);
 

@@ -80,6 +80,27 @@ def with_phrases():
     return tokenizer
 
 
+# What BERT's normalizer changes besides TEXTS: controls, invisible characters, marks, punctuation of all kinds.
+CLEANED_TEXTS = [
+    "\u0130stanbul \u01c5 \u1e9e \u00df", "a\u0000b\ufffdc\u00add\u200be\u2028f\u2029g\u0085h\u000bi", "\u4e2dkalo\u6587\u3007miren",
+    "Kalo\u2019s \u201cMiren\u201d \u2014 \u00a1ta! \u00bfvo? \u3002\u00b7 $5 ^ ` ~ + | \u20ac", "A\u0301\u0328O\u0308 \u1fb7 \u0439",
+    "kalo-miren_tavo.shu", "[MASK] [CLS] kalo [SEP]", "x" * 101 + " kalo", "\ud55c\u1112\u1161\u11ab", "\u0e01\u0e33 \u0915\u093f",
+]
+
+
+def word_piece():
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer()
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece()
+    tokenizer.train_from_iterator(made_up_text(), trainers.WordPieceTrainer(
+        vocab_size=300, special_tokens=["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"], show_progress=False,
+        initial_alphabet=list("abcdefghijklmnopqrstuvwxyz0123456789.,'-()!?:;<>")))
+    tokenizer.enable_truncation(max_length=12)  # as published files have it; not applied to texts
+    tokenizer.enable_padding(length=12)
+    return tokenizer
+
+
 def sentence_piece(kind, **options):
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
@@ -112,6 +133,15 @@ def make(root):
     save(path / "tokenizer_config.json", dict(eos_token="<|endoftext|>"))
     texts = [text for text in TEXTS if "<|endoftext|>" not in text] + PHRASE_TEXTS
     save(path / "vectors.json", encoded(lambda text: tokenizer.encode(text, add_special_tokens=False).ids, texts))
+    path = fresh_folder(root / "tokenizers" / "bert")
+    tokenizer = word_piece()
+    tokenizer.save(str(path / "tokenizer.json"), pretty=False)
+    save(path / "tokenizer_config.json", dict(sep_token="[SEP]", unk_token="[UNK]"))
+    # A special token in a text is text for us; the library would recognise it.
+    plain = Tokenizer.from_str(json.dumps({**json.loads(tokenizer.to_str()), "added_tokens": [], "truncation": None,
+                                           "padding": None}))
+    cases = encoded(lambda text: plain.encode(text, add_special_tokens=False).ids, TEXTS + CLEANED_TEXTS)
+    save(path / "vectors.json", [dict(case, decoded=plain.decode(case["ids"], skip_special_tokens=False)) for case in cases])
     for name, file, data in (
             ("t5", "spiece.model", sentence_piece("unigram", vocab_size=132, pad_id=0, eos_id=1, unk_id=2, bos_id=-1,
                                                   character_coverage=1.0)),
