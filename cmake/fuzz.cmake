@@ -23,6 +23,7 @@ fuzz_target(log LINK etrlrec_data)
 fuzz_target(tokenizer LINK etrlrec_text)
 fuzz_target(gguf LINK etrlrec_text etrlrec_kernels)
 fuzz_target(completion LINK etrlrec_temporal)
+fuzz_target(sentences LINK etrlrec_temporal)
 fuzz_target(predictions UNITS src/eval/predictions.cc src/eval/calibration.cc src/eval/metrics.cc src/eval/significance.cc)
 fuzz_target(safetensors LINK etrlrec_torch_sdk UNITS src/nn/safetensors.cc)
 fuzz_target(config LINK etrlrec_torch_sdk etrlrec_kernels UNITS src/models/decoder_config.cc src/models/t5_config.cc

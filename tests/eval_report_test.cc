@@ -115,6 +115,22 @@ TEST(Report, shows_how_reliable_the_probabilities_are) {
   EXPECT_FALSE(to_json(data.rows[0]).contains("ece"));
 }
 
+TEST(Report, says_how_much_of_what_models_say_is_true) {
+  ReportData data = full_report("plain");
+  EXPECT_EQ(count(render_report(data), "Is what it says true?"), 0u);
+  data.arms.resize(data.rows.size());
+  data.arms[1].reasoning = ReasoningQuality{
+      .rows = 9, .reasonings = 8, .sentences = 20, .claim_sentences = 15, .verdicts = {12, 3, 1}};
+  const std::string page = render_report(data);
+  EXPECT_EQ(count(page, "Is what it says true?"), 1u);
+  for (const char* cell : {"<td>2.5</td>", "<td>75.0 %</td>", "<td>18.8 %</td>", "<td>6.2 %</td>"})
+    EXPECT_GE(count(page, cell), 1u) << cell;
+  EXPECT_EQ(summary_json(data)["rows"][1]["reasoning"]["claim_sentences"], 15);
+  EXPECT_FALSE(summary_json(data)["rows"][0].contains("reasoning"));
+  data.arms[1].reasoning = ReasoningQuality{.rows = 9, .reasonings = 8, .sentences = 20};
+  EXPECT_EQ(count(render_report(data), "<td>–</td>"), 3u) << "nothing was claimed";
+}
+
 TEST(Report, hostile_text_never_becomes_markup) {
   const std::string page = render_report(full_report(kHostile));
   EXPECT_EQ(count(page, "<script"), 0u);

@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "method/compare.h"
 #include "method/evaluate.h"
+#include "method/evaluation_text.h"
 #include "method/fit.h"
 #include "method/unread_items.h"
 #include "stages_fixture.h"
@@ -19,7 +20,7 @@ class FullEvaluation : public Stages {
     Stages::SetUpTestSuite();
     fit_ = fit(fit_options());
     make_new_lm(title_model_options(root_ / "data", root_ / "titles"));
-    write_title_card(root_ / "titles");
+    write_card(root_ / "titles");
   }
   static FitOptions fit_options() {
     FitOptions options;
@@ -111,7 +112,7 @@ TEST_F(FullEvaluation, a_trend_is_an_option_of_models) {
   expect_refused(options, "--trend: only models and recommenders");
   options = all("titles");
   options.trend = true;
-  options.mix = root_ / "fit/markov";
+  options.mix = {root_ / "fit/markov"};
   expect_refused(options, "--trend: with --candidates all");
   options.mix.clear();
   options.candidates = (root_ / "data/candidates-valid.jsonl").string();
@@ -137,12 +138,14 @@ TEST_F(FullEvaluation, a_trend_is_an_option_of_models) {
   EvaluateOptions mixed = all("titles");
   mixed.candidates = (root_ / "data/candidates-valid.jsonl").string();
   mixed.trend = true;
-  mixed.mix = root_ / "fit/markov";
+  mixed.mix = {root_ / "fit/markov"};
   const Evaluation both = run(setup(mixed));
-  EXPECT_TRUE(both.mix_weight.has_value());
+  ASSERT_EQ(both.mix_weights.size(), 1u);
+  ASSERT_EQ(both.recommender_trends.size(), 1u);
   EXPECT_EQ(both.row.protocol.find("+trend") != std::string::npos,
-            both.trend.has_value() || both.recommender_trend.has_value());
-  EXPECT_EQ(summary_of(both).contains("recommender_trend"), both.recommender_trend.has_value());
+            both.trend.has_value() || both.recommender_trends[0].has_value());
+  EXPECT_EQ(summary_of(both)["recommender_trends"][0].is_null(),
+            !both.recommender_trends[0].has_value());
 }
 
 TEST_F(FullEvaluation, of_a_language_model_goes_alone_by_beams_and_mixed) {
@@ -161,11 +164,30 @@ TEST_F(FullEvaluation, of_a_language_model_goes_alone_by_beams_and_mixed) {
   for (size_t r = 0; r < 30; ++r)
     EXPECT_EQ(beam.predictions.rows[r].rank, alone.predictions.rows[r].rank) << r;
   options.beam = 0;
-  options.mix = root_ / "fit/markov";
+  options.mix = {root_ / "fit/markov"};
   const Evaluation mixed = run(setup(options));
-  ASSERT_TRUE(mixed.mix_weight.has_value());
+  ASSERT_EQ(mixed.mix_weights.size(), 1u);
   EXPECT_EQ(mixed.predictions.model, "titles + markov");
+  // What is mixed in a second time with all the weight on what is there changes nothing.
+  options.mix.push_back(root_ / "fit/markov");
+  const Evaluation twice = run(setup(options));
+  ASSERT_EQ(twice.mix_weights.size(), 2u);
+  EXPECT_EQ(twice.mix_weights[0], mixed.mix_weights[0]);
+  EXPECT_EQ(twice.predictions.model, "titles + markov + markov");
+  EXPECT_TRUE(twice.mix_weights[1] != 1 || twice.row.ndcg10 == mixed.row.ndcg10);
   EXPECT_GT(plan(setup(options)).total(), 0);
+}
+
+// A published folder, which has no card, is judged as it is.
+TEST_F(FullEvaluation, a_model_without_card_is_asked_for_titles) {
+  EvaluateOptions options = all("base");
+  options.limit = 5;
+  EXPECT_EQ(run(setup(options)).row.protocol, "likelihood[all80]");
+  options.candidates = (root_ / "data/candidates-valid.jsonl").string();
+  const EvaluateSetup asked = setup(options);
+  EXPECT_EQ(asked.protocol.prompt.answer, AnswerKind::kTitle);
+  EXPECT_EQ(asked.protocol.prompt.style, "compact");  // it has no chat template
+  EXPECT_FALSE(asked.protocol.prompt.reasoning);
 }
 
 TEST_F(FullEvaluation, compares_with_rankings_of_the_same_items_only) {
@@ -200,15 +222,16 @@ TEST_F(FullEvaluation, compares_with_rankings_of_the_same_items_only) {
 }
 
 TEST_F(FullEvaluation, refuses_what_cannot_rank_everything) {
-  expect_refused(all("base"), "answers by number");
-  expect_refused(all("base"), "pretrain");
+  distill(distill_into("by-number"));
+  expect_refused(all("by-number"), "answers by number");
+  expect_refused(all("by-number"), "pretrain");
   expect_refused(all("teacher"), "teacher");
   EvaluateOptions options = all("titles");
   options.protocol.name = "title-sum";
   expect_refused(options, "likelihood");
   options = all("titles");
   options.beam = 20;
-  options.mix = root_ / "fit/markov";
+  options.mix = {root_ / "fit/markov"};
   expect_refused(options, "--mix");
   options.mix.clear();
   options.protocol.reasonings = 2;

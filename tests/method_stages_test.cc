@@ -185,7 +185,14 @@ TEST_F(Stages, distill_and_reinforce_leave_complete_model_folders) {
   EXPECT_EQ(policy.card.stage, "reinforce");
   EXPECT_EQ(policy.card.max_reasoning_tokens, 200);
   EXPECT_TRUE(fs::exists(root_ / "policy/adapter/adapter_config.json"));
-  EXPECT_TRUE(fs::exists(root_ / "policy/samples/step-0.jsonl"));
+  int64_t samples = 0;
+  for_each_json_line(root_ / "policy/samples/step-0.jsonl", [&](const Json& sample, int64_t) {
+    ++samples;
+    const std::string completion = sample.at("completion");
+    for (const Json& claim : sample.at("explanation").at("claims"))
+      EXPECT_NE(completion.find(claim.at("claim")), completion.npos) << sample;
+  });
+  EXPECT_GT(samples, 0);
 }
 
 TEST_F(Stages, a_card_has_the_temperature_of_its_own_validation_rows) {

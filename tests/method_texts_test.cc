@@ -8,6 +8,7 @@
 #include "method/construct.h"
 #include "method/distill.h"
 #include "method/evaluate.h"
+#include "method/evaluation_text.h"
 #include "method/fit.h"
 #include "method/inspect.h"
 #include "method/recommend_users.h"
@@ -69,13 +70,14 @@ TEST(Texts, of_checked_rewards_end_in_the_samples) {
                           .reward = 0.25,
                           .zero_variance_share = 1,
                           .parts = {{"label", 0.125}},
-                          .samples = {{7, -0.5, "text"}}};
+                          .samples = {{7, -0.5, "text", ""}, {9, 1, "more", "  why\n"}}};
   EXPECT_EQ(format_check(check),
             "2 prompts, 8 completions, valid 0.500\n"
             "  reward                 0.2500\n"
             "  label                  0.1250\n"
             "  zero-variance share    1.0000\n"
-            "\n[7] reward -0.5000\ntext\n");
+            "\n[7] reward -0.5000\ntext\n"
+            "\n[9] reward 1.0000\nmore\n  why\n");
 }
 
 TEST(Texts, of_a_training_name_its_metric) {

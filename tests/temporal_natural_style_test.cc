@@ -162,7 +162,7 @@ TEST_P(NaturalTeacher, says_in_sentences_what_it_says_in_compact_claims) {
     const TeacherReply short_one = reply(*compact), long_one = reply(*english);
     EXPECT_EQ(short_one.answer, long_one.answer);
     const auto judged = [&](const char* style, const std::string& text) {
-      return judge_claims(find_style(style).claims(text, context), context, {});
+      return judge_claims(find_style(style).read(text, context).claims, context, {});
     };
     const auto claims = judged("compact", short_one.reasoning);
     const auto sentences = judged("natural", long_one.reasoning);

@@ -112,7 +112,7 @@ TEST_F(Sentences, come_back_as_the_claims_they_say) {
       for (int draw = 0; draw < 6; ++draw) texts.push_back(varied_sentence(claim, context, rng));
       for (const std::string& text : texts) {
         ASSERT_FALSE(text.empty()) << claim.predicate << " of row " << row;
-        const SentenceReading reading = read_sentences(text + ".", context);
+        const ReasoningReading reading = read_sentences(text + ".", context);
         ASSERT_EQ(reading.claims.size(), 1u) << text;
         EXPECT_EQ(reading.claim_sentences, 1) << text;
         EXPECT_EQ(reading.claims[0].predicate, claim.predicate) << text;
@@ -186,7 +186,7 @@ TEST_F(Sentences, that_are_no_claims_are_counted_and_do_not_cost) {
   const FactSheet facts = sheet();
   const ClaimContext context{catalogue, request, facts};
   const std::string text = "I like this. It was a dark night.\nThe lasting taste is crime. Really";
-  const SentenceReading reading = read_sentences(text, context);
+  const ReasoningReading reading = read_sentences(text, context);
   EXPECT_EQ(reading.sentences, 4);
   EXPECT_EQ(reading.claim_sentences, 1);
   ASSERT_EQ(reading.claims.size(), 1u);
@@ -269,7 +269,7 @@ TEST_F(Sentences, explain_a_compact_reasoning_to_people) {
       " trans( drama crime) long( crime) count( horror 3) gap( 5 now week) taste need( crime) "
       "pick( CRIME 1)";
   const PromptStyle& style = find_style("compact");
-  const auto claims = judge_claims(style.claims(reasoning, context), context, {});
+  const auto claims = judge_claims(style.read(reasoning, context).claims, context, {});
   const Explanation explanation = explain(reasoning, claims, context, style);
   EXPECT_EQ(explanation.decision,
             "The lasting taste decides: it should be crime; the choice is \"Paper Crown\", as "

@@ -6,6 +6,7 @@
 
 #include "app/command.h"
 #include "app/command_line.h"
+#include "base/check.h"
 #include "base/json.h"
 
 namespace etrlrec {
@@ -22,9 +23,18 @@ void add_compare(CommandLine& app, CommonOptions& common) {
       .count(2, 64);
   command.add_option("--draws", options->draws, "bootstrap draws").range(100, 1000000);
   command.add_flag("--latex", *latex, "rows for a LaTeX table");
+  command
+      .add_option("-d,--data", options->data,
+                  "data set folder: compare also on cold, rare and popular items and on cold users")
+      .existing_folder();
+  command.add_option(
+      "--candidates", options->candidates,
+      "with --data, the candidate file of the rows, default DATA/candidates-test.jsonl");
   command.add_flag("--force", options->force, "compare different protocols all the same");
   command.on_run([options, latex, &common] {
     options->seed = common.seed;
+    CHECK(options->candidates.empty() || !options->data.empty(), kUsage,
+          "--candidates: only with --data, the folder of its data set");
     const ComparedRuns compared = compare_runs(*options);
     if (common.json) {
       std::cout << to_json(compared).dump(2) << "\n";

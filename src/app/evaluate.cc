@@ -10,6 +10,7 @@
 #include "base/check.h"
 #include "base/io.h"
 #include "base/json.h"
+#include "method/evaluation_text.h"
 
 namespace etrlrec {
 namespace {
@@ -94,7 +95,8 @@ void add_evaluate(CommandLine& app, CommonOptions& common) {
   command
       .add_option("--mix", options->mix,
                   "recommender folder: its scores are mixed with the model's answer probabilities, "
-                  "with a weight chosen on validation rows")
+                  "with a weight chosen on validation rows; repeatable, one after the other")
+      .repeatable()
       .existing_folder();
   command
       .add_option("--recommender", options->recommender,

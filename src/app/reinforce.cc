@@ -102,6 +102,10 @@ void add_reinforce(CommandLine& app, CommonOptions& common) {
       "--recommender", options->recommender,
       "folder of fit --train-share; only prompts after its training are used; without "
       "it the recommender's weight is 0; a model with --knowledge pattern shows its patterns");
+  command.add_option(
+      "--embeddings", options->embeddings,
+      "folder of embed: near misses are items with titles like the target's; without "
+      "it, items with its attributes");
   command.add_option("--reasoning", options->reasoning,
                      "folder of construct (claim weights); without it every claim weighs one bit");
   command.add_option("-o,--out", options->out,

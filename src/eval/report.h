@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -13,6 +14,7 @@
 #include "eval/time_line.h"
 #include "temporal/claims.h"
 #include "temporal/explanation.h"
+#include "temporal/reasoning_quality.h"
 
 namespace etrlrec {
 
@@ -45,19 +47,21 @@ struct ReportExample {
   int32_t answer = 0, truth = 0;     // candidate numbers, 0 none
 };
 
-// A row of the table for programs: the stable id of its arm, and what training its model took.
-struct ArmCost {
+// A row of the table for programs: the stable id of its arm, what training its model took, and how
+// its reasoning speaks.
+struct ReportArm {
   std::string id;
   double seconds = 0;
   int64_t tokens = 0;  // 0: of a model that reads no tokens
+  std::optional<ReasoningQuality> reasoning;
 };
 
 struct ReportData {
   std::string title = "etrlrec report";
   std::string summary;  // one or two sentences
   std::vector<MetricRow> rows;
-  std::vector<ArmCost> arms;   // of the rows, in their order; or empty
-  int32_t num_candidates = 0;  // for the random level
+  std::vector<ReportArm> arms;  // of the rows, in their order; or empty
+  int32_t num_candidates = 0;   // for the random level
   BayesBound bayes;
   std::vector<Comparison> tests;
   std::vector<LinePlot> curves;   // loss, reward, eval metric …

@@ -222,6 +222,27 @@ std::string render_slots(const ReportData& data) {
          plots + "</div>";
 }
 
+// Of every model that reasons: how much of its text is claims, and whether they are true.
+std::string render_quality(const ReportData& data) {
+  std::string rows;
+  for (size_t r = 0; r < data.arms.size(); ++r) {
+    const auto& quality = data.arms[r].reasoning;
+    if (!quality || quality->reasonings == 0) continue;
+    append(rows, R"(<tr><td class="words">{}</td><td>{}</td><td>{:.1f}</td><td>{}</td>)",
+           name_of(data.rows[r]), percent(data.rows[r].valid_ratio),
+           quality->sentences_per_reasoning(), percent(quality->claim_sentence_share()));
+    for (const Verdict verdict : {Verdict::kTrue, Verdict::kFalse, Verdict::kUnverifiable})
+      append(rows, "<td>{}</td>", quality->claims() > 0 ? percent(quality->share(verdict)) : "–");
+    rows += "</tr>";
+  }
+  if (rows.empty()) return "";
+  return R"(<h2>Is what it says true?</h2><p class="intro">The program checks every claim about what happened against )"
+         R"(the log; what a model wishes for is no claim. Sentences that are no claims say what decides, or nothing that can be )"
+         R"(checked.</p><div class="scroll"><table class="numbers"><thead><tr><th class="words">model</th><th>valid</th>)"
+         R"(<th>sentences</th><th>that are claims</th><th>claims: true</th><th>false</th><th>cannot be checked</th></tr></thead><tbody>)" +
+         rows + "</tbody></table></div>";
+}
+
 // Of every model whose answers have probabilities: how often an answer is right by how probable it
 // was called.
 std::string render_reliability(const ReportData& data) {
@@ -297,6 +318,7 @@ std::string render_report(const ReportData& data) {
                       "What the policy was rewarded for, part by part, while it learned.") +
          "\n";
   out += render_slots(data) + "\n" + render_reliability(data) + "\n";
+  out += render_quality(data) + "\n";
   if (!data.examples.empty()) {
     out +=
         R"(<h2>Worked examples</h2><p class="intro">The history as the model saw it, its chances for every candidate, and )"

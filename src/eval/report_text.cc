@@ -62,6 +62,7 @@ nlohmann::ordered_json summary_json(const ReportData& data) {
     if (r < data.arms.size()) {
       row["seconds"] = data.arms[r].seconds;
       row["tokens"] = data.arms[r].tokens;
+      if (data.arms[r].reasoning) row["reasoning"] = to_json(*data.arms[r].reasoning);
     }
     json["rows"].push_back(std::move(row));
   }

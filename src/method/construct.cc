@@ -63,7 +63,7 @@ Judged judge(const TeacherReply& reply, const ClaimContext& context, const Claim
   Judged judged;
   const PromptStyle& style = find_style(options.style);
   judged.score =
-      score_reasoning(judge_claims(style.claims(reply.reasoning, context), context, weights),
+      score_reasoning(judge_claims(style.read(reply.reasoning, context).claims, context, weights),
                       reply.answer, context);
   const PromptOptions prompt = prompt_options(options);
   const auto answers = answer_texts(context.catalogue, context.request, prompt);
@@ -409,6 +409,7 @@ ConstructSummary run(const ConstructSetup& setup) {
   const ConstructOptions& options = setup.options;
   const fs::path out = options.out, part = part_file(options), begun = out / "construct.part.json";
   fs::create_directories(out);
+  const ExclusiveUse use(out);
   const OrderedJson effective = fingerprint(setup);
   if (fs::exists(begun)) {
     Json found = read_json(begun);

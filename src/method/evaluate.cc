@@ -6,7 +6,6 @@
 
 #include "base/check.h"
 #include "base/io.h"
-#include "base/json.h"
 #include "base/log.h"
 #include "base/sha256.h"
 #include "data/candidate_file.h"
@@ -14,7 +13,6 @@
 #include "data/world_file.h"
 #include "eval/ablation.h"
 #include "eval/mix.h"
-#include "eval/report_text.h"
 #include "eval/title_beam.h"
 #include "method/fit.h"
 #include "method/row.h"
@@ -31,6 +29,10 @@ constexpr const char* kMemoryHint = "a smaller model";
 constexpr const char* kAllItems = "all";   // of --candidates
 constexpr int64_t kValidationRows = 1000;  // that choices are made on, at most
 constexpr int64_t kRecallRows = 100;       // on which beams are compared with exact scores, at most
+
+using Recommenders = std::vector<std::unique_ptr<Recommender>>;
+
+std::string folder_name(const std::string& folder) { return fs::path(folder).filename().string(); }
 
 bool is_bound(const std::string& model) { return model == "bayes" || model == "random"; }
 // Models that have no folder.
@@ -109,23 +111,28 @@ void correct(const EvaluateSetup& setup, const Validation& valid, const std::str
   answered.valid = with_trend(answered.valid, valid.requests, *trend);
 }
 
-// The answers mixed with a recommender's scores, which follow a trend of their own; the weight
-// comes from validation rows.
-Predictions mixed(const EvaluateSetup& setup, const Validation& valid, const Answered& answered,
+// The answers mixed with recommenders' scores, which follow trends of their own; the weights come
+// from validation rows.
+Predictions mixed(const EvaluateSetup& setup, const Validation& valid, Answered answered,
                   Evaluation& evaluation) {
-  const auto recommender = load_for(setup, setup.options.mix);
-  const auto recommended = [&](const CandidateSet& set, std::span<const int64_t> rows) {
-    return rank_by_recommender(*recommender,
-                               make_requests(setup.dataset, set, rows, kRecommenderHistory));
-  };
-  Answered second{recommended(setup.set, setup.rows), recommended(valid.set, valid.rows)};
-  if (setup.options.trend)
-    correct(setup, valid, "the recommender", evaluation.recommender_trend, second);
-  const double weight = choose_mix_weight(answered.valid, second.valid);
-  evaluation.mix_weight = weight;
-  log_info("mix: weight {:.2f} of the language model, chosen on {} validation rows", weight,
-           valid.rows.size());
-  return mix_predictions(answered.rows, second.rows, weight);
+  for (const std::string& folder : setup.options.mix) {
+    const auto recommender = load_for(setup, folder);
+    const auto recommended = [&](const CandidateSet& set, std::span<const int64_t> rows) {
+      return rank_by_recommender(*recommender,
+                                 make_requests(setup.dataset, set, rows, kRecommenderHistory));
+    };
+    Answered second{recommended(setup.set, setup.rows), recommended(valid.set, valid.rows)};
+    if (setup.options.trend)
+      correct(setup, valid, "recommender " + folder_name(folder),
+              evaluation.recommender_trends.emplace_back(), second);
+    const double weight = choose_mix_weight(answered.valid, second.valid);
+    evaluation.mix_weights.push_back(weight);
+    log_info("mix with {}: weight {:.2f} of what is there, chosen on {} validation rows",
+             folder_name(folder), weight, valid.rows.size());
+    answered = {mix_predictions(answered.rows, second.rows, weight),
+                mix_predictions(answered.valid, second.valid, weight)};
+  }
+  return std::move(answered.rows);
 }
 
 Predictions ask(const EvaluateSetup& setup, Evaluation& evaluation) {
@@ -135,7 +142,7 @@ Predictions ask(const EvaluateSetup& setup, Evaluation& evaluation) {
   answered.valid = ask_about(setup, valid.requests, "validation");
   if (setup.options.trend) correct(setup, valid, "the model", evaluation.trend, answered);
   if (setup.options.mix.empty()) return std::move(answered.rows);
-  return mixed(setup, valid, answered, evaluation);
+  return mixed(setup, valid, std::move(answered), evaluation);
 }
 
 Predictions rank_by_folder(const EvaluateSetup& setup, Evaluation& evaluation) {
@@ -211,9 +218,9 @@ AskCatalogue ask_about_all(const EvaluateSetup& setup, const std::vector<Request
                     setup.protocol);
 }
 
-// The language model and a recommender, mixed with a weight of validation rows.
-AskCatalogue mixed_about_all(const EvaluateSetup& setup, const Recommender& recommender,
-                             double& weight) {
+// The language model and recommenders, mixed with weights of validation rows.
+AskCatalogue mixed_about_all(const EvaluateSetup& setup, const Recommenders& recommenders,
+                             std::vector<double>& weights) {
   const std::vector<Row> all = load_split(setup.options.data).valid;
   std::vector<Row> chosen;
   for (const int64_t row : spread_rows(std::ssize(all), kValidationRows))
@@ -222,14 +229,22 @@ AskCatalogue mixed_about_all(const EvaluateSetup& setup, const Recommender& reco
   const FullRows valid = full_rows(setup.dataset, std::move(chosen), setup.full->mask_seen);
   const auto requests =
       requests_of(valid, setup.protocol.prompt.max_history, setup.knowledge.get());
-  ProgressBar bar("validation", std::ssize(valid.rows));
-  weight = choose_full_mix_weight(
-      valid, setup.dataset.catalogue.num_items(), ask_about_all(setup, requests),
-      ask_recommender(recommender, valid), [&bar](int64_t done, int64_t) { bar.update(done); });
-  log_info("mix: weight {:.2f} of the language model, chosen on {} validation rows", weight,
-           valid.rows.size());
-  return ask_mix(ask_about_all(setup, setup.requests), ask_recommender(recommender, *setup.full),
-                 weight);
+  AskCatalogue ask = ask_about_all(setup, setup.requests),
+               about_valid = ask_about_all(setup, requests);
+  for (size_t i = 0; i < recommenders.size(); ++i) {
+    ProgressBar bar("validation", std::ssize(valid.rows));
+    const double weight =
+        choose_full_mix_weight(valid, setup.dataset.catalogue.num_items(), about_valid,
+                               ask_recommender(*recommenders[i], valid),
+                               [&bar](int64_t done, int64_t) { bar.update(done); });
+    weights.push_back(weight);
+    log_info("mix with {}: weight {:.2f} of what is there, chosen on {} validation rows",
+             folder_name(setup.options.mix[i]), weight, valid.rows.size());
+    ask = ask_mix(ask, ask_recommender(*recommenders[i], *setup.full), weight);
+    if (i + 1 < recommenders.size())
+      about_valid = ask_mix(about_valid, ask_recommender(*recommenders[i], valid), weight);
+  }
+  return ask;
 }
 
 Predictions rank_by_beam(const EvaluateSetup& setup, Evaluation& evaluation) {
@@ -253,17 +268,16 @@ Predictions rank_everything(const EvaluateSetup& setup, Evaluation& evaluation) 
   const FullRows& rows = *setup.full;
   const int64_t num_items = setup.dataset.catalogue.num_items();
   if (options.beam > 0) return rank_by_beam(setup, evaluation);
-  std::unique_ptr<Recommender> recommender;
+  Recommenders recommenders;
   const auto load = [&](const std::string& folder) -> const Recommender& {
-    recommender = load_for(setup, folder);
-    return *recommender;
+    return *recommenders.emplace_back(load_for(setup, folder));
   };
   World world;
   AskCatalogue ask;
   if (setup.model) {
-    ask = options.mix.empty()
-              ? ask_about_all(setup, setup.requests)
-              : mixed_about_all(setup, load(options.mix), evaluation.mix_weight.emplace());
+    for (const std::string& folder : options.mix) load(folder);
+    ask = options.mix.empty() ? ask_about_all(setup, setup.requests)
+                              : mixed_about_all(setup, recommenders, evaluation.mix_weights);
   } else if (options.model == "bayes") {
     world = load_world(options.data);
     ask = ask_world(world, rows);
@@ -274,11 +288,27 @@ Predictions rank_everything(const EvaluateSetup& setup, Evaluation& evaluation) 
   }
   std::optional<Trend> trend;
   if (options.trend) {
-    trend = trend_of(setup, recommender.get(), evaluation);
+    const Recommender* const asked = recommenders.empty() ? nullptr : recommenders[0].get();
+    trend = trend_of(setup, asked, evaluation);
     if (trend) ask = with_trend(std::move(ask), rows, *trend);
   }
   ProgressBar bar("evaluate", std::ssize(rows.rows));
   return rank_catalogue(rows, num_items, ask, [&bar](int64_t done, int64_t) { bar.update(done); });
+}
+
+// Claims are judged with what was counted in the training part, as the teacher's were.
+std::optional<ReasoningQuality> quality_of(const EvaluateSetup& setup,
+                                           const Predictions& predictions) {
+  if (!setup.model || setup.full || !setup.protocol.prompt.reasoning) return std::nullopt;
+  const Catalogue& catalogue = setup.dataset.catalogue;
+  const TemporalStatistics statistics =
+      count_statistics(setup.dataset, load_split(setup.options.data));
+  ReasoningQuality quality;
+  for (size_t i = 0; i < predictions.rows.size(); ++i) {
+    const RowView view(catalogue, &statistics, setup.requests[i], setup.protocol.prompt);
+    quality.add(predictions.rows[i].reasoning, view);
+  }
+  return quality;
 }
 
 std::string stage_of(const EvaluateSetup& setup) {
@@ -408,11 +438,12 @@ Evaluation run(EvaluateSetup setup) {
                 : setup.model ? ask(setup, evaluation)
                               : rank(setup, evaluation);
   predictions.stage = stage_of(setup);
+  evaluation.reasoning = quality_of(setup, predictions);
   const EvaluateOptions& options = setup.options;
   predictions.model =
       !options.name.empty() ? options.name : fs::path(options.model).filename().string();
-  if (evaluation.mix_weight && options.name.empty())
-    predictions.model += " + " + fs::path(options.mix).filename().string();
+  if (options.name.empty())
+    for (const std::string& folder : options.mix) predictions.model += " + " + folder_name(folder);
   if (options.ablate != "none") predictions.model += "/" + options.ablate;
   const CandidateOptions& candidates = setup.set.options;
   predictions.protocol =
@@ -425,45 +456,6 @@ Evaluation run(EvaluateSetup setup) {
   evaluation.row = summarize(predictions, options.protocol.seed);
   if (setup.full) evaluation.row.hit1_by_slot.clear();  // a slot is an item
   return evaluation;
-}
-
-OrderedJson summary_of(const Evaluation& evaluation) {
-  const RandomLevel level = random_level(evaluation.num_candidates);
-  OrderedJson summary = {{"schema_version", 1}};
-  summary.update(to_json(evaluation.row));
-  if (const auto& calibration = evaluation.row.calibration) {
-    summary["reliability"] = OrderedJson::array();
-    for (const ReliabilityBin& bin : calibration->bins)
-      summary["reliability"].push_back(
-          {{"count", bin.count}, {"confidence", bin.confidence}, {"accuracy", bin.accuracy}});
-  }
-  if (evaluation.mix_weight) summary["mix_weight"] = *evaluation.mix_weight;
-  if (evaluation.trend) summary["trend"] = to_json(*evaluation.trend);
-  if (evaluation.recommender_trend)
-    summary["recommender_trend"] = to_json(*evaluation.recommender_trend);
-  if (evaluation.beam_recall) summary["beam_recall@10"] = *evaluation.beam_recall;
-  if (!evaluation.row.hit1_by_slot.empty()) summary["hit@1_by_slot"] = evaluation.row.hit1_by_slot;
-  summary["random"] = {{"hit@1", level.hit1}, {"hit@10", level.hit10}, {"ndcg@10", level.ndcg10}};
-  return summary;
-}
-
-std::string format_evaluation(const Evaluation& evaluation) {
-  const MetricRow& row = evaluation.row;
-  std::string text = fmt::format(
-      "{} · {} · {} rows\nhit@1 {:.4f} [{:.4f}, {:.4f}]  hit@5 {:.4f}  hit@10 {:.4f}  ndcg@10 "
-      "{:.4f}  mrr {:.4f}"
-      "  valid {:.3f}  (random hit@1 {:.4f})\n",
-      row.model, row.protocol, row.n, row.hit1.mean, row.hit1.low, row.hit1.high, row.hit5,
-      row.hit10, row.ndcg10, row.mrr, row.valid_ratio,
-      random_level(evaluation.num_candidates).hit1);
-  if (row.calibration)
-    text += fmt::format(
-        "its probabilities: calibration error (ECE) {:.3f}, -log p of the target {:.3f}\n",
-        row.calibration->ece, row.calibration->nll);
-  if (evaluation.beam_recall)
-    text += fmt::format("recall@10 of the beam against exact scores: {:.4f} (first {} rows)\n",
-                        *evaluation.beam_recall, evaluation.recall_rows);
-  return text;
 }
 
 }  // namespace etrlrec

@@ -6,7 +6,6 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
-#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <vector>
@@ -19,6 +18,7 @@
 #include "eval/trend.h"
 #include "method/memory_estimate.h"
 #include "method/model_folder.h"
+#include "temporal/reasoning_quality.h"
 
 namespace etrlrec {
 
@@ -33,9 +33,10 @@ struct EvaluateOptions {
   std::string dtype = "float32";
   Numerics numerics;
   std::vector<std::string> adapters;  // PEFT folders on top of a language model
-  // A recommender folder whose scores are mixed with a language model's answer probabilities
-  // (eval/mix.h); the weight is chosen on validation rows. Empty: none.
-  std::string mix;
+  // Recommender folders whose scores are mixed with a language model's answer probabilities
+  // (eval/mix.h), one after the other; the weight of what is there already is chosen on validation
+  // rows each time. Empty: none.
+  std::vector<std::string> mix;
   // The recommender of the patterns that a language model's prompts show. Empty: they show none.
   std::string recommender;
   // Of a recommender: items without a training event get their share of the choices, measured on
@@ -69,11 +70,12 @@ struct Evaluation {
   Predictions predictions;
   MetricRow row;
   int32_t num_candidates = 0;
-  std::optional<double> mix_weight;               // of the language model
-  std::optional<TrendOptions> trend;              // where there is one that helps
-  std::optional<TrendOptions> recommender_trend;  // of what is mixed in, the same
-  std::optional<double> beam_recall;              // of the ten best exact items, on the first rows
-  int64_t recall_rows = 0;                        // those rows
+  std::vector<double> mix_weights;    // of what each recommender was mixed with, in their order
+  std::optional<TrendOptions> trend;  // where there is one that helps
+  std::vector<std::optional<TrendOptions>> recommender_trends;  // of what is mixed in, the same
+  std::optional<double> beam_recall;          // of the ten best exact items, on the first rows
+  int64_t recall_rows = 0;                    // those rows
+  std::optional<ReasoningQuality> reasoning;  // of a model that reasons, about listed candidates
 };
 
 // Errors (kUsage): a model whose prompts show patterns without a recommender, or the reverse;
@@ -84,10 +86,5 @@ EvaluateSetup setup(const EvaluateOptions& options);
 MemoryEstimate plan(const EvaluateSetup& setup);
 // Errors: kMemory where the plan does not fit, kModel for a model of another data set.
 Evaluation run(EvaluateSetup setup);
-
-// summary.json: the metrics with their intervals, and those of chance.
-nlohmann::ordered_json summary_of(const Evaluation& evaluation);
-// The same in lines for a person.
-std::string format_evaluation(const Evaluation& evaluation);
 
 }  // namespace etrlrec

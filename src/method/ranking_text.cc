@@ -43,17 +43,9 @@ OrderedJson to_json(const Ranking& ranking, const Catalogue& catalogue) {
                                  {"score", ranking.items[i].score},
                                  {"rank", i + 1}});
   }
-  OrderedJson claims = OrderedJson::array();
-  for (const ExplainedClaim& claim : ranking.explanation.claims)
-    claims.push_back({{"dimension", dimension_name(claim.dimension)},
-                      {"sentence", claim.sentence},
-                      {"verdict", verdict_name(claim.verdict)},
-                      {"number", claim.number},
-                      {"claim", claim_text(ranking, claim)}});
-  document["explanation"] = {{"decision", ranking.explanation.decision},
-                             {"claims", claims},
-                             {"reasoning", ranking.reasoning},
-                             {"valid", ranking.valid}};
+  document["explanation"] = to_json(ranking.explanation, ranking.reasoning);
+  document["explanation"]["reasoning"] = ranking.reasoning;
+  document["explanation"]["valid"] = ranking.valid;
   return document;
 }
 

@@ -36,8 +36,8 @@ const RecipeStep* stage_of(const Recipe& recipe, const std::string& id) {
 }
 
 // Seconds and tokens of training: of the model, and of those it started from.
-ArmCost training_cost(const RecipeResults& results, const std::string& id, std::string model) {
-  ArmCost cost{id, 0, 0};
+ReportArm training_cost(const RecipeResults& results, const std::string& id, std::string model) {
+  ReportArm cost{id, 0, 0, {}};
   while (model.starts_with("@")) {
     const RecipeStep* stage = stage_of(*results.recipe, referenced_stage(model));
     const fs::path printed = results.out / "stages" / (stage->id + ".json");
@@ -84,6 +84,7 @@ void ReportBuilder::add_rows() {
   for (const JudgedArm& arm : results_.arms) {
     report_.rows.push_back(arm.row);
     report_.arms.push_back(training_cost(results_, arm.id, arm.model));
+    report_.arms.back().reasoning = arm.reasoning;
   }
   if (const JudgedArm* bayes = find(kBayes)) {
     const MetricRow& row = bayes->row;

@@ -18,6 +18,7 @@ struct JudgedArm {
   std::string model;  // as the recipe names it: "@policy", "random"
   Predictions predictions;
   MetricRow row;
+  std::optional<ReasoningQuality> reasoning;  // of a model that reasons
 };
 
 // What a run brings to its report. Folders of stages are out/<id>; what a stage printed with --json

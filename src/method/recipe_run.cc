@@ -201,7 +201,10 @@ void RecipeRun::judge(const RecipeCall& call) {
     fs::remove_all(folder);
     record(name, {call.key, true, watch.seconds()});
   }
-  JudgedArm arm{call.step->id, call.step->word("model"), load_predictions(product), {}};
+  JudgedArm arm{call.step->id, call.step->word("model"), load_predictions(product), {}, {}};
+  const fs::path printed = out_ / "stages" / ("judge-" + file + ".json");
+  if (const Json summary = read_json(printed); summary.contains("reasoning"))
+    arm.reasoning = reasoning_quality(summary["reasoning"], printed.string());
   arm.row = summarize(arm.predictions, seed_);
   log_info("   {:<24} hit@1 {:.4f} [{:.4f}, {:.4f}]  ndcg@10 {:.4f}  mrr {:.4f}  ({} rows)",
            arm.row.model, arm.row.hit1.mean, arm.row.hit1.low, arm.row.hit1.high, arm.row.ndcg10,
@@ -232,6 +235,7 @@ ReportData RecipeRun::execute() {
   CHECK(!judges_.empty(), kInput, "{}: nothing is judged\nhint: add a [[judge]]",
         to_string(recipe_.place));
   claim_folder();
+  const ExclusiveUse use(out_);
   keep_recipe();
   read_records();
   for (size_t s = 0; s < stages.size(); ++s) {

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "method/construct.h"
 #include "method/fit.h"
+#include "method/item_embeddings.h"
 #include "method/reward.h"
 #include "method/sample_writer.h"
 #include "method/stage.h"
@@ -104,6 +105,7 @@ RewardSetup reward_setup(const ReinforceSetup& setup) {
   made.curriculum.total_steps = planned_steps(std::ssize(setup.rows), options.trainer);
   made.fixed_weights = options.reward_weights;
   made.rank_credit = options.rank_credit;
+  made.item_embeddings = setup.item_embeddings;
   const auto around = static_cast<int64_t>(format.close.size() + format.finish.size());
   made.reward.max_length = options.length_limit > 0
                                ? options.length_limit
@@ -152,7 +154,8 @@ class Learner {
         objective_(*setup.model.model, reference_, std::move(setup.rows), setup.grpo,
                    std::cref(reward_),
                    SampleWriter(setup.options.out, setup.options.samples,
-                                setup.options.trainer.logging_steps, *setup.model.tokenizer)) {}
+                                setup.options.trainer.logging_steps, setup.source,
+                                *setup.model.tokenizer)) {}
   Learner(const Learner&) = delete;
 
   GrpoObjective& objective() { return objective_; }
@@ -208,6 +211,9 @@ ReinforceSetup setup(const ReinforceOptions& options) {
                                   study->dataset, options.numerics, options.model);
   if (knowledge) add_training_knowledge(*knowledge, source);
   std::vector<GrpoRow> rows = make_rows(options, source, model, distilled, after);
+  at::Tensor item_embeddings;
+  if (!options.embeddings.empty())
+    item_embeddings = load_item_embeddings(options.embeddings, study->dataset.catalogue);
   ClaimWeights claim_weights = claim_weights_of(options, *study, model.card.prompt);
   GrpoOptions grpo = grpo_options(
       options, model,
@@ -222,6 +228,7 @@ ReinforceSetup setup(const ReinforceOptions& options) {
           .card = std::move(card),
           .recommender = std::move(recommender),
           .knowledge = std::move(knowledge),
+          .item_embeddings = std::move(item_embeddings),
           .claim_weights = std::move(claim_weights),
           .grpo = std::move(grpo),
           .rows = std::move(rows)};
@@ -283,9 +290,14 @@ RewardCheck check_rewards(ReinforceSetup setup, int64_t prompts) {
     for (const auto& [name, value] : batch.scored[i].parts) check.parts[name] += value / count;
     check.valid += batch.scored[i].invalid.empty() / count;
     check.reward += batch.rewards[i] / count;
-    if (i < kShownSamples)
-      check.samples.push_back({batch.rollouts[i].id, batch.rewards[i],
-                               setup.model.tokenizer->decode(batch.completions[i].ids)});
+    if (i >= kShownSamples) continue;
+    const int64_t row = batch.rollouts[i].id;
+    RewardCheck::Sample& sample = check.samples.emplace_back();
+    sample.row = row, sample.reward = batch.rewards[i];
+    sample.text = setup.model.tokenizer->decode(batch.completions[i].ids);
+    if (setup.source.prompt().reasoning)
+      sample.explanation =
+          explanation_text(explain_completion(sample.text, setup.source.view(row)).explanation);
   }
   check.zero_variance_share = zero_variance_share(batch.rewards, setup.grpo.num_generations);
   return check;
@@ -301,7 +313,8 @@ std::string format_check(const RewardCheck& check) {
   for (const auto& [name, value] : check.parts) text += line(name, value);
   text += line("zero-variance share", check.zero_variance_share);
   for (const RewardCheck::Sample& sample : check.samples)
-    text += fmt::format("\n[{}] reward {:.4f}\n{}\n", sample.row, sample.reward, sample.text);
+    text += fmt::format("\n[{}] reward {:.4f}\n{}\n{}", sample.row, sample.reward, sample.text,
+                        sample.explanation);
   return text;
 }
 

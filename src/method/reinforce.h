@@ -24,6 +24,7 @@ namespace etrlrec {
 
 struct ReinforceOptions {
   std::string data, model, recommender, reasoning, out, dtype = "float32";
+  std::string embeddings;  // folder of embed: what near misses are; empty: attributes say it
   Numerics numerics;
   RewardOptions reward;
   int64_t length_limit =
@@ -53,6 +54,7 @@ struct ReinforceSetup {
   ModelCard card;                                    // of the result
   std::unique_ptr<Recommender> recommender;          // null: its weight is 0
   std::unique_ptr<const KnowledgeSource> knowledge;  // of the same folder; null: prompts show none
+  at::Tensor item_embeddings;                        // undefined: attributes
   ClaimWeights claim_weights;                        // empty: every claim weighs one bit
   GrpoOptions grpo;                                  // complete: with tags, budgets and end token
   std::vector<GrpoRow> rows;
@@ -78,6 +80,7 @@ struct RewardCheck {
     int64_t row = 0;
     double reward = 0;
     std::string text;
+    std::string explanation;  // in sentences (temporal/explanation.h); empty: nothing was claimed
   };
   int64_t prompts = 0, completions = 0;
   double valid = 0, reward = 0, zero_variance_share = 0;  // means over completions; of groups

@@ -6,6 +6,7 @@
 
 #include "base/io.h"
 #include "base/json.h"
+#include "temporal/verifier.h"
 
 namespace etrlrec {
 
@@ -24,17 +25,25 @@ void SampleWriter::operator()(int64_t step, std::span<const Rollout> rollouts,
   write_file_atomic(folder_ / "samples" / fmt::format("step-{}.jsonl", step), lines);
 }
 
+ExplainedCompletion explain_completion(std::string_view text, const RowView& row) {
+  const std::string reasoning(row.parse(text).reasoning);
+  const auto claims = judge_claims(row.claims(reasoning), row.context(), {});
+  return {reasoning, explain(reasoning, claims, row.context(), row.style())};
+}
+
 OrderedJson SampleWriter::sample(const Rollout& rollout, const ScoredCompletion& scored,
                                  double reward, double advantage) const {
   OrderedJson parts = OrderedJson::object();
   for (const auto& [name, value] : scored.parts) parts[name] = value;
-  OrderedJson json = {{"row", rollout.id},
-                      {"completion", tokenizer_->decode(rollout.output->ids)},
-                      {"answer", rollout.output->answer + 1},
-                      {"reward", reward},
-                      {"advantage", advantage},
-                      {"parts", parts}};
+  const std::string text = tokenizer_->decode(rollout.output->ids);
+  OrderedJson json = {
+      {"row", rollout.id}, {"completion", text},     {"answer", rollout.output->answer + 1},
+      {"reward", reward},  {"advantage", advantage}, {"parts", parts}};
   if (!scored.invalid.empty()) json["invalid"] = scored.invalid;
+  if (rows_->prompt().reasoning) {
+    const auto [reasoning, explanation] = explain_completion(text, rows_->view(rollout.id));
+    json["explanation"] = to_json(explanation, reasoning);
+  }
   return json;
 }
 

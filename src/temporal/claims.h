@@ -36,6 +36,13 @@ struct Claim {
   std::optional<StatedNumber> stated{};
 };
 
+// What a style reads in a reasoning: its claims, in the order of the text, and how much of the text
+// they are. A sentence that is no claim neither earns nor costs; it is counted.
+struct ReasoningReading {
+  std::vector<Claim> claims;
+  int64_t sentences = 0, claim_sentences = 0;
+};
+
 // What a teacher says, for a style to write: a claim, or what decides (sentence_forms.h), whose
 // word stands in `claim.predicate`.
 struct Statement {

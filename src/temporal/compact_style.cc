@@ -200,8 +200,22 @@ std::string compact_reasoning(std::span<const Statement> statements, const Claim
   return text;
 }
 
-std::vector<Claim> compact_claims(std::string_view reasoning, const ClaimContext&) {
-  return parse_claims(reasoning);
+// Each claim is a sentence, and so is each word between claims.
+ReasoningReading compact_read(std::string_view reasoning, const ClaimContext&) {
+  ReasoningReading reading{parse_claims(reasoning), 0, 0};
+  reading.claim_sentences = reading.sentences = std::ssize(reading.claims);
+  reasoning = reasoning.substr(0, kMaxReasoningBytes);
+  size_t begin = 0;
+  const auto count_words = [&](size_t end) {
+    for (size_t p = begin; p < end; ++p)
+      reading.sentences += reasoning[p] != ' ' && (p + 1 == end || reasoning[p + 1] == ' ');
+  };
+  for (const Claim& claim : reading.claims) {
+    count_words(claim.begin);
+    begin = claim.end;
+  }
+  count_words(reasoning.size());
+  return reading;
 }
 
 // The first word outside of the claims that is a decision's.
@@ -235,7 +249,7 @@ PromptStyle compact_style() {
           .words = compact_words,
           .title = title_answer,
           .reasoning = compact_reasoning,
-          .claims = compact_claims,
+          .read = compact_read,
           .decision = compact_decision};
 }
 

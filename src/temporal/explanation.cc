@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "base/json.h"
 #include "temporal/claim_numbers.h"
 #include "temporal/predicates.h"
 #include "temporal/sentence_forms.h"
@@ -107,6 +108,18 @@ std::string explanation_text(const Explanation& explanation) {
   }
   if (!explanation.decision.empty()) text += fmt::format("  {}\n", explanation.decision);
   return text;
+}
+
+OrderedJson to_json(const Explanation& explanation, std::string_view reasoning) {
+  OrderedJson claims = OrderedJson::array();
+  for (const ExplainedClaim& claim : explanation.claims)
+    claims.push_back(
+        {{"dimension", dimension_name(claim.dimension)},
+         {"sentence", claim.sentence},
+         {"verdict", verdict_name(claim.verdict)},
+         {"number", claim.number},
+         {"claim", std::string(reasoning.substr(claim.begin, claim.end - claim.begin))}});
+  return {{"decision", explanation.decision}, {"claims", std::move(claims)}};
 }
 
 }  // namespace etrlrec

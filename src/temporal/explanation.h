@@ -2,7 +2,7 @@
 // it, under the three dimensions, and one line that says what decided.
 #pragma once
 
-#include <array>
+#include <nlohmann/json_fwd.hpp>
 #include <span>
 #include <string>
 #include <string_view>
@@ -43,5 +43,8 @@ std::vector<ClaimGroup> by_dimension(const Explanation& explanation);
 // Lines for a terminal: headings, claims with their marks, the decision. Empty where nothing was
 // said.
 std::string explanation_text(const Explanation& explanation);
+// The same for programs: "decision", and "claims", a list of {"dimension", "sentence", "verdict",
+// "number", "claim"}, whose last one is the text of `reasoning` (maybe no UTF-8).
+nlohmann::ordered_json to_json(const Explanation& explanation, std::string_view reasoning);
 
 }  // namespace etrlrec

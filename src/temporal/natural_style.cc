@@ -177,10 +177,6 @@ std::string natural_reasoning(std::span<const Statement> statements, const Claim
   return text;
 }
 
-std::vector<Claim> natural_claims(std::string_view reasoning, const ClaimContext& context) {
-  return read_sentences(reasoning, context).claims;
-}
-
 // The first sentence that names what decides.
 const Decision* natural_decision(std::string_view reasoning) {
   const std::string text = ascii_lower(reasoning.substr(0, kMaxReasoningBytes));
@@ -207,7 +203,7 @@ PromptStyle natural_style() {
           .words = natural_words,
           .title = natural_title,
           .reasoning = natural_reasoning,
-          .claims = natural_claims,
+          .read = read_sentences,
           .decision = natural_decision};
 }
 

@@ -36,10 +36,15 @@ class RowView {
   std::vector<int64_t> encoding(const Tokenizer& tokenizer, std::span<const int64_t> before = {},
                                 std::span<const int64_t> after = {}) const;
   const PromptStyle& style() const { return find_style(options_.style); }
-  // The claims of a reasoning in the style of the prompt.
-  std::vector<Claim> claims(std::string_view reasoning) const {
-    return style().claims(reasoning, context());
+  // What was written behind prompt().
+  ParsedCompletion parse(std::string_view text) const {
+    return parse_completion(text, answers(), options_);
   }
+  // A reasoning in the style of the prompt, and its claims alone.
+  ReasoningReading read(std::string_view reasoning) const {
+    return style().read(reasoning, context());
+  }
+  std::vector<Claim> claims(std::string_view reasoning) const { return read(reasoning).claims; }
   // What judging a claim needs. A view into this object.
   ClaimContext context() const { return {*catalogue_, request_, facts()}; }
 

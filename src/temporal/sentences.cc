@@ -337,8 +337,8 @@ std::string varied_sentence(const Claim& claim, const ClaimContext& context, Rng
                   AttributeNames::kWords);
 }
 
-SentenceReading read_sentences(std::string_view reasoning, const ClaimContext& context) {
-  SentenceReading reading;
+ReasoningReading read_sentences(std::string_view reasoning, const ClaimContext& context) {
+  ReasoningReading reading;
   const std::vector<SentenceToken> tokens =
       sentence_tokens(reasoning.substr(0, kMaxReasoningBytes));
   for (size_t begin = 0; begin < tokens.size();) {

@@ -24,11 +24,8 @@ std::string claim_sentence(const Claim& claim, const ClaimContext& context, Attr
 // true. Draws one number.
 std::string varied_sentence(const Claim& claim, const ClaimContext& context, Rng& rng);
 
-struct SentenceReading {
-  std::vector<Claim> claims;  // in the order of the text, spans of whole clauses
-  int64_t sentences = 0, claim_sentences = 0;
-};
-// At most kMaxReasoningBytes and kMaxClaims are read. Linear in the text, for any bytes.
-SentenceReading read_sentences(std::string_view reasoning, const ClaimContext& context);
+// The spans of claims are whole clauses. At most kMaxReasoningBytes and kMaxClaims are read. Linear
+// in the text, for any bytes.
+ReasoningReading read_sentences(std::string_view reasoning, const ClaimContext& context);
 
 }  // namespace etrlrec

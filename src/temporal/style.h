@@ -118,8 +118,8 @@ struct PromptStyle {
   // style has several.
   std::string (*reasoning)(std::span<const Statement> statements, const ClaimContext& context,
                            Rng& rng);
-  // Reads back the claims of a reasoning, whoever wrote it.
-  std::vector<Claim> (*claims)(std::string_view reasoning, const ClaimContext& context);
+  // Reads a reasoning back, whoever wrote it.
+  ReasoningReading (*read)(std::string_view reasoning, const ClaimContext& context);
   // What a reasoning names first as what decides; null where it names nothing.
   const Decision* (*decision)(std::string_view reasoning);
 };
