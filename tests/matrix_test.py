@@ -49,12 +49,14 @@ def make_world(name, users, items, seed):
          "--eval-rows", 2, "-o", name + "-knowing")
     make("candidates", *data, "-o", name + "-candidates.jsonl", "--num-candidates", 5, "--limit", 8)
     make("evaluate", *data, "-m", "random", "--limit", 8, "-o", name + "-predictions")
+    make("embed", *data, "-m", "encoder", "-o", name + "-titles")
 
 
 PARTS = {"data": "data", "recommender": "fit/markov", "early": "early/markov", "reasoning": "reasoning", "base": "base",
-         "student": "student", "adapter": "student/adapter", "candidates": "candidates.jsonl", "predictions": "predictions"}
+         "student": "student", "adapter": "student/adapter", "candidates": "candidates.jsonl", "predictions": "predictions",
+         "titles": "titles"}
 ARTEFACTS = {f"{world} {kind}": f"{world}-{path}" for world in "ab" for kind, path in PARTS.items()}
-ARTEFACTS.update({"empty folder": "empty", "text file": "text.txt", "gguf file": "model.gguf", "damaged model": "damaged", "nothing": "not-there"})
+ARTEFACTS.update({"empty folder": "empty", "text file": "text.txt", "gguf file": "model.gguf", "encoder": "encoder", "damaged model": "damaged", "nothing": "not-there"})
 
 MODELS = {"a base", "a student", "b base"}  # a model of new-lm, like any published one, belongs to no log
 ANY_MODEL = MODELS | {"b student"}
@@ -84,6 +86,11 @@ TAKES = {
     "evaluate --model": (["evaluate", *A, "-m", "X", *RUNS, "-o", "OUT"], MODELS | RECOMMENDERS),
     "evaluate --candidates": (["evaluate", *A, "-m", "random", "--candidates", "X", *RUNS, "-o", "OUT"], {"a candidates"}),
     "compare": (["compare", "a-predictions", "X"], {"a predictions"}),
+    "compare --data": (["compare", "a-predictions", "a-predictions", "-d", "X"], {"a data"}),
+    "compare --candidates": (["compare", "a-predictions", "a-predictions", *A, "--candidates", "X"], set()),
+    "embed --data": (["embed", "-d", "X", "-m", "encoder", "-o", "OUT"], {"a data", "b data"}),
+    "embed --model": (["embed", *A, "-m", "X", "-o", "OUT"], {"encoder"}),
+    "fit --embeddings": (["fit", *A, "-m", "content", "--embeddings", "X", "-o", "OUT"], {"a titles"}),
     "distill --data": (["distill", "-d", "X", "--reasoning", "a-reasoning", "-m", "a-base", *STEP], {"a data"}),
     "distill --reasoning": (["distill", *A, "--reasoning", "X", "-m", "a-base", *STEP], {"a reasoning"}),
     "distill --model": (["distill", *A, "--reasoning", "a-reasoning", "-m", "X", *STEP], MODELS),
@@ -95,6 +102,8 @@ TAKES = {
                            "--group-size", 2, *STEP], {"a student"}),
     "reinforce --recommender": (["reinforce", *A, "--reasoning", "a-reasoning", "-m", "a-student", "--recommender", "X",
                                  "--group-size", 2, *STEP], {"a early"}),
+    "reinforce --embeddings": (["reinforce", *A, "--reasoning", "a-reasoning", "-m", "a-student", "--recommender",
+                                "a-early/markov", "--embeddings", "X", "--group-size", 2, *STEP], {"a titles"}),
     "reinforce --reasoning": (["reinforce", *A, "--reasoning", "X", "-m", "a-student", "--recommender", "a-early/markov",
                                "--group-size", 2, *STEP], {"a reasoning"}),
     "recommend --data": (["recommend", "-d", "X", "-m", "a-student", "--recommender", "a-fit/markov", "--user", "u7"],
@@ -142,13 +151,16 @@ def check(argument, artefact):
 
 def main():
     begin = time.time()
+    golden = os.path.join(os.path.dirname(os.path.abspath(__file__)), "golden")
+    shutil.copytree(os.path.join(golden, "bert"), os.path.join(ROOT, "encoder"))
+    shutil.copy(os.path.join(golden, "tokenizers", "bert", "tokenizer.json"), os.path.join(ROOT, "encoder"))
     make_world("a", 80, 120, 1)
     make_world("b", 90, 130, 2)
     os.mkdir(os.path.join(ROOT, "empty"))
     shutil.copytree(os.path.join(ROOT, "a-student"), os.path.join(ROOT, "damaged"))
     with open(os.path.join(ROOT, "damaged", "model.safetensors"), "r+b") as file:
         file.truncate(1000)
-    make("import", os.path.join(os.path.dirname(os.path.abspath(__file__)), "golden", "gguf", "mixed.gguf"), "-o", "imported")
+    make("import", os.path.join(golden, "gguf", "mixed.gguf"), "-o", "imported")
     make("export", "gguf", "-m", "imported", "-o", "model.gguf", "--type", "q8_0")
     for name, text in (("text.txt", "nothing of ours\n"), ("ids.json", "[[1, 2, 3]]")):
         with open(os.path.join(ROOT, name), "w", encoding="utf-8") as file:

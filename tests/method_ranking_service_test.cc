@@ -11,6 +11,7 @@
 #include "method/new_lm.h"
 #include "method/prepare.h"
 #include "method/ranking_service.h"
+#include "title_model.h"
 
 namespace etrlrec {
 namespace {
@@ -37,6 +38,7 @@ class RankingService : public ::testing::Test {
     new_lm.vocab_size = 800;
     new_lm.sample_rows = 20;
     make_new_lm(new_lm);
+    write_card(new_lm.out, "number");
   }
   static void TearDownTestSuite() { fs::remove_all(root_); }
 

@@ -44,7 +44,7 @@ class RecommendUsers : public ::testing::Test {
     NewLmOptions model = title_model_options(data.out, root_ / "titles");
     model.whole_titles = 30;
     make_new_lm(model);
-    write_title_card(root_ / "titles");
+    write_card(root_ / "titles");
   }
   static void TearDownTestSuite() { fs::remove_all(root_); }
 

@@ -24,10 +24,11 @@ inline NewLmOptions title_model_options(const std::filesystem::path& data,
   return options;
 }
 
-inline void write_title_card(const std::filesystem::path& folder) {
+// A card of a model that has been trained, to answer by title or by number.
+inline void write_card(const std::filesystem::path& folder, const char* answer = "title") {
   const Json card{{"schema_version", 1},      {"stage", "pretrain"}, {"catalogue_hash", ""},
                   {"max_history", 50},        {"with_times", true},  {"reasoning", false},
-                  {"style", "compact"},       {"answer", "title"},   {"parent", "none"},
+                  {"style", "compact"},       {"answer", answer},    {"parent", "none"},
                   {"max_reasoning_tokens", 8}};
   write_file_atomic(folder / "etrlrec.json", card.dump());
 }

@@ -12,7 +12,7 @@ namespace {
 
 struct RunWords {
   std::vector<std::string> words, settings, only;
-  std::string out, informative = "all";
+  std::string out, student, informative = "all";
   bool list = false, print = false, quick = false;
   double hours = 1;
 };
@@ -48,8 +48,13 @@ void run_own(const RunWords& asked, const Command& command, const CommonOptions&
   std::vector<std::string> words = command.others();
   CHECK(!words.empty() && !words[0].starts_with("-"), kUsage,
         "own: expected the log first\nhint: etrlrec own LOG --hours 1, then options of prepare");
-  OwnOptions own{words[0],    asked.out,      options_of_prepare({words.begin() + 1, words.end()}),
-                 asked.hours, common.threads, {}};
+  OwnOptions own;
+  own.log = words[0];
+  own.out = asked.out;
+  own.prepare = options_of_prepare({words.begin() + 1, words.end()});
+  own.student = asked.student;
+  own.hours = asked.hours;
+  own.cores = common.threads;
   if (command.is_given("--seed")) own.seeds = {common.seed};
   OwnPlan plan = plan_own(own, program_commands(), words_for_stages(common));
   start(std::move(plan.recipe), "", command, common, plan.reasons);
@@ -59,6 +64,15 @@ Option add_out(Command& command, std::string& out) {
   return command.add_option("-o,--out", out,
                             "folder of the run, default as the recipe says; finished stages there "
                             "are taken as they are, an interrupted one is continued");
+}
+
+void add_student(Command& command, std::string& student) {
+  command
+      .add_option(
+          "--student", student,
+          "model folder that is trained instead of a small one from scratch, e.g. of ./run get "
+          "smollm2")
+      .existing_folder();
 }
 
 }  // namespace
@@ -97,6 +111,7 @@ void add_own(CommandLine& app, CommonOptions& common) {
       .add_option("--hours", options->hours,
                   "time there is; sizes, epochs and rows are chosen for it")
       .range(0.01, 1000.0);
+  add_student(command, options->student);
   add_out(command, options->out);
   command.keep_others();
   command.on_run([=, &common] { run_own(*options, command, common); });
@@ -125,9 +140,12 @@ void add_movielens(CommandLine& app, CommonOptions& common) {
       .required()
       .count(1, 1)
       .existing_folder();
+  add_student(command, options->student);
   add_out(command, options->out);
   command.on_run([=, &common] {
-    Recipe recipe = open_recipe("movielens-100k");
+    const bool given = !options->student.empty();
+    Recipe recipe = open_recipe(given ? "movielens-student" : "movielens-100k");
+    if (given) options->words.push_back(options->student);
     give_arguments(recipe, options->words);
     start(std::move(recipe), options->out, command, common);
   });

@@ -152,6 +152,17 @@ OrderedJson to_json(const ModelCard& card) {
   return json;
 }
 
+// A published model has never seen a contract with numbers: it is asked for titles, as a chat where
+// it knows how to chat.
+PromptOptions prompt_without_card(const std::string& chat_template) {
+  PromptOptions prompt;
+  prompt.answer = AnswerKind::kTitle;
+  prompt.max_history = usual_history(prompt.answer);
+  prompt.reasoning = false;
+  if (!chat_template.empty()) prompt.style = "natural";
+  return prompt;
+}
+
 }  // namespace
 
 void check_answers_by_title(const LoadedModel& model) {
@@ -244,6 +255,8 @@ LoadedModel open_model_folder(const fs::path& folder, const std::string& catalog
   loaded.tokenizer = load_tokenizer(folder);
   loaded.chat_template =
       !loaded.card.chat_template.empty() ? loaded.card.chat_template : known_chat_template(folder);
+  if (!fs::exists(folder / "etrlrec.json"))
+    loaded.card.prompt = prompt_without_card(loaded.chat_template);
   loaded.model = open_language_model(folder, loaded.storage, numerics);
   CHECK(loaded.tokenizer->vocab_size() <= loaded.model->vocab_size(), kModel,
         "{}: tokenizer has {} tokens, the model only {}", folder.string(),

@@ -98,7 +98,8 @@ struct LoadedModel {
 // another item table is an error (kModel) that says so. Empty: not checked. `dtype`: of the weights
 // (parse_storage). `adapters`: PEFT folders that are loaded on top, LoRA, AdaLoRA (one at most) and
 // soft prompts: the first of each kind that the model does not have yet is "default", others have
-// the names of their folders. Further errors (kModel): another chat template than the one that
+// the names of their folders. A folder without etrlrec.json answers by title, in the natural style
+// where it has a chat template. Further errors (kModel): another chat template than the one that
 // etrlrec.json names, or one that this program renders in another way (its hash); a soft prompt
 // that is not the one that etrlrec.json tells of.
 LoadedModel open_model_folder(const std::filesystem::path& folder,

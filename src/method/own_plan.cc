@@ -13,6 +13,7 @@
 #include "data/calendar.h"
 #include "data/dataset.h"
 #include "method/inspect.h"
+#include "models/model_files.h"
 
 namespace etrlrec {
 namespace {
@@ -34,6 +35,21 @@ constexpr int64_t kSmallLog = 5000;
 constexpr int64_t kShortHistory = 20;  // median
 constexpr double kLongLogDays = 730;
 constexpr int64_t kHalfLifeDays = 120;
+constexpr double kMostJudgedRows = 2000;
+
+// With a given language model, trained by LoRA: work by its parameters, tokens of English.
+constexpr double kStudentWork =
+    5.5e10;  // parameters x tokens of training a second; forward twice that
+constexpr double kStudentEvent = 17, kStudentTitle = 9, kStudentReasoning = 80;  // tokens
+constexpr double kStudentHistory = 15, kStudentWindow = 50, kStudentBatch = 8, kStudentEpochs = 3;
+constexpr double kStudentAnswers =  // tokens of a row with 20 candidates
+    kStudentHistory * kStudentEvent + 20 * kStudentTitle + kStudentReasoning;
+constexpr double kStudentRollouts = 2.2;  // of an update's time, rollouts included
+constexpr double kStudentPrompts = 4, kStudentGenerations = 4;
+constexpr double kStudentReadingShare = 0.35, kStudentImitationShare = 0.12,
+                 kStudentReinforceShare = 0.1, kStudentJudgeShare = 0.2;
+constexpr double kStudentArms = 5, kLeastStudentRows = 20;  // that are judged
+constexpr double kBesideShare = 0.05;                       // of the time, each
 
 class OwnPlanner {
  public:
@@ -44,7 +60,8 @@ class OwnPlanner {
         is_small_(facts.interactions < kSmallLog),
         is_short_(facts.median_history < kShortHistory),
         speed_(std::clamp(budget.cores / 2.0, 0.5, 4.0)),
-        seconds_(budget.hours * 3600 * speed_) {}
+        seconds_(budget.hours * 3600 * speed_),
+        small_(budget.student_parameters > 0 ? "scratch" : "timeline") {}
   std::vector<std::string> plan();
 
  private:
@@ -69,12 +86,21 @@ class OwnPlanner {
   void choose_candidates();
   void choose_sizes();
   void choose_budgets();
+  void choose_student_budgets();
+  bool has_student() const { return budget_.student_parameters > 0; }
+  // Tokens of training a second.
+  double student_rate() const {
+    return kStudentWork / static_cast<double>(budget_.student_parameters);
+  }
+  int64_t judged_rows() const;
+  double tokens_of_log() const;  // as the small model reads it
 
   Recipe& recipe_;
   const LogFacts& facts_;
   const OwnBudget& budget_;
   bool is_small_, is_short_;
   double speed_, seconds_;           // of two cores
+  std::string small_;                // the stage in which the small model reads the log
   std::vector<RecipeOption> given_;  // by the user
   double width_cost_ = 1;
   std::vector<std::string> reasons_;
@@ -142,8 +168,7 @@ void OwnPlanner::choose_candidates() {
   if (set_data("min-history", least) && least < 3)
     say("Histories are short: rows with one earlier event count, too.");
   set_data("min-test-history", least);
-  const double rows = kJudgeShare * seconds_ / kJudgedRow;
-  const auto test = static_cast<int64_t>(std::clamp(rows, 200.0, 2000.0));
+  const int64_t test = judged_rows();
   set_data("test-candidates", test);
   set_data("valid-candidates", test / 2);
   say("At most {} test rows are judged, so hit@1 is known to about ± {:.3f}.", test,
@@ -161,9 +186,9 @@ void OwnPlanner::choose_sizes() {
     say("The language model has width 128 and two layers, about a million parameters.");
   }
   if (is_short_) {
-    set("timeline.batch-size", 16);
-    set("timeline.learning-rate", "2e-3");
-    set("timeline.hidden-dropout", 0.4);
+    set(small_ + ".batch-size", 16);
+    set(small_ + ".learning-rate", "2e-3");
+    set(small_ + ".hidden-dropout", 0.4);
     set("base.whole-titles", std::max(kWholeTitles, std::min(facts_.items, kMostWholeTitles)));
     set("base.whole-title-interactions", 1);
     say("Every title that somebody chose is one token: spelled out, a rare one could not be told "
@@ -171,19 +196,26 @@ void OwnPlanner::choose_sizes() {
   }
   if (facts_.span_days > kLongLogDays) {
     set("timeline.half-life-days", kHalfLifeDays);
+    if (has_student()) set(small_ + ".half-life-days", kHalfLifeDays);
     say("The log spans {:.1f} years: an event counts half of one {} days later, so that the model "
         "follows what is usual now.",
         facts_.span_days / 365.25, kHalfLifeDays);
   }
 }
 
-void OwnPlanner::choose_budgets() {
+double OwnPlanner::tokens_of_log() const {
   const double events = kTrainPart * static_cast<double>(facts_.interactions);
   // Frequent titles are one token; popular items cover more events than their number says.
   const double whole =
       std::min(1.0, std::sqrt(static_cast<double>(kWholeTitles) /
                               static_cast<double>(std::max<int64_t>(facts_.items, 1))));
-  const double tokens = events * (kTokensOfEvent + (1 - whole) * kTokensOfTitle);
+  return events * (kTokensOfEvent + (1 - whole) * kTokensOfTitle);
+}
+
+void OwnPlanner::choose_budgets() {
+  if (has_student()) return choose_student_budgets();
+  const double events = kTrainPart * static_cast<double>(facts_.interactions);
+  const double tokens = tokens_of_log();
   const auto amount = [](double wanted, double least, double most) {
     return static_cast<int64_t>(std::clamp(std::floor(wanted), least, most));
   };
@@ -217,6 +249,53 @@ void OwnPlanner::choose_budgets() {
   if (total > budget_.hours * 60)
     say("Warning: that is more than you gave, and less would teach nothing{}.",
         is_small_ ? "" : "; a smaller part of the log, e.g. --k-core 10, would fit");
+}
+
+int64_t OwnPlanner::judged_rows() const {
+  if (!has_student())
+    return static_cast<int64_t>(
+        std::clamp(kJudgeShare * seconds_ / kJudgedRow, 200.0, kMostJudgedRows));
+  const double rows =
+      kStudentJudgeShare * seconds_ * 2 * student_rate() / (kStudentAnswers * kStudentArms);
+  CHECK(rows >= kLeastStudentRows, kUsage,
+        "own: {:g} hours are too few for a model of {} parameters: {:.0f} rows could be judged\n"
+        "hint: --hours {:.2g}, or a smaller --student",
+        budget_.hours, format_count(static_cast<double>(budget_.student_parameters)), rows,
+        1.1 * budget_.hours * kLeastStudentRows / rows);
+  return static_cast<int64_t>(std::min(rows, kMostJudgedRows));
+}
+
+// The given model takes nearly all the time; the recommenders and the small model beside it little.
+void OwnPlanner::choose_student_budgets() {
+  const auto amount = [](double wanted, double most) {
+    return static_cast<int64_t>(std::clamp(std::floor(wanted), 1.0, most));
+  };
+  const double events = kTrainPart * static_cast<double>(facts_.interactions);
+  const int64_t fit = amount(kBesideShare * seconds_ * kFitEvents / (1.5 * events), 60);
+  for (const char* stage : {"recommenders", "reward"})
+    set(fmt::format("{}.num-train-epochs", stage), fit);
+  const double small = tokens_of_log() * width_cost_;
+  set("scratch.num-train-epochs", amount(kBesideShare * seconds_ * kReadingTokens / small, 12));
+  const double work = seconds_ * student_rate();  // tokens in all
+  const double window = kStudentBatch * kStudentWindow * kStudentEvent;
+  const double epoch = events * kStudentEvent;
+  const int64_t steps =
+      amount(kStudentReadingShare * work / window, kStudentEpochs * epoch / window);
+  set("timeline.num-train-epochs", static_cast<int64_t>(kStudentEpochs));
+  set("timeline.max-steps", steps);
+  set("timeline.eval-steps", std::max<int64_t>(1, steps / 2));
+  const int64_t imitated =
+      amount(kStudentImitationShare * work / (kStudentBatch * kStudentAnswers), 1200);
+  for (const char* stage : {"label-only", "student"})
+    set(fmt::format("{}.max-steps", stage), imitated);
+  const double update = kStudentPrompts * kStudentRollouts *
+                        (kStudentAnswers + kStudentGenerations * kStudentReasoning);
+  const int64_t rewarded = amount(kStudentReinforceShare * work / update, 150);
+  set("policy.max-steps", rewarded);
+  say("The language model you gave has {} parameters: with {:g} hours on {} cores it reads {:.2g} "
+      "times the log ({} tokens each), imitates the teacher for {} steps and is reinforced for {}.",
+      format_count(static_cast<double>(budget_.student_parameters)), budget_.hours, budget_.cores,
+      static_cast<double>(steps) * window / epoch, format_count(epoch), imitated, rewarded);
 }
 
 std::vector<std::string> OwnPlanner::plan() {
@@ -296,10 +375,12 @@ std::vector<std::string> plan_for_log(Recipe& recipe, const LogFacts& facts,
 
 OwnPlan plan_own(const OwnOptions& options, const ProgramCommands& commands,
                  const std::vector<std::string>& common) {
-  OwnPlan plan{open_recipe("own"), {}};
+  const bool given = !options.student.empty();
+  OwnPlan plan{open_recipe(given ? "own-student" : "own"), {}};
   Recipe& recipe = plan.recipe;
   if (!options.out.empty()) recipe.out = options.out;
-  give_arguments(recipe, {options.log});
+  give_arguments(recipe,
+                 given ? std::vector{options.log, options.student} : std::vector{options.log});
   if (!options.seeds.empty()) recipe.seeds = options.seeds;
   std::vector<RecipeOption>& data = recipe.stages.front().options;
   for (RecipeOption given : options.prepare) {
@@ -310,7 +391,8 @@ OwnPlan plan_own(const OwnOptions& options, const ProgramCommands& commands,
   const LogFacts facts = look_at_log(data, commands, common, fs::path(recipe.out) / "look");
   const int32_t cores =
       options.cores > 0 ? options.cores : static_cast<int32_t>(std::thread::hardware_concurrency());
-  plan.reasons = plan_for_log(recipe, facts, {options.hours, cores});
+  const int64_t parameters = given ? open_language_model(options.student)->num_parameters() : 0;
+  plan.reasons = plan_for_log(recipe, facts, {options.hours, cores, parameters});
   recipe.next = fmt::format(
       "build/etrlrec recommend --data {{out}}/data --model {{out}}/timeline --user {} -k 5",
       facts.user);

@@ -33,13 +33,14 @@ LogFacts look_at_log(const std::vector<RecipeOption>& options, const ProgramComm
 struct OwnBudget {
   double hours = 1;
   int32_t cores = 2;
+  int64_t student_parameters = 0;  // of a given language model; 0: one is made
 };
 
-// Sets in `recipe`, which has the stages and judges of movielens-100k, what fits the log and the
-// budget; what the stage data says already stays. Returns the reasons. Times are reckoned from
-// rates that were measured on two cores (bench/RESULTS.md), so the same log gets the same plan
-// everywhere with as many cores. Error (kInput) for a log with fewer than 8 items or 100
-// interactions.
+// Sets in `recipe`, which has the stages and judges of movielens-100k, or with a given language
+// model those of movielens-student, what fits the log and the budget; what the stage data says
+// already stays. Returns the reasons. Times are reckoned from rates that were measured on two cores
+// (bench/RESULTS.md), so the same log gets the same plan everywhere with as many cores. Error
+// (kInput) for a log with fewer than 8 items or 100 interactions.
 std::vector<std::string> plan_for_log(Recipe& recipe, const LogFacts& facts,
                                       const OwnBudget& budget);
 
@@ -47,6 +48,7 @@ struct OwnOptions {
   std::string log;
   std::string out;  // folder of the run; empty: as the recipe says
   std::vector<RecipeOption> prepare;
+  std::string student;  // folder of a language model to start from; empty: one is made
   double hours = 1;
   int32_t cores = 0;            // 0: all
   std::vector<uint64_t> seeds;  // empty: as the recipe says

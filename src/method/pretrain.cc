@@ -29,8 +29,7 @@ std::vector<ReadingWindow> read_parts(const Dataset& dataset, const InteractionL
 
 std::string style_of(const PretrainOptions& options, const LoadedModel& model) {
   if (!options.style.empty()) return std::string(find_style(options.style, "--style").name);
-  if (std::filesystem::exists(model.folder / "etrlrec.json")) return model.card.prompt.style;
-  return model.chat_template.empty() ? PromptOptions{}.style : "natural";
+  return model.card.prompt.style;
 }
 
 ModelCard card_of(const PretrainOptions& options, const Study& study, const LoadedModel& model) {
