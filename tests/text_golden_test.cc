@@ -79,7 +79,7 @@ TEST(TokenizerGolden, word_pieces_like_bert) {
 }
 
 TEST(TokenizerGolden, word_pieces_that_are_read_otherwise_are_refused) {
-  const fs::path folder = golden_path() / "tokenizers/bert";
+  const auto folder = golden_path() / "tokenizers/bert";
   const Json good = read_json(folder / "tokenizer.json");
   const auto refusal = [&](const char* pointer, const Json& value) {
     Json changed = good;
