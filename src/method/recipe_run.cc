@@ -203,7 +203,8 @@ void RecipeRun::judge(const RecipeCall& call) {
   }
   JudgedArm arm{call.step->id, call.step->word("model"), load_predictions(product), {}, {}};
   const fs::path printed = out_ / "stages" / ("judge-" + file + ".json");
-  if (const Json summary = read_json(printed); summary.contains("reasoning"))
+  const Json summary = fs::exists(printed) ? read_json(printed) : Json::object();
+  if (summary.contains("reasoning"))
     arm.reasoning = reasoning_quality(summary["reasoning"], printed.string());
   arm.row = summarize(arm.predictions, seed_);
   log_info("   {:<24} hit@1 {:.4f} [{:.4f}, {:.4f}]  ndcg@10 {:.4f}  mrr {:.4f}  ({} rows)",
