@@ -6,7 +6,6 @@
 
 #include "app/command.h"
 #include "app/command_line.h"
-#include "base/check.h"
 #include "base/json.h"
 
 namespace etrlrec {
@@ -33,8 +32,6 @@ void add_compare(CommandLine& app, CommonOptions& common) {
   command.add_flag("--force", options->force, "compare different protocols all the same");
   command.on_run([options, latex, &common] {
     options->seed = common.seed;
-    CHECK(options->candidates.empty() || !options->data.empty(), kUsage,
-          "--candidates: only with --data, the folder of its data set");
     const ComparedRuns compared = compare_runs(*options);
     if (common.json) {
       std::cout << to_json(compared).dump(2) << "\n";

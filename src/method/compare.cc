@@ -99,6 +99,8 @@ OrderedJson to_json(const ComparedRuns& compared) {
 }
 
 ComparedRuns compare_runs(const CompareOptions& options) {
+  CHECK(options.candidates.empty() || !options.data.empty(), kUsage,
+        "--candidates: only with --data, the folder of its data set");
   std::vector<Predictions> runs;
   for (const std::string& run : options.runs) {
     const fs::path path(run);

@@ -111,6 +111,13 @@ void correct(const EvaluateSetup& setup, const Validation& valid, const std::str
   answered.valid = with_trend(answered.valid, valid.requests, *trend);
 }
 
+void note_weight(const std::string& recommender, double weight, size_t num_rows,
+                 std::vector<double>& weights) {
+  weights.push_back(weight);
+  log_info("mix with {}: weight {:.2f} of what is there, chosen on {} validation rows",
+           folder_name(recommender), weight, num_rows);
+}
+
 // The answers mixed with recommenders' scores, which follow trends of their own; the weights come
 // from validation rows.
 Predictions mixed(const EvaluateSetup& setup, const Validation& valid, Answered answered,
@@ -126,9 +133,7 @@ Predictions mixed(const EvaluateSetup& setup, const Validation& valid, Answered 
       correct(setup, valid, "recommender " + folder_name(folder),
               evaluation.recommender_trends.emplace_back(), second);
     const double weight = choose_mix_weight(answered.valid, second.valid);
-    evaluation.mix_weights.push_back(weight);
-    log_info("mix with {}: weight {:.2f} of what is there, chosen on {} validation rows",
-             folder_name(folder), weight, valid.rows.size());
+    note_weight(folder, weight, valid.rows.size(), evaluation.mix_weights);
     answered = {mix_predictions(answered.rows, second.rows, weight),
                 mix_predictions(answered.valid, second.valid, weight)};
   }
@@ -237,9 +242,7 @@ AskCatalogue mixed_about_all(const EvaluateSetup& setup, const Recommenders& rec
         choose_full_mix_weight(valid, setup.dataset.catalogue.num_items(), about_valid,
                                ask_recommender(*recommenders[i], valid),
                                [&bar](int64_t done, int64_t) { bar.update(done); });
-    weights.push_back(weight);
-    log_info("mix with {}: weight {:.2f} of what is there, chosen on {} validation rows",
-             folder_name(setup.options.mix[i]), weight, valid.rows.size());
+    note_weight(setup.options.mix[i], weight, valid.rows.size(), weights);
     ask = ask_mix(ask, ask_recommender(*recommenders[i], *setup.full), weight);
     if (i + 1 < recommenders.size())
       about_valid = ask_mix(about_valid, ask_recommender(*recommenders[i], valid), weight);

@@ -51,6 +51,7 @@ std::vector<std::vector<int64_t>> tokens_of(const Catalogue& catalogue, const To
 }  // namespace
 
 EmbedSummary embed(const EmbedOptions& options) {
+  FolderWriter writer(options.out);
   const Dataset dataset = load_dataset(options.data);
   const auto tokenizer = load_tokenizer(options.model);
   const SentenceEncoder encoder(options.model);
@@ -64,7 +65,6 @@ EmbedSummary embed(const EmbedOptions& options) {
   ProgressBar bar("embed", std::ssize(texts));
   const at::Tensor items =
       encoder.encode(texts, [&bar](int64_t done, int64_t) { bar.update(done); });
-  FolderWriter writer(options.out);
   save_safetensors({{"items", items}}, writer.path() / kTensors);
   write_json_atomic(writer.path() / kRecord,
                     OrderedJson{{"schema_version", 1},

@@ -247,7 +247,8 @@ LoadedModel open_model_folder(const fs::path& folder, const std::string& catalog
   loaded.folder = folder;
   loaded.storage = parse_storage(dtype);
   loaded.numerics = numerics;
-  if (fs::exists(folder / "etrlrec.json")) loaded.card = read_card(folder / "etrlrec.json");
+  const bool has_card = fs::exists(folder / "etrlrec.json");
+  if (has_card) loaded.card = read_card(folder / "etrlrec.json");
   CHECK(catalogue_hash.empty() || loaded.card.catalogue_hash.empty() ||
             loaded.card.catalogue_hash == catalogue_hash,
         kModel, "{}: trained on another item table (its hash begins {}, the data set's {})",
@@ -255,8 +256,7 @@ LoadedModel open_model_folder(const fs::path& folder, const std::string& catalog
   loaded.tokenizer = load_tokenizer(folder);
   loaded.chat_template =
       !loaded.card.chat_template.empty() ? loaded.card.chat_template : known_chat_template(folder);
-  if (!fs::exists(folder / "etrlrec.json"))
-    loaded.card.prompt = prompt_without_card(loaded.chat_template);
+  if (!has_card) loaded.card.prompt = prompt_without_card(loaded.chat_template);
   loaded.model = open_language_model(folder, loaded.storage, numerics);
   CHECK(loaded.tokenizer->vocab_size() <= loaded.model->vocab_size(), kModel,
         "{}: tokenizer has {} tokens, the model only {}", folder.string(),

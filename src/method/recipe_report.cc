@@ -35,24 +35,25 @@ const RecipeStep* stage_of(const Recipe& recipe, const std::string& id) {
   return nullptr;
 }
 
-// Seconds and tokens of training: of the model, and of those it started from.
-ReportArm training_cost(const RecipeResults& results, const std::string& id, std::string model) {
-  ReportArm cost{id, 0, 0, {}};
+// With seconds and tokens of training: of the model, and of those it started from.
+ReportArm report_arm(const RecipeResults& results, const JudgedArm& judged) {
+  ReportArm arm{judged.id, 0, 0, judged.reasoning};
+  std::string model = judged.model;
   while (model.starts_with("@")) {
     const RecipeStep* stage = stage_of(*results.recipe, referenced_stage(model));
     const fs::path printed = results.out / "stages" / (stage->id + ".json");
     const Json report = fs::exists(printed) ? read_json(printed) : Json::object();
-    cost.tokens += get_or<int64_t>(report, "tokens", 0, printed.string());
+    arm.tokens += get_or<int64_t>(report, "tokens", 0, printed.string());
     if (report.contains("models")) {
       for (const Json& fitted : report["models"])
         if (model.ends_with("/" + get<std::string>(fitted, "model", printed.string())))
-          cost.seconds += get<double>(fitted, "seconds", printed.string());
+          arm.seconds += get<double>(fitted, "seconds", printed.string());
     } else {
-      cost.seconds += get_or<double>(report, "seconds", 0, printed.string());
+      arm.seconds += get_or<double>(report, "seconds", 0, printed.string());
     }
     model = stage->word("model");
   }
-  return cost;
+  return arm;
 }
 
 class ReportBuilder {
@@ -83,8 +84,7 @@ const JudgedArm* ReportBuilder::find(const std::string& id) const {
 void ReportBuilder::add_rows() {
   for (const JudgedArm& arm : results_.arms) {
     report_.rows.push_back(arm.row);
-    report_.arms.push_back(training_cost(results_, arm.id, arm.model));
-    report_.arms.back().reasoning = arm.reasoning;
+    report_.arms.push_back(report_arm(results_, arm));
   }
   if (const JudgedArm* bayes = find(kBayes)) {
     const MetricRow& row = bayes->row;

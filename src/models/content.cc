@@ -4,14 +4,13 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
+#include <limits>
 
 #include "base/check.h"
 #include "base/io.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "models/recommender_file.h"
-#include "nn/safetensors.h"
 
 namespace etrlrec {
 namespace {

@@ -191,11 +191,12 @@ Tensor SentenceEncoder::encode(std::span<const std::vector<int64_t>> texts,
     for (int64_t row = 0; row < rows; ++row) {
       const int64_t text = order[begin + static_cast<size_t>(row)], length = length_of(text);
       const std::vector<int64_t>& tokens = texts[static_cast<size_t>(text)];
+      int64_t* const out_ids = ids.data_ptr<int64_t>() + row * longest;
       for (int64_t t = 0; t < length; ++t) {
         const int64_t id = tokens[static_cast<size_t>(t)];
         CHECK(id >= 0 && id < config_.vocab_size, kModel,
               "sentence encoder: token {} is out of range [0, {})", id, config_.vocab_size);
-        ids[row][t] = id;
+        out_ids[t] = id;
       }
       mask[row].narrow(0, 0, length).fill_(1);
     }

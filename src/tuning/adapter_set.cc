@@ -98,7 +98,6 @@ void AdapterSet::merge() {
 
 double AdapterSet::merge_verified(const std::function<at::Tensor()>& logits) {
   const at::NoGradGuard no_grad;
-  CHECK(!selected_.empty(), kUsage, "adapter: there is none to merge");
   widen_adapted_weights(parameters_);
   const at::Tensor before = logits();
   merge();

@@ -208,20 +208,19 @@ void attach_lora(ParameterMap& parameters, const LoraConfig& config, uint64_t se
 void widen_adapted_weights(ParameterMap& parameters) {
   const at::NoGradGuard no_grad;
   for (const std::string& module : adapted_modules(parameters)) {
-    at::Tensor& weight = parameters.at(module + kWeight);
-    weight = widened(weight);
+    const auto weight = parameters.find(module + kWeight);
+    CHECK(weight != parameters.end(), kModel, "LoRA: the model has no module \"{}\"", module);
+    weight->second = widened(weight->second);
   }
 }
 
 void merge_lora(ParameterMap& parameters, const LoraConfig& config) {
   const at::NoGradGuard no_grad;
+  widen_adapted_weights(parameters);
   for (const std::string& module : adapted_modules(parameters)) {
     const AdapterTensors adapter = adapter_tensors(parameters, module);
-    const auto weight = parameters.find(module + kWeight);
-    CHECK(weight != parameters.end(), kModel, "LoRA: the model has no module \"{}\"", module);
     const at::Tensor inner = adapter.E.defined() ? adapter.A * adapter.E : adapter.A;
-    weight->second = widened(weight->second);
-    weight->second.add_(at::mm(adapter.B, inner), config.scale(module));
+    parameters.at(module + kWeight).add_(at::mm(adapter.B, inner), config.scale(module));
     for (const std::string& suffix : kSuffixes) parameters.erase(module + suffix);
   }
 }
