@@ -367,6 +367,10 @@ class Candidates(unittest.TestCase):
         run("candidates", "-d", "data", "--kind", "hard", "-o", "x.jsonl", code=2)
         run("candidates", "-d", "data", "-o", "hard.jsonl", code=2)
 
+    def test_cold_ones_belong_to_rows_whose_target_nobody_chose_before(self):
+        error = run("candidates", "-d", "data", "--kind", "cold", "--part", "train", "-o", "cold.jsonl", code=3)
+        self.assertIn("every target of the train rows has an interaction in the training part", error)
+
 
 class Scoring(unittest.TestCase):
     def test_log_probabilities_are_those_of_the_logits(self):

@@ -147,6 +147,33 @@ TEST(Candidates, hard_ones_take_half_from_the_recommender) {
   EXPECT_THROW(drawn.draw(CandidateKind::kMixedHard), Error);
 }
 
+TEST(Candidates, cold_ones_are_items_without_a_training_interaction) {
+  // Items 0 to 9 are chosen by everybody, 10 + u as the last of user u only: a cold target each.
+  Dataset dataset;
+  for (int i = 0; i < 19; ++i) dataset.catalogue.item_ids.push_back(std::to_string(i));
+  dataset.catalogue.titles = dataset.catalogue.item_ids;
+  dataset.catalogue.attribute_offsets.assign(20, 0);
+  for (int32_t u = 0; u < 9; ++u) {
+    dataset.user_ids.push_back(std::to_string(u));
+    for (int32_t j = 0; j < 4; ++j) {
+      dataset.items.push_back(j < 3 ? (u + j) % 10 : u == 8 ? 3 : 10 + u);
+      dataset.times.push_back(10 * j + u);
+    }
+    dataset.user_offsets.push_back(dataset.num_interactions());
+  }
+  const Split split = split_leave_one_out(dataset);
+  const auto rows = cold_targets(dataset, split, split.test);
+  ASSERT_EQ(rows.size(), 8u) << "the last user's target is known";
+  const CandidateOptions options{CandidateKind::kCold, 8, 42};
+  const CandidateSet set = draw_candidates(dataset, split, rows, options);
+  expect_valid(dataset, set);
+  for (const int32_t item : set.items) EXPECT_TRUE(10 <= item && item < 18) << item;
+  EXPECT_EQ(count_negatives(dataset, split, rows, options), std::vector<int32_t>(8, 7));
+  EXPECT_THROW(draw_candidates(dataset, split, split.test, options), Error) << "a known target";
+  EXPECT_THROW(draw_candidates(dataset, split, rows, {CandidateKind::kCold, 9, 42}), Error);
+  EXPECT_TRUE(cold_targets(dataset, split, split.train).empty());
+}
+
 TEST(Candidates, refuse_a_row_with_too_few_possible_negatives) {
   Drawn drawn;
   EXPECT_THROW(drawn.draw(CandidateKind::kUniform, 42, 40), Error);

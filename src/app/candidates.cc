@@ -38,10 +38,12 @@ void add_candidates(CommandLine& app, CommonOptions& common) {
   command.add_option("-d,--data", options->data, "data set folder").required().existing_folder();
   command.add_option("-o,--out", options->out, "file to write (JSON Lines)").required();
   command
-      .add_option("--kind", options->kind,
-                  "uniform; popular: by popularity^0.75 among items alive at the request; hard: "
-                  "half from the recommender's top 50, half popular")
-      .one_of({"uniform", "popular", "hard"});
+      .add_option(
+          "--kind", options->kind,
+          "uniform; popular: by popularity^0.75 among items alive at the request; hard: "
+          "half from the recommender's top 50, half popular; cold: items that nobody chose in the "
+          "training part, for rows with such a target")
+      .one_of({"uniform", "popular", "hard", "cold"});
   command.add_option("--recommender", options->recommender, "for hard ones: a folder of fit");
   command.add_option("--part", options->part, "rows").one_of({"train", "valid", "test"});
   command.add_option("--num-candidates", options->count, "per row, the target included")

@@ -90,9 +90,10 @@ class Pool {
         [&](int64_t p, bool train) { ++(train ? train_count_ : later_count)[dataset_.items[p]]; });
     for (size_t i = 0; i < tree_.size(); ++i) {
       const bool cold = train_count_[i] == 0 && later_count[i] > 0;
+      cold_.push_back(cold);
       if (cold || (kind == CandidateKind::kUniform && train_count_[i] > 0)) add(i, 1);
     }
-    if (kind == CandidateKind::kUniform) return;
+    if (kind == CandidateKind::kUniform || kind == CandidateKind::kCold) return;
     std::fill(train_count_.begin(), train_count_.end(), 0);
     for_each_event([&](int64_t p, bool train) { events_.push_back({p, train}); });
     std::stable_sort(events_.begin(), events_.end(), [&](const Event& a, const Event& b) {
@@ -109,6 +110,8 @@ class Pool {
   }
 
   const WeightTree& tree() const { return tree_; }
+  // Chosen by somebody, but not in the training part.
+  bool cold(int32_t item) const { return cold_[static_cast<size_t>(item)]; }
   int64_t num_alive() const { return num_alive_; }
 
  private:
@@ -133,6 +136,7 @@ class Pool {
   const Split& split_;
   WeightTree tree_;
   std::vector<int32_t> train_count_;
+  std::vector<bool> cold_;
   std::vector<Event> events_;
   size_t next_ = 0;
   int64_t num_alive_ = 0;
@@ -260,6 +264,9 @@ CandidateSet draw_candidates(const Dataset& dataset, const Split& split, std::sp
   for (const size_t r : rows_by_time(dataset, rows)) {
     const Row& row = rows[r];
     pool.advance_to(dataset.times[row.position]);
+    CHECK(options.kind != CandidateKind::kCold || pool.cold(dataset.items[row.position]), kInput,
+          "candidates: expected cold targets, found an item with a training interaction in row {}",
+          r);
     Rng rng(options.seed, stream, static_cast<uint64_t>(row.position));
     RowDraw draw(pool, past, canonical, row, rng);
     if (hard) draw.take_from(recommender_top[r], (count - 1) / 2);
@@ -279,6 +286,15 @@ CandidateSet draw_candidates(const Dataset& dataset, const Split& split, std::sp
   }
   set.hash = candidate_hash(set);
   return set;
+}
+
+std::vector<Row> cold_targets(const Dataset& dataset, const Split& split,
+                              std::span<const Row> rows) {
+  const Pool pool(dataset, split, CandidateKind::kCold);
+  std::vector<Row> cold;
+  std::copy_if(rows.begin(), rows.end(), std::back_inserter(cold),
+               [&](const Row& row) { return pool.cold(dataset.items[row.position]); });
+  return cold;
 }
 
 std::vector<int32_t> count_negatives(const Dataset& dataset, const Split& split,
@@ -366,16 +382,18 @@ const char* candidate_kind_name(CandidateKind kind) {
       return "popular";
     case CandidateKind::kMixedHard:
       return "hard";
+    case CandidateKind::kCold:
+      return "cold";
   }
   return "";
 }
 
 CandidateKind candidate_kind(const std::string& name) {
-  for (const auto kind :
-       {CandidateKind::kUniform, CandidateKind::kPopular, CandidateKind::kMixedHard}) {
+  for (const auto kind : {CandidateKind::kUniform, CandidateKind::kPopular,
+                          CandidateKind::kMixedHard, CandidateKind::kCold}) {
     if (name == candidate_kind_name(kind)) return kind;
   }
-  fail(ExitCode::kUsage, "unknown candidates \"{}\"; known: uniform, popular, hard", name);
+  fail(ExitCode::kUsage, "unknown candidates \"{}\"; known: uniform, popular, hard, cold", name);
 }
 
 }  // namespace etrlrec

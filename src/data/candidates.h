@@ -12,8 +12,8 @@
 
 namespace etrlrec {
 
-// The sets U, P and H of method.md G.7; see draw_candidates.
-enum class CandidateKind { kUniform, kPopular, kMixedHard };
+// The sets U, P and H of method.md G.7, and cold ones; see draw_candidates.
+enum class CandidateKind { kUniform, kPopular, kMixedHard, kCold };
 
 struct CandidateOptions {
   CandidateKind kind = CandidateKind::kUniform;
@@ -47,7 +47,11 @@ struct CandidateSet {
 // of a recommender's top 50) without the user's past and the target; the rest, and what the top
 // list is short of, as kPopular.
 //
-// Errors (kInput) when a row has fewer than count - 1 possible negatives.
+// kCold draws from items without a training interaction: for rows with such a target
+// (cold_targets), so that only titles and attributes can tell the target from the others.
+//
+// Errors (kInput) when a row has fewer than count - 1 possible negatives, or with kCold a target
+// with a training interaction.
 CandidateSet draw_candidates(const Dataset& dataset, const Split& split, std::span<const Row> rows,
                              const CandidateOptions& options,
                              std::span<const std::vector<int32_t>> recommender_top = {});
@@ -56,8 +60,12 @@ CandidateSet draw_candidates(const Dataset& dataset, const Split& split, std::sp
 std::vector<int32_t> count_negatives(const Dataset& dataset, const Split& split,
                                      std::span<const Row> rows, const CandidateOptions& options);
 
+// The rows whose target has no training interaction, in order.
+std::vector<Row> cold_targets(const Dataset& dataset, const Split& split,
+                              std::span<const Row> rows);
+
 std::string candidate_hash(const CandidateSet& set);  // of everything but `hash`
-const char* candidate_kind_name(CandidateKind kind);  // uniform | popular | hard
+const char* candidate_kind_name(CandidateKind kind);  // uniform | popular | hard | cold
 CandidateKind candidate_kind(const std::string& name);
 
 // Gives the request the last max_history of these entries. The only function that cuts a history.

@@ -449,10 +449,8 @@ Predictions answers_of_teacher(const Teacher& teacher, const Catalogue& catalogu
 }
 
 std::string protocol_name(const std::string& name, const CandidateOptions& options) {
-  const char* kind = options.kind == CandidateKind::kUniform   ? "uniform"
-                     : options.kind == CandidateKind::kPopular ? "popular"
-                                                               : "hard";
-  return fmt::format("{}[{}{},seed={}]", name, kind, options.count, options.seed);
+  return fmt::format("{}[{}{},seed={}]", name, candidate_kind_name(options.kind), options.count,
+                     options.seed);
 }
 
 }  // namespace etrlrec

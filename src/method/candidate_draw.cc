@@ -66,6 +66,12 @@ CandidateDraw draw_candidate_file(const CandidateDrawOptions& options) {
   std::vector<Row> rows = options.part == "train"   ? split.train
                           : options.part == "valid" ? split.valid
                                                     : split.test;
+  if (draw.kind == CandidateKind::kCold) {
+    rows = cold_targets(dataset, split, rows);
+    CHECK(!rows.empty(), kInput,
+          "--kind cold: every target of the {} rows has an interaction in the training part",
+          options.part);
+  }
   if (options.limit > 0 && static_cast<int64_t>(rows.size()) > options.limit) {
     log_info("--limit: {} of {} rows", options.limit, rows.size());
     rows = draw_rows(std::move(rows), options.limit, options.seed, "candidates rows");

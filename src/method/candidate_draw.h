@@ -1,5 +1,5 @@
 // Another candidate file for a data set, e.g. hard ones from a recommender's top list (method.md
-// G.7).
+// G.7) or cold ones.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +17,7 @@ std::vector<Row> draw_rows(std::vector<Row> rows, int64_t count, uint64_t seed,
 
 struct CandidateDrawOptions {
   std::string data, out;         // data set folder; the file to write (JSON Lines)
-  std::string kind = "uniform";  // uniform | popular | hard
+  std::string kind = "uniform";  // uniform | popular | hard | cold (rows with cold targets alone)
   std::string recommender;       // hard: a folder of fit
   std::string part = "test";     // of the split: train | valid | test
   int32_t count = 20;            // per row, the target included
@@ -31,7 +31,8 @@ struct CandidateDraw {
   std::string hash;  // of the candidate set
 };
 
-// Errors (kUsage): a file that is there already, a recommender for another kind than hard.
+// Errors (kUsage): a file that is there already, a recommender for another kind than hard;
+// (kInput): --kind cold where no target is cold.
 CandidateDraw draw_candidate_file(const CandidateDrawOptions& options);
 
 }  // namespace etrlrec
