@@ -82,10 +82,12 @@ TEST(Utf8, cutting_any_bytes_stays_in_bounds_and_close_to_them) {
   }
 }
 
-TEST(Utf8, other_bytes_are_read_as_latin1) {
+TEST(Utf8, other_bytes_are_read_as_windows_1252) {
   EXPECT_EQ(to_utf8("caf\xe9"), "caf\u00e9");
   EXPECT_EQ(to_utf8("caf\u00e9"), "caf\u00e9");
-  EXPECT_EQ(latin1_to_utf8("\xff"), "\u00ff");
+  EXPECT_EQ(windows1252_to_utf8("\xff"), "\u00ff");
+  EXPECT_EQ(windows1252_to_utf8("Amber\x92s \x96 \x80"), "Amber’s – €");
+  EXPECT_EQ(windows1252_to_utf8("\x81"), "\u0081");
 }
 
 }  // namespace

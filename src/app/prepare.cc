@@ -19,13 +19,28 @@ struct PrepareFlags {
 };
 
 const std::vector<std::string> kWorldOptions = {"--users", "--num-items", "--informative"};
-const std::vector<std::string> kLogOptions = {"--input",         "--items",
-                                              "--map",           "--title",
-                                              "--attributes",    "--item-column",
-                                              "--delimiter",     "--header",
-                                              "--quoting",       "--keep-duplicates",
-                                              "--strict",        "--min-rating",
-                                              "--drop-untitled", "--attribute-separator"};
+const std::vector<std::string> kLogOptions = {"--input",
+                                              "--items",
+                                              "--map",
+                                              "--title",
+                                              "--attributes",
+                                              "--item-column",
+                                              "--delimiter",
+                                              "--header",
+                                              "--quoting",
+                                              "--keep-duplicates",
+                                              "--strict",
+                                              "--min-rating",
+                                              "--drop-untitled",
+                                              "--attribute-separator",
+                                              "--time",
+                                              "--time-unit",
+                                              "--time-format",
+                                              "--missing",
+                                              "--items-delimiter",
+                                              "--items-header",
+                                              "--items-quoting",
+                                              "--allow-rejects"};
 
 void refuse_options(const Command& command, const std::vector<std::string>& names,
                     const std::string& format) {
@@ -80,6 +95,25 @@ void add_reading(Command& command, PrepareWords& options) {
       .one_of({"auto", "on", "off"});
   add("--quoting", options.quoting, "fields of the log may be quoted")
       .one_of({"auto", "on", "off"});
+  add("--items-delimiter", options.items_delimiter, "of the catalogue, as --delimiter");
+  add("--items-header", options.items_header, "first line of the catalogue names the columns")
+      .one_of({"auto", "on", "off"});
+  add("--items-quoting", options.items_quoting, "fields of the catalogue may be quoted")
+      .one_of({"auto", "on", "off"});
+  add("--time", options.time,
+      "column; order: the log has no times, its rows stand in the order of the events")
+      .one_of({"column", "order"});
+  add("--time-unit", reader.time.unit, "of times that are numbers; default: told by their size")
+      .one_of(time_units());
+  add("--time-format", reader.time.format,
+      "of times that are texts, as strptime has it, e.g. %d/%m/%Y; default: found out");
+  add("--missing", reader.missing_words,
+      "words that stand for nothing, whatever their case; \"\": none")
+      .separated_by(',');
+  command
+      .add_flag("--allow-rejects", options.prepare.allow_rejects,
+                "go on although more than 20 % of the rows cannot be used")
+      .group("Reading");
   command
       .add_flag("--keep-duplicates", reader.keep_duplicates,
                 "keep exact repeats of user, item and time")

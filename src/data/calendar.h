@@ -1,16 +1,11 @@
-// Times as people write them: ISO-8601 text, and quarters of the year in UTC.
+// Times of the calendar: as ISO-8601 text, quarters of the year in UTC, half-lives.
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <string>
-#include <string_view>
 
 namespace etrlrec {
 
-// ISO-8601: 2024-05-01, optionally T or space and 12:30[:15[.25]], optionally Z or an offset;
-// seconds since 1970.
-std::optional<double> parse_iso_time(std::string_view text);
 std::string format_iso_time(int64_t seconds);  // 2024-05-01T12:30:15Z
 
 inline constexpr int64_t kSecondsPerDay = 86400;

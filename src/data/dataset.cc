@@ -358,6 +358,7 @@ void save_dataset(const Dataset& dataset, const Split& split, const fs::path& fo
                           {"valid_rows", split.valid.size()},
                           {"test_rows", split.test.size()},
                           {"catalogue", catalogue_hash(dataset.catalogue)}};
+  if (dataset.order_only) manifest["times"] = "order";
   for (const char* file : kHashedFiles) manifest["sha256"][file] = sha256_file(folder / file);
   write_json_atomic(folder / "split.json", manifest);
 }
@@ -368,6 +369,7 @@ Dataset load_dataset(const fs::path& folder) {
     check_hash(manifest, folder, file);
   }
   Dataset dataset;
+  dataset.order_only = manifest.value("times", "") == "order";
   CatalogueReader catalogue((folder / "items.jsonl").string());
   for_each_json_line(folder / "items.jsonl",
                      [&](const Json& value, int64_t line) { catalogue.read(value, line); });

@@ -36,6 +36,7 @@ struct Dataset {
   std::vector<int32_t> items;            // [I]
   std::vector<int64_t> times;            // [I] seconds since 1970, UTC
   std::vector<float> ratings;            // [I], or empty when the source has none
+  bool order_only = false;  // times only number the events: no gap and no season means anything
 
   int64_t num_users() const { return static_cast<int64_t>(user_ids.size()); }
   int64_t num_interactions() const { return static_cast<int64_t>(items.size()); }

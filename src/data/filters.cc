@@ -116,6 +116,7 @@ class Filter {
 
   Dataset rebuild() const {
     Dataset out;
+    out.order_only = dataset_.order_only;
     const std::vector<int32_t> new_item = rebuild_catalogue(out.catalogue);
     for (int64_t u = 0; u < dataset_.num_users(); ++u) {
       for (int64_t p = dataset_.user_offsets[u]; p < dataset_.user_offsets[u + 1]; ++p) {

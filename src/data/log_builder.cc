@@ -3,13 +3,11 @@
 #include "data/log_builder.h"
 
 #include <algorithm>
-#include <array>
-#include <charconv>
 #include <cmath>
 #include <numeric>
+#include <utility>
 
 #include "base/check.h"
-#include "data/calendar.h"
 
 namespace etrlrec {
 
@@ -20,50 +18,15 @@ int32_t Interner::index(std::string_view text) {
   return index_.emplace(text, static_cast<int32_t>(index_.size())).first->second;
 }
 
-std::vector<std::string> Interner::take() {
+std::vector<std::string> Interner::texts() const {
   std::vector<std::string> texts(index_.size());
-  for (const auto& [text, i] : index_) texts[i] = text;
-  index_.clear();
+  for (const auto& [text, i] : index_) texts[static_cast<size_t>(i)] = text;
   return texts;
 }
 
-std::optional<double> TimeColumn::parse(std::string_view text) {
-  if (kind_ != Kind::kDate) {
-    double value = 0;
-    const auto result = std::from_chars(text.data(), text.data() + text.size(), value);
-    const bool whole = result.ec == std::errc() && result.ptr == text.data() + text.size();
-    if (whole && std::abs(value) < 9e18) {
-      kind_ = Kind::kNumber;
-      return value;
-    }
-    if (kind_ == Kind::kNumber) return std::nullopt;
-  }
-  const auto seconds = parse_iso_time(text);
-  if (seconds) kind_ = Kind::kDate;
-  return seconds;
-}
-
-std::vector<int64_t> TimeColumn::to_seconds(const std::vector<double>& raw,
-                                            std::string& unit) const {
-  static constexpr std::array<const char*, 4> kUnits = {"seconds", "milliseconds", "microseconds",
-                                                        "nanoseconds"};
-  double per_second = 1;
-  unit = kind_ == Kind::kDate ? "ISO-8601" : kUnits[0];
-  if (kind_ == Kind::kNumber && !raw.empty()) {
-    std::vector<double> sizes(raw.size());
-    std::transform(raw.begin(), raw.end(), sizes.begin(), [](double t) { return std::abs(t); });
-    const auto middle = sizes.begin() + static_cast<int64_t>(sizes.size() / 2);
-    std::nth_element(sizes.begin(), middle, sizes.end());
-    // In seconds 1e11 is the year 5138, in milliseconds March 1973.
-    size_t power = 0;
-    for (double limit = 1e11; power < 3 && *middle >= limit; limit *= 1000) ++power;
-    unit = kUnits[power];
-    per_second = std::pow(1000.0, static_cast<double>(power));
-  }
-  std::vector<int64_t> seconds(raw.size());
-  std::transform(raw.begin(), raw.end(), seconds.begin(),
-                 [&](double t) { return static_cast<int64_t>(std::floor(t / per_second)); });
-  return seconds;
+int32_t Interner::find(std::string_view text) const {
+  const auto found = index_.find(text);
+  return found == index_.end() ? -1 : found->second;
 }
 
 bool LogBuilder::add_item(std::string_view id, std::string title) {
@@ -71,6 +34,7 @@ bool LogBuilder::add_item(std::string_view id, std::string title) {
   catalogue_.item_ids.emplace_back(id);
   catalogue_.titles.push_back(std::move(title));
   catalogue_.attribute_offsets.push_back(catalogue_.attribute_offsets.back());
+  catalogue_items_ = catalogue_.num_items();
   return true;
 }
 
@@ -99,7 +63,7 @@ void LogBuilder::add_attribute(const std::string& field, const std::string& name
   ++catalogue_.attribute_offsets.back();
 }
 
-void LogBuilder::add_interaction(std::string_view user, std::string_view item, double raw_time) {
+void LogBuilder::add_interaction(std::string_view user, std::string_view item) {
   const int32_t i = item_index_.index(item);
   if (i == catalogue_.num_items()) {
     catalogue_.item_ids.emplace_back(item);
@@ -108,10 +72,59 @@ void LogBuilder::add_interaction(std::string_view user, std::string_view item, d
   }
   user_.push_back(users_.index(user));
   item_.push_back(i);
-  time_.push_back(raw_time);
 }
 
-std::vector<int64_t> LogBuilder::sorted_order(std::vector<int64_t>& user_offsets,
+std::vector<std::string> LogBuilder::shown(std::span<const int64_t> interactions) const {
+  const std::vector<std::string> users = users_.texts();
+  std::vector<std::string> out;
+  for (const int64_t i : interactions)
+    out.push_back(users[static_cast<size_t>(user_[static_cast<size_t>(i)])] + " | " +
+                  catalogue_.item_ids[static_cast<size_t>(item_[static_cast<size_t>(i)])]);
+  return out;
+}
+
+// Entries of `values` whose index is not in `dropped`, in place.
+template <typename T>
+void erase_indices(std::span<const int64_t> dropped, std::vector<T>& values) {
+  auto next = dropped.begin();
+  size_t kept = 0;
+  for (size_t i = 0; i < values.size(); ++i) {
+    if (next != dropped.end() && *next == static_cast<int64_t>(i)) {
+      ++next;
+    } else {
+      values[kept++] = values[i];
+    }
+  }
+  values.resize(kept);
+}
+
+void LogBuilder::drop(std::span<const int64_t> dropped, std::vector<double>& seconds) {
+  if (dropped.empty()) return;
+  erase_indices(dropped, user_);
+  erase_indices(dropped, item_);
+  erase_indices(dropped, seconds);
+  if (!ratings_.empty()) erase_indices(dropped, ratings_);
+  // Items behind those of the catalogue that no interaction names any more.
+  std::vector<int32_t> place(catalogue_.item_ids.size(), -1);
+  for (const int32_t i : item_) place[static_cast<size_t>(i)] = 0;
+  int32_t kept = 0;
+  for (size_t i = 0; i < place.size(); ++i) {
+    if (static_cast<int64_t>(i) >= catalogue_items_ && place[i] < 0) continue;
+    place[i] = kept;
+    if (i != static_cast<size_t>(kept)) {
+      catalogue_.item_ids[static_cast<size_t>(kept)] = std::move(catalogue_.item_ids[i]);
+      catalogue_.titles[static_cast<size_t>(kept)] = std::move(catalogue_.titles[i]);
+    }
+    ++kept;
+  }
+  catalogue_.item_ids.resize(static_cast<size_t>(kept));
+  catalogue_.titles.resize(static_cast<size_t>(kept));
+  catalogue_.attribute_offsets.resize(static_cast<size_t>(kept) + 1);  // they have no attributes
+  for (int32_t& i : item_) i = place[static_cast<size_t>(i)];
+}
+
+std::vector<int64_t> LogBuilder::sorted_order(const std::vector<double>& seconds,
+                                              std::vector<int64_t>& user_offsets,
                                               int64_t num_users) const {
   user_offsets.assign(static_cast<size_t>(num_users) + 1, 0);
   for (const int32_t u : user_) ++user_offsets[u + 1];
@@ -120,7 +133,7 @@ std::vector<int64_t> LogBuilder::sorted_order(std::vector<int64_t>& user_offsets
   for (size_t i = 0; i < user_.size(); ++i) order[next[user_[i]]++] = static_cast<int64_t>(i);
   for (int64_t u = 0; u < num_users; ++u) {
     std::stable_sort(order.begin() + user_offsets[u], order.begin() + user_offsets[u + 1],
-                     [&](int64_t a, int64_t b) { return time_[a] < time_[b]; });
+                     [&](int64_t a, int64_t b) { return seconds[a] < seconds[b]; });
   }
   return order;
 }
@@ -139,30 +152,34 @@ void LogBuilder::finish_titles(Catalogue& catalogue, ReadReport& report) {
   }
 }
 
-Dataset LogBuilder::finish(const TimeColumn& time, bool keep_duplicates, ReadReport& report) {
+Dataset LogBuilder::finish(std::vector<double> seconds, std::span<const int64_t> dropped,
+                           bool keep_duplicates, ReadReport& report) {
+  drop(dropped, seconds);
   Dataset dataset;
-  dataset.user_ids = users_.take();
+  const std::vector<std::string> users = users_.texts();
   std::vector<int64_t> input_offsets;
-  const auto order = sorted_order(input_offsets, dataset.num_users());
-  const auto seconds = time.to_seconds(time_, report.time_unit);
+  const auto order = sorted_order(seconds, input_offsets, std::ssize(users));
 
   std::vector<int64_t> last_run(catalogue_.item_ids.size(), -1);  // run of equal times per item
   int64_t run = -1;
-  for (int64_t u = 0; u < dataset.num_users(); ++u) {
+  for (size_t u = 0; u < users.size(); ++u) {
+    if (input_offsets[u] == input_offsets[u + 1]) continue;  // all of theirs was dropped
+    dataset.user_ids.push_back(users[u]);
     for (int64_t k = input_offsets[u]; k < input_offsets[u + 1]; ++k) {
       const int64_t i = order[k];
-      const bool tie = k > input_offsets[u] && time_[order[k - 1]] == time_[i];
+      const bool tie = k > input_offsets[u] && seconds[order[k - 1]] == seconds[i];
       if (!tie) ++run;
       const bool repeated = std::exchange(last_run[item_[i]], run) == run;
       report.duplicates += repeated;
       if (repeated && !keep_duplicates) continue;
       report.ties += tie;
       dataset.items.push_back(item_[i]);
-      dataset.times.push_back(seconds[i]);
+      dataset.times.push_back(static_cast<int64_t>(std::floor(seconds[i])));
       if (!ratings_.empty()) dataset.ratings.push_back(ratings_[i]);
     }
     dataset.user_offsets.push_back(dataset.num_interactions());
   }
+  dataset.order_only = report.order_only;
   dataset.catalogue = std::move(catalogue_);
   finish_titles(dataset.catalogue, report);
   return dataset;

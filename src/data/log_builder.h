@@ -3,7 +3,7 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -17,8 +17,10 @@ namespace etrlrec {
 // Dense indices for strings in order of first appearance.
 class Interner {
  public:
-  int32_t index(std::string_view text);  // adds what is new
-  std::vector<std::string> take();       // the strings by index
+  int32_t index(std::string_view text);       // adds what is new
+  int32_t find(std::string_view text) const;  // -1 where it is not known
+  int32_t size() const { return static_cast<int32_t>(index_.size()); }
+  std::vector<std::string> texts() const;  // by index
 
  private:
   struct Hash {
@@ -28,38 +30,35 @@ class Interner {
   std::unordered_map<std::string, int32_t, Hash, std::equal_to<>> index_;
 };
 
-// Numbers or dates: the first value that is either decides for the whole column.
-class TimeColumn {
- public:
-  std::optional<double> parse(std::string_view text);
-  // Whole seconds; the unit of numbers follows from the magnitude of their median. `unit` says
-  // which.
-  std::vector<int64_t> to_seconds(const std::vector<double>& raw, std::string& unit) const;
-
- private:
-  enum class Kind { kUnknown, kNumber, kDate } kind_ = Kind::kUnknown;
-};
-
 class LogBuilder {
  public:
   // False when the id is known already.
   bool add_item(std::string_view id, std::string title);
   void add_attribute(const std::string& field, const std::string& name);  // of the last item added
   void add_field(const std::string& field);
-  void add_interaction(std::string_view user, std::string_view item, double raw_time);
-  void add_rating(float rating) { ratings_.push_back(rating); }
-  // Consumes the builder; fills times, ties, duplicates and titles of the report.
-  Dataset finish(const TimeColumn& time, bool keep_duplicates, ReadReport& report);
+  bool has_item(std::string_view id) const { return item_index_.find(id) >= 0; }
+  void add_interaction(std::string_view user, std::string_view item);
+  void add_rating(float rating) { ratings_.push_back(rating); }  // of the last interaction
+  void drop_ratings() { ratings_.clear(); }
+  // "user | item" of interactions, for messages.
+  std::vector<std::string> shown(std::span<const int64_t> interactions) const;
+  // Consumes the builder. `seconds`: time of each interaction, in full resolution; `dropped`: those
+  // that are left out, ascending. Users and items that only they name are left out, too, unless the
+  // catalogue has the item. Fills ties, duplicates and titles of the report.
+  Dataset finish(std::vector<double> seconds, std::span<const int64_t> dropped,
+                 bool keep_duplicates, ReadReport& report);
 
  private:
-  std::vector<int64_t> sorted_order(std::vector<int64_t>& user_offsets, int64_t num_users) const;
+  void drop(std::span<const int64_t> dropped, std::vector<double>& seconds);
+  std::vector<int64_t> sorted_order(const std::vector<double>& seconds,
+                                    std::vector<int64_t>& user_offsets, int64_t num_users) const;
   void finish_titles(Catalogue& catalogue, ReadReport& report);
 
   Catalogue catalogue_;
   Interner users_, item_index_;
   std::unordered_map<std::string, int32_t> field_index_, attribute_index_;
+  int64_t catalogue_items_ = 0;       // those of the catalogue; the others only the log names
   std::vector<int32_t> user_, item_;  // [I] in the order of the input
-  std::vector<double> time_;
   std::vector<float> ratings_;
 };
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "data/table.h"
+#include "data/time_column.h"
 
 namespace etrlrec {
 
@@ -20,8 +21,13 @@ struct ReaderOptions {
   std::string item_column;      // id column of the catalogue; empty: as in the log, or guessed
   std::string title;            // title column; empty: guessed
   std::vector<std::string> attributes;  // attribute columns; each becomes a field of that name
-  std::string attribute_separator;      // empty: "|" if the column holds one, else ","
+  std::string attribute_separator;      // empty: as the cells look
   TableOptions log_table, item_table;
+  TimeOptions time;
+  // Words that stand for nothing, whatever their case: no id, no title, no attribute.
+  std::vector<std::string> missing_words = {"nan", "null", "none", "\\n", "n/a",
+                                            "na",  "#n/a", "<na>", "nat"};
+  bool need_rating = false;      // rows without a rating are bad, also where its column was guessed
   bool keep_duplicates = false;  // exact repeats of user, item and time are dropped and counted
   bool strict = false;
 };
@@ -36,16 +42,18 @@ struct RejectedRow {
 struct FileReport {
   TableInfo table;
   std::map<std::string, std::string> columns;  // role -> column name
-  std::string encoding = "UTF-8";
+  std::string encoding = "UTF-8";              // of the values
   int64_t rows = 0, rejected = 0;
   int64_t blank = 0;  // empty lines and rows whose mapped values are all empty
 };
 
 struct ReadReport {
   std::string format;  // "movielens u.data", "recbole", "table" ...
-  FileReport log;
+  FileReport log;      // of several files: their rows together, the first file's table
   std::optional<FileReport> items;
-  std::string time_unit;  // "seconds", "milliseconds", ..., "ISO-8601"
+  std::string time_unit;              // "seconds", "milliseconds", ..., "ISO-8601"
+  bool order_only = false;            // there are no times, only the order of the file
+  std::vector<std::string> warnings;  // what a careful colleague would notice, as sentences
   std::vector<RejectedRow> rejected;
   int64_t duplicates = 0;         // exact repeats
   int64_t ties = 0;               // neighbouring events of one user at one time

@@ -1,14 +1,15 @@
 // Carries out a plan (data/reader_plan.h): the catalogue first, so that its order numbers the
-// items, then the log in one pass. Catalogue text that is not UTF-8 is read as ISO-8859-1 as a
-// whole file, and the report says so.
+// items, then the log in one pass; what its times mean is decided behind the last row.
 #include "data/readers.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
-#include <charconv>
-#include <cmath>
 
 #include "base/check.h"
 #include "base/strings.h"
+#include "data/catalogue_reader.h"
+#include "data/cells.h"
 #include "data/log_builder.h"
 #include "data/reader_plan.h"
 #include "data/table_stream.h"
@@ -19,201 +20,159 @@ namespace {
 
 constexpr size_t kRejectedText = 200;
 
-// Runs of control characters become one space, so that a title stays on its line.
-std::string clean_title(std::string_view text) {
-  std::string out;
-  for (const char c : trim(text)) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte >= 0x20 && byte != 0x7f) {
-      out += c;
-    } else if (!out.ends_with(' ')) {
-      out += ' ';
-    }
-  }
-  return out;
-}
-
-bool has_control(std::string_view text) {
-  return std::any_of(text.begin(), text.end(), [](char c) {
-    const auto byte = static_cast<unsigned char>(c);
-    return byte < 0x20 || byte == 0x7f;
-  });
-}
-
-// Empty when usable.
-std::string id_problem(std::string_view id, const char* what) {
-  if (id.empty()) return fmt::format("empty {} id", what);
-  if (!is_utf8(id)) return fmt::format("{} id is not UTF-8", what);
-  if (has_control(id)) return fmt::format("{} id holds a control character", what);
-  return {};
-}
-
-std::optional<float> parse_rating(std::string_view text) {
-  float value = 0;
-  const auto result = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (result.ec != std::errc() || result.ptr != text.data() + text.size()) return std::nullopt;
-  return std::isfinite(value) ? std::optional(value) : std::nullopt;
-}
-
 class LogReader {
  public:
-  LogReader(const LogPlan& plan, const ReaderOptions& options) : plan_(plan), options_(options) {}
+  LogReader(const LogPlan& plan, const ReaderOptions& options)
+      : plan_(plan), options_(options), missing_(options.missing_words), time_(options.time) {}
 
   ReadResult read() {
     ReadResult result;
     report_.format = plan_.format;
-    if (plan_.items) read_items();
+    if (plan_.items) read_catalogue(plan_, options_, builder_, report_);
     read_interactions();
+    const std::vector<int64_t> dropped = resolve_times();
+    resolve_ratings();
     if (options_.strict) check_strict();
-    result.dataset = builder_.finish(time_, options_.keep_duplicates, report_);
-    CHECK(result.dataset.num_interactions() > 0, kInput,
-          "{}: expected interactions, found none that can be used ({} rejected{})",
-          plan_.log.path.string(), report_.rejected.size(),
-          report_.rejected.empty() ? "" : ", first: " + report_.rejected[0].reason);
+    check_any(static_cast<int64_t>(lines_.size()) - std::ssize(dropped));
+    result.dataset =
+        builder_.finish(time_.take_seconds(), dropped, options_.keep_duplicates, report_);
     result.report = std::move(report_);
     return result;
   }
 
  private:
-  void reject(FileReport& file, int64_t line, std::string reason, std::string_view text) {
+  void reject(int64_t line, std::string reason, std::string_view text) {
+    FileReport& file = report_.log;
     ++file.rejected;
-    report_.rejected.push_back({file.table.path.filename().string(), line, std::move(reason),
-                                to_utf8(text.substr(0, kRejectedText))});
+    report_.rejected.push_back(
+        {file_name_, line, std::move(reason), to_utf8(text.substr(0, kRejectedText))});
   }
 
   static std::string joined(std::span<const std::string_view> values) {
-    std::string text(values[0]);
-    for (const auto value : values.subspan(1)) text.append(" | ").append(value);
-    return text;
-  }
-
-  static bool is_blank(std::span<const std::string_view> values) {
-    return std::all_of(values.begin(), values.end(),
-                       [](std::string_view value) { return trim(value).empty(); });
-  }
-
-  void read_items() {
-    FileReport& file = report_.items.emplace();
-    file.table = *plan_.items;
-    std::vector<int32_t> columns = {plan_.item_id, plan_.title};
-    for (const AttributeColumn& attribute : plan_.attributes) columns.push_back(attribute.column);
-    file.columns = {{"item", file.table.columns[plan_.item_id]},
-                    {"title", file.table.columns[plan_.title]}};
-    struct ItemRow {
-      int64_t line;
-      std::vector<std::string> values;
-    };
-    std::vector<ItemRow> rows;
-    bool utf8 = true;
-    read_table(
-        file.table, columns,
-        [&](int64_t line, std::span<const std::string_view> values) {
-          if (is_blank(values)) {
-            ++file.blank;
-            return;
-          }
-          for (const auto value : values) utf8 = utf8 && is_utf8(value);
-          rows.push_back({line, {values.begin(), values.end()}});
-        },
-        [&](int64_t line, const std::string& reason, std::string_view text) {
-          reject(file, line, reason, text);
-        });
-    if (!utf8) {
-      file.encoding = "ISO-8859-1";
-      for (ItemRow& row : rows) {
-        for (std::string& value : row.values) value = latin1_to_utf8(value);
-      }
-    }
-    std::vector<std::string> separators;
-    for (size_t a = 0; a < plan_.attributes.size(); ++a) {
-      std::string separator = plan_.attributes[a].separator;
-      if (separator.empty()) {
-        const bool bar = std::any_of(rows.begin(), rows.end(), [&](const ItemRow& row) {
-          return row.values[a + 2].find('|') != std::string::npos;
-        });
-        separator = bar ? "|" : ",";
-      }
-      separators.push_back(separator);
-      builder_.add_field(plan_.attributes[a].field);
-    }
-    for (const ItemRow& row : rows) add_item(file, row.line, row.values, separators);
-    file.rows = static_cast<int64_t>(rows.size());
-  }
-
-  void add_item(FileReport& file, int64_t line, const std::vector<std::string>& values,
-                const std::vector<std::string>& separators) {
-    const std::string_view id = trim(values[0]);
-    std::string problem = id_problem(id, "item");
-    if (problem.empty() && !builder_.add_item(id, clean_title(values[1]))) {
-      problem = "item id occurs twice";
-    }
-    if (!problem.empty()) {
-      reject(file, line, std::move(problem), values[0] + " | " + values[1]);
-      return;
-    }
-    for (size_t a = 0; a < plan_.attributes.size(); ++a) {
-      const AttributeColumn& attribute = plan_.attributes[a];
-      std::string_view rest = values[a + 2];
-      if (!attribute.flag.empty()) {
-        if (trim(rest) == "1") builder_.add_attribute(attribute.field, attribute.flag);
-        continue;
-      }
-      const std::string separator = rest.find(kListSeparator) == std::string_view::npos
-                                        ? separators[a]
-                                        : std::string(1, kListSeparator);
-      while (!rest.empty()) {
-        const size_t end = rest.find(separator);
-        const std::string name = clean_title(rest.substr(0, end));
-        if (!name.empty() && name != "(no genres listed)") {
-          builder_.add_attribute(attribute.field, name);
-        }
-        rest.remove_prefix(end == std::string_view::npos ? rest.size() : end + separator.size());
-      }
-    }
+    return fmt::format("{}", fmt::join(values, " | "));
   }
 
   void read_interactions() {
     FileReport& file = report_.log;
-    file.table = plan_.log;
-    std::vector<int32_t> columns = {plan_.user, plan_.item, plan_.time};
+    file.table = plan_.logs[0];
     const auto& names = file.table.columns;
-    file.columns = {
-        {"user", names[plan_.user]}, {"item", names[plan_.item]}, {"time", names[plan_.time]}};
-    if (plan_.rating >= 0) {
-      columns.push_back(plan_.rating);
-      file.columns["rating"] = names[plan_.rating];
+    std::vector<int32_t> columns = {plan_.user, plan_.item};
+    file.columns = {{"user", names[static_cast<size_t>(plan_.user)]},
+                    {"item", names[static_cast<size_t>(plan_.item)]}};
+    for (const auto& [role, column] :
+         {std::pair{"time", plan_.time}, std::pair{"rating", plan_.rating}}) {
+      if (column < 0) continue;
+      columns.push_back(column);
+      file.columns[role] = names[static_cast<size_t>(column)];
     }
-    read_table(
-        file.table, columns,
-        [&](int64_t line, std::span<const std::string_view> values) {
-          if (is_blank(values)) {
-            ++file.blank;
-            return;
-          }
-          ++file.rows;
-          std::string problem = add_interaction(values);
-          if (!problem.empty()) reject(file, line, std::move(problem), joined(values));
-        },
-        [&](int64_t line, const std::string& reason, std::string_view text) {
-          ++file.rows;
-          reject(file, line, reason, text);
-        });
+    for (const TableInfo& table : plan_.logs) {
+      file_name_ = table.path.filename().string();
+      read_table(
+          table, columns,
+          [&](int64_t line, std::span<const std::string_view> values) { add_row(line, values); },
+          [&](int64_t line, const std::string& reason, std::string_view text) {
+            ++file.rows;
+            reject(line, reason, text);
+          });
+      files_.push_back({std::ssize(lines_), file_name_});
+    }
+  }
+
+  void add_row(int64_t line, std::span<const std::string_view> values) {
+    const bool blank = std::all_of(values.begin(), values.end(),
+                                   [](std::string_view value) { return trim(value).empty(); });
+    if (blank) {
+      ++report_.log.blank;
+      return;
+    }
+    ++report_.log.rows;
+    std::string problem = add_interaction(values);
+    if (problem.empty()) {
+      lines_.push_back(line);
+    } else {
+      reject(line, std::move(problem), joined(values));
+    }
+  }
+
+  // The id as it is kept: text that is not UTF-8 is read as Windows-1252.
+  std::string_view id_text(std::string_view cell, std::string& buffer) {
+    const std::string_view id = trim(cell);
+    if (is_utf8(id)) return id;
+    report_.log.encoding = "Windows-1252";
+    buffer = windows1252_to_utf8(id);
+    return buffer;
   }
 
   // Empty when the row was taken.
   std::string add_interaction(std::span<const std::string_view> values) {
-    const std::string_view user = trim(values[0]), item = trim(values[1]);
-    if (auto problem = id_problem(user, "user"); !problem.empty()) return problem;
-    if (auto problem = id_problem(item, "item"); !problem.empty()) return problem;
-    const auto raw_time = time_.parse(trim(values[2]));
-    if (!raw_time) return "bad time";
+    std::string user_buffer, item_buffer;
+    const std::string_view user = id_text(values[0], user_buffer);
+    const std::string_view item = id_text(values[1], item_buffer);
+    if (auto problem = id_problem(user, "user", missing_); !problem.empty()) return problem;
+    if (auto problem = id_problem(item, "item", missing_); !problem.empty()) return problem;
+    size_t column = 2;
+    std::optional<float> rating;
+    const std::string_view time = plan_.time >= 0 ? trim(values[column++]) : "";
     if (plan_.rating >= 0) {
-      const auto rating = parse_rating(trim(values[3]));
-      if (!rating) return "bad rating";
-      builder_.add_rating(*rating);
+      rating = parse_rating(trim(values[column]));
+      if (!rating && (plan_.rating_mapped || options_.need_rating)) return "bad rating";
+      missing_ratings_ += !rating;
     }
-    builder_.add_interaction(user, item, *raw_time);
+    if (plan_.time < 0) {
+      time_.add_order();
+    } else if (time.empty() || missing_.has(time)) {
+      return "no time";
+    } else if (!time_.add(time)) {
+      if (first_bad_time_.empty()) first_bad_time_ = time;
+      return "bad time";
+    }
+    if (plan_.rating >= 0) builder_.add_rating(rating.value_or(0));
+    builder_.add_interaction(user, item);
     return {};
+  }
+
+  // Interactions whose times do not go with the others are rejected.
+  std::vector<int64_t> resolve_times() {
+    const auto rejected = time_.resolve();
+    std::vector<int64_t> dropped;
+    for (const auto& value : rejected) dropped.push_back(value.index);
+    const auto texts = builder_.shown(dropped);
+    for (size_t i = 0; i < rejected.size(); ++i) {
+      const auto index = static_cast<size_t>(rejected[i].index);
+      const auto file = std::find_if(files_.begin(), files_.end(), [&](const auto& entry) {
+        return rejected[i].index < entry.first;
+      });
+      file_name_ = file->second;
+      reject(lines_[index], rejected[i].reason, texts[i]);
+    }
+    report_.time_unit = time_.unit();
+    report_.order_only = plan_.time < 0;
+    const auto& warnings = time_.warnings();
+    report_.warnings.insert(report_.warnings.end(), warnings.begin(), warnings.end());
+    return dropped;
+  }
+
+  void resolve_ratings() {
+    if (missing_ratings_ == 0) return;
+    builder_.drop_ratings();
+    report_.warnings.push_back(fmt::format(
+        "{} of {} events have no rating: ratings are left out (--map rating=COLUMN rejects such "
+        "events instead)",
+        missing_ratings_, lines_.size()));
+  }
+
+  void check_any(int64_t kept) const {
+    if (kept > 0) return;
+    std::string hint;
+    if (!first_bad_time_.empty())
+      hint = fmt::format(
+          "\nhint: the first time is \"{}\"; read are numbers and dates such as {}; --time-format "
+          "(strptime) states another form",
+          first_bad_time_, fmt::join(time_form_names(), ", "));
+    fail(ExitCode::kInput,
+         "{}: expected interactions, found none that can be used ({} rejected{}){}",
+         plan_.logs[0].path.string(), report_.rejected.size(),
+         report_.rejected.empty() ? "" : ", first: " + report_.rejected[0].reason, hint);
   }
 
   void check_strict() const {
@@ -225,9 +184,15 @@ class LogReader {
 
   const LogPlan& plan_;
   const ReaderOptions& options_;
+  MissingWords missing_;
   LogBuilder builder_;
   TimeColumn time_;
   ReadReport report_;
+  std::string file_name_;                               // that is read
+  std::vector<int64_t> lines_;                          // of each interaction
+  std::vector<std::pair<int64_t, std::string>> files_;  // interactions up to its end, name
+  std::string first_bad_time_;
+  int64_t missing_ratings_ = 0;
 };
 
 }  // namespace

@@ -8,6 +8,8 @@ std::string_view table_kind_name(TableKind kind) {
       return "delimited text";
     case TableKind::kJsonLines:
       return "JSON Lines";
+    case TableKind::kPythonLines:
+      return "lines of Python literals";
     case TableKind::kParquet:
       return "Parquet";
   }

@@ -1,6 +1,6 @@
 // Tables in files: what a caller may fix about one, and what was found out. Supported are CSV, TSV
-// and other delimited files, JSON Lines and Parquet; gzip and zstd are undone on the way
-// (recognised by their first bytes). Tables know nothing about users and items. table_sniff.h looks
+// and other delimited files, lines of JSON or of Python literals, and Parquet; text_source.h undoes
+// compression on the way. Tables know nothing about users and items. table_sniff.h looks
 // at the first lines, table_stream.h reads the rows.
 #pragma once
 
@@ -15,13 +15,14 @@
 
 namespace etrlrec {
 
-enum class TableKind { kDelimited, kJsonLines, kParquet };
+enum class TableKind { kDelimited, kJsonLines, kPythonLines, kParquet };
 
 // What may be fixed by the caller; what is not is found out from the first lines.
 struct TableOptions {
   std::string delimiter;  // "," "\t" ";" "|" "::" or any single character
   std::optional<bool> header;
-  std::optional<bool> quoting;  // "a, b" in one field; default: on for , and ; only
+  std::optional<bool> quoting;  // "a, b" in one field; default: on for , and ; and where the
+                                // first lines have such fields
   std::vector<std::string>
       header_hints;  // names whose presence in the first line makes it a header
 };
@@ -29,7 +30,7 @@ struct TableOptions {
 struct TableInfo {
   std::filesystem::path path;
   TableKind kind = TableKind::kDelimited;
-  std::string compression;  // "", "gzip", "zstd"
+  std::string compression, encoding;  // as TextSource finds them
   std::string delimiter;
   bool header = false, quoting = false;
   std::vector<std::string> columns;                  // without a header line: "1", "2", ...

@@ -1,6 +1,6 @@
-// Parquet cells as text. Numbers keep their shortest exact form, timestamps and dates become
-// seconds since 1970, lists are joined by kListSeparator; a column of any other type is refused by
-// name.
+// Parquet cells as text. Numbers keep their shortest exact form (decimals that are whole: without a
+// point), timestamps and dates become seconds since 1970, lists are joined by kListSeparator; a
+// column of any other type is refused by name.
 #include "data/table_parquet.h"
 
 #include <arrow/api.h>
@@ -10,9 +10,11 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <cmath>
 
 #include "base/check.h"
 #include "data/arrow_value.h"
+#include "data/json_cells.h"
 
 namespace etrlrec {
 namespace {
@@ -41,6 +43,17 @@ void append_value(std::string& out, T value) {
 template <typename Array>
 void append_number(std::string& out, const arrow::Array& array, int64_t row) {
   append_value(out, static_cast<const Array&>(array).Value(row));
+}
+
+// Whole numbers as such: a column of ids in which one was once missing is stored as decimals.
+template <typename Array>
+void append_decimal(std::string& out, const arrow::Array& array, int64_t row) {
+  const auto value = static_cast<const Array&>(array).Value(row);
+  if (const auto whole = whole_number(value)) {
+    out += *whole;
+  } else if (std::isfinite(value)) {
+    append_value(out, value);
+  }  // nan is how such columns store what is missing
 }
 
 template <typename Array>
@@ -101,9 +114,9 @@ void append_cell(std::string& out, const arrow::Array& array, int64_t row,
     case Type::UINT64:
       return append_number<arrow::UInt64Array>(out, array, row);
     case Type::FLOAT:
-      return append_number<arrow::FloatArray>(out, array, row);
+      return append_decimal<arrow::FloatArray>(out, array, row);
     case Type::DOUBLE:
-      return append_number<arrow::DoubleArray>(out, array, row);
+      return append_decimal<arrow::DoubleArray>(out, array, row);
     case Type::TIMESTAMP:
       return append_timestamp(out, array, row);
     case Type::DATE32:

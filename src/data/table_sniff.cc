@@ -8,15 +8,19 @@
 #include "base/check.h"
 #include "base/json.h"
 #include "base/strings.h"
+#include "data/delimited_reader.h"
+#include "data/json_cells.h"
 #include "data/table_parquet.h"
 #include "data/table_stream.h"
+#include "data/text_source.h"
 
 namespace etrlrec {
 namespace {
 
-constexpr size_t kSniffBytes = 1 << 16;
-constexpr size_t kSniffLines = 50;
-constexpr std::array<const char*, 5> kDelimiters = {"\t", "::", ",", ";", "|"};
+constexpr size_t kSniffBytes = 1 << 20;
+constexpr size_t kSniffLines = 2000;
+// A blank is tried last, since it stands in texts.
+constexpr std::array<const char*, 6> kDelimiters = {"\t", "::", ",", ";", "|", " "};
 
 std::vector<std::string_view> split_lines(std::string_view text, bool complete) {
   std::vector<std::string_view> lines;
@@ -54,6 +58,29 @@ std::vector<std::string> split_fields(std::string_view line, std::string_view de
 
 bool quotes_by_default(std::string_view delimiter) { return delimiter == "," || delimiter == ";"; }
 
+// True for a field in quotes whose own quotes are all doubled.
+bool is_quoted(std::string_view field) {
+  if (field.size() < 2 || field.front() != '"' || field.back() != '"') return false;
+  field = field.substr(1, field.size() - 2);
+  for (size_t i = 0; (i = field.find('"', i)) != std::string_view::npos; i += 2) {
+    if (i + 1 == field.size() || field[i + 1] != '"') return false;
+  }
+  return true;
+}
+
+// Some fields are quoted, and every field that begins with a quote is.
+bool shows_quoting(const std::vector<std::string_view>& lines, std::string_view delimiter) {
+  int64_t quoted = 0;
+  for (const auto line : lines) {
+    for (const std::string& field : split_fields(line, delimiter, false)) {
+      if (!field.starts_with('"')) continue;
+      if (!is_quoted(field)) return false;
+      ++quoted;
+    }
+  }
+  return quoted > 0;
+}
+
 // The delimiter that splits most lines into the same number (>= 2) of fields; more fields win a
 // tie.
 std::string find_delimiter(const std::vector<std::string_view>& lines, const TableOptions& options,
@@ -61,6 +88,7 @@ std::string find_delimiter(const std::vector<std::string_view>& lines, const Tab
   std::string best;
   std::pair<size_t, size_t> best_score{0, 1};  // lines that agree, fields
   for (const char* delimiter : kDelimiters) {
+    if (delimiter == std::string_view(" ") && !best.empty()) break;
     std::map<size_t, size_t> counts;
     const bool quoting = options.quoting.value_or(quotes_by_default(delimiter));
     for (const auto line : lines) ++counts[split_fields(line, delimiter, quoting).size()];
@@ -72,7 +100,8 @@ std::string find_delimiter(const std::vector<std::string_view>& lines, const Tab
     }
   }
   CHECK(!best.empty(), kInput,
-        "{}: expected a delimiter (tab, \"::\", comma, semicolon or bar) in the first lines, found "
+        "{}: expected a delimiter (tab, \"::\", comma, semicolon, bar or blank) in the first "
+        "lines, found "
         "\"{}\"\nhint: --delimiter",
         name, lines.front().substr(0, 80));
   return best;
@@ -118,9 +147,14 @@ void sniff_delimited(std::string_view text, bool complete, const TableOptions& o
       options.delimiter.empty() ? find_delimiter(lines, options, name) : options.delimiter;
   CHECK(info.delimiter == "::" || info.delimiter.size() == 1, kUsage,
         "--delimiter: expected one character or \"::\", found \"{}\"", info.delimiter);
-  info.quoting = options.quoting.value_or(quotes_by_default(info.delimiter));
+  info.quoting = options.quoting.value_or(quotes_by_default(info.delimiter) ||
+                                          shows_quoting(lines, info.delimiter));
   std::vector<std::vector<std::string>> rows;
-  for (const auto line : lines) rows.push_back(split_fields(line, info.delimiter, info.quoting));
+  DelimitedReader reader(info.path, {info.delimiter, info.quoting}, 0);
+  for (RowState state; rows.size() < 4 && (state = reader.next()) != RowState::kEnd;) {
+    if (state == RowState::kRow) rows.emplace_back(reader.fields().begin(), reader.fields().end());
+  }
+  CHECK(!rows.empty(), kInput, "{}: expected rows, found none that can be split into fields", name);
   info.header = options.header.value_or(looks_like_header(rows, options.header_hints));
   if (info.header) {
     info.columns = rows.front();
@@ -132,23 +166,28 @@ void sniff_delimited(std::string_view text, bool complete, const TableOptions& o
   info.first_rows = std::move(rows);
 }
 
-void sniff_json_lines(std::string_view text, bool complete, TableInfo& info) {
+void sniff_objects(std::string_view text, bool complete, TableInfo& info) {
   const std::string name = info.path.string();
   CHECK(text.substr(text.find_first_not_of(" \t\r\n")).front() != '[', kInput,
         "{}: expected JSON Lines (one object per line), found an array\nhint: jq -c '.[]'", name);
-  for (const auto line : split_lines(text, complete)) {
-    const Json value = Json::parse(line, nullptr, false);
-    if (!value.is_object()) continue;  // counted as a bad row when the file is read
-    std::vector<std::string> cells;
-    for (const auto& [key, cell] : value.items()) {
-      if (std::find(info.columns.begin(), info.columns.end(), key) == info.columns.end()) {
-        info.columns.push_back(key);
+  for (const TableKind kind : {TableKind::kJsonLines, TableKind::kPythonLines}) {
+    info.kind = kind;
+    for (const auto line : split_lines(text, complete)) {
+      // A line that is none counts as a bad row when the file is read.
+      const auto value = parse_object(line, object_syntax(kind));
+      if (!value) continue;
+      std::vector<std::string> cells;
+      for (const auto& [key, cell] : value->items()) {
+        if (std::find(info.columns.begin(), info.columns.end(), key) == info.columns.end())
+          info.columns.push_back(key);
+        cells.push_back(cell_text(cell));
       }
-      cells.push_back(cell.is_string() ? cell.get<std::string>() : cell.dump());
+      if (info.first_rows.size() < 3) info.first_rows.push_back(std::move(cells));
     }
-    if (info.first_rows.size() < 3) info.first_rows.push_back(std::move(cells));
+    if (!info.columns.empty()) break;
   }
-  CHECK(!info.columns.empty(), kInput, "{}: expected a JSON object in the first lines, found none",
+  CHECK(!info.columns.empty(), kInput,
+        "{}: expected one JSON object or Python dict per line, found none in the first lines",
         name);
   info.header = true;
 }
@@ -166,8 +205,10 @@ TableInfo sniff_table(const std::filesystem::path& path, const TableOptions& opt
         path.string(), std::filesystem::exists(path) ? "something else" : "nothing");
   TableInfo info;
   info.path = path;
-  info.compression = compression_of(path);
-  const std::string text = read_beginning(path, info.compression, kSniffBytes);
+  const Beginning beginning = read_beginning(path, kSniffBytes);
+  const std::string& text = beginning.text;
+  info.compression = beginning.compression;
+  info.encoding = beginning.encoding;
   CHECK(!text.empty(), kInput, "{}: expected rows, found an empty file", path.string());
   if (text.starts_with("PAR1")) {
     info.kind = TableKind::kParquet;
@@ -175,17 +216,20 @@ TableInfo sniff_table(const std::filesystem::path& path, const TableOptions& opt
     sniff_parquet(info);
     return info;
   }
-  std::string_view body = text;
-  if (body.starts_with("\xef\xbb\xbf")) body.remove_prefix(3);
-  const size_t begin = body.find_first_not_of(" \t\r\n");
+  const size_t begin = text.find_first_not_of(" \t\r\n");
   CHECK(begin != std::string_view::npos, kInput, "{}: expected rows, found white space only",
         path.string());
-  const bool complete = text.size() < kSniffBytes;
-  if (body[begin] == '{' || (body[begin] == '[' && has_json_name(path))) {
-    info.kind = TableKind::kJsonLines;
-    sniff_json_lines(body, complete, info);
+  CHECK(text.find('\0') == std::string::npos, kInput,
+        "{}: expected text, found zero bytes (UTF-16 without its mark, or no text at all)\nhint: "
+        "iconv "
+        "-f UTF-16LE -t UTF-8",
+        path.string());
+  CHECK(text.find('\n') != std::string::npos || text.find('\r') == std::string::npos, kInput,
+        "{}: expected lines that end in \\n, found \\r alone\nhint: tr '\\r' '\\n'", path.string());
+  if (text[begin] == '{' || (text[begin] == '[' && has_json_name(path))) {
+    sniff_objects(text, beginning.complete, info);
   } else {
-    sniff_delimited(body, complete, options, info);
+    sniff_delimited(text, beginning.complete, options, info);
   }
   return info;
 }

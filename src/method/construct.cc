@@ -376,6 +376,7 @@ ConstructSetup setup(const ConstructOptions& asked) {
   ConstructOptions options = asked;
   if (options.max_history == 0) options.max_history = usual_history(options.answer);
   auto study = std::make_unique<const Study>(open_study(options.data));
+  options.with_times = options.with_times && !study->dataset.order_only;
   RowSource source(*study, study->candidates("train"), prompt_options(options));
   std::vector<int64_t> usable = draw_limited(source.size(), 0, options.seed);
   check_no_pattern(source.prompt(), options.recommender, "this reasoning");

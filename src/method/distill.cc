@@ -48,12 +48,12 @@ std::vector<TeacherRow> read_reasoning(const fs::path& folder, const RowSource& 
 }
 
 // The prompt of the run: that of the reasoning folder, or of the model with the options' changes.
-PromptOptions prompt_of(const DistillOptions& options, const CandidateSet& set,
+PromptOptions prompt_of(const DistillOptions& options, const CandidateSet& set, bool order_only,
                         const ModelCard& card, std::optional<PatternRecord>& pattern) {
   if (options.reasoning.empty()) {
     PromptOptions prompt = card.prompt;
     prompt.max_history = options.max_history.value_or(prompt.max_history);
-    prompt.with_times = options.with_times.value_or(prompt.with_times);
+    prompt.with_times = options.with_times.value_or(prompt.with_times) && !order_only;
     if (!options.style.empty()) prompt.style = find_style(options.style, "--style").name;
     pattern = card.pattern;
     return prompt;
@@ -258,7 +258,8 @@ DistillSetup setup(const DistillOptions& options) {
   setup.model =
       open_model_folder(options.model, study.catalogue_hash, options.dtype, options.numerics);
   std::optional<PatternRecord> recorded;
-  const PromptOptions prompt = prompt_of(options, set, setup.model.card, recorded);
+  const PromptOptions prompt =
+      prompt_of(options, set, setup.study->dataset.order_only, setup.model.card, recorded);
   RowSource source(study, std::move(set), prompt);
   add_knowledge(options, recorded, source, setup);
   setup.prompt = plan_prompt(options.model, options.prompt_tuning, setup.model);

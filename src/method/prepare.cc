@@ -62,14 +62,24 @@ void log_rejected(const ReadReport& report) {
   log_warning("rejected {} rows ({}) -> rejected.tsv", report.rejected.size(), list);
 }
 
+void log_times(const Dataset& dataset, const ReadReport& report) {
+  if (report.order_only) {
+    log_warning(
+        "times: the order of the rows is all there is: texts tell no gap and no season, and nobody "
+        "can say what was known at the time of an event");
+    return;
+  }
+  const auto [first, last] = std::minmax_element(dataset.times.begin(), dataset.times.end());
+  log_info("times: {}, {} ... {} · {} ties with the previous event of the user", report.time_unit,
+           format_iso_time(*first), format_iso_time(*last), report.ties);
+}
+
 void log_report(const Prepared& prepared) {
   const ReadReport& report = prepared.report;
   log_file(report.log);
   if (report.items) log_file(*report.items);
-  const auto& times = prepared.dataset.times;
-  const auto [first, last] = std::minmax_element(times.begin(), times.end());
-  log_info("times: {}, {} ... {} · {} ties with the previous event of the user", report.time_unit,
-           format_iso_time(*first), format_iso_time(*last), report.ties);
+  log_times(prepared.dataset, report);
+  for (const std::string& warning : report.warnings) log_warning("{}", warning);
   log_rejected(report);
   if (report.duplicates > 0) log_info("{} exact repeats of user, item and time", report.duplicates);
   if (!report.untitled.empty()) {
@@ -84,6 +94,23 @@ void log_report(const Prepared& prepared) {
   if (report.duplicate_titles > 0) {
     log_info("{} items share a title with another: no candidate list holds both",
              report.duplicate_titles);
+  }
+}
+
+// A file of which so many rows are unusable is read wrongly, as a rule.
+void check_rejected(const ReadReport& report) {
+  constexpr double kMostRejected = 0.2;
+  for (const FileReport* file : {&report.log, report.items ? &*report.items : nullptr}) {
+    if (file == nullptr || file->rows == 0) continue;
+    const double share = static_cast<double>(file->rejected) / static_cast<double>(file->rows);
+    const std::string name = file->table.path.filename().string();
+    const auto first = std::find_if(report.rejected.begin(), report.rejected.end(),
+                                    [&](const RejectedRow& row) { return row.file == name; });
+    CHECK(share <= kMostRejected || first == report.rejected.end(), kInput,
+          "{}: {} of {} rows cannot be used, first line {}: {}: {}\nhint: --allow-rejects goes on "
+          "without them",
+          file->table.path.string(), file->rejected, file->rows, first->line, first->reason,
+          first->text);
   }
 }
 
@@ -103,6 +130,7 @@ Prepared read_input(const PrepareOptions& options) {
   prepared.dataset = std::move(result.dataset);
   prepared.report = std::move(result.report);
   log_report(prepared);
+  if (!options.allow_rejects) check_rejected(prepared.report);
   if (options.drop_untitled) filters.drop_items = prepared.report.untitled;
   prepared.dataset = filter_dataset(prepared.dataset, filters, &prepared.steps);
   for (const FilterStep& step : prepared.steps) {
@@ -112,27 +140,34 @@ Prepared read_input(const PrepareOptions& options) {
   return prepared;
 }
 
-void log_split(const Split& split, const SplitOptions& options) {
+void log_split(const Split& split, const SplitOptions& options, bool order_only) {
   log_info("split {}: {} train rows · {} valid rows · {} test rows", split.protocol,
            split.train.size(), split.valid.size(), split.test.size());
   if (options.kind == SplitKind::kLeaveOneOut) {
     log_warning(
         "leave-one-out leaks the future: other users' training events may be later than a test "
-        "event\nhint: --split global-time");
+        "event{}",
+        order_only ? "" : "\nhint: --split global-time");
   }
   if (split.test.empty()) log_warning("the split leaves no test row");
 }
 
-std::vector<Row> with_negatives(const Dataset& dataset, const Split& split,
+std::vector<Row> with_negatives(const Dataset& dataset, const Split& split, const std::string& part,
                                 const std::vector<Row>& rows, const CandidateOptions& candidates) {
   const auto counts = count_negatives(dataset, split, rows, candidates);
   std::vector<Row> possible;
   for (size_t r = 0; r < rows.size(); ++r) {
     if (counts[r] == candidates.count - 1) possible.push_back(rows[r]);
   }
+  CHECK(part == "train" || rows.empty() || !possible.empty(), kInput,
+        "--num-candidates {}: no {} row has {} items that its user had not chosen\nhint: fewer "
+        "candidates",
+        candidates.count, part, candidates.count - 1);
   if (possible.size() < rows.size()) {
-    log_info("{} train rows get no candidates: too few items to draw from at their time",
-             rows.size() - possible.size());
+    log_info(
+        "{} {} rows get no candidates: fewer than {} items could be drawn that their user had not "
+        "chosen (--num-candidates)",
+        rows.size() - possible.size(), part, candidates.count - 1);
   }
   return possible;
 }
@@ -145,7 +180,7 @@ std::vector<Row> choose_rows(const Dataset& dataset, const Split& split, const s
   std::erase_if(rows, [&](const Row& row) {
     return row.position - dataset.user_offsets[static_cast<size_t>(row.user)] < options.min_history;
   });
-  if (part == "train") rows = with_negatives(dataset, split, rows, candidates);
+  rows = with_negatives(dataset, split, part, rows, candidates);
   const auto count = static_cast<int64_t>(rows.size());
   if (options.rows == PartOptions::kAll || count <= options.rows) return rows;
   log_info("{} of {} {} rows get candidates (--{}-candidates)", options.rows, count, part, part);
@@ -179,6 +214,7 @@ OrderedJson report_json(const Prepared& prepared, const Split& split, const std:
   json["format"] = prepared.world ? "synthetic" : report.format;
   if (prepared.world) return json;
   json["time_unit"] = report.time_unit;
+  json["warnings"] = report.warnings;
   for (const auto& [role, column] : report.log.columns) json["columns"][role] = to_utf8(column);
   json["filters"] = OrderedJson::array();
   for (const FilterStep& step : prepared.steps) {
@@ -202,8 +238,12 @@ std::map<std::string, fs::path> input_files(const Prepared& prepared) {
 PrepareSummary prepare(const PrepareOptions& options, const fs::path& folder, OrderedJson* report) {
   const Prepared prepared = read_input(options);
   const Dataset& dataset = prepared.dataset;
+  CHECK(
+      !dataset.order_only || options.split.kind != SplitKind::kGlobalTime, kUsage,
+      "--time order: a log without times cannot be split by time\nhint: --split leave-one-out, or "
+      "user-ratio");
   const Split split = split_dataset(dataset, options.split);
-  log_split(split, options.split);
+  log_split(split, options.split, dataset.order_only);
   save_dataset(dataset, split, folder);
   if (prepared.world) save_world(*prepared.world, folder);
   if (!prepared.report.rejected.empty())

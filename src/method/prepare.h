@@ -31,6 +31,7 @@ struct PrepareOptions {
   std::optional<WorldOptions> world;  // instead of a log
   FilterOptions filters;
   bool drop_untitled = false;  // items without a title leave the data set
+  bool allow_rejects = false;  // more than 20 % of the rows may be unusable
   SplitOptions split;
   CandidateOptions candidates;
   PartOptions train{200000, 3}, valid, test;
@@ -46,8 +47,9 @@ struct PrepareSummary {
 
 // Fills `folder`, which exists and is empty, with the data set, its split, candidates-PART.jsonl of
 // every part that has rows, prepare.json (`report` returns it, too), world.json of a world and
-// rejected.tsv of a log with rows that cannot be used. A training row with fewer possible negatives
-// than candidates gets none; of the other parts such a row is an error (kInput).
+// rejected.tsv of a log with rows that cannot be used. A row with fewer possible negatives than
+// candidates gets none; how many there are is said. Errors (kInput): more than 20 % of the rows of
+// a file cannot be used, unless allowed; (kUsage): a split by time of a log without times.
 PrepareSummary prepare(const PrepareOptions& options, const std::filesystem::path& folder,
                        nlohmann::ordered_json* report = nullptr);
 

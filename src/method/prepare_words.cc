@@ -4,7 +4,7 @@
 #include <charconv>
 
 #include "base/check.h"
-#include "data/calendar.h"
+#include "data/time_text.h"
 
 namespace etrlrec {
 namespace {
@@ -12,6 +12,15 @@ namespace {
 std::optional<bool> tri_state(const std::string& text) {
   if (text == "auto") return std::nullopt;
   return text == "on";
+}
+
+TableOptions table_options(const std::string& delimiter, const std::string& header,
+                           const std::string& quoting) {
+  TableOptions table;
+  table.delimiter = delimiter == "tab" ? "\t" : delimiter;
+  table.header = tri_state(header);
+  table.quoting = tri_state(quoting);
+  return table;
 }
 
 ReaderOptions reader_options(const PrepareWords& words) {
@@ -23,9 +32,10 @@ ReaderOptions reader_options(const PrepareWords& words) {
           "--map: expected role=column, found \"{}\"", pair);
     reader.map[pair.substr(0, equals)] = pair.substr(equals + 1);
   }
-  reader.log_table.delimiter = words.delimiter == "tab" ? "\t" : words.delimiter;
-  reader.log_table.header = tri_state(words.header);
-  reader.log_table.quoting = tri_state(words.quoting);
+  reader.log_table = table_options(words.delimiter, words.header, words.quoting);
+  reader.item_table = table_options(words.items_delimiter, words.items_header, words.items_quoting);
+  reader.time.order = words.time == "order";
+  reader.need_rating = words.min_rating.has_value();
   return reader;
 }
 
@@ -40,10 +50,11 @@ void read_cut(const std::string& text, const char* option, double& quantile,
     quantile = value;
     return;
   }
-  const auto seconds = parse_iso_time(text);
-  CHECK(seconds, kUsage,
+  int32_t form = 0;
+  const auto date = parse_time_text(text, form);
+  CHECK(date && date->order != DayMonth::kEither, kUsage,
         "{}: expected a quantile in (0, 1] or a date like 2024-05-01, found \"{}\"", option, text);
-  time = static_cast<int64_t>(*seconds);
+  time = static_cast<int64_t>(date->seconds);
 }
 
 SplitOptions split_options(const PrepareWords& words, uint64_t seed) {

@@ -17,7 +17,10 @@ struct PrepareWords {
   std::vector<std::string> map;                   // "role=column" of the log
   std::string delimiter;                          // one character, "::" or "tab"; empty: found out
   std::string header = "auto", quoting = "auto";  // auto | on | off
-  WorldOptions world;                             // of the format "synthetic"
+  // The same of the catalogue.
+  std::string items_delimiter, items_header = "auto", items_quoting = "auto";
+  std::string time = "column";  // column | order
+  WorldOptions world;           // of the format "synthetic"
   std::optional<double> min_rating;
   // `valid` and `test` are quantiles in (0, 1] or dates.
   std::string split = "global-time", valid = "0.8", test = "0.9", target = "all";

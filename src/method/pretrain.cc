@@ -37,7 +37,7 @@ ModelCard card_of(const PretrainOptions& options, const Study& study, const Load
   card.stage = "pretrain";
   card.catalogue_hash = study.catalogue_hash;
   card.prompt = {.max_history = options.max_history,
-                 .with_times = options.with_times,
+                 .with_times = options.with_times && !study.dataset.order_only,
                  .reasoning = false,
                  .style = style_of(options, model),
                  .answer = AnswerKind::kTitle};

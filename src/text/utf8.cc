@@ -3,6 +3,7 @@
 #include <utf8proc.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <cstring>
 
@@ -64,22 +65,29 @@ std::string_view cut_utf8(std::string_view text, size_t max_bytes) {
   return text.substr(0, max_bytes);
 }
 
-std::string latin1_to_utf8(std::string_view text) {
+bool append_code_point(uint32_t code_point, std::string& out) {
+  if (code_point > 0x10ffff || (code_point >= 0xd800 && code_point < 0xe000)) return false;
+  std::array<utf8proc_uint8_t, kMaxLength> bytes;
+  const auto size = utf8proc_encode_char(static_cast<utf8proc_int32_t>(code_point), bytes.data());
+  out.append(reinterpret_cast<const char*>(bytes.data()), static_cast<size_t>(size));
+  return true;
+}
+
+std::string windows1252_to_utf8(std::string_view text) {
+  static constexpr std::array<uint16_t, 32> kMarks = {
+      0x20ac, 0x81,   0x201a, 0x192,  0x201e, 0x2026, 0x2020, 0x2021, 0x2c6,  0x2030, 0x160,
+      0x2039, 0x152,  0x8d,   0x17d,  0x8f,   0x90,   0x2018, 0x2019, 0x201c, 0x201d, 0x2022,
+      0x2013, 0x2014, 0x2dc,  0x2122, 0x161,  0x203a, 0x153,  0x9d,   0x17e,  0x178};
   std::string out;
   for (const char c : text) {
-    if (is_ascii(c)) {
-      out += c;
-    } else {
-      const auto byte = static_cast<unsigned char>(c);
-      out += static_cast<char>(0xc0 | (byte >> 6));
-      out += static_cast<char>(0x80 | (byte & 0x3f));
-    }
+    const auto byte = static_cast<unsigned char>(c);
+    append_code_point(byte >= 0x80 && byte < 0xa0 ? kMarks[byte - 0x80] : byte, out);
   }
   return out;
 }
 
 std::string to_utf8(std::string_view text) {
-  return is_utf8(text) ? std::string(text) : latin1_to_utf8(text);
+  return is_utf8(text) ? std::string(text) : windows1252_to_utf8(text);
 }
 
 }  // namespace etrlrec

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -21,8 +22,13 @@ std::string_view first_code_points(std::string_view text, size_t count);
 // The longest prefix of at most max_bytes that does not end inside a character.
 std::string_view cut_utf8(std::string_view text, size_t max_bytes);
 
-std::string latin1_to_utf8(std::string_view text);
-// The text itself where it is UTF-8, else its bytes read as Latin-1.
+// Appends the character; false, and nothing appended, for a surrogate or beyond U+10FFFF.
+bool append_code_point(uint32_t code_point, std::string& out);
+
+// Bytes as Windows writes western texts: ISO-8859-1, but 0x80 to 0x9f are quotes, dashes and other
+// marks (the five that Windows leaves free stay control characters, as browsers read them).
+std::string windows1252_to_utf8(std::string_view text);
+// The text itself where it is UTF-8, else its bytes read as Windows-1252.
 std::string to_utf8(std::string_view text);
 
 }  // namespace etrlrec
