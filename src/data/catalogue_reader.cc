@@ -85,10 +85,7 @@ class ItemsReader {
     read_table(
         file_.table, columns,
         [&](int64_t line, std::span<const std::string_view> values) {
-          const bool blank = std::all_of(values.begin(), values.end(), [](std::string_view value) {
-            return trim(value).empty();
-          });
-          if (blank) {
+          if (is_blank(values)) {
             ++file_.blank;
             return;
           }

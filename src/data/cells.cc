@@ -53,6 +53,11 @@ std::string clean_title(std::string_view text) {
   return out;
 }
 
+bool is_blank(std::span<const std::string_view> values) {
+  return std::all_of(values.begin(), values.end(),
+                     [](std::string_view value) { return trim(value).empty(); });
+}
+
 std::string id_problem(std::string_view id, const char* what, const MissingWords& missing) {
   if (id.empty()) return fmt::format("empty {} id", what);
   if (missing.has(id)) return fmt::format("{} id \"{}\" means missing", what, id);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -21,6 +22,9 @@ class MissingWords {
 
 // Runs of control characters become one space, so that a title stays on its line.
 std::string clean_title(std::string_view text);
+
+// No value says anything.
+bool is_blank(std::span<const std::string_view> values);
 
 // Why the text cannot be the id of a `what` ("user"); empty when it can.
 std::string id_problem(std::string_view id, const char* what, const MissingWords& missing);

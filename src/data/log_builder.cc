@@ -24,11 +24,6 @@ std::vector<std::string> Interner::texts() const {
   return texts;
 }
 
-int32_t Interner::find(std::string_view text) const {
-  const auto found = index_.find(text);
-  return found == index_.end() ? -1 : found->second;
-}
-
 bool LogBuilder::add_item(std::string_view id, std::string title) {
   if (item_index_.index(id) < catalogue_.num_items()) return false;
   catalogue_.item_ids.emplace_back(id);

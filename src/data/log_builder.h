@@ -17,9 +17,7 @@ namespace etrlrec {
 // Dense indices for strings in order of first appearance.
 class Interner {
  public:
-  int32_t index(std::string_view text);       // adds what is new
-  int32_t find(std::string_view text) const;  // -1 where it is not known
-  int32_t size() const { return static_cast<int32_t>(index_.size()); }
+  int32_t index(std::string_view text);    // adds what is new
   std::vector<std::string> texts() const;  // by index
 
  private:
@@ -36,7 +34,6 @@ class LogBuilder {
   bool add_item(std::string_view id, std::string title);
   void add_attribute(const std::string& field, const std::string& name);  // of the last item added
   void add_field(const std::string& field);
-  bool has_item(std::string_view id) const { return item_index_.find(id) >= 0; }
   void add_interaction(std::string_view user, std::string_view item);
   void add_rating(float rating) { ratings_.push_back(rating); }  // of the last interaction
   void drop_ratings() { ratings_.clear(); }

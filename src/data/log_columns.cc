@@ -47,7 +47,6 @@ int32_t role_column(const ReaderOptions& options, const std::string& role, const
 const Names& usual_user_names() { return kUserNames; }
 const Names& usual_item_names() { return kItemNames; }
 const Names& usual_time_names() { return kTimeNames; }
-const Names& usual_rating_names() { return kRatingNames; }
 const Names& usual_title_names() { return kTitleNames; }
 
 std::string listed(const Names& columns) { return fmt::format("{}", fmt::join(columns, ", ")); }

@@ -40,7 +40,6 @@ using Names = std::vector<std::string>;
 const Names& usual_user_names();
 const Names& usual_item_names();
 const Names& usual_time_names();
-const Names& usual_rating_names();
 const Names& usual_title_names();
 
 std::string listed(const Names& columns);

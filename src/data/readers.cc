@@ -79,9 +79,7 @@ class LogReader {
   }
 
   void add_row(int64_t line, std::span<const std::string_view> values) {
-    const bool blank = std::all_of(values.begin(), values.end(),
-                                   [](std::string_view value) { return trim(value).empty(); });
-    if (blank) {
+    if (is_blank(values)) {
       ++report_.log.blank;
       return;
     }
