@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "models/model_adapters.h"
 #include "models/model_files.h"
+#include "models/weights.h"
 #include "text/begin_tokens.h"
 #include "text/chat.h"
 #include "text/chat_recognition.h"
@@ -107,14 +108,12 @@ std::string last_name(const fs::path& folder) {
   return (path.has_filename() ? path : path.parent_path()).filename().string();
 }
 
-// Configuration and weights as they are.
+// Configuration and weights as they are; of two sets of weights the one that is read.
 void copy_weights(const fs::path& from, const fs::path& to) {
-  for (const auto& entry : fs::directory_iterator(from)) {
-    const fs::path name = entry.path().filename();
-    if (name == "config.json" || name == "generation_config.json" ||
-        name == "model.safetensors.index.json" || name.extension() == ".safetensors")
-      fs::copy_file(entry.path(), to / name);
-  }
+  fs::copy_file(from / "config.json", to / "config.json");
+  if (fs::exists(from / "generation_config.json"))
+    fs::copy_file(from / "generation_config.json", to / "generation_config.json");
+  for (const std::string& name : weight_files(from)) fs::copy_file(from / name, to / name);
 }
 
 OrderedJson to_json(const ModelCard& card) {

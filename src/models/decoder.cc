@@ -337,13 +337,9 @@ std::unique_ptr<Decoder> open_decoder(const std::filesystem::path& folder, Stora
 
 std::unique_ptr<Decoder> load_decoder(const std::filesystem::path& folder, Storage storage,
                                       const Numerics& numerics) {
-  auto model = std::make_unique<Decoder>(read_llm_config(folder), storage,
-                                         Decoder::Memory::kAllocated, numerics);
-  ParameterMap weights = load_weights(folder);
-  // Of two names of one tensor some writers keep the head's.
-  const auto head = weights.find("lm_head.weight");
-  if (model->config().tie_word_embeddings && head != weights.end())
-    weights.try_emplace("model.embed_tokens.weight", head->second);
+  LlmConfig config = read_llm_config(folder);
+  const ParameterMap weights = load_decoder_weights(folder, config);
+  auto model = std::make_unique<Decoder>(config, storage, Decoder::Memory::kAllocated, numerics);
   if (storage == Storage::kFloat) {
     assign_parameters(model->parameters(), weights, folder.string());
   } else {

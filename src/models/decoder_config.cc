@@ -14,14 +14,17 @@
 namespace etrlrec {
 namespace {
 
+// With what Transformers takes where config.json lacks a field: num_key_value_heads 0 is as many as
+// attention heads, sliding_window 0 none.
 struct ModelType {
   const char* name;
   const char* architecture;
+  int64_t max_position_embeddings, num_key_value_heads, sliding_window;
 };
-constexpr std::array<ModelType, 4> kModelTypes{{{"llama", "LlamaForCausalLM"},
-                                                {"mistral", "MistralForCausalLM"},
-                                                {"qwen2", "Qwen2ForCausalLM"},
-                                                {"qwen3", "Qwen3ForCausalLM"}}};
+constexpr std::array<ModelType, 4> kModelTypes{{{"llama", "LlamaForCausalLM", 2048, 0, 0},
+                                                {"mistral", "MistralForCausalLM", 131072, 8, 4096},
+                                                {"qwen2", "Qwen2ForCausalLM", 32768, 32, 4096},
+                                                {"qwen3", "Qwen3ForCausalLM", 32768, 32, 4096}}};
 
 const ModelType& model_type(const std::string& type, const std::string& name) {
   std::string known;
@@ -77,7 +80,10 @@ RopeConfig read_rope(const Json& json, const std::string& name) {
 
 // Which layers slide: by layer_types, or by the older fields of each family.
 void read_windows(const Json& json, LlmConfig& c, const std::string& name) {
-  const bool has_window = json.contains("sliding_window") && !json["sliding_window"].is_null();
+  const int64_t usual =
+      json.contains("sliding_window") ? 0 : model_type(c.model_type, name).sliding_window;
+  const auto window = get_or<int64_t>(json, "sliding_window", usual, name);
+  const bool has_window = window > 0;
   const bool qwen = c.model_type.starts_with("qwen");
   const bool used = qwen ? get_or<bool>(json, "use_sliding_window", false, name) : has_window;
   CHECK(c.model_type != "llama" || !has_window, kModel,
@@ -91,22 +97,24 @@ void read_windows(const Json& json, LlmConfig& c, const std::string& name) {
       CHECK(type == "full_attention" || type == "sliding_attention", kModel,
             "{}: layer_types: {} is not supported", name, type.dump());
   }
-  const auto first = qwen ? get_or<int64_t>(json, "max_window_layers", 0, name) : int64_t{0};
+  const auto first = qwen ? get_or<int64_t>(json, "max_window_layers", 28, name) : int64_t{0};
   for (int64_t layer = 0; layer < c.num_hidden_layers; ++layer) {
     const bool slides = listed
                             ? json["layer_types"][static_cast<size_t>(layer)] == "sliding_attention"
                             : used && layer >= first;
     c.sliding_layers.push_back(slides);
-    if (slides) c.sliding_window = get<int64_t>(json, "sliding_window", name);
+    if (!slides) continue;
+    CHECK(has_window, kModel, "{}: sliding_window: expected a positive number, found {}", name,
+          json.contains("sliding_window") ? json["sliding_window"].dump() : "nothing");
+    c.sliding_window = window;
   }
   if (c.sliding_window == 0) c.sliding_layers.clear();
-  CHECK(c.sliding_window >= 0, kModel, "{}: sliding_window: expected a positive number, found {}",
-        name, c.sliding_window);
 }
 
 void refuse_unsupported(const Json& json, const std::string& name) {
   const std::string activation = get_or<std::string>(json, "hidden_act", "silu", name);
-  CHECK(activation == "silu", kModel, "{}: hidden_act \"{}\" is not supported, expected silu", name,
+  CHECK(activation == "silu" || activation == "swish", kModel,
+        "{}: hidden_act \"{}\" is not supported, expected silu (or swish, its other name)", name,
         activation);
   for (const char* key : {"attention_bias", "mlp_bias"}) {
     CHECK(!get_or<bool>(json, key, false, name), kModel, "{}: {} is not supported", name, key);
@@ -190,9 +198,14 @@ LlmConfig read_llm_config(const std::filesystem::path& folder) {
   c.hidden_size = get<int64_t>(json, "hidden_size", name);
   c.num_hidden_layers = get<int64_t>(json, "num_hidden_layers", name);
   c.num_attention_heads = get<int64_t>(json, "num_attention_heads", name);
-  c.num_key_value_heads = get_or<int64_t>(json, "num_key_value_heads", c.num_attention_heads, name);
+  const ModelType& type = model_type(c.model_type, name);
+  const bool lacks_kv = !json.contains("num_key_value_heads") && type.num_key_value_heads > 0;
+  c.num_key_value_heads =
+      lacks_kv ? type.num_key_value_heads
+               : get_or<int64_t>(json, "num_key_value_heads", c.num_attention_heads, name);
   c.intermediate_size = get<int64_t>(json, "intermediate_size", name);
-  c.max_position_embeddings = get<int64_t>(json, "max_position_embeddings", name);
+  c.max_position_embeddings =
+      get_or<int64_t>(json, "max_position_embeddings", type.max_position_embeddings, name);
   c.rms_norm_eps = get_or<double>(json, "rms_norm_eps", 1e-6, name);
   c.tie_word_embeddings = get_or<bool>(json, "tie_word_embeddings", false, name);
   c.initializer_range = get_or<double>(json, "initializer_range", 0.02, name);

@@ -4,6 +4,8 @@
 
 #include <utility>
 
+#include "base/log.h"
+
 namespace etrlrec {
 
 std::string layer_prefix(int64_t layer) { return fmt::format("model.layers.{}.", layer); }
@@ -64,6 +66,24 @@ ParameterGroups decoder_parameter_groups(const LlmConfig& config) {
   if (!config.tie_word_embeddings)
     groups.push_back({{"lm_head.weight", {config.vocab_size, hidden}}});
   return groups;
+}
+
+ParameterMap load_decoder_weights(const std::filesystem::path& folder, LlmConfig& config) {
+  ParameterMap weights = load_weights(folder);
+  const auto head = weights.find("lm_head.weight");
+  if (!config.tie_word_embeddings || head == weights.end()) return weights;
+  // Of two names of one tensor some writers keep the head's.
+  const auto embedding = weights.try_emplace("model.embed_tokens.weight", head->second).first;
+  if (equal_values(head->second, embedding->second)) {
+    weights.erase(head);
+    return weights;
+  }
+  log_warning(
+      "{}: config.json ties the head to the embeddings, but the file holds another head: "
+      "that one is used",
+      folder.string());
+  config.tie_word_embeddings = false;
+  return weights;
 }
 
 }  // namespace etrlrec

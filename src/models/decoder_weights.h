@@ -6,6 +6,7 @@
 #include <torch/types.h>
 
 #include <cstdint>
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -37,6 +38,11 @@ struct DecoderWeights {
 // Names and shapes of all parameters of a configuration, groups that are read by one product
 // together.
 ParameterGroups decoder_parameter_groups(const LlmConfig& config);
+
+// Tensors of a folder's files, one for each tied pair. A stored head that
+// differs from the embeddings is used whatever tie_word_embeddings says (as Transformers 5 does,
+// and warns): then the field of `config` becomes false. Errors: load_weights'.
+ParameterMap load_decoder_weights(const std::filesystem::path& folder, LlmConfig& config);
 
 std::string layer_prefix(int64_t layer);  // "model.layers.<layer>."
 

@@ -341,10 +341,10 @@ void put_gguf_config(const LlmConfig& config, GgufTensorType type, GgufWriter& w
   }
 }
 
-void write_gguf_tensors(const std::filesystem::path& folder, const LlmConfig& config,
-                        GgufTensorType type, GgufWriter& writer, const OnProgress& on_progress) {
+void write_gguf_tensors(const std::filesystem::path& folder, LlmConfig config, GgufTensorType type,
+                        GgufWriter& writer, const OnProgress& on_progress) {
+  const ParameterMap weights = load_decoder_weights(folder, config);
   const std::vector<Part> parts = parts_of(config);
-  const ParameterMap weights = load_weights(folder);
   for (const Part& part : parts) {
     const auto found = weights.find(part.name);
     CHECK(found != weights.end() && found->second.sizes() == part.shape, kModel,

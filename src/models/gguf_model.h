@@ -34,8 +34,7 @@ void write_gguf_weights(const GgufFile& file, const LlmConfig& config, at::Scala
 // name for here, for sliding windows and for tensors that do not fit the configuration, kInput for
 // values that the type cannot hold.
 void put_gguf_config(const LlmConfig& config, GgufTensorType type, GgufWriter& writer);
-void write_gguf_tensors(const std::filesystem::path& folder, const LlmConfig& config,
-                        GgufTensorType type, GgufWriter& writer,
-                        const OnProgress& on_progress = {});
+void write_gguf_tensors(const std::filesystem::path& folder, LlmConfig config, GgufTensorType type,
+                        GgufWriter& writer, const OnProgress& on_progress = {});
 
 }  // namespace etrlrec

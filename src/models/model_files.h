@@ -21,7 +21,7 @@ bool is_language_model_folder(const std::filesystem::path& folder);
 std::unique_ptr<LanguageModel> open_language_model(const std::filesystem::path& folder,
                                                    Storage storage = Storage::kFloat,
                                                    const Numerics& numerics = {});
-// The same with the weights of model.safetensors or its shards.
+// The same with the weights (models/weights.h: which files).
 std::unique_ptr<LanguageModel> load_language_model(const std::filesystem::path& folder,
                                                    Storage storage = Storage::kFloat,
                                                    const Numerics& numerics = {});

@@ -195,10 +195,6 @@ PassCost T5::cost(const PassShape& shape) const {
 
 namespace {
 
-bool same_tensor(const at::Tensor& a, const at::Tensor& b) {
-  return a.scalar_type() == b.scalar_type() && at::equal(a, b);
-}
-
 // Older files name the embeddings up to four times and hold a bias of cross attention that no
 // version has used. What remains are the parameters of the configuration; the head decides about
 // tie_word_embeddings.
@@ -215,12 +211,12 @@ void remove_copies(ParameterMap& weights, T5Config& config, const std::string& n
   if (shared == weights.end()) return;  // reported with all others that are missing
   for (const std::string& copy : copies) {
     if (!weights.contains(copy)) continue;
-    CHECK(same_tensor(weights.at(copy), shared->second), kModel,
+    CHECK(equal_values(weights.at(copy), shared->second), kModel,
           "{}: \"{}\": expected the values of \"shared.weight\"", name, copy);
     weights.erase(copy);
   }
   if (head == weights.end()) return;
-  if (config.tie_word_embeddings && same_tensor(head->second, shared->second)) {
+  if (config.tie_word_embeddings && equal_values(head->second, shared->second)) {
     weights.erase(head);
   } else {
     config.tie_word_embeddings = false;

@@ -1,4 +1,4 @@
-// Internal to models/: parameters of transformers between their configuration and their file.
+// Parameters of transformers between their configuration and their files.
 #pragma once
 
 #include <cstdint>
@@ -22,9 +22,14 @@ ParameterMap describe_parameters(const ParameterGroups& groups);
 ParameterMap allocate_parameters(const ParameterGroups& groups, Storage storage = Storage::kFloat,
                                  const Numerics& numerics = {});
 
-// Tensors of model.safetensors, or of the files that model.safetensors.index.json names; read-only
-// views of the files. Errors (kInput) name the file and the tensor.
+// Names of the files in a folder that its weights are read from, in Transformers' order:
+// model.safetensors or, without one, model.safetensors.index.json and what it names. Errors:
+// kInput; kModel for a folder with another format only, with the way to convert it.
+std::vector<std::string> weight_files(const std::filesystem::path& folder);
+// Tensors of these files, as read-only views. Errors (kInput) name the file and the tensor.
 ParameterMap load_weights(const std::filesystem::path& folder);
+// Whether two tensors have the same shape and values, whatever their types.
+bool equal_values(const at::Tensor& a, const at::Tensor& b);
 
 // Copies the tensors of a file into the parameters of a model, adapters excepted. One error
 // (kModel) lists all tensors that are missing, unknown or of another shape; then nothing is

@@ -14,6 +14,9 @@ namespace etrlrec {
 namespace {
 
 const std::string kPrefix = "base_model.model.";
+constexpr const char* kMergeHint =
+    "\nhint: merge this adapter with PEFT (merge_and_unload, save_pretrained) and load the merged "
+    "model";
 
 // Fields that are read, and fields that change training or loading only, so that the file's tensors
 // mean the same with any value of them.
@@ -59,16 +62,16 @@ bool is_default(const Json& value) {
 void check_fields(const Json& json, const std::string& name) {
   for (const auto& [key, value] : json.items()) {
     CHECK(kRead.contains(key) || kHarmless.contains(key) || is_default(value), kModel,
-          "{}: \"{}\" is not supported, found {}\nhint: merge this adapter with PEFT and load the "
-          "merged model",
-          name, key, value.dump());
+          "{}: \"{}\" is not supported, found {}{}", name, key, value.dump(), kMergeHint);
   }
   CHECK(get_or<std::string>(json, "bias", "none", name) == "none", kModel,
-        "{}: \"bias\" is not supported, expected none, found {}", name, json["bias"].dump());
+        "{}: \"bias\" is not supported, expected none, found {}{}", name, json["bias"].dump(),
+        kMergeHint);
   if (json.contains("init_lora_weights") && !json["init_lora_weights"].is_null()) {
     const std::string start = json["init_lora_weights"].dump();
     CHECK(kPlainStarts.contains(start), kModel,
-          "{}: \"init_lora_weights\" {} is not supported: it changes the base model", name, start);
+          "{}: \"init_lora_weights\" {} is not supported: it changes the base model{}", name, start,
+          kMergeHint);
   }
 }
 
@@ -166,15 +169,18 @@ ParameterMap read_tensors(const ParameterMap& parameters, const LoraConfig& conf
   for (auto& [file_name, tensor] : load_safetensors(path)) {
     const std::string own = file_name.starts_with(kPrefix) ? file_name.substr(kPrefix.size()) : "";
     CHECK(is_adapter_parameter(own) && own.ends_with(".weight") != config.adalora.has_value(),
-          kInput, "{}: expected tensors {}…lora_A{}, found \"{}\"", path, kPrefix,
-          config.adalora ? "" : ".weight", file_name);
+          kModel,
+          "{}: expected LoRA matrices of linear layers ({}…lora_A{}) and nothing else, found "
+          "\"{}\"{}",
+          path, kPrefix, config.adalora ? "" : ".weight", file_name, kMergeHint);
     tensors[own] = tensor.to(at::kFloat);
   }
   CHECK(!tensors.empty(), kInput, "{}: expected adapter tensors, found none", path);
   for (const std::string& module : adapted_modules(tensors)) {
     const auto weight = parameters.find(module + ".weight");
-    CHECK(weight != parameters.end() && weight->second.dim() == 2, kModel,
-          "{}: the model has no linear layer \"{}\"", path, module);
+    CHECK(weight != parameters.end() && weight->second.dim() == 2 && takes_adapter(module), kModel,
+          "{}: the model has no linear layer \"{}\" that takes an adapter{}", path, module,
+          kMergeHint);
     check_shapes(adapter_tensors(tensors, module), weight->second,
                  stored_rank(config, module, path), module, path);
   }
@@ -232,6 +238,17 @@ AdapterTensors pruned(const AdapterTensors& adapter, const std::vector<bool>& ke
 
 }  // namespace
 
+std::filesystem::path adapter_weights_file(const std::filesystem::path& folder) {
+  const std::filesystem::path file = folder / "adapter_model.safetensors";
+  CHECK(std::filesystem::exists(file) || !std::filesystem::exists(folder / "adapter_model.bin"),
+        kModel,
+        "{}: expected adapter_model.safetensors, found adapter_model.bin, a pickle file that can "
+        "run code\nhint: load it with PEFT and save it again (save_pretrained writes safetensors), "
+        "or merge it there and load the merged model",
+        folder.string());
+  return file;
+}
+
 void save_lora(const ParameterMap& parameters, const LoraConfig& config,
                const std::string& base_model, const std::filesystem::path& folder,
                const std::string& task_type) {
@@ -276,7 +293,7 @@ void save_lora(const ParameterMap& parameters, const LoraConfig& config,
 LoraConfig load_lora(ParameterMap& parameters, const std::filesystem::path& folder) {
   LoraConfig config = read_config((folder / "adapter_config.json").string());
   const ParameterMap tensors =
-      read_tensors(parameters, config, (folder / "adapter_model.safetensors").string());
+      read_tensors(parameters, config, adapter_weights_file(folder).string());
   const std::vector<std::string> present = adapted_modules(parameters);
   CHECK(present.empty(), kUsage, "adapter: the model has one already (\"{}\")", present.front());
   for (auto& [name, tensor] : parameters) tensor.requires_grad_(false);

@@ -17,7 +17,7 @@ namespace {
 const std::string kWeight = ".weight";
 const std::array<std::string, 5> kSuffixes{".lora_A.weight", ".lora_B.weight", ".lora_A", ".lora_B",
                                            ".lora_E"};
-// Matrices that are no linear layers, and the head: "all-linear" of PEFT leaves them out.
+// Matrices that are no linear layers, and the head: "all-linear" of PEFT leaves them out, too.
 const std::set<std::string> kNotLinear{"embed_tokens", "shared", "relative_attention_bias",
                                        "lm_head"};
 
@@ -36,7 +36,7 @@ bool ends_with_module(const std::string& module, const std::string& key) {
 bool is_target(const std::string& module, const LoraConfig& config) {
   const auto& targets = config.target_modules;
   if (targets.empty() || (targets.size() == 1 && targets[0] == "all-linear"))
-    return !kNotLinear.contains(module.substr(module.rfind('.') + 1));
+    return takes_adapter(module);
   for (const std::string& target : targets) {
     if (ends_with_module(module, target)) return true;
   }
@@ -176,13 +176,20 @@ std::vector<std::string> adapted_modules(const ParameterMap& parameters) {
   return {modules.begin(), modules.end()};
 }
 
+bool takes_adapter(const std::string& module) {
+  return !kNotLinear.contains(module.substr(module.rfind('.') + 1));
+}
+
 std::vector<std::string> target_modules_of(const ParameterMap& parameters,
                                            const LoraConfig& config) {
   std::vector<std::string> modules;
   for (const auto& [name, tensor] : parameters) {
     if (!name.ends_with(kWeight) || is_adapter_parameter(name) || tensor.dim() != 2) continue;
     const std::string module = name.substr(0, name.size() - kWeight.size());
-    if (is_target(module, config)) modules.push_back(module);
+    if (!is_target(module, config)) continue;
+    CHECK(takes_adapter(module), kUsage,
+          "LoRA: target module \"{}\": embeddings and the head take no adapter here", module);
+    modules.push_back(module);
   }
   return modules;
 }

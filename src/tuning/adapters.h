@@ -76,7 +76,11 @@ LinearPart linear_part(const ParameterMap& parameters, const std::string& module
                        double lora_scale);
 // Modules with an adapter, in order.
 std::vector<std::string> adapted_modules(const ParameterMap& parameters);
-// Modules "<name>" whose "<name>.weight" is a matrix that the configuration selects.
+// Whether a module is a linear layer that is computed with its adapter: embeddings and the head are
+// not.
+bool takes_adapter(const std::string& module);
+// Modules "<name>" whose "<name>.weight" is a matrix that the configuration selects. Error (kUsage)
+// for one that takes no adapter.
 std::vector<std::string> target_modules_of(const ParameterMap& parameters,
                                            const LoraConfig& config);
 

@@ -7,6 +7,7 @@
 #include "base/rng.h"
 #include "nn/safetensors.h"
 #include "nn/weight.h"
+#include "tuning/adapter_files.h"
 
 namespace etrlrec {
 namespace {
@@ -91,7 +92,7 @@ SavedPrompt read_prompt(const std::filesystem::path& folder, int64_t width) {
   const PromptTuningConfig config = read_prompt_config(folder);
   CHECK(config.num_virtual_tokens > 0, kModel, "{}: expected peft_type PROMPT_TUNING",
         (folder / "adapter_config.json").string());
-  const std::string path = (folder / "adapter_model.safetensors").string();
+  const std::string path = adapter_weights_file(folder).string();
   const ParameterMap tensors = load_safetensors(path);
   CHECK(tensors.size() == 1 && tensors.contains(kName), kInput,
         "{}: expected the tensor \"{}\" alone", path, kName);
