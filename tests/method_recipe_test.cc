@@ -60,6 +60,10 @@ class FakeProgram {
             [](const std::vector<std::string>& words) {
               return words.back() == "--rows=many" ? "--rows: expected a number" : "";
             },
+            [](const std::vector<std::string>& words) {
+              const bool idle = words.size() > 2 && words.back() == "--rows=0";
+              return idle ? "--rows: only with a model" : "";
+            },
             [this](const std::vector<std::string>& words, const fs::path& printed) {
               call(words, printed);
             }};
@@ -170,6 +174,7 @@ TEST_F(Recipes, refusals_name_file_line_and_the_nearest_word) {
   expect(refusal(with("rows", "rowz")),
          {"x.toml:12: first: unknown option \"rowz\" of fit", "did you mean \"rows\"?"});
   expect(refusal(with("rows = 5", "rows = \"many\"")), {"x.toml:12: ", "expected a number"});
+  expect(refusal(with("rows = 5", "rows = 0")), {"x.toml:8: first: --rows: only with a model"});
   expect(refusal(with("\"fit\"", "\"fti\"")),
          {"x.toml:8: stage \"first\": unknown command \"fti\"", "\"fit\"?"});
   expect(refusal(with("@data", "@dta")), {"x.toml:11: ", "no stage \"dta\"", "\"data\"?"});

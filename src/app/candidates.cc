@@ -44,7 +44,8 @@ void add_candidates(CommandLine& app, CommonOptions& common) {
           "half from the recommender's top 50, half popular; cold: items that nobody chose in the "
           "training part, for rows with such a target")
       .one_of({"uniform", "popular", "hard", "cold"});
-  command.add_option("--recommender", options->recommender, "for hard ones: a folder of fit");
+  command.add_option("--recommender", options->recommender, "for hard ones: a folder of fit")
+      .only_with("--kind hard", [=] { return options->kind == "hard"; });
   command.add_option("--part", options->part, "rows").one_of({"train", "valid", "test"});
   command.add_option("--num-candidates", options->count, "per row, the target included")
       .range(2, 1000);

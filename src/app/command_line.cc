@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cstdint>
 #include <filesystem>
+#include <map>
+#include <utility>
 
 #include "base/check.h"
 #include "base/nearest_word.h"
@@ -16,7 +18,36 @@ bool is_empty_value(const std::string& text) {
   return text.empty() || text == "[]" || text == "{}";
 }
 
+// Given with another value than its default.
+bool is_changed_option(const CLI::Option& option) {
+  if (option.count() == 0) return false;
+  std::string values;
+  for (const std::string& value : option.results()) {
+    if (!is_empty_value(value)) values += (values.empty() ? "" : ",") + value;
+  }
+  return values != option.get_default_str() && values != "false";
+}
+
 }  // namespace
+
+struct OptionConditions {
+  struct Condition {
+    const CLI::Option* option;
+    std::string what;
+    std::function<bool()> holds;
+  };
+  std::vector<Condition> all;
+
+  // The first option that would do nothing, with what it needs; empty where there is none.
+  std::string complaint() const {
+    for (const Condition& condition : all) {
+      if (is_changed_option(*condition.option) && !condition.holds())
+        return fmt::format("--{}: only with {}", condition.option->get_single_name(),
+                           condition.what);
+    }
+    return "";
+  }
+};
 
 Option& Option::required() {
   option_->required();
@@ -75,6 +106,10 @@ Option& Option::needs(const Option& other) {
   option_->needs(other.option_);
   return *this;
 }
+Option& Option::only_with(const std::string& what, std::function<bool()> holds) {
+  conditions_->all.push_back({option_, what, std::move(holds)});
+  return *this;
+}
 
 std::string Command::name() const { return command_->get_name(); }
 Command& Command::alias(const std::string& name) {
@@ -97,7 +132,7 @@ template <typename T>
 Option Command::add_option(const std::string& names, T& value, const std::string& help) {
   CLI::Option* option = command_->add_option(names, value, help)->capture_default_str();
   if (is_empty_value(option->get_default_str())) option->default_str("");
-  return Option(option);
+  return {option, conditions_};
 }
 template Option Command::add_option(const std::string&, int32_t&, const std::string&);
 template Option Command::add_option(const std::string&, int64_t&, const std::string&);
@@ -112,7 +147,7 @@ template Option Command::add_option(const std::string&, std::vector<std::string>
                                     const std::string&);
 
 Option Command::add_flag(const std::string& names, bool& value, const std::string& help) {
-  return Option(command_->add_flag(names, value, help));
+  return {command_->add_flag(names, value, help), conditions_};
 }
 
 std::vector<Command::Given> Command::given() const {
@@ -127,13 +162,7 @@ std::vector<Command::Given> Command::given() const {
 bool Command::is_given(const std::string& name) const { return command_->count(name) > 0; }
 
 bool Command::is_changed(const std::string& name) const {
-  const CLI::Option* option = command_->get_option(name);
-  if (option->count() == 0) return false;
-  std::string values;
-  for (const std::string& value : option->results()) {
-    if (!is_empty_value(value)) values += (values.empty() ? "" : ",") + value;
-  }
-  return values != option->get_default_str() && values != "false";
+  return is_changed_option(*command_->get_option(name));
 }
 
 std::string Command::to_toml() const {
@@ -154,6 +183,15 @@ Command& Command::keep_others() {
 
 std::vector<std::string> Command::others() const { return command_->remaining(); }
 
+void Command::check_conditions_then(std::function<void()> prepare) {
+  command_->parse_complete_callback(
+      [name = name(), conditions = conditions_, prepare = std::move(prepare)] {
+        const std::string complaint = conditions->complaint();
+        CHECK(complaint.empty(), kUsage, "{}\nhint: etrlrec {} --help", complaint, name);
+        prepare();
+      });
+}
+
 CommandLine::CommandLine(const std::string& description, const std::string& footer)
     : app_(std::make_unique<CLI::App>(description)) {
   app_->name("etrlrec");
@@ -169,17 +207,22 @@ CommandLine::~CommandLine() = default;
 Command CommandLine::add_command(const std::string& name, const std::string& description) {
   CLI::App* command = app_->add_subcommand(name, description);
   command->fallthrough();  // --config may come after the command
-  return Command(command);
+  const auto conditions = std::make_shared<OptionConditions>();
+  conditions_[command] = conditions;
+  Command made(command, conditions);
+  made.check_conditions_then([] {});
+  return made;
 }
 
 std::vector<Command> CommandLine::commands() const {
   std::vector<Command> all;
-  for (CLI::App* command : app_->get_subcommands({})) all.emplace_back(command);
+  for (CLI::App* command : app_->get_subcommands({}))
+    all.emplace_back(command, conditions_.at(command));
   return all;
 }
 
 void CommandLine::before_run(std::function<void()> prepare) {
-  for (CLI::App* command : app_->get_subcommands({})) command->parse_complete_callback(prepare);
+  for (Command& command : commands()) command.check_conditions_then(prepare);
 }
 
 void CommandLine::check_command(const std::vector<std::string>& arguments) const {
@@ -259,6 +302,14 @@ std::string CommandLine::complaint(const std::vector<std::string>& arguments) {
   } catch (const Parsed&) {
   }
   return "";
+}
+
+std::string CommandLine::without_effect(const std::vector<std::string>& arguments) {
+  if (!complaint(arguments).empty()) return "";
+  std::string found;
+  for (const CLI::App* command : app_->get_subcommands())
+    found += conditions_.at(command)->complaint();
+  return found;
 }
 
 }  // namespace etrlrec

@@ -5,8 +5,10 @@
 
 #include <cstddef>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace CLI {
@@ -16,10 +18,14 @@ class Option;
 
 namespace etrlrec {
 
+// Options of a command that do something only under a condition.
+struct OptionConditions;
+
 // A handle of one option; the methods chain. Values that break a rule are usage errors.
 class Option {
  public:
-  explicit Option(CLI::Option* option) : option_(option) {}
+  Option(CLI::Option* option, std::shared_ptr<OptionConditions> conditions)
+      : option_(option), conditions_(std::move(conditions)) {}
   Option& required();
   Option& group(const std::string& heading);  // of the help
   Option& separated_by(char delimiter);       // several values in one word
@@ -33,9 +39,13 @@ class Option {
   Option& existing_file();
   Option& excludes(const Option& other);
   Option& needs(const Option& other);
+  // Refused where it is given with another value than its default while `holds` is false: it would
+  // do nothing. `holds` is asked after parsing; `what` completes the message "--name: only with …".
+  Option& only_with(const std::string& what, std::function<bool()> holds);
 
  private:
   CLI::Option* option_;
+  std::shared_ptr<OptionConditions> conditions_;
 };
 
 // A handle of one command; it outlives neither its CommandLine nor the values it is bound to.
@@ -46,7 +56,8 @@ class Command {
     std::vector<std::string> values;
   };
 
-  explicit Command(CLI::App* command) : command_(command) {}
+  Command(CLI::App* command, std::shared_ptr<OptionConditions> conditions)
+      : command_(command), conditions_(std::move(conditions)) {}
   std::string name() const;
   Command& alias(const std::string& name);
   Command& example(const std::string& arguments);  // the help ends in it
@@ -72,7 +83,11 @@ class Command {
   std::vector<std::string> others() const;
 
  private:
+  friend class CommandLine;
+  void check_conditions_then(std::function<void()> prepare);
+
   CLI::App* command_;
+  std::shared_ptr<OptionConditions> conditions_;
 };
 
 class CommandLine {
@@ -90,6 +105,9 @@ class CommandLine {
   // Parses words that may lack required options, without running a command; returns what is wrong
   // with them, or nothing. A command line that was tried cannot run any more.
   std::string complaint(const std::vector<std::string>& arguments);
+  // The first option among words without a complaint that would do nothing beside the others, with
+  // what it needs, or nothing. The same holds for the command line.
+  std::string without_effect(const std::vector<std::string>& arguments);
 
  private:
   void check_command(const std::vector<std::string>& arguments) const;
@@ -97,6 +115,7 @@ class CommandLine {
   std::string hint() const;
 
   std::unique_ptr<CLI::App> app_;
+  std::map<const CLI::App*, std::shared_ptr<OptionConditions>> conditions_;
 };
 
 }  // namespace etrlrec

@@ -79,6 +79,7 @@ ProgramCommands program_commands() {
   return {Program().names,
           [](const std::string& name) { return Program().command(name).option_names(); },
           [](const std::vector<std::string>& words) { return Program().app.complaint(words); },
+          [](const std::vector<std::string>& words) { return Program().app.without_effect(words); },
           [](const std::vector<std::string>& words, const fs::path& printed) {
             const PrintToFile redirected(printed);
             Program().app.run(words);

@@ -21,14 +21,16 @@ void add_compare(CommandLine& app, CommonOptions& common) {
       .required()
       .count(2, 64);
   command.add_option("--draws", options->draws, "bootstrap draws").range(100, 1000000);
-  command.add_flag("--latex", *latex, "rows for a LaTeX table");
+  command.add_flag("--latex", *latex, "rows for a LaTeX table")
+      .only_with("a printed table, not with --json", [&common] { return !common.json; });
   command
       .add_option("-d,--data", options->data,
                   "data set folder: compare also on cold, rare and popular items and on cold users")
       .existing_folder();
-  command.add_option(
-      "--candidates", options->candidates,
-      "with --data, the candidate file of the rows, default DATA/candidates-test.jsonl");
+  command
+      .add_option("--candidates", options->candidates,
+                  "with --data, the candidate file of the rows, default DATA/candidates-test.jsonl")
+      .only_with("--data, the folder of its data set", [=] { return !options->data.empty(); });
   command.add_flag("--force", options->force, "compare different protocols all the same");
   command.on_run([options, latex, &common] {
     options->seed = common.seed;

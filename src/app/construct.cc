@@ -21,7 +21,9 @@ void add_construct(CommandLine& app, CommonOptions& common) {
   command.add_option("--teacher", options->teacher, "who writes the reasoning")
       .one_of(teacher_names());
   command.add_option("--draws", options->draws, "draws per row without the target");
-  command.add_option("--hinted-draws", options->hinted_draws, "draws per row that see the target");
+  command.add_option("--hinted-draws", options->hinted_draws, "draws per row that see the target")
+      .only_with("--hint-policy fallback or always",
+                 [=] { return options->hint_policy != "never"; });
   command.add_option("--hint-policy", options->hint_policy, "when hinted draws are made")
       .one_of({"fallback", "never", "always"});
   command.add_option("--temperature", options->temperature, "of the teacher, 0: its best guess");
@@ -48,14 +50,20 @@ void add_construct(CommandLine& app, CommonOptions& common) {
                   "lately, what usually follows and what is new; pattern, what a recommender puts "
                   "first")
       .one_of(knowledge_names());
-  command.add_option(
-      "--recommender", options->recommender,
-      "with knowledge of a pattern: folder of fit --train-share; only rows after its training are "
-      "written");
+  command
+      .add_option("--recommender", options->recommender,
+                  "with knowledge of a pattern: folder of fit --train-share; only rows after its "
+                  "training are written")
+      .only_with("--knowledge pattern or time+pattern",
+                 [=] { return known->find("pattern") != std::string::npos; });
   command.add_option("--knowledge-items", options->knowledge_items, "items of each list, at most")
-      .range(1, 100);
-  command.add_flag("--list-candidates", options->list_candidates,
-                   "name the candidates in prompts with answers by title, too");
+      .range(1, 100)
+      .only_with("--knowledge", [=] { return *known != "none"; });
+  command
+      .add_flag("--list-candidates", options->list_candidates,
+                "name the candidates in prompts with answers by title, too")
+      .only_with("--answer title: prompts with answers by number always do",
+                 [=] { return *answer == "title"; });
   command.add_option("--limit", options->limit, "training rows, drawn by the seed; 0: all");
   auto dry_run = std::make_shared<bool>(false);
   command.add_flag("--dry-run", *dry_run, "only print what would be written");
@@ -65,8 +73,6 @@ void add_construct(CommandLine& app, CommonOptions& common) {
     options->answer = answer_kind(*answer);
     options->knowledge = knowledge(*known);
     options->numerics = common.numerics();
-    CHECK(options->knowledge != Knowledge::kNone || !command.is_changed("--knowledge-items"),
-          kUsage, "--knowledge-items: only with --knowledge");
     const ConstructSetup stage = setup(*options);
     if (*dry_run) {
       const ConstructPlan left = plan(stage);

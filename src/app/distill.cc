@@ -38,7 +38,8 @@ void add_loss_options(Command& command, DistillOptions& distill,
   command
       .add_option("--field-weight", field_weights,
                   "NAME=WEIGHT of a field of the reasoning, e.g. pick/2=5; repeatable")
-      .repeatable();
+      .repeatable()
+      .only_with("reasoning, not with --label-only", [&distill] { return !distill.label_only; });
 }
 
 }  // namespace
@@ -69,7 +70,8 @@ void add_distill(CommandLine& app, CommonOptions& common) {
   command
       .add_option("--direct-share", options->direct_share,
                   "share of the rows trained as a direct answer, too")
-      .range(0.0, 1.0);
+      .range(0.0, 1.0)
+      .only_with("reasoning, not with --label-only", [=] { return !options->label_only; });
   command
       .add_option("--sft-share", options->sft_share,
                   "share of the training rows for distill; reinforce uses the others")
@@ -86,7 +88,7 @@ void add_distill(CommandLine& app, CommonOptions& common) {
   command.add_option("--limit", options->limit, "training rows, drawn by the seed; 0: all");
   command.add_option("--eval-rows", options->eval_rows, "validation rows, 0: no validation");
   add_loss_options(command, *options, *field_weights);
-  add_training_options(command, options->trainer);
+  add_training_options(command, options->trainer, options->eval_rows);
   add_adapter_options(command, *adapter);
   add_dtype(command, options->dtype);
   auto dry_run = std::make_shared<bool>(false);

@@ -74,13 +74,15 @@ void add_evaluate(CommandLine& app, CommonOptions& common) {
   command.add_option("--candidates", options->candidates,
                      "candidate file, default DATA/candidates-test.jsonl; all: the test rows "
                      "against the whole catalogue, as fit --evaluate full");
-  command.add_flag("--mask-seen", options->mask_seen,
-                   "with --candidates all: leave seen items out");
+  const auto is_full = [=] { return options->candidates == "all"; };
+  command.add_flag("--mask-seen", options->mask_seen, "with --candidates all: leave seen items out")
+      .only_with("--candidates all", is_full);
   command
       .add_option("--beam", options->beam,
                   "with --candidates all: beam search with so many beams instead of scores of all "
                   "titles; prints its recall@10, 0: exact")
-      .range(0, 1000);
+      .range(0, 1000)
+      .only_with("--candidates all", is_full);
   command.add_option("-o,--out", output->folder, "folder for predictions.jsonl and summary.json");
   command.add_option("--name", options->name,
                      "name of the row in tables, default the folder's name");
@@ -89,7 +91,8 @@ void add_evaluate(CommandLine& app, CommonOptions& common) {
   command
       .add_option("--reasonings", options->protocol.reasonings,
                   "likelihood: reasonings averaged, above 1 sampled")
-      .range(1, 64);
+      .range(1, 64)
+      .only_with("--protocol likelihood", [=] { return options->protocol.name == "likelihood"; });
   command.add_option("--ablate", options->ablate, "what is taken from a language model's input")
       .one_of({"none", "shuffle-history", "permute-gaps", "shift-season"});
   command
@@ -113,7 +116,8 @@ void add_evaluate(CommandLine& app, CommonOptions& common) {
                    "their share, measured on validation rows, as with a model that read the log");
   command.add_option("--limit", options->limit, "only the first rows, 0: all");
   command.add_option("--fail-under", output->fail_under, "exit code 8 when hit@1 is below");
-  command.add_flag("--replace", output->replace, "replace an existing --out");
+  command.add_flag("--replace", output->replace, "replace an existing --out")
+      .only_with("--out", [=] { return !output->folder.empty(); });
   add_dry_run(command, output->dry_run);
   command.on_run([options, output, command, &common] {
     options->protocol.seed = common.seed;

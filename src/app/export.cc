@@ -13,9 +13,6 @@ namespace etrlrec {
 namespace {
 
 void run_export_gguf(const ExportOptions& given, const std::string& type, bool as_json) {
-  CHECK(given.adapter.empty() && given.base_model.empty(), kUsage,
-        "export gguf: --adapter and --base-model belong to merge and peft\nhint: etrlrec export "
-        "merge writes the model folder to export");
   const ExportGgufResult result = export_gguf({given.model, given.out, type});
   if (as_json) {
     const OrderedJson report{
@@ -48,15 +45,19 @@ void add_export(CommandLine& app, CommonOptions& common) {
   command
       .add_option("--adapter", options->adapter,
                   "adapter folder; default MODEL/adapter, as training writes it (peft only)")
-      .existing_folder();
-  command.add_option("--base-model", options->base_model,
-                     "peft: base_model_name_or_path to write; default as in the adapter");
+      .existing_folder()
+      .only_with("merge and peft\nhint: etrlrec export merge writes the model folder to export",
+                 [=] { return options->what != "gguf"; });
+  command
+      .add_option("--base-model", options->base_model,
+                  "peft: base_model_name_or_path to write; default as in the adapter")
+      .only_with("peft", [=] { return options->what == "peft"; });
   command.add_option("-o,--out", options->out, "new folder; gguf: new file").required();
   command.add_option("--type", *type, "gguf: of the matrices")
-      .one_of({"f32", "f16", "bf16", "q8_0"});
-  command.on_run([options, type, command, &common] {
+      .one_of({"f32", "f16", "bf16", "q8_0"})
+      .only_with("gguf", [=] { return options->what == "gguf"; });
+  command.on_run([options, type, &common] {
     if (options->what == "gguf") return run_export_gguf(*options, *type, common.json);
-    CHECK(!command.is_given("--type"), kUsage, "--type belongs to export gguf");
     options->numerics = common.numerics();
     const ExportResult result = export_adapter(*options);
     if (common.json) {

@@ -1,6 +1,9 @@
 // etrlrec fit: conventional recommenders.
 #include "method/fit.h"
 
+#include <algorithm>
+#include <functional>
+
 #include "app/command.h"
 #include "app/command_line.h"
 #include "app/training_options.h"
@@ -27,16 +30,37 @@ void run_fit(FitOptions options, const Command& command, const CommonOptions& co
              summaries.back().folder.string());
 }
 
+// Whether `is_such` holds for one of the models that are asked for.
+bool any_model(const FitOptions& options,
+               const std::function<bool(const RecommenderType&)>& is_such) {
+  const auto types = recommender_types();
+  return std::any_of(types.begin(), types.end(), [&](const RecommenderType* type) {
+    const auto& asked = options.models;
+    return std::find(asked.begin(), asked.end(), type->name) != asked.end() && is_such(*type);
+  });
+}
+
+bool lists(const RecommenderType& type, const std::string& flag) {
+  return std::any_of(type.options.begin(), type.options.end(),
+                     [&](const RecommenderOption& option) { return option.flag == flag; });
+}
+
 // Declares the options that the types list; what several of them list, once.
-void add_recommender_options(Command& command, OptionValues& values) {
+void add_recommender_options(Command& command, FitOptions& options) {
+  OptionValues& values = options.recommender;
   for (const RecommenderType* type : recommender_types()) {
     for (const RecommenderOption& option : type->options) {
       const auto [value, is_new] = values.try_emplace(option.key, option.default_value);
       if (!is_new) continue;
+      const std::string flag = option.flag;
       std::visit(
           [&](auto& number) {
             Option declared = command.add_option(option.flag, number, option.help);
             if (*type->heading != 0) declared.group(type->heading);
+            declared.only_with("models that have it\nhint: etrlrec fit --list", [&options, flag] {
+              return any_model(options,
+                               [&](const RecommenderType& each) { return lists(each, flag); });
+            });
           },
           value->second);
     }
@@ -44,15 +68,22 @@ void add_recommender_options(Command& command, OptionValues& values) {
 }
 
 void add_training_options(Command& command, FitOptions& options) {
-  add_schedule_options(command, options.trainer);
+  const auto trains = [&options] {
+    return any_model(options, [](const RecommenderType& type) { return type.create != nullptr; });
+  };
+  const std::string trained = "models that are trained, not counted\nhint: etrlrec fit --list";
+  for (Option& option : add_schedule_options(command, options.trainer))
+    option.only_with(trained, trains);
   command
       .add_option("--train-batch-size,--batch-size", options.trainer.train_batch_size,
                   "windows of one step")
-      .group("Training");
+      .group("Training")
+      .only_with(trained, trains);
   command
       .add_option("--patience", options.trainer.early_stopping_patience,
                   "epochs without a better validation NDCG@10, 0: no early stopping")
-      .group("Training");
+      .group("Training")
+      .only_with(trained, trains);
 }
 
 }  // namespace
@@ -65,9 +96,14 @@ void add_fit(CommandLine& app, CommonOptions& common) {
   command.add_option("-o,--out", options->out, "gets one folder per model");
   command.add_option("-m,--model", options->models, "models, separated by commas")
       .separated_by(',');
-  command.add_option("--embeddings", options->embeddings,
-                     "of content: a folder of etrlrec embed, which describes the items");
-  add_recommender_options(command, options->recommender);
+  command
+      .add_option("--embeddings", options->embeddings,
+                  "of content: a folder of etrlrec embed, which describes the items")
+      .only_with("--model content", [=] {
+        return any_model(*options,
+                         [](const RecommenderType& type) { return type.needs_embeddings; });
+      });
+  add_recommender_options(command, *options);
   add_training_options(command, *options);
   command
       .add_option("--train-share", options->train_share,

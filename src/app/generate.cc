@@ -116,10 +116,17 @@ void add_sampling_options(Command& command, SamplingOptions& options) {
     return command.add_option(names, value, text).group(group);
   };
   add("--temperature", options.temperature, "0: always the most likely token");
-  add("--top-k", options.top_k, "sample among the k most likely tokens, 0: all");
-  add("--top-p", options.top_p, "sample among the most likely tokens of this total probability");
-  add("--min-p", options.min_p, "no token below this share of the highest probability");
-  add("--typical-p", options.typical_p,
+  const auto add_drawing = [&](const char* names, auto& value, const char* text) {
+    add(names, value, text).only_with("--temperature above 0", [&options] {
+      return options.temperature > 0;
+    });
+  };
+  add_drawing("--top-k", options.top_k, "sample among the k most likely tokens, 0: all");
+  add_drawing("--top-p", options.top_p,
+              "sample among the most likely tokens of this total probability");
+  add_drawing("--min-p", options.min_p, "no token below this share of the highest probability");
+  add_drawing(
+      "--typical-p", options.typical_p,
       "sample among the tokens of this total probability whose surprise is nearest to the entropy");
   add("--repetition-penalty", options.repetition_penalty,
       "above 1: tokens that occurred become less likely");

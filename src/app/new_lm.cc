@@ -27,8 +27,10 @@ void add_new_lm(CommandLine& app, CommonOptions& common) {
   command.add_option("--vocab-size", options->vocab_size, "tokens at most");
   command.add_option("--whole-titles", options->whole_titles,
                      "frequent titles that become one token each, at most so many");
-  command.add_option("--whole-title-interactions", options->whole_title_interactions,
-                     "training interactions from which on a title is frequent");
+  command
+      .add_option("--whole-title-interactions", options->whole_title_interactions,
+                  "training interactions from which on a title is frequent")
+      .only_with("--whole-titles above 0", [=] { return options->whole_titles > 0; });
   command.add_option("--max-position-embeddings", options->max_position_embeddings,
                      "longest sequence");
   command.add_option("--documents", options->documents, "further text files for the tokenizer");

@@ -18,41 +18,9 @@ struct PrepareFlags {
   bool replace = false;
 };
 
-const std::vector<std::string> kWorldOptions = {"--users", "--num-items", "--informative"};
-const std::vector<std::string> kLogOptions = {"--input",
-                                              "--items",
-                                              "--map",
-                                              "--title",
-                                              "--attributes",
-                                              "--item-column",
-                                              "--delimiter",
-                                              "--header",
-                                              "--quoting",
-                                              "--keep-duplicates",
-                                              "--strict",
-                                              "--min-rating",
-                                              "--drop-untitled",
-                                              "--attribute-separator",
-                                              "--time",
-                                              "--time-unit",
-                                              "--time-format",
-                                              "--missing",
-                                              "--items-delimiter",
-                                              "--items-header",
-                                              "--items-quoting",
-                                              "--allow-rejects"};
-
-void refuse_options(const Command& command, const std::vector<std::string>& names,
-                    const std::string& format) {
-  for (const std::string& name : names) {
-    CHECK(!command.is_changed(name), kUsage, "{}: has no effect with --format {}", name, format);
-  }
-}
-
 void run_prepare(PrepareWords words, const PrepareFlags& flags, const Command& command,
                  const CommonOptions& common) {
   const Stopwatch watch;
-  refuse_options(command, words.format == "synthetic" ? kLogOptions : kWorldOptions, words.format);
   if (command.is_changed("--min-rating")) words.min_rating = flags.min_rating;
   const PrepareOptions options = prepare_options(words, common.seed);
   FolderWriter writer(options.out, flags.replace);
@@ -73,14 +41,23 @@ void run_prepare(PrepareWords words, const PrepareFlags& flags, const Command& c
 
 void add_reading(Command& command, PrepareWords& options) {
   ReaderOptions& reader = options.prepare.reader;
-  const auto add = [&](const char* names, auto& value, const char* text) {
-    return command.add_option(names, value, text).group("Reading");
+  const auto is_log = [&options] { return options.format != "synthetic"; };
+  const auto of_log = [is_log](Option option) {
+    return option.group("Reading").only_with("a log, not --format synthetic", is_log);
   };
-  add("-i,--input", options.input, "log: a file, or a folder in a layout that --format names");
-  add("--items", reader.items, "catalogue file");
+  const auto add = [&](const char* names, auto& value, const char* text) {
+    return of_log(command.add_option(names, value, text));
+  };
+  const auto add_flag = [&](const char* names, bool& value, const char* text) {
+    return of_log(command.add_flag(names, value, text));
+  };
   std::vector<std::string> formats = log_formats();
   formats.push_back("synthetic");
-  add("--format", options.format, "layout of the input").one_of(formats);
+  add("-i,--input", options.input, "log: a file, or a folder in a layout that --format names");
+  add("--items", reader.items, "catalogue file");
+  command.add_option("--format", options.format, "layout of the input")
+      .group("Reading")
+      .one_of(formats);
   add("--map", options.map,
       "columns of the log, e.g. user=cust,item=sku,time=ts,rating=stars; without a header: numbers "
       "from 1")
@@ -91,44 +68,46 @@ void add_reading(Command& command, PrepareWords& options) {
   add("--attribute-separator", reader.attribute_separator,
       "between the values of an attribute column; default | where it occurs, else ,");
   add("--delimiter", options.delimiter, "of the log: one character, :: or tab");
-  add("--header", options.header, "first line of the log names the columns")
-      .one_of({"auto", "on", "off"});
-  add("--quoting", options.quoting, "fields of the log may be quoted")
-      .one_of({"auto", "on", "off"});
+  const std::vector<std::string> states{"auto", "on", "off"};
+  add("--header", options.header, "first line of the log names the columns").one_of(states);
+  add("--quoting", options.quoting, "fields of the log may be quoted").one_of(states);
   add("--items-delimiter", options.items_delimiter, "of the catalogue, as --delimiter");
   add("--items-header", options.items_header, "first line of the catalogue names the columns")
-      .one_of({"auto", "on", "off"});
+      .one_of(states);
   add("--items-quoting", options.items_quoting, "fields of the catalogue may be quoted")
-      .one_of({"auto", "on", "off"});
+      .one_of(states);
+  const auto has_times = [&options] { return options.time != "order"; };
   add("--time", options.time,
       "column; order: the log has no times, its rows stand in the order of the events")
       .one_of({"column", "order"});
   add("--time-unit", reader.time.unit, "of times that are numbers; default: told by their size")
-      .one_of(time_units());
+      .one_of(time_units())
+      .only_with("--time column", has_times);
   add("--time-format", reader.time.format,
-      "of times that are texts, as strptime has it, e.g. %d/%m/%Y; default: found out");
+      "of times that are texts, as strptime has it, e.g. %d/%m/%Y; default: found out")
+      .only_with("--time column", has_times);
   add("--missing", reader.missing_words,
       "words that stand for nothing, whatever their case; \"\": none")
       .separated_by(',');
-  command
-      .add_flag("--allow-rejects", options.prepare.allow_rejects,
-                "go on although more than 20 % of the rows cannot be used")
-      .group("Reading");
-  command
-      .add_flag("--keep-duplicates", reader.keep_duplicates,
-                "keep exact repeats of user, item and time")
-      .group("Reading");
-  command.add_flag("--strict", reader.strict, "stop at rows that cannot be used").group("Reading");
+  add_flag("--allow-rejects", options.prepare.allow_rejects,
+           "go on although more than 20 % of the rows cannot be used")
+      .only_with("rows that may be rejected, not with --strict",
+                 [&reader] { return !reader.strict; });
+  add_flag("--keep-duplicates", reader.keep_duplicates,
+           "keep exact repeats of user, item and time");
+  add_flag("--strict", reader.strict, "stop at rows that cannot be used");
 }
 
 void add_world(Command& command, PrepareWords& options) {
-  command.add_option("--users", options.world.users, "users of the synthetic world")
-      .group("Synthetic world");
-  command.add_option("--num-items", options.world.items, "items of the synthetic world")
-      .group("Synthetic world");
-  command.add_option("--informative", options.world.informative, "which rules say something")
-      .one_of({"all", "order", "gaps", "season"})
-      .group("Synthetic world");
+  const auto add = [&](const char* names, auto& value, const char* text) {
+    return command.add_option(names, value, text)
+        .group("Synthetic world")
+        .only_with("--format synthetic", [&options] { return options.format == "synthetic"; });
+  };
+  add("--users", options.world.users, "users of the synthetic world");
+  add("--num-items", options.world.items, "items of the synthetic world");
+  add("--informative", options.world.informative, "which rules say something")
+      .one_of({"all", "order", "gaps", "season"});
 }
 
 void add_selection(Command& command, PrepareWords& options, PrepareFlags& flags) {
@@ -136,23 +115,34 @@ void add_selection(Command& command, PrepareWords& options, PrepareFlags& flags)
       .add_option("--k-core", options.prepare.filters.k_core,
                   "events every user and item must keep")
       .at_least(0);
-  command.add_option("--min-rating", flags.min_rating, "drop events rated lower; 0: none");
+  const auto is_log = [&options] { return options.format != "synthetic"; };
+  command.add_option("--min-rating", flags.min_rating, "drop events rated lower; 0: none")
+      .only_with("a log, not --format synthetic", is_log);
   command.add_flag("--drop-repeats", options.prepare.filters.drop_repeats,
                    "drop an event whose item is the user's previous one");
-  command.add_flag("--drop-untitled", options.prepare.drop_untitled, "drop items without a title");
+  command.add_flag("--drop-untitled", options.prepare.drop_untitled, "drop items without a title")
+      .only_with("a log, not --format synthetic", is_log);
   command.add_option("--split", options.split, "protocol")
       .one_of({"leave-one-out", "global-time", "user-ratio"});
-  command.add_option("--valid", options.valid,
-                     "global-time: quantile or date behind which validation begins");
-  command.add_option("--test", options.test,
-                     "global-time: quantile or date behind which the test begins");
+  const auto is_cut = [&options] { return options.split == "global-time"; };
+  const std::string cut = "--split global-time";
+  command
+      .add_option("--valid", options.valid,
+                  "global-time: quantile or date behind which validation begins")
+      .only_with(cut, is_cut);
+  command
+      .add_option("--test", options.test,
+                  "global-time: quantile or date behind which the test begins")
+      .only_with(cut, is_cut);
   command
       .add_option("--target", options.target, "global-time: events of a user and part to predict")
-      .one_of({"last", "first", "all"});
+      .one_of({"last", "first", "all"})
+      .only_with(cut, is_cut);
   command
       .add_option("--ratio", options.ratio,
                   "user-ratio: shares of train, valid, test users; default 0.6,0.1,0.3")
-      .separated_by(',');
+      .separated_by(',')
+      .only_with("--split user-ratio", [&options] { return options.split == "user-ratio"; });
   command.add_option("--candidates", options.candidates, "how negatives are drawn")
       .one_of({"uniform", "popular"});
   command
@@ -174,7 +164,9 @@ void add_selection(Command& command, PrepareWords& options, PrepareFlags& flags)
   command
       .add_option("--min-history", options.prepare.train.min_history,
                   "earlier events a training row needs to get candidates")
-      .range(1, 1000);
+      .range(1, 1000)
+      .only_with("--train-candidates above 0",
+                 [&options] { return options.prepare.train.rows != 0; });
   command
       .add_option("--min-test-history", options.min_test_history,
                   "earlier events a validation or test row needs to get candidates")

@@ -44,7 +44,7 @@ void add_pretrain(CommandLine& app, CommonOptions& common) {
                   "a micro-batch of more tokens takes several passes; 0: always one")
       .at_least(0);
   command.add_option("--eval-rows", options->eval_rows, "validation rows, 0: no validation");
-  add_training_options(command, options->trainer);
+  add_training_options(command, options->trainer, options->eval_rows);
   add_adapter_options(command, *adapter);
   add_dtype(command, options->dtype);
   auto dry_run = std::make_shared<bool>(false);

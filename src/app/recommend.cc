@@ -95,8 +95,9 @@ void add_recommend(CommandLine& app, CommonOptions& common) {
       .add_option("-m,--model", options->ranker.model,
                   "language model folder; without it the recommender ranks all unseen items")
       .existing_folder();
-  add_dtype(command, options->ranker.dtype);
-  add_adapters(command, options->ranker.adapters);
+  const auto has_model = [=] { return !options->ranker.model.empty(); };
+  add_dtype(command, options->ranker.dtype).only_with("--model", has_model);
+  add_adapters(command, options->ranker.adapters).only_with("--model", has_model);
   command.add_option("--recommender", options->ranker.recommender,
                      "recommender folder whose best unseen items are the candidates; a model that "
                      "answers by title needs none, unless it was trained with --knowledge pattern");

@@ -19,7 +19,8 @@ void add_reward_options(Command& command, ReinforceOptions& options, std::string
       .group(group);
   command.add_option("--crm-reward", crm, "the recommender's term; default by the mode")
       .one_of({"faithful", "calibrated", "percentile"})
-      .group(group);
+      .group(group)
+      .only_with("--recommender", [&options] { return !options.recommender.empty(); });
   command
       .add_option("--reward-weights", options.reward_weights,
                   "reasoning,recommender,label instead of a curriculum")
@@ -28,9 +29,15 @@ void add_reward_options(Command& command, ReinforceOptions& options, std::string
       .group(group);
   command.add_option("--curriculum", options.curriculum.name, "weights by optimiser step")
       .one_of({"C0", "C1", "C2", "C3", "C4"})
-      .group(group);
+      .group(group)
+      .only_with("a curriculum, not with --reward-weights",
+                 [&options] { return options.reward_weights.empty(); });
   command.add_option("--curriculum-step", options.curriculum.switch_step, "C0, C2: first switch")
-      .group(group);
+      .group(group)
+      .only_with("--curriculum C0 or C2", [&options] {
+        const std::string& name = options.curriculum.name;
+        return options.reward_weights.empty() && (name == "C0" || name == "C2");
+      });
   command.add_option("--gate", options.reward.gate, "dominance of right answers")
       .one_of({"on", "off", "reasoning-only"})
       .group(group);
@@ -59,7 +66,8 @@ void add_policy_options(Command& command, GrpoOptions& options) {
   add("--top-p", options.top_p, "of the rollouts");
   add("--beta,--kl-coef", options.policy.beta, "weight of the divergence from the distilled model");
   add("--kl-estimator", options.policy.kl_estimator, "differentiated as a loss")
-      .one_of({"k2", "k3"});
+      .one_of({"k2", "k3"})
+      .only_with("--beta above 0", [&options] { return options.policy.beta > 0; });
   add("--epsilon,--clip-eps", options.policy.epsilon, "clipping of the ratio, below");
   add("--epsilon-high", options.policy.epsilon_high, "clipping of the ratio, above");
   add("--loss-type", options.policy.loss_type, "how tokens are averaged")
@@ -68,15 +76,20 @@ void add_policy_options(Command& command, GrpoOptions& options) {
       .one_of({"token", "sequence"});
   add("--advantage", options.advantage, "normalisation of rewards in a group")
       .one_of({"group", "batch", "mean", "rloo"});
-  add("--std-floor", options.std_floor, "least standard deviation of group and batch");
+  add("--std-floor", options.std_floor, "least standard deviation of group and batch")
+      .only_with("--advantage group or batch", [&options] {
+        return options.advantage == "group" || options.advantage == "batch";
+      });
   command
       .add_flag("--exact-answer-expectation,--rb,!--no-rb", options.exact_answer_expectation,
                 "exact expectation over the answers")
       .group(group);
-  add("--lambda-ce", options.lambda_ce, "with --rb: weight of the target's log-likelihood");
+  add("--lambda-ce", options.lambda_ce, "with --rb: weight of the target's log-likelihood")
+      .only_with("--rb", [&options] { return options.exact_answer_expectation; });
   add("--lambda-format", options.lambda_format,
       "weight of the likelihood of a valid answer and the closing tags");
-  add("--pass-at-k", options.pass_at_k, "without --rb: pass@k bonus, 0: off");
+  add("--pass-at-k", options.pass_at_k, "without --rb: pass@k bonus, 0: off")
+      .only_with("--no-rb", [&options] { return !options.exact_answer_expectation; });
   command
       .add_flag("--mask-truncated-completions", options.mask_truncated_completions,
                 "completions closed by force carry no loss")
@@ -123,7 +136,7 @@ void add_reinforce(CommandLine& app, CommonOptions& common) {
   auto check_prompts = std::make_shared<int64_t>(0);
   add_reward_options(command, *options, *mode, *crm, *check_prompts);
   add_policy_options(command, options->grpo);
-  add_training_options(command, options->trainer);
+  add_training_options(command, options->trainer, options->eval_rows);
   add_adapter_options(command, *adapter);
   add_dtype(command, options->dtype);
   auto dry_run = std::make_shared<bool>(false);

@@ -2,10 +2,12 @@
 // closing message.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
 #include "app/command.h"
+#include "app/command_line.h"
 #include "method/adapter_options.h"
 #include "method/memory_estimate.h"
 #include "train/trainer.h"
@@ -13,14 +15,14 @@
 namespace etrlrec {
 
 // Learning rate, epochs and averaging, which every trained model has; the language models'
-// trainings have the others, too.
-void add_schedule_options(Command& command, TrainerOptions& options);
-void add_training_options(Command& command, TrainerOptions& options);
+// trainings have the others, too: `eval_rows` says whether there is a validation.
+std::vector<Option> add_schedule_options(Command& command, TrainerOptions& options);
+void add_training_options(Command& command, TrainerOptions& options, const int64_t& eval_rows);
 void add_adapter_options(Command& command, AdapterOptions& options);
 // --dtype: how a command keeps the weights in memory.
-void add_dtype(Command& command, std::string& dtype);
+Option add_dtype(Command& command, std::string& dtype);
 // --adapter: PEFT folders that are loaded on top of a model.
-void add_adapters(Command& command, std::vector<std::string>& adapters);
+Option add_adapters(Command& command, std::vector<std::string>& adapters);
 void add_dry_run(Command& command, bool& dry_run);
 // Prints the estimate of a training command; error (kMemory) when the machine has less.
 void report_estimate(const MemoryEstimate& estimate, const std::string& command,

@@ -383,6 +383,10 @@ EvaluateSetup setup(const EvaluateOptions& options) {
           options.model);
     CHECK(options.adapters.empty(), kUsage, "--adapter: only language models, found {}",
           options.model);
+    CHECK(options.dtype == EvaluateOptions{}.dtype, kUsage,
+          "--dtype: only language models, found {}", options.model);
+    CHECK(options.model == "teacher" || options.protocol.name == ProtocolOptions{}.name, kUsage,
+          "--protocol: only language models, found {}", options.model);
     CHECK(options.mix.empty(), kUsage, "--mix: only language models, found {}", options.model);
     CHECK(options.recommender.empty(), kUsage, "--recommender: only language models, found {}",
           options.model);

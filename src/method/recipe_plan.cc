@@ -92,6 +92,14 @@ void Planner::check_step(const RecipeStep& step) const {
           did_you_mean(option.name, known), step.command);
     check_value(step, option);
   }
+  std::vector<std::string> words = {step.command};  // "." stands for a folder that is not there yet
+  for (const RecipeOption& option : step.options)
+    for (const std::string& word : option.value.words)
+      words.push_back(
+          fmt::format("--{}={}", option.name, referenced_stage(word).empty() ? word : "."));
+  const std::string idle = commands_.without_effect(words);
+  CHECK(idle.empty(), kInput, "{}: {}: {}\nhint: etrlrec {} --help", to_string(step.place), step.id,
+        idle, step.command);
 }
 
 RecipeCall Planner::call(const RecipeStep& step, bool judged) const {

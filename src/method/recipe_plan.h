@@ -21,6 +21,9 @@ struct ProgramCommands {
   // What the parser says against the words of a command line that may lack required options; empty:
   // nothing.
   std::function<std::string(const std::vector<std::string>& words)> complaint;
+  // The first of these words that would do nothing beside the others, and what it needs; empty:
+  // none.
+  std::function<std::string(const std::vector<std::string>& words)> without_effect;
   // Runs a command line; what it prints goes to the file `printed`.
   std::function<void(const std::vector<std::string>& words, const std::filesystem::path& printed)>
       run;
