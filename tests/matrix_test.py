@@ -35,7 +35,7 @@ def make_world(name, users, items, seed):
     """Everything that belongs to one log. `name` is the first letter of all its folders."""
     make("prepare", "--format", "synthetic", "--users", users, "--num-items", items, "--seed", seed, "-o", name + "-data")
     data = ["-d", name + "-data"]
-    make("fit", *data, "-o", name + "-fit", "-m", "popularity,markov", "--num-train-epochs", 1)
+    make("fit", *data, "-o", name + "-fit", "-m", "popularity,markov")
     make("fit", *data, "-o", name + "-early", "-m", "markov", "--train-share", ".5")
     make("construct", *data, "-o", name + "-reasoning", "--limit", 60, "--no-filter-answer", "--answer", "number")
     early = ["--recommender", name + "-early/markov"]

@@ -187,7 +187,9 @@ void Command::check_conditions_then(std::function<void()> prepare) {
   command_->parse_complete_callback(
       [name = name(), conditions = conditions_, prepare = std::move(prepare)] {
         const std::string complaint = conditions->complaint();
-        CHECK(complaint.empty(), kUsage, "{}\nhint: etrlrec {} --help", complaint, name);
+        const bool has_hint = complaint.find("hint: ") != std::string::npos;
+        CHECK(complaint.empty(), kUsage, "{}{}", complaint,
+              has_hint ? "" : fmt::format("\nhint: etrlrec {} --help", name));
         prepare();
       });
 }

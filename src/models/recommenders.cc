@@ -6,6 +6,7 @@
 #include "base/io.h"
 #include "base/json.h"
 #include "models/content.h"
+#include "models/gru4rec.h"
 #include "models/item_knn.h"
 #include "models/markov.h"
 #include "models/popularity.h"
@@ -15,7 +16,7 @@ namespace etrlrec {
 namespace {
 
 constexpr const RecommenderType* kTypes[] = {
-    &kPopularity, &kRecency, &kMarkov, &kSasrec, &kItemKnn, &kContent,
+    &kPopularity, &kRecency, &kMarkov, &kSasrec, &kGru4Rec, &kItemKnn, &kContent,
 };
 
 // nullptr: unknown.

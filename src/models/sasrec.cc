@@ -9,8 +9,8 @@
 #include "base/json.h"
 #include "models/recommender_file.h"
 #include "models/sasrec_ops.h"
+#include "models/trained_recommender.h"
 #include "nn/attention.h"
-#include "nn/safetensors.h"
 
 namespace etrlrec {
 namespace {
@@ -100,14 +100,6 @@ SasrecConfig config_of(int64_t num_items, const OptionValues& given) {
   config.dropout = option_or(given, "dropout", config.dropout);
   config.max_length = option_or(given, "max_length", config.max_length);
   return config;
-}
-
-Tensor random_normal(at::IntArrayRef shape, double deviation, Rng& rng) {
-  Tensor values = at::empty(shape);
-  float* data = values.data_ptr<float>();
-  for (int64_t i = 0; i < values.numel(); ++i)
-    data[i] = static_cast<float>(deviation * rng.normal());
-  return values;
 }
 
 // Token ids and positions of a forest of roots, as int32 [T] each.
@@ -223,24 +215,7 @@ Tensor Sasrec::hidden_states(const TokenForest& forest, Rng* rng) const {
 }
 
 Tensor Sasrec::score(std::span<const HistoryView> histories) const {
-  const at::NoGradGuard no_grad;
-  const auto batch = static_cast<int64_t>(histories.size());
-  TokenForest forest;
-  std::vector<int64_t> last_tokens, rows;
-  for (int64_t row = 0; row < batch; ++row) {
-    const auto items = histories[static_cast<size_t>(row)].items;
-    if (items.empty()) continue;
-    const size_t length = std::min(items.size(), static_cast<size_t>(config_.max_length));
-    const std::vector<int64_t> recent(items.end() - static_cast<int64_t>(length), items.end());
-    forest.add(-1, recent);
-    last_tokens.push_back(forest.num_tokens() - 1);
-    rows.push_back(row);
-  }
-  if (rows.empty()) return at::zeros({batch, config_.num_items});
-  const Tensor states = hidden_states(forest).index_select(0, at::tensor(last_tokens));
-  const Tensor scores = at::mm(states, item_weight().t());  // [rows, N]
-  if (static_cast<int64_t>(rows.size()) == batch) return scores;
-  return at::zeros({batch, config_.num_items}).index_copy_(0, at::tensor(rows), scores);
+  return score_by_last_state(*this, histories);
 }
 
 void Sasrec::save(const fs::path& folder) const {
@@ -251,17 +226,7 @@ void Sasrec::save(const fs::path& folder) const {
 
 std::unique_ptr<Sasrec> Sasrec::load(const fs::path& folder) {
   auto model = std::make_unique<Sasrec>(read_config(folder / "config.json"), 0);
-  const std::string file = (folder / "model.safetensors").string();
-  const ParameterMap saved = load_safetensors(file);
-  CHECK(saved.size() == model->parameters_.size(), kModel, "{}: expected {} tensors, found {}",
-        file, model->parameters_.size(), saved.size());
-  const at::NoGradGuard no_grad;
-  for (auto& [name, tensor] : model->parameters_) {
-    const auto found = saved.find(name);
-    CHECK(found != saved.end() && found->second.sizes() == tensor.sizes(), kModel,
-          "{}: tensor \"{}\" is missing or does not fit config.json", file, name);
-    tensor.copy_(found->second);
-  }
+  load_parameters(folder, model->parameters_);
   return model;
 }
 

@@ -1,0 +1,208 @@
+#include "models/gru4rec.h"
+
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <vector>
+
+#include "base/check.h"
+#include "base/json.h"
+#include "models/recommender_file.h"
+#include "models/trained_recommender.h"
+#include "nn/noise.h"
+
+namespace etrlrec {
+namespace {
+
+using at::Tensor;
+namespace fs = std::filesystem;
+
+void check_gru4rec(const Gru4RecConfig& config, const std::string& name) {
+  const auto positive = [&](const char* key, int64_t value) {
+    CHECK(value > 0 && value <= (int64_t{1} << 31), kModel,
+          "{}: {}: expected a positive value, found {}", name, key, value);
+  };
+  positive("num_items", config.num_items);
+  positive("hidden_size", config.hidden_size);
+  positive("embedding_size", config.embedding_size);
+  positive("num_hidden_layers", config.num_hidden_layers);
+  positive("max_length", config.max_length);
+  CHECK(config.dropout >= 0 && config.dropout < 1, kModel,
+        "{}: dropout: expected a value in [0, 1), found {}", name, config.dropout);
+}
+
+OrderedJson gru4rec_json(const Gru4RecConfig& c) {
+  return {{"hidden_size", c.hidden_size},
+          {"embedding_size", c.embedding_size},
+          {"num_hidden_layers", c.num_hidden_layers},
+          {"max_length", c.max_length},
+          {"dropout", c.dropout},
+          {"bias", c.bias}};
+}
+
+Gru4RecConfig read_gru4rec(const fs::path& path) {
+  const Json json = read_json(path);
+  const std::string name = path.string();
+  Gru4RecConfig config;
+  config.num_items = get<int64_t>(json, "num_items", name);
+  config.hidden_size = get<int64_t>(json, "hidden_size", name);
+  config.embedding_size = get<int64_t>(json, "embedding_size", name);
+  config.num_hidden_layers = get<int64_t>(json, "num_hidden_layers", name);
+  config.max_length = get<int64_t>(json, "max_length", name);
+  config.dropout = get<double>(json, "dropout", name);
+  config.bias = get<bool>(json, "bias", name);
+  check_gru4rec(config, name);
+  return config;
+}
+
+constexpr RecommenderOption kGruOptions[] = {
+    {"--hidden-size", "hidden_size", int64_t{64}, "width"},
+    {"--num-hidden-layers", "num_hidden_layers", int64_t{2}, "layers"},
+    {"--embedding-size", "embedding_size", int64_t{0},
+     "width of the item embeddings, default the hidden size"},
+    {"--dropout", "dropout", 0.2, "of embeddings and branches"},
+    {"--max-length", "max_length", int64_t{50}, "most recent items that are seen"},
+};
+
+Gru4RecConfig gru4rec_config(int64_t num_items, const OptionValues& given) {
+  Gru4RecConfig config;
+  config.num_items = num_items;
+  config.hidden_size = option_or(given, "hidden_size", config.hidden_size);
+  const int64_t width = option_or(given, "embedding_size", int64_t{0});
+  config.embedding_size = width == 0 ? config.hidden_size : width;
+  config.num_hidden_layers = option_or(given, "num_hidden_layers", config.num_hidden_layers);
+  config.dropout = option_or(given, "dropout", config.dropout);
+  config.max_length = option_or(given, "max_length", config.max_length);
+  return config;
+}
+
+// The tokens of a forest of roots in the order of the recurrence: all first items, all second ones
+// …, longer sequences in front, so that each step is a prefix of the one before.
+struct Steps {
+  Tensor items;   // int64 [T], item of each token
+  Tensor places;  // int64 [T], of each token of the forest in the order of the steps
+  Tensor sizes;   // int64 [longest], sequences that have a token at the step
+};
+
+Steps make_steps(const TokenForest& forest, const Gru4RecConfig& config) {
+  std::vector<int64_t> order(forest.segments.size());
+  std::iota(order.begin(), order.end(), 0);
+  const auto length = [&](int64_t s) {
+    const Segment& segment = forest.segments[static_cast<size_t>(s)];
+    return segment.end - segment.begin;
+  };
+  for (const int64_t s : order)
+    CHECK(forest.segments[static_cast<size_t>(s)].parent == -1 && length(s) <= config.max_length,
+          kInput, "gru4rec: expected sequences of at most {} items, found one of {}",
+          config.max_length, length(s));
+  std::stable_sort(order.begin(), order.end(),
+                   [&](int64_t a, int64_t b) { return length(a) > length(b); });
+  std::vector<int64_t> items, places(static_cast<size_t>(forest.num_tokens())), sizes;
+  for (int64_t step = 0; !order.empty() && step < length(order[0]); ++step) {
+    int64_t size = 0;
+    for (const int64_t s : order) {
+      if (length(s) <= step) break;
+      const int64_t token = forest.segments[static_cast<size_t>(s)].begin + step;
+      const int64_t item = forest.ids[static_cast<size_t>(token)];
+      CHECK(item >= 0 && item < config.num_items, kInput, "gru4rec: item {} is not in [0, {})",
+            item, config.num_items);
+      places[static_cast<size_t>(token)] = std::ssize(items);
+      items.push_back(item);
+      ++size;
+    }
+    sizes.push_back(size);
+  }
+  return {at::tensor(items), at::tensor(places), at::tensor(sizes)};
+}
+
+}  // namespace
+
+Gru4Rec::Gru4Rec(const Gru4RecConfig& config, uint64_t seed) : config_(config) {
+  check_gru4rec(config, "gru4rec");
+  const auto add_matrix = [&](const std::string& name, int64_t rows, int64_t columns) {
+    Rng rng(seed, name);
+    const double bound = std::sqrt(6.0 / static_cast<double>(rows + columns));
+    Tensor values = at::empty({rows, columns});
+    float* data = values.data_ptr<float>();
+    for (int64_t i = 0; i < values.numel(); ++i)
+      data[i] = static_cast<float>(bound * (2 * rng.uniform() - 1));
+    parameters_[name] = values;
+  };
+  const int64_t gates = 3 * config.hidden_size;
+  add_matrix("item_embeddings.weight", config.num_items, config.embedding_size);
+  for (int64_t layer = 0; layer < config.num_hidden_layers; ++layer) {
+    const std::string prefix = fmt::format("layers.{}.", layer);
+    add_matrix(prefix + "input.weight", gates,
+               layer == 0 ? config.embedding_size : config.hidden_size);
+    add_matrix(prefix + "hidden.weight", gates, config.hidden_size);
+    if (!config.bias) continue;
+    parameters_[prefix + "input.bias"] = at::zeros({gates});
+    parameters_[prefix + "hidden.bias"] = at::zeros({gates});
+  }
+  add_matrix("dense.weight", config.embedding_size, config.hidden_size);
+  parameters_["dense.bias"] = at::zeros({config.embedding_size});
+  for (auto& [name, tensor] : parameters_) tensor.requires_grad_();
+}
+
+Tensor Gru4Rec::hidden_states(const TokenForest& sequences, Rng* rng) const {
+  const auto dropped = [&](const Tensor& values) {
+    return rng == nullptr ? values
+                          : masked_dropout(values, {config_.dropout, rng->next()}, numerics());
+  };
+  const Steps steps = make_steps(sequences, config_);
+  Tensor states = dropped(item_weight().index_select(0, steps.items));  // [T, C] by steps
+  const Tensor start = at::zeros({1, steps.sizes[0].item<int64_t>(), config_.hidden_size});
+  for (int64_t layer = 0; layer < config_.num_hidden_layers; ++layer) {
+    const std::string prefix = fmt::format("layers.{}.", layer);
+    std::vector<Tensor> weights{parameters_.at(prefix + "input.weight"),
+                                parameters_.at(prefix + "hidden.weight")};
+    if (config_.bias) {
+      weights.push_back(parameters_.at(prefix + "input.bias"));
+      weights.push_back(parameters_.at(prefix + "hidden.bias"));
+    }
+    if (layer > 0) states = dropped(states);
+    states = std::get<0>(at::gru(states, steps.sizes, start, weights, config_.bias,
+                                 /*num_layers=*/1, /*dropout=*/0, /*train=*/false,
+                                 /*bidirectional=*/false));
+  }
+  return at::linear(states.index_select(0, steps.places), parameters_.at("dense.weight"),
+                    parameters_.at("dense.bias"));
+}
+
+Tensor Gru4Rec::score(std::span<const HistoryView> histories) const {
+  return score_by_last_state(*this, histories);
+}
+
+void Gru4Rec::save(const fs::path& folder) const {
+  ParameterMap tensors;
+  for (const auto& [name, tensor] : parameters_) tensors[name] = tensor.detach();
+  save_recommender(folder, "gru4rec", config_.num_items, gru4rec_json(config_), tensors);
+}
+
+std::unique_ptr<Gru4Rec> Gru4Rec::load(const fs::path& folder) {
+  auto model = std::make_unique<Gru4Rec>(read_gru4rec(folder / "config.json"), 0);
+  load_parameters(folder, model->parameters_);
+  return model;
+}
+
+const RecommenderType kGru4Rec = {
+    .name = "gru4rec",
+    .summary = "gated recurrent units over the history",
+    .paper = "Hidasi et al. 2016, Hidasi and Karatzoglou 2018",
+    .loss = "full cross-entropy",
+    .heading = "GRU4Rec",
+    .options = kGruOptions,
+    .configure = [](const OptionValues& given) { return gru4rec_json(gru4rec_config(1, given)); },
+    .create = [](int64_t num_items, const OptionValues& given,
+                 uint64_t seed) -> std::unique_ptr<TrainableRecommender> {
+      return std::make_unique<Gru4Rec>(gru4rec_config(num_items, given), seed);
+    },
+    .load = [](const fs::path& folder) -> std::unique_ptr<Recommender> {
+      return Gru4Rec::load(folder);
+    },
+};
+
+}  // namespace etrlrec
