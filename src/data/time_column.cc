@@ -73,8 +73,6 @@ double median(std::vector<double> values) {
   return *middle;
 }
 
-std::string shown(double seconds) { return format_iso_time(static_cast<int64_t>(seconds)); }
-
 }  // namespace
 
 std::vector<std::string> time_units() {
@@ -237,11 +235,7 @@ void TimeColumn::resolve_texts(std::vector<Rejected>& rejected) {
 
 // What a careful reader of the times would notice.
 void TimeColumn::warn_about_range(const std::vector<Rejected>& rejected) {
-  const double now = static_cast<double>(std::chrono::duration_cast<std::chrono::seconds>(
-                                             std::chrono::system_clock::now().time_since_epoch())
-                                             .count());
-  int64_t future = 0, first_days = 0, kept = 0;
-  double latest = -INFINITY;
+  int64_t first_days = 0, kept = 0;
   auto next = rejected.begin();
   for (int64_t i = 0; i < size(); ++i) {
     if (next != rejected.end() && next->index == i) {
@@ -249,13 +243,8 @@ void TimeColumn::warn_about_range(const std::vector<Rejected>& rejected) {
       continue;
     }
     ++kept;
-    future += values_[i] > now + static_cast<double>(kSecondsPerDay);
     first_days += std::abs(values_[i]) < 30 * static_cast<double>(kSecondsPerDay);
-    latest = std::max(latest, values_[i]);
   }
-  if (future > 0)
-    warnings_.push_back(
-        fmt::format("{} times lie in the future, the latest at {}", future, shown(latest)));
   if (kept > 0 && first_days == kept)
     warnings_.push_back(fmt::format(
         "all times lie within 30 days of 1970, read as {}: if they are days or years, state "

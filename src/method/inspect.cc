@@ -10,6 +10,7 @@
 #include "data/candidate_file.h"
 #include "data/candidates.h"
 #include "data/dataset.h"
+#include "data/log_warnings.h"
 #include "data/readers.h"
 
 namespace etrlrec {
@@ -81,18 +82,6 @@ Summary summarise(const Dataset& dataset, const Split& split) {
 std::vector<std::string> advice(const Dataset& dataset, const Split& split,
                                 const Summary& summary) {
   std::vector<std::string> out;
-  const double pairs =
-      static_cast<double>(std::max<int64_t>(dataset.num_interactions() - dataset.num_users(), 1));
-  const double tie_share = static_cast<double>(summary.ties) / pairs;
-  if (tie_share > 0.1) {
-    out.push_back(fmt::format(
-        "{:.0f} % of neighbouring events share their time: the order inside a tie is that of the "
-        "input, so no conclusion about order may rest on it",
-        100 * tie_share));
-  }
-  if (summary.whole_days == dataset.num_interactions()) {
-    out.emplace_back("times are whole days: gaps within a day cannot be seen");
-  }
   if (split.protocol.starts_with("leave_one_out")) {
     out.emplace_back("leave-one-out leaks the future: report --split global-time beside it");
   }
@@ -101,12 +90,6 @@ std::vector<std::string> advice(const Dataset& dataset, const Split& split,
         "{} items share a title with an earlier one: a title is no key, candidate lists hold one "
         "of them at most",
         summary.duplicate_titles));
-  }
-  if (summary.untitled > 0) {
-    out.push_back(fmt::format(
-        "{} items have no title but their id, about which a language model knows nothing: give "
-        "--items and --title, or --drop-untitled",
-        summary.untitled));
   }
   if (dataset.catalogue.attributes.empty()) {
     out.emplace_back(
@@ -138,6 +121,13 @@ OrderedJson candidate_files(const fs::path& folder, const Dataset& dataset) {
                   {"hash", set.hash}};
   }
   return json;
+}
+
+// What prepare says about the rows that it read; nothing where the folder came about otherwise.
+RowCounts row_counts(const fs::path& folder) {
+  if (!fs::exists(folder / "prepare.json")) return {};
+  const Json json = read_json(folder / "prepare.json");
+  return {json.value("rows", int64_t{0}), json.value("rejected", int64_t{0})};
 }
 
 OrderedJson summary_json(const fs::path& folder, const Dataset& dataset, const Split& split,
@@ -180,6 +170,7 @@ OrderedJson summary_json(const fs::path& folder, const Dataset& dataset, const S
   json["test_rows"] = split.test.size();
   json["candidates"] = candidate_files(folder, dataset);
   json["catalogue"] = catalogue_hash(dataset.catalogue);
+  json["warnings"] = log_warnings(dataset, row_counts(folder), seconds_now());
   json["advice"] = advice(dataset, split, summary);
   return json;
 }
@@ -222,6 +213,8 @@ std::string format_inspection(const OrderedJson& json) {
                         set["rows"].get<int64_t>(), set["count"].get<int64_t>(),
                         set["kind"].get<std::string>(), set["seed"].get<uint64_t>());
   }
+  for (const auto& line : json.value("warnings", OrderedJson::array()))
+    text += fmt::format("warning: {}\n", line.get<std::string>());
   for (const auto& line : json["advice"])
     text += fmt::format("advice: {}\n", line.get<std::string>());
   return text;

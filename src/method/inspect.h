@@ -8,7 +8,8 @@
 namespace etrlrec {
 
 // The document that `inspect --json` prints (docs/formats.md): sizes, lengths of histories, times,
-// popularity, attributes, the split, candidate files, and "advice", sentences for a person.
+// popularity, attributes, the split, candidate files, and "warnings" (data/log_warnings.h) and
+// "advice", sentences for a person.
 nlohmann::ordered_json inspect(const std::filesystem::path& folder);
 // The same in lines for a person.
 std::string format_inspection(const nlohmann::ordered_json& json);

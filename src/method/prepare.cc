@@ -11,6 +11,7 @@
 #include "base/rng.h"
 #include "data/calendar.h"
 #include "data/candidate_file.h"
+#include "data/log_warnings.h"
 #include "data/world_file.h"
 #include "method/candidate_draw.h"
 #include "text/utf8.h"
@@ -82,15 +83,6 @@ void log_report(const Prepared& prepared) {
   for (const std::string& warning : report.warnings) log_warning("{}", warning);
   log_rejected(report);
   if (report.duplicates > 0) log_info("{} exact repeats of user, item and time", report.duplicates);
-  if (!report.untitled.empty()) {
-    std::string ids;
-    for (size_t i = 0; i < std::min<size_t>(report.untitled.size(), 5); ++i) {
-      ids += " " + prepared.dataset.catalogue.item_ids[report.untitled[i]];
-    }
-    log_warning("{} items without a title, their id stands in:{}{}{}", report.untitled.size(), ids,
-                report.untitled.size() > 5 ? " ..." : "",
-                report.items ? "" : " (no catalogue was given: --items FILE --title COLUMN)");
-  }
   if (report.duplicate_titles > 0) {
     log_info("{} items share a title with another: no candidate list holds both",
              report.duplicate_titles);
@@ -114,6 +106,14 @@ void check_rejected(const ReadReport& report) {
   }
 }
 
+void add_warnings(const Dataset& dataset, ReadReport& report) {
+  const FileReport &log = report.log, *items = report.items ? &*report.items : nullptr;
+  const RowCounts counts{log.rows + (items ? items->rows : 0),
+                         log.rejected + (items ? items->rejected : 0)};
+  for (std::string& warning : log_warnings(dataset, counts, seconds_now()))
+    report.warnings.push_back(std::move(warning));
+}
+
 Prepared read_input(const PrepareOptions& options) {
   Prepared prepared;
   FilterOptions filters = options.filters;
@@ -129,6 +129,7 @@ Prepared read_input(const PrepareOptions& options) {
   ReadResult result = read_log(options.input, options.reader);
   prepared.dataset = std::move(result.dataset);
   prepared.report = std::move(result.report);
+  add_warnings(prepared.dataset, prepared.report);
   log_report(prepared);
   if (!options.allow_rejects) check_rejected(prepared.report);
   if (options.drop_untitled) filters.drop_items = prepared.report.untitled;
@@ -201,6 +202,7 @@ OrderedJson report_json(const Prepared& prepared, const Split& split, const std:
                       {"users", prepared.dataset.num_users()},
                       {"items", prepared.dataset.catalogue.num_items()},
                       {"interactions", prepared.dataset.num_interactions()},
+                      {"rows", report.log.rows + (report.items ? report.items->rows : 0)},
                       {"rejected", report.rejected.size()},
                       {"ties", report.ties},
                       {"duplicates", report.duplicates},
