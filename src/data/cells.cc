@@ -32,12 +32,18 @@ std::vector<std::string> split(std::string_view text, std::string_view separator
 }  // namespace
 
 MissingWords::MissingWords(const std::vector<std::string>& words) {
-  for (const std::string& word : words) words_.push_back(ascii_lower(word));
+  for (const std::string& word : words) {
+    words_.push_back(ascii_lower(word));
+    if (word.empty()) continue;
+    for (const std::string& first : {words_.back(), ascii_capitalized(words_.back())})
+      first_characters_.set(static_cast<unsigned char>(first.front()));
+  }
 }
 
 bool MissingWords::has(std::string_view text) const {
   const size_t longest = 16;  // most texts are longer than any of the words
   if (text.empty() || text.size() > longest) return false;
+  if (!first_characters_[static_cast<unsigned char>(text.front())]) return false;
   return std::find(words_.begin(), words_.end(), ascii_lower(text)) != words_.end();
 }
 
@@ -67,7 +73,19 @@ std::string id_problem(std::string_view id, const char* what, const MissingWords
   return {};
 }
 
+std::optional<int64_t> parse_digits(std::string_view text, size_t most) {
+  if (text.empty() || text.size() > most) return std::nullopt;
+  int64_t value = 0;
+  for (const char c : text) {
+    if (c < '0' || c > '9') return std::nullopt;
+    value = 10 * value + (c - '0');
+  }
+  return value;
+}
+
 std::optional<float> parse_rating(std::string_view text) {
+  constexpr size_t kExactDigits = 7;
+  if (const auto number = parse_digits(text, kExactDigits)) return static_cast<float>(*number);
   float value = 0;
   const auto result = std::from_chars(text.data(), text.data() + text.size(), value);
   if (result.ec != std::errc() || result.ptr != text.data() + text.size()) return std::nullopt;

@@ -2,6 +2,8 @@
 // nothing. Internal to data/.
 #pragma once
 
+#include <bitset>
+#include <cstdint>
 #include <optional>
 #include <span>
 #include <string>
@@ -17,7 +19,8 @@ class MissingWords {
   bool has(std::string_view text) const;  // whatever its case
 
  private:
-  std::vector<std::string> words_;  // in lower case
+  std::vector<std::string> words_;     // in lower case
+  std::bitset<256> first_characters_;  // of the words, in either case
 };
 
 // Runs of control characters become one space, so that a title stays on its line.
@@ -29,6 +32,8 @@ bool is_blank(std::span<const std::string_view> values);
 // Why the text cannot be the id of a `what` ("user"); empty when it can.
 std::string id_problem(std::string_view id, const char* what, const MissingWords& missing);
 
+// The number that 1 to `most` digits spell, at most 18; nothing for any other text.
+std::optional<int64_t> parse_digits(std::string_view text, size_t most);
 std::optional<float> parse_rating(std::string_view text);  // finite
 
 // The names in a cell of attributes. `separator` stands between them, where it is empty: "|" or ","

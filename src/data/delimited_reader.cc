@@ -26,7 +26,14 @@ void append_undoubled(std::string_view text, std::string& out) {
 
 DelimitedReader::DelimitedReader(const std::filesystem::path& path, DelimitedFormat format,
                                  size_t num_fields)
-    : source_(path), format_(std::move(format)), num_fields_(num_fields) {}
+    : DelimitedReader(LineSource(path), std::move(format), num_fields, 1) {}
+
+DelimitedReader::DelimitedReader(LineSource source, DelimitedFormat format, size_t num_fields,
+                                 int64_t first_line)
+    : source_(std::move(source)),
+      format_(std::move(format)),
+      num_fields_(num_fields),
+      next_line_(first_line) {}
 
 void DelimitedReader::split_plain(std::string_view line) {
   fields_.clear();

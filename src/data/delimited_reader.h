@@ -28,6 +28,8 @@ class DelimitedReader {
  public:
   // Rows with another number of fields than `num_fields` are bad; 0: any number will do.
   DelimitedReader(const std::filesystem::path& path, DelimitedFormat format, size_t num_fields);
+  // The same of lines whose first one has the number `first_line`.
+  DelimitedReader(LineSource source, DelimitedFormat format, size_t num_fields, int64_t first_line);
 
   // Reads on. kRow: fields() are its fields; kBad: reason() and text() say what is wrong with it;
   // kBlank: an empty line. All of them are valid until the next call.

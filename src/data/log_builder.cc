@@ -1,28 +1,36 @@
-// Interactions are grouped by user with a counting sort and ordered by time inside a user with a
-// stable sort.
 #include "data/log_builder.h"
 
 #include <algorithm>
-#include <cmath>
-#include <numeric>
 #include <utility>
 
-#include "base/check.h"
+#include "data/event_sort.h"
 
 namespace etrlrec {
 
-int32_t Interner::index(std::string_view text) {
-  const auto found = index_.find(text);
-  if (found != index_.end()) return found->second;
-  CHECK(index_.size() < size_t{INT32_MAX}, kInput, "more than {} different ids", INT32_MAX);
-  return index_.emplace(text, static_cast<int32_t>(index_.size())).first->second;
+namespace {
+
+// New numbers of the ids of all readers, in the order of their first appearance: map[reader][id].
+template <typename OnNew>
+std::vector<std::vector<int32_t>> number_ids(std::span<const SeenIds* const> seen, Interner& all,
+                                             const OnNew& on_new) {
+  std::vector<std::vector<int32_t>> map(seen.size());
+  std::vector<size_t> next(seen.size());
+  while (true) {
+    size_t first = seen.size();
+    for (size_t r = 0; r < seen.size(); ++r) {
+      if (next[r] == seen[r]->first.size()) continue;
+      if (first == seen.size() || seen[r]->first[next[r]] < seen[first]->first[next[first]])
+        first = r;
+    }
+    if (first == seen.size()) return map;
+    const std::string_view text = seen[first]->ids.text(static_cast<int32_t>(next[first]++));
+    const int64_t known = all.size();
+    map[first].push_back(all.index(text));
+    if (all.size() > known) on_new(text);
+  }
 }
 
-std::vector<std::string> Interner::texts() const {
-  std::vector<std::string> texts(index_.size());
-  for (const auto& [text, i] : index_) texts[static_cast<size_t>(i)] = text;
-  return texts;
-}
+}  // namespace
 
 bool LogBuilder::add_item(std::string_view id, std::string title) {
   if (item_index_.index(id) < catalogue_.num_items()) return false;
@@ -58,22 +66,39 @@ void LogBuilder::add_attribute(const std::string& field, const std::string& name
   ++catalogue_.attribute_offsets.back();
 }
 
-void LogBuilder::add_interaction(std::string_view user, std::string_view item) {
-  const int32_t i = item_index_.index(item);
-  if (i == catalogue_.num_items()) {
-    catalogue_.item_ids.emplace_back(item);
+void LogBuilder::add_rows(const LogRows& rows, int32_t reader) {
+  user_.insert(user_.end(), rows.users.begin(), rows.users.end());
+  item_.insert(item_.end(), rows.items.begin(), rows.items.end());
+  ratings_.insert(ratings_.end(), rows.ratings.begin(), rows.ratings.end());
+  readers_.emplace_back(user_.size(), reader);
+}
+
+void LogBuilder::take_ids(std::span<const LogRowReader* const> readers) {
+  std::vector<const SeenIds*> users, items;
+  for (const LogRowReader* reader : readers) {
+    users.push_back(&reader->users());
+    items.push_back(&reader->items());
+  }
+  const auto user_map = number_ids(users, users_, [](std::string_view) {});
+  const auto item_map = number_ids(items, item_index_, [&](std::string_view id) {
+    catalogue_.item_ids.emplace_back(id);
     catalogue_.titles.emplace_back();
     catalogue_.attribute_offsets.push_back(catalogue_.attribute_offsets.back());
+  });
+  size_t i = 0;
+  for (const auto& [end, reader] : readers_) {
+    const auto r = static_cast<size_t>(reader);
+    for (; i < end; ++i) {
+      user_[i] = user_map[r][static_cast<size_t>(user_[i])];
+      item_[i] = item_map[r][static_cast<size_t>(item_[i])];
+    }
   }
-  user_.push_back(users_.index(user));
-  item_.push_back(i);
 }
 
 std::vector<std::string> LogBuilder::shown(std::span<const int64_t> interactions) const {
-  const std::vector<std::string> users = users_.texts();
   std::vector<std::string> out;
   for (const int64_t i : interactions)
-    out.push_back(users[static_cast<size_t>(user_[static_cast<size_t>(i)])] + " | " +
+    out.push_back(std::string(users_.text(user_[static_cast<size_t>(i)])) + " | " +
                   catalogue_.item_ids[static_cast<size_t>(item_[static_cast<size_t>(i)])]);
   return out;
 }
@@ -118,21 +143,6 @@ void LogBuilder::drop(std::span<const int64_t> dropped, std::vector<double>& sec
   for (int32_t& i : item_) i = place[static_cast<size_t>(i)];
 }
 
-std::vector<int64_t> LogBuilder::sorted_order(const std::vector<double>& seconds,
-                                              std::vector<int64_t>& user_offsets,
-                                              int64_t num_users) const {
-  user_offsets.assign(static_cast<size_t>(num_users) + 1, 0);
-  for (const int32_t u : user_) ++user_offsets[u + 1];
-  std::partial_sum(user_offsets.begin(), user_offsets.end(), user_offsets.begin());
-  std::vector<int64_t> order(user_.size()), next(user_offsets.begin(), user_offsets.end() - 1);
-  for (size_t i = 0; i < user_.size(); ++i) order[next[user_[i]]++] = static_cast<int64_t>(i);
-  for (int64_t u = 0; u < num_users; ++u) {
-    std::stable_sort(order.begin() + user_offsets[u], order.begin() + user_offsets[u + 1],
-                     [&](int64_t a, int64_t b) { return seconds[a] < seconds[b]; });
-  }
-  return order;
-}
-
 void LogBuilder::finish_titles(Catalogue& catalogue, ReadReport& report) {
   std::vector<bool> titled(catalogue.titles.size());
   for (size_t i = 0; i < catalogue.titles.size(); ++i) {
@@ -148,32 +158,18 @@ void LogBuilder::finish_titles(Catalogue& catalogue, ReadReport& report) {
 }
 
 Dataset LogBuilder::finish(std::vector<double> seconds, std::span<const int64_t> dropped,
-                           bool keep_duplicates, ReadReport& report) {
+                           bool keep_duplicates, int32_t threads, ReadReport& report) {
   drop(dropped, seconds);
+  EventSort sort(users_.size(), threads);
+  const bool rated = !ratings_.empty();
+  sort.take(std::exchange(user_, {}), std::exchange(item_, {}), std::exchange(ratings_, {}),
+            std::move(seconds));
+  const SortCounts counts = sort.order_events(std::ssize(catalogue_.item_ids), keep_duplicates);
+  report.duplicates += counts.duplicates;
+  report.ties += counts.ties;
   Dataset dataset;
-  const std::vector<std::string> users = users_.texts();
-  std::vector<int64_t> input_offsets;
-  const auto order = sorted_order(seconds, input_offsets, std::ssize(users));
-
-  std::vector<int64_t> last_run(catalogue_.item_ids.size(), -1);  // run of equal times per item
-  int64_t run = -1;
-  for (size_t u = 0; u < users.size(); ++u) {
-    if (input_offsets[u] == input_offsets[u + 1]) continue;  // all of theirs was dropped
-    dataset.user_ids.push_back(users[u]);
-    for (int64_t k = input_offsets[u]; k < input_offsets[u + 1]; ++k) {
-      const int64_t i = order[k];
-      const bool tie = k > input_offsets[u] && seconds[order[k - 1]] == seconds[i];
-      if (!tie) ++run;
-      const bool repeated = std::exchange(last_run[item_[i]], run) == run;
-      report.duplicates += repeated;
-      if (repeated && !keep_duplicates) continue;
-      report.ties += tie;
-      dataset.items.push_back(item_[i]);
-      dataset.times.push_back(static_cast<int64_t>(std::floor(seconds[i])));
-      if (!ratings_.empty()) dataset.ratings.push_back(ratings_[i]);
-    }
-    dataset.user_offsets.push_back(dataset.num_interactions());
-  }
+  for (const int32_t user : sort.write(rated, dataset))
+    dataset.user_ids.emplace_back(users_.text(user));
   dataset.order_only = report.order_only;
   dataset.catalogue = std::move(catalogue_);
   finish_titles(dataset.catalogue, report);

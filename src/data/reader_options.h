@@ -30,6 +30,8 @@ struct ReaderOptions {
   bool need_rating = false;      // rows without a rating are bad, also where its column was guessed
   bool keep_duplicates = false;  // exact repeats of user, item and time are dropped and counted
   bool strict = false;
+  int32_t threads = 0;  // 0: as many as the machine has; the result does not depend on it,
+  int64_t block_bytes = 1 << 22;  // nor on what a thread takes at a time
 };
 
 struct RejectedRow {

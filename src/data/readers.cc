@@ -5,14 +5,18 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <deque>
+#include <map>
+#include <mutex>
 
 #include "base/check.h"
-#include "base/strings.h"
 #include "data/catalogue_reader.h"
 #include "data/cells.h"
 #include "data/log_builder.h"
+#include "data/log_rows.h"
 #include "data/reader_plan.h"
 #include "data/table_stream.h"
+#include "data/thread_group.h"
 #include "text/utf8.h"
 
 namespace etrlrec {
@@ -23,7 +27,10 @@ constexpr size_t kRejectedText = 200;
 class LogReader {
  public:
   LogReader(const LogPlan& plan, const ReaderOptions& options)
-      : plan_(plan), options_(options), missing_(options.missing_words), time_(options.time) {}
+      : plan_(plan),
+        options_(options),
+        threads_(thread_count(options.threads)),
+        time_(options.time) {}
 
   ReadResult read() {
     ReadResult result;
@@ -33,9 +40,9 @@ class LogReader {
     const std::vector<int64_t> dropped = resolve_times();
     resolve_ratings();
     if (options_.strict) check_strict();
-    check_any(static_cast<int64_t>(lines_.size()) - std::ssize(dropped));
+    check_any(time_.size() - std::ssize(dropped));
     result.dataset =
-        builder_.finish(time_.take_seconds(), dropped, options_.keep_duplicates, report_);
+        builder_.finish(time_.take_seconds(), dropped, options_.keep_duplicates, threads_, report_);
     result.report = std::move(report_);
     return result;
   }
@@ -48,85 +55,79 @@ class LogReader {
         {file_name_, line, std::move(reason), to_utf8(text.substr(0, kRejectedText))});
   }
 
-  static std::string joined(std::span<const std::string_view> values) {
-    return fmt::format("{}", fmt::join(values, " | "));
-  }
-
   void read_interactions() {
     FileReport& file = report_.log;
     file.table = plan_.logs[0];
     const auto& names = file.table.columns;
-    std::vector<int32_t> columns = {plan_.user, plan_.item};
     file.columns = {{"user", names[static_cast<size_t>(plan_.user)]},
                     {"item", names[static_cast<size_t>(plan_.item)]}};
     for (const auto& [role, column] :
          {std::pair{"time", plan_.time}, std::pair{"rating", plan_.rating}}) {
-      if (column < 0) continue;
-      columns.push_back(column);
-      file.columns[role] = names[static_cast<size_t>(column)];
+      if (column >= 0) file.columns[role] = names[static_cast<size_t>(column)];
     }
+    std::deque<LogRowReader> readers;
+    std::vector<const LogRowReader*> pointers;
+    for (int32_t t = 0; t < threads_; ++t)
+      pointers.push_back(&readers.emplace_back(plan_, options_));
+    int64_t block = 0;
     for (const TableInfo& table : plan_.logs) {
       file_name_ = table.path.filename().string();
-      read_table(
-          table, columns,
-          [&](int64_t line, std::span<const std::string_view> values) { add_row(line, values); },
-          [&](int64_t line, const std::string& reason, std::string_view text) {
-            ++file.rows;
-            reject(line, reason, text);
-          });
-      files_.push_back({std::ssize(lines_), file_name_});
+      block = read_file(table, readers, block);
     }
+    builder_.take_ids(pointers);
   }
 
-  void add_row(int64_t line, std::span<const std::string_view> values) {
-    if (is_blank(values)) {
-      ++report_.log.blank;
-      return;
+  // Blocks are added in the order of the file, whichever thread is done first.
+  int64_t read_file(const TableInfo& table, std::deque<LogRowReader>& readers, int64_t block) {
+    std::mutex mutex;
+    std::map<int64_t, std::pair<LogRows, int32_t>> waiting;
+    int64_t next = block;
+    std::vector<BlockCalls> calls;
+    for (int32_t t = 0; t < threads_; ++t) {
+      LogRowReader& reader = readers[static_cast<size_t>(t)];
+      const auto end = [&, t](int64_t number) {
+        LogRows rows = reader.take();
+        const std::lock_guard lock(mutex);
+        waiting.emplace(number, std::pair(std::move(rows), t));
+        for (auto first = waiting.begin(); first != waiting.end() && first->first == next;
+             first = waiting.erase(first), ++next)
+          add_rows(first->second.first, first->second.second);
+      };
+      calls.push_back({[&](int64_t number) { reader.begin(number); }, end,
+                       [&](int64_t line, std::span<const std::string_view> values) {
+                         reader.add_row(line, values);
+                       },
+                       [&](int64_t line, const std::string& reason, std::string_view text) {
+                         reader.add_bad(line, reason, text);
+                       }});
     }
-    ++report_.log.rows;
-    std::string problem = add_interaction(values);
-    if (problem.empty()) {
-      lines_.push_back(line);
-    } else {
-      reject(line, std::move(problem), joined(values));
-    }
+    block = read_table_blocks(table, log_columns_of(plan_), calls, block, options_.block_bytes);
+    files_.push_back({time_.size(), file_name_});
+    return block;
   }
 
-  // The id as it is kept: text that is not UTF-8 is read as Windows-1252.
-  std::string_view id_text(std::string_view cell, std::string& buffer) {
-    const std::string_view id = trim(cell);
-    if (is_utf8(id)) return id;
-    report_.log.encoding = "Windows-1252";
-    buffer = windows1252_to_utf8(id);
-    return buffer;
+  void add_rows(LogRows& rows, int32_t reader) {
+    for (const LineRun& run : rows.lines) lines_.push_back({time_.size() + run.index, run.line});
+    builder_.add_rows(rows, reader);
+    time_.append(rows.times);
+    FileReport& file = report_.log;
+    file.rows += rows.rows;
+    file.blank += rows.blank;
+    file.rejected += std::ssize(rows.rejected);
+    for (RejectedRow& row : rows.rejected) {
+      row.file = file_name_;
+      report_.rejected.push_back(std::move(row));
+    }
+    if (rows.windows1252) file.encoding = "Windows-1252";
+    missing_ratings_ += rows.missing_ratings;
+    if (first_bad_time_.empty()) first_bad_time_ = std::move(rows.first_bad_time);
   }
 
-  // Empty when the row was taken.
-  std::string add_interaction(std::span<const std::string_view> values) {
-    std::string user_buffer, item_buffer;
-    const std::string_view user = id_text(values[0], user_buffer);
-    const std::string_view item = id_text(values[1], item_buffer);
-    if (auto problem = id_problem(user, "user", missing_); !problem.empty()) return problem;
-    if (auto problem = id_problem(item, "item", missing_); !problem.empty()) return problem;
-    size_t column = 2;
-    std::optional<float> rating;
-    const std::string_view time = plan_.time >= 0 ? trim(values[column++]) : "";
-    if (plan_.rating >= 0) {
-      rating = parse_rating(trim(values[column]));
-      if (!rating && (plan_.rating_mapped || options_.need_rating)) return "bad rating";
-      missing_ratings_ += !rating;
-    }
-    if (plan_.time < 0) {
-      time_.add_order();
-    } else if (time.empty() || missing_.has(time)) {
-      return "no time";
-    } else if (!time_.add(time)) {
-      if (first_bad_time_.empty()) first_bad_time_ = time;
-      return "bad time";
-    }
-    if (plan_.rating >= 0) builder_.add_rating(rating.value_or(0));
-    builder_.add_interaction(user, item);
-    return {};
+  int64_t line_of(int64_t interaction) const {
+    const auto run = std::prev(
+        std::upper_bound(lines_.begin(), lines_.end(), interaction,
+                         [](int64_t i, const LineRun& other) { return i < other.index; }));
+    return run->line + interaction - run->index;
   }
 
   // Interactions whose times do not go with the others are rejected.
@@ -136,12 +137,11 @@ class LogReader {
     for (const auto& value : rejected) dropped.push_back(value.index);
     const auto texts = builder_.shown(dropped);
     for (size_t i = 0; i < rejected.size(); ++i) {
-      const auto index = static_cast<size_t>(rejected[i].index);
       const auto file = std::find_if(files_.begin(), files_.end(), [&](const auto& entry) {
         return rejected[i].index < entry.first;
       });
       file_name_ = file->second;
-      reject(lines_[index], rejected[i].reason, texts[i]);
+      reject(line_of(rejected[i].index), rejected[i].reason, texts[i]);
     }
     report_.time_unit = time_.unit();
     report_.order_only = plan_.time < 0;
@@ -156,7 +156,7 @@ class LogReader {
     report_.warnings.push_back(fmt::format(
         "{} of {} events have no rating: ratings are left out (--map rating=COLUMN rejects such "
         "events instead)",
-        missing_ratings_, lines_.size()));
+        missing_ratings_, time_.size()));
   }
 
   void check_any(int64_t kept) const {
@@ -182,12 +182,12 @@ class LogReader {
 
   const LogPlan& plan_;
   const ReaderOptions& options_;
-  MissingWords missing_;
+  int32_t threads_;
   LogBuilder builder_;
   TimeColumn time_;
   ReadReport report_;
-  std::string file_name_;                               // that is read
-  std::vector<int64_t> lines_;                          // of each interaction
+  std::string file_name_;  // that is read
+  std::vector<LineRun> lines_;
   std::vector<std::pair<int64_t, std::string>> files_;  // interactions up to its end, name
   std::string first_bad_time_;
   int64_t missing_ratings_ = 0;

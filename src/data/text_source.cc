@@ -3,8 +3,10 @@
 #include <arrow/io/api.h>
 #include <arrow/util/compression.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
+#include <utility>
 
 #include "base/check.h"
 #include "data/arrow_value.h"
@@ -13,7 +15,6 @@
 namespace etrlrec {
 namespace {
 
-constexpr int64_t kBlockBytes = 1 << 22;
 constexpr size_t kLongestLine = size_t{1} << 28;
 constexpr std::string_view kUtf8Mark = "\xef\xbb\xbf";
 
@@ -69,8 +70,8 @@ struct TextSource::Stream {
   std::shared_ptr<arrow::io::InputStream> stream;
 };
 
-TextSource::TextSource(const std::filesystem::path& path)
-    : path_(path), stream_(std::make_unique<Stream>()) {
+TextSource::TextSource(const std::filesystem::path& path, int64_t block_bytes)
+    : path_(path), block_bytes_(block_bytes), stream_(std::make_unique<Stream>()) {
   const auto file = value_of(arrow::io::ReadableFile::Open(path.string()), path);
   std::array<char, 8> head{};
   const int64_t size = value_of(file->ReadAt(0, head.size(), head.data()), path);
@@ -95,8 +96,8 @@ TextSource::~TextSource() = default;
 // Bytes that were read, 0 at the end.
 size_t TextSource::read_raw(std::string& out) {
   const size_t before = out.size();
-  out.resize(before + kBlockBytes);
-  const int64_t size = value_of(stream_->stream->Read(kBlockBytes, out.data() + before), path_);
+  out.resize(before + static_cast<size_t>(block_bytes_));
+  const int64_t size = value_of(stream_->stream->Read(block_bytes_, out.data() + before), path_);
   out.resize(before + static_cast<size_t>(size));
   return static_cast<size_t>(size);
 }
@@ -112,6 +113,10 @@ void TextSource::find_encoding() {
 }
 
 bool TextSource::append_block(std::string& out) {
+  if (encoding_ == "UTF-8" && raw_.empty() && !done_) {
+    done_ = read_raw(out) == 0;
+    return !done_;
+  }
   if (raw_.empty() && (done_ || read_raw(raw_) == 0)) {
     done_ = true;
     return false;
@@ -150,7 +155,7 @@ bool LineSource::fill() {
     buffer_.erase(0, position_);
     position_ = 0;
   }
-  ended_ = !source_.append_block(buffer_);
+  ended_ = !source_->append_block(buffer_);
   return !ended_;
 }
 
@@ -176,6 +181,49 @@ bool LineSource::line(size_t offset, Line& line) {
   }
   if (line.end > offset && buffer_[position_ + line.end - 1] == '\r') --line.end;
   return true;
+}
+
+LineBlocks::LineBlocks(const std::filesystem::path& path, bool until_quote, int64_t block_bytes)
+    : path_(path),
+      source_(std::make_unique<TextSource>(path, block_bytes)),
+      until_quote_(until_quote) {}
+
+bool LineBlocks::next(Block& block) {
+  const std::lock_guard lock(mutex_);
+  if (ended_) return false;
+  block.text.swap(next_.text);
+  next_.text.clear();
+  while (true) {
+    const size_t searched = block.text.size();
+    if (!source_->append_block(block.text)) {
+      ended_ = true;
+      break;
+    }
+    const size_t end = std::string_view(block.text).substr(searched).rfind('\n');
+    if (end != std::string_view::npos) {
+      next_.text.assign(block.text, searched + end + 1);
+      block.text.resize(searched + end + 1);
+      break;
+    }
+    CHECK(block.text.size() <= kLongestLine, kInput,
+          "{}: expected lines, found one of more than {} MB", path_.string(), kLongestLine >> 20);
+  }
+  if (until_quote_ && block.text.find('"') != std::string::npos) {
+    next_.text.insert(0, block.text);
+    ended_ = quoted_ = true;
+    return false;
+  }
+  block.number = next_.number++;
+  block.first_line = next_.first_line;
+  next_.first_line += std::count(block.text.begin(), block.text.end(), '\n');
+  return !block.text.empty();
+}
+
+std::unique_ptr<LineSource> LineBlocks::rest(Block& start) {
+  start.number = next_.number;
+  start.first_line = next_.first_line;
+  if (!std::exchange(quoted_, false)) return nullptr;
+  return std::make_unique<LineSource>(path_, std::move(next_.text), std::move(source_));
 }
 
 }  // namespace etrlrec

@@ -6,16 +6,19 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <string_view>
 
 namespace etrlrec {
 
+inline constexpr int64_t kTextBlockBytes = 1 << 22;
+
 class TextSource {
  public:
   // Errors (kInput): a file that cannot be opened, an archive or a compression that is not read
   // (zip, xz, 7z, rar), with a hint how to unpack it.
-  explicit TextSource(const std::filesystem::path& path);
+  explicit TextSource(const std::filesystem::path& path, int64_t block_bytes = kTextBlockBytes);
   ~TextSource();
 
   const std::string& compression() const { return compression_; }  // "", "gzip", "zstd", ...
@@ -31,6 +34,7 @@ class TextSource {
   void find_encoding();
 
   std::filesystem::path path_;
+  int64_t block_bytes_;
   std::string compression_, encoding_ = "UTF-8";
   std::unique_ptr<Stream> stream_;
   std::string raw_;  // bytes that are read and not yet handed out
@@ -53,7 +57,11 @@ class LineSource {
     size_t end = 0;   // offset of the line's end, without \n or \r\n
     size_t next = 0;  // offset of the next line
   };
-  explicit LineSource(const std::filesystem::path& path) : path_(path), source_(path) {}
+  explicit LineSource(const std::filesystem::path& path)
+      : LineSource(path, {}, std::make_unique<TextSource>(path)) {}
+  // The lines of `text`, then those of `rest` where there is one.
+  LineSource(const std::filesystem::path& path, std::string text, std::unique_ptr<TextSource> rest)
+      : path_(path), source_(std::move(rest)), buffer_(std::move(text)), ended_(!source_) {}
 
   // The line that begins at `offset`; false at the end of the file. Views that text() gave are no
   // longer valid. Error (kInput): a line of more than 256 MB.
@@ -67,10 +75,35 @@ class LineSource {
   bool fill();
 
   std::filesystem::path path_;
-  TextSource source_;
+  std::unique_ptr<TextSource> source_;
   std::string buffer_;
   size_t position_ = 0;
   bool ended_ = false;
+};
+
+// A file cut into blocks of whole lines, which several threads may take.
+class LineBlocks {
+ public:
+  struct Block {
+    std::string text;
+    int64_t number = 0, first_line = 1;  // from 0, from 1
+  };
+  // `until_quote`: a block with a double quote is not handed out, nor is any behind it.
+  LineBlocks(const std::filesystem::path& path, bool until_quote, int64_t block_bytes);
+
+  // False at the end. Errors (kInput) as of LineSource.
+  bool next(Block& block);
+  // What is left, once, where a quote ended the blocks; null where the file has ended. `start` gets
+  // the place, and the number that the next block would have.
+  std::unique_ptr<LineSource> rest(Block& start);
+
+ private:
+  std::filesystem::path path_;
+  std::unique_ptr<TextSource> source_;
+  bool until_quote_;
+  std::mutex mutex_;
+  Block next_;  // its text: what stands behind the last whole line
+  bool ended_ = false, quoted_ = false;
 };
 
 }  // namespace etrlrec

@@ -11,6 +11,7 @@
 
 #include "base/check.h"
 #include "data/calendar.h"
+#include "data/cells.h"
 
 namespace etrlrec {
 namespace {
@@ -67,12 +68,6 @@ std::optional<double> whole_date(const WholeDate& form, double value) {
   return static_cast<double>(sys_days(date).time_since_epoch().count() * kSecondsPerDay + clock);
 }
 
-double median(std::vector<double> values) {
-  const auto middle = values.begin() + static_cast<int64_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
-}
-
 }  // namespace
 
 std::vector<std::string> time_units() {
@@ -101,6 +96,12 @@ bool TimeColumn::add(std::string_view text) {
     if (seconds) values_.push_back(*seconds);
     return seconds.has_value();
   }
+  constexpr size_t kExactDigits = 15;
+  if (const auto number = parse_digits(text, kExactDigits)) {
+    if (!kinds_.empty()) kinds_.push_back(Kind::kNumber);
+    values_.push_back(static_cast<double>(*number));
+    return true;
+  }
   double value = 0;
   const auto result = std::from_chars(text.data(), text.data() + text.size(), value);
   const bool number = result.ec == std::errc() && result.ptr == text.data() + text.size();
@@ -119,6 +120,20 @@ bool TimeColumn::add(std::string_view text) {
   kinds_.push_back(kKinds[static_cast<size_t>(time->order)]);
   values_.push_back(time->seconds);
   return true;
+}
+
+void TimeColumn::append(const TimeColumn& other) {
+  if (options_.order) {
+    for (int64_t i = 0; i < other.size(); ++i) add_order();
+    return;
+  }
+  if (!kinds_.empty() || !other.kinds_.empty()) {
+    kinds_.resize(values_.size(), Kind::kNumber);
+    kinds_.insert(kinds_.end(), other.kinds_.begin(), other.kinds_.end());
+    kinds_.resize(values_.size() + other.values_.size(), Kind::kNumber);
+  }
+  values_.insert(values_.end(), other.values_.begin(), other.values_.end());
+  for (size_t f = 0; f < forms_.size(); ++f) forms_[f] += other.forms_[f];
 }
 
 int64_t TimeColumn::count(Kind kind) const {
@@ -149,7 +164,7 @@ bool TimeColumn::resolve_whole_dates(std::vector<Rejected>& rejected) {
   for (const WholeDate& form : kWholeDates) {
     int64_t dates = 0, others = 0;
     for (int64_t i = 0; i < size(); ++i) {
-      if (!kinds_.empty() && kinds_[i] != Kind::kNumber) continue;
+      if (!is_number(i)) continue;
       const double value = values_[i];
       if (value > 0) ++(whole_date(form, value) ? dates : others);
     }
@@ -158,7 +173,7 @@ bool TimeColumn::resolve_whole_dates(std::vector<Rejected>& rejected) {
       continue;
     unit_ = form.name;
     for (int64_t i = 0; i < size(); ++i) {
-      if (!kinds_.empty() && kinds_[i] != Kind::kNumber) continue;
+      if (!is_number(i)) continue;
       const auto seconds = whole_date(form, values_[i]);
       if (!seconds) rejected.push_back({i, fmt::format("no date of the form {}", form.name)});
       values_[i] = seconds.value_or(0);
@@ -169,25 +184,30 @@ bool TimeColumn::resolve_whole_dates(std::vector<Rejected>& rejected) {
 }
 
 void TimeColumn::resolve_numbers(std::vector<Rejected>& rejected) {
-  std::vector<double> sizes;
+  // What the median is above follows from how many values are below.
+  std::array<int64_t, kNumFine> of_unit{};
+  int64_t numbers = 0, small = 0;
   for (int64_t i = 0; i < size(); ++i) {
-    if (!kinds_.empty() && kinds_[i] != Kind::kNumber) {
+    if (!is_number(i)) {
       rejected.push_back({i, "a date among numbers"});
-    } else {
-      sizes.push_back(std::abs(values_[i]));
+      continue;
     }
+    ++numbers;
+    ++of_unit[unit_of_size(values_[i])];
+    small += std::abs(values_[i]) < kPlaceholderBelow;
   }
   unit_ = options_.unit.empty() ? kUnits[0].name : options_.unit;
-  if (sizes.empty()) return;
+  if (numbers == 0) return;
   if (per_second_ == 0 && resolve_whole_dates(rejected)) return;
-  const double middle = median(std::move(sizes));
-  const size_t usual = unit_of_size(middle);
+  const bool placeholders = small <= numbers / 2;
+  size_t usual = 0;
+  for (int64_t below = of_unit[0]; below <= numbers / 2; below += of_unit[usual]) ++usual;
   if (per_second_ == 0) unit_ = kUnits[usual].name;
   std::array<int64_t, kNumFine> others{};
   for (int64_t i = 0; i < size(); ++i) {
-    if (!kinds_.empty() && kinds_[i] != Kind::kNumber) continue;
+    if (!is_number(i)) continue;
     double& value = values_[i];
-    if (middle >= kPlaceholderBelow && (value == 0 || value == -1)) {
+    if (placeholders && (value == 0 || value == -1)) {
       rejected.push_back({i, fmt::format("no time ({:.0f} stands in its place)", value)});
       continue;
     }

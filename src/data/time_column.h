@@ -30,6 +30,8 @@ class TimeColumn {
   // True when the text is a time of some kind, which becomes the column's next value.
   bool add(std::string_view text);
   void add_order();  // the next event where order is the only time
+  // The values of another column with the same options, which is not resolved yet, behind these.
+  void append(const TimeColumn& other);
 
   int64_t size() const { return static_cast<int64_t>(values_.size()); }
 
@@ -54,6 +56,7 @@ class TimeColumn {
   void resolve_texts(std::vector<Rejected>& rejected);
   void warn_about_range(const std::vector<Rejected>& rejected);
   int64_t count(Kind kind) const;
+  bool is_number(int64_t i) const { return kinds_.empty() || kinds_[i] == Kind::kNumber; }
 
   TimeOptions options_;
   double per_second_ = 0;  // of the unit that was asked for, 0: none

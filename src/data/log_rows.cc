@@ -1,0 +1,121 @@
+#include "data/log_rows.h"
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "base/strings.h"
+#include "text/utf8.h"
+
+namespace etrlrec {
+namespace {
+
+constexpr size_t kRejectedRowText = 200;
+
+bool is_graphic(char c) { return c > ' ' && c < '\x7f'; }
+
+// As trim(); most cells have no blanks.
+std::string_view cell_without_blanks(std::string_view cell) {
+  const bool plain = !cell.empty() && is_graphic(cell.front()) && is_graphic(cell.back());
+  return plain ? cell : trim(cell);
+}
+
+bool is_plain_text(std::string_view text) {
+  bool plain = true;
+  for (const char c : text) plain = plain && c >= ' ' && c < '\x7f';
+  return plain;
+}
+
+}  // namespace
+
+std::vector<int32_t> log_columns_of(const LogPlan& plan) {
+  std::vector<int32_t> columns = {plan.user, plan.item};
+  if (plan.time >= 0) columns.push_back(plan.time);
+  if (plan.rating >= 0) columns.push_back(plan.rating);
+  return columns;
+}
+
+LogRows LogRowReader::take() {
+  const size_t usual = rows_.users.size() + rows_.users.size() / 16;
+  LogRows done = std::exchange(rows_, LogRows(options_.time));
+  rows_.users.reserve(usual);
+  rows_.items.reserve(usual);
+  return done;
+}
+
+void LogRowReader::add_bad(int64_t line, const std::string& reason, std::string_view text) {
+  ++rows_.rows;
+  rows_.rejected.push_back({{}, line, reason, to_utf8(text.substr(0, kRejectedRowText))});
+}
+
+void LogRowReader::add_row(int64_t line, std::span<const std::string_view> values) {
+  if (is_blank(values)) {
+    ++rows_.blank;
+    return;
+  }
+  std::string problem = add_interaction(values);
+  if (!problem.empty()) {
+    add_bad(line, problem, fmt::format("{}", fmt::join(values, " | ")));
+    return;
+  }
+  ++rows_.rows;
+  const int64_t index = size() - 1;
+  const auto& runs = rows_.lines;
+  if (runs.empty() || runs.back().line + index - runs.back().index != line)
+    rows_.lines.push_back({index, line});
+}
+
+// The id as it is kept, and what is wrong with it. Text that is not UTF-8 is read as Windows-1252.
+std::string LogRowReader::id_of(std::string_view cell, const char* what, std::string& buffer,
+                                std::string_view& id) {
+  id = cell_without_blanks(cell);
+  if (is_plain_text(id)) {
+    return id.empty() || missing_.has(id) ? id_problem(id, what, missing_) : std::string();
+  }
+  if (!is_utf8(id)) {
+    rows_.windows1252 = true;
+    id = buffer = windows1252_to_utf8(id);
+  }
+  return id_problem(id, what, missing_);
+}
+
+int32_t LogRowReader::index_of(std::string_view id, SeenIds& seen) {
+  const int32_t index = seen.ids.index(id);
+  if (static_cast<size_t>(index) == seen.first.size()) seen.first.push_back(block_ << 32 | size());
+  return index;
+}
+
+// Empty when the row was taken.
+std::string LogRowReader::add_interaction(std::span<const std::string_view> values) {
+  std::string user_buffer, item_buffer;
+  std::string_view user, item;
+  // Both are looked at before either is refused: the encoding is told by all cells.
+  const std::string user_problem = id_of(values[0], "user", user_buffer, user);
+  const std::string item_problem = id_of(values[1], "item", item_buffer, item);
+  if (!user_problem.empty()) return user_problem;
+  if (!item_problem.empty()) return item_problem;
+  size_t column = 2;
+  std::optional<float> rating;
+  const std::string_view time = plan_.time >= 0 ? cell_without_blanks(values[column++]) : "";
+  if (plan_.rating >= 0) {
+    rating = parse_rating(cell_without_blanks(values[column]));
+    if (!rating && (plan_.rating_mapped || options_.need_rating)) return "bad rating";
+    rows_.missing_ratings += !rating;
+  }
+  if (plan_.time < 0) {
+    rows_.times.add_order();
+  } else if (time.empty() || missing_.has(time)) {
+    return "no time";
+  } else if (!rows_.times.add(time)) {
+    if (rows_.first_bad_time.empty()) rows_.first_bad_time = time;
+    return "bad time";
+  }
+  if (plan_.rating >= 0) rows_.ratings.push_back(rating.value_or(0));
+  const int32_t user_index = index_of(user, users_), item_index = index_of(item, items_);
+  rows_.users.push_back(user_index);
+  rows_.items.push_back(item_index);
+  return {};
+}
+
+}  // namespace etrlrec
