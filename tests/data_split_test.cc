@@ -1,8 +1,10 @@
 #include <gtest/gtest.h>
 
+#include <map>
 #include <set>
 
 #include "base/check.h"
+#include "base/rng.h"
 #include "data/filters.h"
 #include "data/split.h"
 
@@ -165,6 +167,70 @@ TEST(Filters, refuse_to_leave_nothing) {
   FilterOptions options;
   options.k_core = 9;
   EXPECT_THROW(filter_dataset(make_log({{1, 2}}), options, nullptr), Error);
+}
+
+Dataset make_log_of_items(const std::vector<std::vector<int32_t>>& users) {
+  Dataset log;
+  for (int i = 0; i < 400; ++i) {
+    log.catalogue.item_ids.push_back(std::to_string(i));
+    log.catalogue.attribute_offsets.push_back(0);
+  }
+  log.catalogue.titles = log.catalogue.item_ids;
+  for (const auto& items : users) {
+    log.user_ids.push_back("u" + std::to_string(log.user_ids.size()));
+    for (const int32_t item : items) {
+      log.items.push_back(item);
+      log.times.push_back(log.num_interactions());
+    }
+    log.user_offsets.push_back(log.num_interactions());
+  }
+  return log;
+}
+
+// Removes what is below k until nothing is, the slow way.
+std::vector<std::pair<std::string, std::string>> slow_core(const Dataset& log, int64_t k) {
+  std::vector<std::pair<std::string, std::string>> events;
+  for (int64_t u = 0; u < log.num_users(); ++u)
+    for (int64_t p = log.user_offsets[u]; p < log.user_offsets[u + 1]; ++p)
+      events.emplace_back(log.user_ids[u], log.catalogue.item_ids[log.items[p]]);
+  while (true) {
+    std::map<std::string, int64_t> users, items;
+    for (const auto& [user, item] : events) ++users[user], ++items[item];
+    if (std::erase_if(events, [&](const auto& event) {
+          return users[event.first] < k || items[event.second] < k;
+        }) == 0)
+      return events;
+  }
+}
+
+TEST(Filters, core_is_that_of_the_slow_way) {
+  for (uint64_t seed = 0; seed < 30; ++seed) {
+    Rng rng(seed, "filters");
+    std::vector<std::vector<int32_t>> users;
+    for (int u = 0; u < 60; ++u) {
+      auto& items = users.emplace_back();
+      for (uint64_t e = 0, n = 1 + rng.below(8); e < n; ++e)
+        items.push_back(static_cast<int32_t>(rng.below(10 + 3 * seed)));
+    }
+    // A chain that falls link by link from both ends, and what stays of any log.
+    for (int32_t link = 0; link < 60; ++link) users.push_back({200 + link, 201 + link});
+    users.insert(users.end(), 4, {300, 301, 302, 303});
+    const Dataset log = make_log_of_items(users);
+    for (const int32_t k : {1, 2, 3, 4}) {
+      FilterOptions options;
+      options.k_core = k;
+      const Dataset core = filter_dataset(log, options, nullptr);
+      std::vector<std::pair<std::string, std::string>> events;
+      for (int64_t u = 0; u < core.num_users(); ++u)
+        for (int64_t p = core.user_offsets[u]; p < core.user_offsets[u + 1]; ++p)
+          events.emplace_back(core.user_ids[u], core.catalogue.item_ids[core.items[p]]);
+      EXPECT_EQ(events, slow_core(log, k)) << "seed " << seed << ", k " << k;
+      EXPECT_NO_THROW(check_dataset(core, "core"));
+      std::set<std::string> named;
+      for (const auto& [user, item] : events) named.insert(item);
+      EXPECT_EQ(static_cast<size_t>(core.catalogue.num_items()), named.size());
+    }
+  }
 }
 
 }  // namespace

@@ -4,15 +4,17 @@
 #include "data/dataset.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cstring>
 #include <unordered_map>
-#include <unordered_set>
 
 #include "base/check.h"
 #include "base/io.h"
 #include "base/json.h"
 #include "base/sha256.h"
+#include "data/interner.h"
+#include "data/thread_group.h"
 
 namespace etrlrec {
 namespace {
@@ -74,6 +76,14 @@ std::vector<int32_t> grouped_attributes(const Catalogue& catalogue, int64_t item
   return grouped;
 }
 
+// As JSON; most texts need no escapes.
+void append_quoted(const std::string& value, std::string& out) {
+  const bool plain = std::all_of(value.begin(), value.end(), [](char c) {
+    return c >= ' ' && c < '\x7f' && c != '"' && c != '\\';
+  });
+  out += plain ? '"' + value + '"' : Json(value).dump();
+}
+
 std::string items_text(const Catalogue& catalogue) {
   OrderedJson header = {{"format", "etrlrec-items"},
                         {"version", 1},
@@ -85,13 +95,17 @@ std::string items_text(const Catalogue& catalogue) {
   }
   std::string text = header.dump() + "\n";
   for (int64_t i = 0; i < catalogue.num_items(); ++i) {
-    OrderedJson line = {{"id", catalogue.item_ids[i]}, {"title", catalogue.titles[i]}};
+    text += "{\"id\":";
+    append_quoted(catalogue.item_ids[i], text);
+    text += ",\"title\":";
+    append_quoted(catalogue.titles[i], text);
     OrderedJson values = OrderedJson::object();
     for (const int32_t a : grouped_attributes(catalogue, i)) {
       values[catalogue.fields[catalogue.attribute_fields[a]]].push_back(catalogue.attributes[a]);
     }
-    line["attributes"] = std::move(values);
-    text += line.dump() + "\n";
+    text += ",\"attributes\":";
+    text += values.empty() ? "{}" : values.dump();
+    text += "}\n";
   }
   return text;
 }
@@ -104,6 +118,7 @@ std::string users_text(const Dataset& dataset) {
 
 std::string interactions_bytes(const Dataset& dataset) {
   std::string bytes(kInteractionsMagic);
+  bytes.reserve(64 + 8 * dataset.user_offsets.size() + 16 * dataset.items.size());
   append_number(bytes, dataset.num_users());
   append_number(bytes, dataset.num_interactions());
   append_number(bytes, dataset.ratings.empty() ? 0 : 1);
@@ -256,13 +271,13 @@ class CatalogueReader {
 
 void check_unique_ids(const std::vector<std::string>& ids, const char* what,
                       const std::string& name) {
-  std::unordered_set<std::string_view> seen;
-  seen.reserve(ids.size());
+  Interner seen;
   for (const std::string& id : ids) {
     CHECK(!id.empty(), kInput, "{}: empty {} id", name, what);
     CHECK(std::none_of(id.begin(), id.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; }),
           kInput, "{}: {} id \"{}\" holds a control character", name, what, id);
-    CHECK(seen.insert(id).second, kInput, "{}: {} id \"{}\" occurs twice", name, what, id);
+    const int64_t before = seen.size();
+    CHECK(seen.index(id) == before, kInput, "{}: {} id \"{}\" occurs twice", name, what, id);
   }
 }
 
@@ -344,10 +359,18 @@ void check_split(const Split& split, std::span<const int64_t> user_offsets,
 void save_dataset(const Dataset& dataset, const Split& split, const fs::path& folder) {
   check_dataset(dataset, "dataset");
   check_split(split, dataset.user_offsets, "split");
-  write_file_atomic(folder / "items.jsonl", items_text(dataset.catalogue));
-  write_file_atomic(folder / "users.txt", users_text(dataset));
-  write_file_atomic(folder / "interactions.bin", interactions_bytes(dataset));
-  write_file_atomic(folder / "split.bin", split_bytes(split));
+  const std::array<std::string, 4> texts = {items_text(dataset.catalogue), users_text(dataset),
+                                            interactions_bytes(dataset), split_bytes(split)};
+  std::array<std::string, 4> hashes;
+  run_threads(2, [&](int32_t t) {
+    for (size_t f = 0; f < texts.size(); ++f) {
+      if (t == 0) {
+        write_file_atomic(folder / kHashedFiles[f], texts[f]);
+      } else {
+        hashes[f] = sha256_hex(texts[f]);
+      }
+    }
+  });
   OrderedJson manifest = {{"format", "etrlrec-dataset"},
                           {"version", 1},
                           {"protocol", split.protocol},
@@ -357,9 +380,9 @@ void save_dataset(const Dataset& dataset, const Split& split, const fs::path& fo
                           {"train_rows", split.train.size()},
                           {"valid_rows", split.valid.size()},
                           {"test_rows", split.test.size()},
-                          {"catalogue", catalogue_hash(dataset.catalogue)}};
+                          {"catalogue", hashes[0]}};
   if (dataset.order_only) manifest["times"] = "order";
-  for (const char* file : kHashedFiles) manifest["sha256"][file] = sha256_file(folder / file);
+  for (size_t f = 0; f < texts.size(); ++f) manifest["sha256"][kHashedFiles[f]] = hashes[f];
   write_json_atomic(folder / "split.json", manifest);
 }
 
@@ -438,12 +461,13 @@ std::string normalise_title(std::string_view title) {
 }
 
 std::vector<int32_t> canonical_items(const Catalogue& catalogue) {
-  std::unordered_map<std::string, int32_t> first;
-  first.reserve(catalogue.titles.size());
+  Interner titles;
+  std::vector<int32_t> first;  // the item of each title
   std::vector<int32_t> canonical(catalogue.titles.size());
   for (size_t i = 0; i < canonical.size(); ++i) {
-    canonical[i] =
-        first.emplace(normalise_title(catalogue.titles[i]), static_cast<int32_t>(i)).first->second;
+    const auto title = static_cast<size_t>(titles.index(normalise_title(catalogue.titles[i])));
+    if (title == first.size()) first.push_back(static_cast<int32_t>(i));
+    canonical[i] = first[title];
   }
   return canonical;
 }

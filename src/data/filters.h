@@ -26,7 +26,7 @@ struct FilterStep {
 // Steps in the order of the options; dropping repeats and the k-core alternate until neither
 // changes anything. Users without events go. Items without events stay in the catalogue unless
 // k_core > 0 or they are in drop_items.
-Dataset filter_dataset(const Dataset& dataset, const FilterOptions& options,
+Dataset filter_dataset(Dataset dataset, const FilterOptions& options,
                        std::vector<FilterStep>* steps);
 
 }  // namespace etrlrec

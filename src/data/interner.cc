@@ -1,6 +1,7 @@
 #include "data/interner.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <functional>
 
@@ -9,14 +10,9 @@
 namespace etrlrec {
 namespace {
 
-constexpr size_t kShort = sizeof(uint64_t), kFirstSlots = 1 << 10, kBlockBytes = 1 << 16;
+static_assert(std::endian::native == std::endian::little, "short texts are little-endian keys");
 
-uint64_t key_of(std::string_view text) {
-  if (text.size() > kShort) return std::hash<std::string_view>()(text);
-  uint64_t key = 0;
-  std::memcpy(&key, text.data(), text.size());
-  return key;
-}
+constexpr size_t kFirstSlots = 1 << 10, kBlockBytes = 1 << 16;
 
 // The finaliser of MurmurHash3: every bit of the key moves the low bits of the place.
 size_t place_of(uint64_t key) {
@@ -29,24 +25,51 @@ size_t place_of(uint64_t key) {
 
 }  // namespace
 
-bool Interner::is(const Slot& slot, uint64_t key, std::string_view text) const {
-  return slot.key == key && slot.size == text.size() &&
-         (text.size() <= kShort || texts_[static_cast<size_t>(slot.index)] == text);
+Interner::Short Interner::short_text(std::string_view text) {
+  const char* begin = text.data();
+  const size_t size = text.size();
+  uint64_t key = 0;
+  if (size >= 4) {  // two halves that may overlap
+    uint32_t first = 0, last = 0;
+    std::memcpy(&first, begin, 4);
+    std::memcpy(&last, begin + size - 4, 4);
+    key = first | uint64_t{last} << 8 * (size - 4);
+  } else {
+    for (size_t i = size; i-- > 0;) key = key << 8 | static_cast<unsigned char>(begin[i]);
+  }
+  return {key, static_cast<uint32_t>(size)};
 }
 
-int32_t Interner::index(std::string_view text) {
-  if (2 * texts_.size() >= slots_.size()) grow();
-  const uint64_t key = key_of(text);
+void Interner::prefetch(Short text) const {
+  if (!slots_.empty()) __builtin_prefetch(&slots_[place_of(text.key) & (slots_.size() - 1)]);
+}
+
+template <typename IsEqual>
+int32_t Interner::find(uint64_t key, std::string_view text, const IsEqual& is_equal) {
+  if (4 * texts_.size() >= 3 * slots_.size()) grow();
   const size_t mask = slots_.size() - 1;
   size_t place = place_of(key) & mask;
   for (; slots_[place].index >= 0; place = (place + 1) & mask) {
-    if (is(slots_[place], key, text)) return slots_[place].index;
+    const Slot& slot = slots_[place];
+    if (slot.key == key && slot.size == text.size() && is_equal(slot)) return slot.index;
   }
   CHECK(texts_.size() < size_t{INT32_MAX} && text.size() < size_t{UINT32_MAX}, kInput,
         "more than {} different ids", INT32_MAX);
   slots_[place] = {key, static_cast<uint32_t>(text.size()), static_cast<int32_t>(texts_.size())};
   texts_.push_back(stored(text));
   return slots_[place].index;
+}
+
+int32_t Interner::index(Short text) {
+  // Little-endian, as the key was made.
+  return find(text.key, {reinterpret_cast<const char*>(&text.key), text.size},
+              [](const Slot&) { return true; });
+}
+
+int32_t Interner::index(std::string_view text) {
+  if (is_short(text)) return index(short_text(text));
+  return find(std::hash<std::string_view>()(text), text,
+              [&](const Slot& slot) { return texts_[static_cast<size_t>(slot.index)] == text; });
 }
 
 void Interner::grow() {

@@ -37,6 +37,8 @@ std::vector<int32_t> log_columns_of(const LogPlan& plan) {
 }
 
 LogRows LogRowReader::take() {
+  look_up(users_, rows_.users);
+  look_up(items_, rows_.items);
   const size_t usual = rows_.users.size() + rows_.users.size() / 16;
   LogRows done = std::exchange(rows_, LogRows(options_.time));
   rows_.users.reserve(usual);
@@ -80,10 +82,33 @@ std::string LogRowReader::id_of(std::string_view cell, const char* what, std::st
   return id_problem(id, what, missing_);
 }
 
-int32_t LogRowReader::index_of(std::string_view id, SeenIds& seen) {
+// Ids are looked up some rows later, when their places in the table have come into the cache.
+void LogRowReader::push(std::string_view id, SeenIds& seen, std::vector<int32_t>& out) {
+  constexpr size_t kAhead = 32;
+  if (Interner::is_short(id)) {
+    const Interner::Short text = Interner::short_text(id);
+    seen.ids.prefetch(text);
+    seen.expected.push_back(text);
+    out.push_back(-1);
+    if (seen.expected.size() == kAhead) look_up(seen, out);
+    return;
+  }
+  look_up(seen, out);
   const int32_t index = seen.ids.index(id);
-  if (static_cast<size_t>(index) == seen.first.size()) seen.first.push_back(block_ << 32 | size());
-  return index;
+  if (static_cast<size_t>(index) == seen.first.size())
+    seen.first.push_back(block_ << 32 | std::ssize(out));
+  out.push_back(index);
+}
+
+void LogRowReader::look_up(SeenIds& seen, std::vector<int32_t>& out) {
+  size_t row = out.size() - seen.expected.size();
+  for (const Interner::Short text : seen.expected) {
+    const int32_t index = seen.ids.index(text);
+    if (static_cast<size_t>(index) == seen.first.size())
+      seen.first.push_back(block_ << 32 | static_cast<int64_t>(row));
+    out[row++] = index;
+  }
+  seen.expected.clear();
 }
 
 // Empty when the row was taken.
@@ -112,9 +137,8 @@ std::string LogRowReader::add_interaction(std::span<const std::string_view> valu
     return "bad time";
   }
   if (plan_.rating >= 0) rows_.ratings.push_back(rating.value_or(0));
-  const int32_t user_index = index_of(user, users_), item_index = index_of(item, items_);
-  rows_.users.push_back(user_index);
-  rows_.items.push_back(item_index);
+  push(user, users_, rows_.users);
+  push(item, items_, rows_.items);
   return {};
 }
 

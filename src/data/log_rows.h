@@ -40,7 +40,8 @@ struct LogRows {
 // half, the interaction in the block in the lower one.
 struct SeenIds {
   Interner ids;
-  std::vector<int64_t> first;  // ascending
+  std::vector<int64_t> first;             // ascending
+  std::vector<Interner::Short> expected;  // the last ids of the block, not looked up yet
 };
 
 class LogRowReader {
@@ -63,7 +64,8 @@ class LogRowReader {
   std::string add_interaction(std::span<const std::string_view> values);
   std::string id_of(std::string_view cell, const char* what, std::string& buffer,
                     std::string_view& id);
-  int32_t index_of(std::string_view id, SeenIds& seen);
+  void push(std::string_view id, SeenIds& seen, std::vector<int32_t>& out);
+  void look_up(SeenIds& seen, std::vector<int32_t>& out);
 
   const LogPlan& plan_;
   const ReaderOptions& options_;

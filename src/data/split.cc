@@ -13,6 +13,10 @@ namespace {
 
 // Training rows: every interaction of the training part but the first of its user.
 void add_train_rows(const Dataset& dataset, Split& split) {
+  int64_t rows = 0;
+  for (int64_t u = 0; u < dataset.num_users(); ++u)
+    rows += std::max<int64_t>(split.train_end[u] - dataset.user_offsets[u] - 1, 0);
+  split.train.reserve(static_cast<size_t>(rows));
   for (int64_t u = 0; u < dataset.num_users(); ++u) {
     for (int64_t p = dataset.user_offsets[u] + 1; p < split.train_end[u]; ++p) {
       split.train.push_back({static_cast<int32_t>(u), p});

@@ -13,6 +13,7 @@
 #include "data/candidate_file.h"
 #include "data/log_warnings.h"
 #include "data/world_file.h"
+#include "kernels/parallel.h"
 #include "method/candidate_draw.h"
 #include "text/utf8.h"
 
@@ -126,14 +127,16 @@ Prepared read_input(const PrepareOptions& options) {
   }
   CHECK(!options.input.empty(), kUsage,
         "--input: expected a file or folder\nhint: or --format synthetic");
-  ReadResult result = read_log(options.input, options.reader);
+  ReaderOptions reader = options.reader;
+  reader.threads = static_cast<int32_t>(num_threads());
+  ReadResult result = read_log(options.input, reader);
   prepared.dataset = std::move(result.dataset);
   prepared.report = std::move(result.report);
   add_warnings(prepared.dataset, prepared.report);
   log_report(prepared);
   if (!options.allow_rejects) check_rejected(prepared.report);
   if (options.drop_untitled) filters.drop_items = prepared.report.untitled;
-  prepared.dataset = filter_dataset(prepared.dataset, filters, &prepared.steps);
+  prepared.dataset = filter_dataset(std::move(prepared.dataset), filters, &prepared.steps);
   for (const FilterStep& step : prepared.steps) {
     log_info("{}: {} users · {} items · {} interactions", step.name, step.users, step.items,
              step.interactions);
