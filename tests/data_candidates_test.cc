@@ -261,5 +261,59 @@ TEST_F(CandidateFile, refuses_a_missing_row) {
   EXPECT_THROW(load_candidates(path_, drawn_.dataset), Error);
 }
 
+// Uniform candidates drawn one row after the other from a list of the items that occur, knowing
+// titles by looking at all of them.
+std::vector<int32_t> slow_candidates(const Dataset& dataset, const Row& row, size_t count,
+                                     uint64_t seed) {
+  const auto canonical = canonical_items(dataset.catalogue);
+  const std::set<int32_t> used(dataset.items.begin(), dataset.items.end());
+  const std::vector<int32_t> items(used.begin(), used.end());
+  std::set<int32_t> titles;
+  for (int64_t p = dataset.user_offsets[row.user]; p <= row.position; ++p)
+    titles.insert(canonical[dataset.items[p]]);
+  Rng rng(seed, "candidates/uniform", static_cast<uint64_t>(row.position));
+  std::vector<int32_t> out;
+  while (out.size() < count - 1) {
+    const int32_t item =
+        items[static_cast<size_t>(rng.uniform() * static_cast<double>(items.size()))];
+    if (titles.insert(canonical[item]).second) out.push_back(item);
+  }
+  rng.shuffle(out);
+  out.insert(out.begin() + static_cast<int64_t>(rng.below(count)), dataset.items[row.position]);
+  return out;
+}
+
+TEST(Candidates, are_those_of_the_slow_way_on_any_number_of_threads) {
+  Rng rng(5, "slow candidates");
+  Dataset dataset;
+  for (int i = 0; i < 300; ++i) {
+    dataset.catalogue.item_ids.push_back("i" + std::to_string(i));
+    dataset.catalogue.titles.push_back("title " + std::to_string(i / 3 * 3 + i % 2));
+    dataset.catalogue.attribute_offsets.push_back(0);
+  }
+  Split split;
+  for (int32_t u = 0; u < 40; ++u) {
+    dataset.user_ids.push_back("u" + std::to_string(u));
+    for (uint64_t e = 0, n = 3 + rng.below(12); e < n; ++e) {
+      dataset.items.push_back(static_cast<int32_t>(rng.below(250)));
+      dataset.times.push_back(static_cast<int64_t>(100 * u + e));
+    }
+    dataset.user_offsets.push_back(dataset.num_interactions());
+    split.train_end.push_back(dataset.num_interactions());
+    for (int64_t p = dataset.user_offsets[u] + 1; p < dataset.num_interactions(); ++p)
+      split.train.push_back({u, p});
+  }
+  rng.shuffle(split.train);
+  const CandidateOptions options{CandidateKind::kUniform, 20, 42};
+  const CandidateSet one = draw_candidates(dataset, split, split.train, options, {}, 1);
+  for (size_t r = 0; r < split.train.size(); ++r) {
+    const auto begin = one.items.begin() + static_cast<int64_t>(20 * r);
+    EXPECT_EQ(std::vector<int32_t>(begin, begin + 20),
+              slow_candidates(dataset, split.train[r], 20, 42));
+  }
+  for (const int32_t threads : {2, 7})
+    EXPECT_EQ(draw_candidates(dataset, split, split.train, options, {}, threads).hash, one.hash);
+}
+
 }  // namespace
 }  // namespace etrlrec

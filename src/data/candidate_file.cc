@@ -1,10 +1,12 @@
 #include "data/candidate_file.h"
 
+#include <algorithm>
 #include <unordered_map>
 
 #include "base/check.h"
 #include "base/io.h"
 #include "base/json.h"
+#include "data/thread_group.h"
 
 namespace etrlrec {
 namespace {
@@ -40,9 +42,25 @@ void read_header(const Json& value, const Dataset& dataset, const std::string& w
         set.options.count);
 }
 
+// `items`: the ids of the catalogue as JSON.
+void append_row(const CandidateSet& set, const Dataset& dataset,
+                const std::vector<std::string>& items, size_t r, std::string& text) {
+  const Row& row = set.rows[r];
+  text += "{\"user\":" + Json(dataset.user_ids[row.user]).dump();
+  text += ",\"position\":" + std::to_string(row.position - dataset.user_offsets[row.user]);
+  text += ",\"target\":" + std::to_string(set.slots[r]) + ",\"candidates\":[";
+  const auto count = static_cast<size_t>(set.options.count);
+  for (size_t c = 0; c < count; ++c) {
+    if (c > 0) text += ',';
+    text += items[static_cast<size_t>(set.items[r * count + c])];
+  }
+  text += "]}\n";
+}
+
 }  // namespace
 
-void save_candidates(const CandidateSet& set, const Dataset& dataset, const fs::path& path) {
+void save_candidates(const CandidateSet& set, const Dataset& dataset, const fs::path& path,
+                     int32_t asked_threads) {
   const OrderedJson header = {{"format", "etrlrec-candidates"},
                               {"version", 1},
                               {"kind", candidate_kind_name(set.options.kind)},
@@ -52,20 +70,24 @@ void save_candidates(const CandidateSet& set, const Dataset& dataset, const fs::
                               {"rows", set.rows.size()},
                               {"hash", set.hash},
                               {"catalogue", catalogue_hash(dataset.catalogue)}};
-  std::string text = header.dump() + "\n";
-  const auto count = static_cast<size_t>(set.options.count);
-  for (size_t r = 0; r < set.rows.size(); ++r) {
-    const Row& row = set.rows[r];
-    OrderedJson line = {{"user", dataset.user_ids[row.user]},
-                        {"position", row.position - dataset.user_offsets[row.user]},
-                        {"target", set.slots[r]}};
-    OrderedJson& items = line["candidates"] = OrderedJson::array();
-    for (size_t c = 0; c < count; ++c) {
-      items.push_back(dataset.catalogue.item_ids[set.items[r * count + c]]);
-    }
-    text += line.dump() + "\n";
+  AtomicFile file(path);
+  file.write(header.dump() + "\n");
+  std::vector<std::string> items;  // in quotes
+  for (const std::string& id : dataset.catalogue.item_ids) items.push_back(Json(id).dump());
+  constexpr size_t kPart = 1 << 14;  // rows that a thread writes at a time
+  const int32_t threads = thread_count(asked_threads);
+  std::vector<std::string> parts(static_cast<size_t>(threads));
+  for (size_t begin = 0; begin < set.rows.size(); begin += kPart * parts.size()) {
+    run_threads(threads, [&](int32_t t) {
+      const size_t first = begin + kPart * static_cast<size_t>(t);
+      std::string& text = parts[static_cast<size_t>(t)];
+      text.clear();
+      for (size_t r = first; r < std::min(first + kPart, set.rows.size()); ++r)
+        append_row(set, dataset, items, r, text);
+    });
+    for (const std::string& part : parts) file.write(part);
   }
-  write_file_atomic(path, text);
+  file.commit();
 }
 
 CandidateSet load_candidates(const fs::path& path, const Dataset& dataset) {

@@ -2,6 +2,7 @@
 // can read it.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 
 #include "data/candidates.h"
@@ -9,9 +10,10 @@
 namespace etrlrec {
 
 // JSON Lines: a header (kind, count, seed, protocol, hash, catalogue hash), then one row per line
-// with string ids. Loading checks every id, the targets and both hashes.
+// with string ids. Loading checks every id, the targets and both hashes. `threads` as of
+// draw_candidates().
 void save_candidates(const CandidateSet& set, const Dataset& dataset,
-                     const std::filesystem::path& path);
+                     const std::filesystem::path& path, int32_t threads = 0);
 CandidateSet load_candidates(const std::filesystem::path& path, const Dataset& dataset);
 
 }  // namespace etrlrec

@@ -1,15 +1,19 @@
-// Rows are visited by request time while a sweep over the log keeps popularity and liveness as of
-// that time in a Fenwick tree: a draw costs O(log N). Draws are by rejection; where few items are
-// left, the exact remaining weights are listed.
+// Where popularity counts, rows are visited by request time while a sweep over the log keeps
+// popularity and liveness as of that time in a Fenwick tree: a draw costs O(log N). Else every item
+// weighs the same at all times, a draw is a look into a list, and threads share the rows. Draws are
+// by rejection; where few items are left, the exact remaining weights are listed.
 #include "data/candidates.h"
 
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <optional>
+#include <utility>
 
 #include "base/check.h"
 #include "base/rng.h"
 #include "base/sha256.h"
+#include "data/thread_group.h"
 
 namespace etrlrec {
 namespace {
@@ -77,6 +81,27 @@ class UserPast {
   std::vector<std::pair<int32_t, int64_t>> first_;
 };
 
+// The same for one thread that asks for rows by user and position: titles are marked as it goes on.
+class KnownTitles {
+ public:
+  KnownTitles(const Dataset& dataset, const std::vector<int32_t>& canonical)
+      : dataset_(dataset), canonical_(canonical), marks_(canonical.size(), -1) {}
+  void go_to(const Row& row) {
+    if (row.user != user_ || row.position < reached_)
+      reached_ = dataset_.user_offsets[user_ = row.user], ++mark_;
+    for (; reached_ <= row.position; ++reached_)
+      marks_[canonical_[dataset_.items[reached_]]] = mark_;
+  }
+  bool knows(const Row&, int32_t title) const { return marks_[title] == mark_; }
+
+ private:
+  const Dataset& dataset_;
+  const std::vector<int32_t>& canonical_;
+  std::vector<int64_t> marks_;  // of the last user who knows each title
+  int64_t mark_ = -1, reached_ = 0;
+  int32_t user_ = -1;
+};
+
 // Items that may be drawn at a time, with their weights; time moves forward only.
 class Pool {
  public:
@@ -93,7 +118,11 @@ class Pool {
       cold_.push_back(cold);
       if (cold || (kind == CandidateKind::kUniform && train_count_[i] > 0)) add(i, 1);
     }
-    if (kind == CandidateKind::kUniform || kind == CandidateKind::kCold) return;
+    if (!moves(kind)) {
+      for (size_t i = 0; i < tree_.size(); ++i)
+        if (tree_.weight(i) > 0) equal_.push_back(static_cast<int32_t>(i));
+      return;
+    }
     std::fill(train_count_.begin(), train_count_.end(), 0);
     for_each_event([&](int64_t p, bool train) { events_.push_back({p, train}); });
     std::stable_sort(events_.begin(), events_.end(), [&](const Event& a, const Event& b) {
@@ -109,7 +138,23 @@ class Pool {
     }
   }
 
+  // Whether weights of this kind change with time.
+  static bool moves(CandidateKind kind) {
+    return kind != CandidateKind::kUniform && kind != CandidateKind::kCold;
+  }
+
   const WeightTree& tree() const { return tree_; }
+  // An item by its weight; -1 where rounding leads past the end. Equal weights are whole numbers,
+  // so that the list gives what the tree would.
+  int32_t draw(Rng& rng) const {
+    const double point = rng.uniform() * tree_.total();
+    if (!equal_.empty()) {
+      const auto i = static_cast<size_t>(point);
+      return i < equal_.size() ? equal_[i] : -1;
+    }
+    const size_t item = tree_.find(point);
+    return item < tree_.size() && tree_.weight(item) > 0 ? static_cast<int32_t>(item) : -1;
+  }
   // Chosen by somebody, but not in the training part.
   bool cold(int32_t item) const { return cold_[static_cast<size_t>(item)]; }
   int64_t num_alive() const { return num_alive_; }
@@ -137,6 +182,7 @@ class Pool {
   WeightTree tree_;
   std::vector<int32_t> train_count_;
   std::vector<bool> cold_;
+  std::vector<int32_t> equal_;  // items of weight 1, where no other weights occur
   std::vector<Event> events_;
   size_t next_ = 0;
   int64_t num_alive_ = 0;
@@ -153,13 +199,14 @@ std::vector<size_t> rows_by_time(const Dataset& dataset, std::span<const Row> ro
 }
 
 // Draws the negatives of one row.
+template <typename Past>
 class RowDraw {
  public:
-  RowDraw(const Pool& pool, const UserPast& past, const std::vector<int32_t>& canonical,
-          const Row& row, Rng& rng)
+  RowDraw(const Pool& pool, const Past& past, const std::vector<int32_t>& canonical, const Row& row,
+          Rng& rng)
       : pool_(pool), past_(past), canonical_(canonical), row_(row), rng_(rng) {}
 
-  const std::vector<int32_t>& negatives() const { return negatives_; }
+  std::vector<int32_t> take_negatives() { return std::move(negatives_); }
 
   void take_from(const std::vector<int32_t>& top, size_t count) {
     std::vector<int32_t> allowed = top;
@@ -173,11 +220,12 @@ class RowDraw {
 
   // Fills up to `count`; fewer remain in negatives() only when there are no more.
   void fill(size_t count) {
-    const WeightTree& tree = pool_.tree();
+    negatives_.reserve(count + 1);
+    titles_.reserve(count);
     for (size_t tries = kTriesPerNegative * count; tries > 0 && negatives_.size() < count;
          --tries) {
-      const size_t item = tree.find(rng_.uniform() * tree.total());
-      if (item < tree.size() && tree.weight(item) > 0) take(static_cast<int32_t>(item));
+      const int32_t item = pool_.draw(rng_);
+      if (item >= 0) take(item);
     }
     if (negatives_.size() < count) fill_exactly(count);
   }
@@ -186,11 +234,12 @@ class RowDraw {
   bool is_free(int32_t item) const {
     const int32_t title = canonical_[item];
     return !past_.knows(row_, title) &&
-           std::none_of(negatives_.begin(), negatives_.end(),
-                        [&](int32_t other) { return canonical_[other] == title; });
+           std::find(titles_.begin(), titles_.end(), title) == titles_.end();
   }
   void take(int32_t item) {
-    if (is_free(item)) negatives_.push_back(item);
+    if (!is_free(item)) return;
+    negatives_.push_back(item);
+    titles_.push_back(canonical_[item]);
   }
   void fill_exactly(size_t count) {
     const WeightTree& tree = pool_.tree();
@@ -215,11 +264,55 @@ class RowDraw {
   }
 
   const Pool& pool_;
-  const UserPast& past_;
+  const Past& past_;
   const std::vector<int32_t>& canonical_;
   const Row& row_;
   Rng& rng_;
-  std::vector<int32_t> negatives_;
+  std::vector<int32_t> negatives_, titles_;
+};
+
+std::vector<size_t> rows_by_position(std::span<const Row> rows) {
+  std::vector<size_t> order(rows.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  const auto earlier = [&](size_t a, size_t b) { return rows[a].position < rows[b].position; };
+  if (!std::is_sorted(order.begin(), order.end(), earlier))
+    std::stable_sort(order.begin(), order.end(), earlier);
+  return order;
+}
+
+// Draws for row r of the set, and writes what was drawn to its place.
+struct SetDraw {
+  const Dataset& dataset;
+  const std::vector<int32_t>& canonical;
+  const Pool& pool;
+  CandidateSet& set;
+
+  template <typename Past>
+  void operator()(const Past& past, size_t r, const std::vector<int32_t>* top) const {
+    const CandidateOptions& options = set.options;
+    const auto count = static_cast<size_t>(options.count);
+    const Row& row = set.rows[r];
+    CHECK(options.kind != CandidateKind::kCold || pool.cold(dataset.items[row.position]), kInput,
+          "candidates: expected cold targets, found an item with a training interaction in row {}",
+          r);
+    const std::string stream = std::string("candidates/") + candidate_kind_name(options.kind);
+    Rng rng(options.seed, stream, static_cast<uint64_t>(row.position));
+    RowDraw<Past> draw(pool, past, canonical, row, rng);
+    if (top != nullptr) draw.take_from(*top, (count - 1) / 2);
+    draw.fill(count - 1);
+    std::vector<int32_t> negatives = draw.take_negatives();
+    CHECK(negatives.size() == count - 1, kInput,
+          "candidates: expected {} possible negatives for interaction {} of user \"{}\", found "
+          "{}\nhint: --num-candidates {}",
+          count - 1, row.position - dataset.user_offsets[row.user], dataset.user_ids[row.user],
+          negatives.size(), negatives.size() + 1);
+    rng.shuffle(negatives);
+    const auto slot = static_cast<int32_t>(rng.below(count));
+    negatives.insert(negatives.begin() + slot, dataset.items[row.position]);
+    std::copy(negatives.begin(), negatives.end(),
+              set.items.begin() + static_cast<int64_t>(r * count));
+    set.slots[r] = slot;
+  }
 };
 
 void check_rows(const Dataset& dataset, std::span<const Row> rows,
@@ -243,46 +336,40 @@ void append_bytes(std::string& out, const T& value) {
 
 CandidateSet draw_candidates(const Dataset& dataset, const Split& split, std::span<const Row> rows,
                              const CandidateOptions& options,
-                             std::span<const std::vector<int32_t>> recommender_top) {
+                             std::span<const std::vector<int32_t>> recommender_top,
+                             int32_t asked_threads) {
   check_rows(dataset, rows, options);
   const bool hard = options.kind == CandidateKind::kMixedHard;
   CHECK(!hard || recommender_top.size() == rows.size(), kInput,
         "candidates: expected a recommender's top list for each of {} rows, found {}", rows.size(),
         recommender_top.size());
   const auto canonical = canonical_items(dataset.catalogue);
-  const UserPast past(dataset, canonical);
   Pool pool(dataset, split, options.kind);
-  const auto count = static_cast<size_t>(options.count);
-  const std::string stream = std::string("candidates/") + candidate_kind_name(options.kind);
-
   CandidateSet set;
   set.options = options;
   set.protocol = split.protocol;
   set.rows.assign(rows.begin(), rows.end());
-  set.items.resize(rows.size() * count);
+  set.items.resize(rows.size() * static_cast<size_t>(options.count));
   set.slots.resize(rows.size());
-  for (const size_t r : rows_by_time(dataset, rows)) {
-    const Row& row = rows[r];
-    pool.advance_to(dataset.times[row.position]);
-    CHECK(options.kind != CandidateKind::kCold || pool.cold(dataset.items[row.position]), kInput,
-          "candidates: expected cold targets, found an item with a training interaction in row {}",
-          r);
-    Rng rng(options.seed, stream, static_cast<uint64_t>(row.position));
-    RowDraw draw(pool, past, canonical, row, rng);
-    if (hard) draw.take_from(recommender_top[r], (count - 1) / 2);
-    draw.fill(count - 1);
-    std::vector<int32_t> negatives = draw.negatives();
-    CHECK(negatives.size() == count - 1, kInput,
-          "candidates: expected {} possible negatives for interaction {} of user \"{}\", found "
-          "{}\nhint: --num-candidates {}",
-          count - 1, row.position - dataset.user_offsets[row.user], dataset.user_ids[row.user],
-          negatives.size(), negatives.size() + 1);
-    rng.shuffle(negatives);
-    const auto slot = static_cast<int32_t>(rng.below(count));
-    negatives.insert(negatives.begin() + slot, dataset.items[row.position]);
-    std::copy(negatives.begin(), negatives.end(),
-              set.items.begin() + static_cast<int64_t>(r * count));
-    set.slots[r] = slot;
+  const SetDraw draw{dataset, canonical, pool, set};
+  if (Pool::moves(options.kind)) {
+    const UserPast past(dataset, canonical);
+    for (const size_t r : rows_by_time(dataset, rows)) {
+      pool.advance_to(dataset.times[rows[r].position]);
+      draw(past, r, hard ? &recommender_top[r] : nullptr);
+    }
+  } else {
+    const std::vector<size_t> order = rows_by_position(rows);
+    const int32_t threads = thread_count(asked_threads);
+    run_threads(threads, [&](int32_t t) {
+      KnownTitles past(dataset, canonical);
+      const size_t begin = order.size() * static_cast<size_t>(t) / static_cast<size_t>(threads);
+      const size_t end = order.size() * (static_cast<size_t>(t) + 1) / static_cast<size_t>(threads);
+      for (size_t i = begin; i < end; ++i) {
+        past.go_to(rows[order[i]]);
+        draw(past, order[i], nullptr);
+      }
+    });
   }
   set.hash = candidate_hash(set);
   return set;
@@ -301,7 +388,7 @@ std::vector<int32_t> count_negatives(const Dataset& dataset, const Split& split,
                                      std::span<const Row> rows, const CandidateOptions& options) {
   check_rows(dataset, rows, options);
   const auto canonical = canonical_items(dataset.catalogue);
-  const UserPast past(dataset, canonical);
+  std::optional<UserPast> past;  // few rows ask for it
   Pool pool(dataset, split, options.kind);
   int64_t shared_titles = 0;
   for (size_t i = 0; i < canonical.size(); ++i) shared_titles += canonical[i] != int32_t(i);
@@ -315,9 +402,10 @@ std::vector<int32_t> count_negatives(const Dataset& dataset, const Split& split,
       counts[r] = options.count - 1;
       continue;
     }
+    if (!past) past.emplace(dataset, canonical);
     for (size_t i = 0; i < canonical.size() && counts[r] < options.count - 1; ++i) {
       const int32_t title = canonical[i];
-      if (pool.tree().weight(i) == 0 || marked[title] == r || past.knows(row, title)) continue;
+      if (pool.tree().weight(i) == 0 || marked[title] == r || past->knows(row, title)) continue;
       marked[title] = r;
       ++counts[r];
     }
@@ -365,12 +453,13 @@ Request make_request(const Dataset& dataset, const CandidateSet& set, int64_t r,
 std::string candidate_hash(const CandidateSet& set) {
   std::string bytes = fmt::format("{}\n{}\n{}\n{}\n", candidate_kind_name(set.options.kind),
                                   set.options.count, set.options.seed, set.protocol);
+  bytes.reserve(bytes.size() + 16 * set.rows.size() + 4 * set.items.size());
   for (const Row& row : set.rows) {
     append_bytes(bytes, row.user);
     append_bytes(bytes, row.position);
   }
-  for (const int32_t item : set.items) append_bytes(bytes, item);
-  for (const int32_t slot : set.slots) append_bytes(bytes, slot);
+  for (const auto* column : {&set.items, &set.slots})
+    bytes.append(reinterpret_cast<const char*>(column->data()), 4 * column->size());
   return sha256_hex(bytes);
 }
 

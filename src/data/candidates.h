@@ -51,10 +51,12 @@ struct CandidateSet {
 // (cold_targets), so that only titles and attributes can tell the target from the others.
 //
 // Errors (kInput) when a row has fewer than count - 1 possible negatives, or with kCold a target
-// with a training interaction.
+// with a training interaction. `threads` (0: as many as the machine has) share the rows of kinds
+// that do not follow time; the candidates do not depend on them.
 CandidateSet draw_candidates(const Dataset& dataset, const Split& split, std::span<const Row> rows,
                              const CandidateOptions& options,
-                             std::span<const std::vector<int32_t>> recommender_top = {});
+                             std::span<const std::vector<int32_t>> recommender_top = {},
+                             int32_t threads = 0);
 // How many items with different titles could be negatives of each row, counted up to `count - 1`
 // only.
 std::vector<int32_t> count_negatives(const Dataset& dataset, const Split& split,
