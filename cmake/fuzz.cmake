@@ -21,6 +21,7 @@ endfunction()
 
 fuzz_target(log LINK etrlrec_data)
 fuzz_target(tokenizer LINK etrlrec_text)
+fuzz_target(jinja LINK etrlrec_text)
 fuzz_target(gguf LINK etrlrec_text etrlrec_kernels)
 fuzz_target(completion LINK etrlrec_temporal)
 fuzz_target(sentences LINK etrlrec_temporal)

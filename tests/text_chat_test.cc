@@ -73,8 +73,8 @@ class Folder {
 };
 
 const char* const kPlainChatml =
-    "{% for message in messages %}\n  {{\"<|im_start|>\" + message[\"role\"] + \"\\n\" + "
-    "message['content'] + '<|im_end|>' + '\\n'}}\n{% endfor %}"
+    "{%- for message in messages %}\n  {{- \"<|im_start|>\" + message[\"role\"] + \"\\n\" + "
+    "message['content'] + '<|im_end|>' + '\\n'}}\n{%- endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}";
 
 TEST(Chat, renders_the_golden_strings_and_ids) {
@@ -236,20 +236,28 @@ TEST(Chat, recognises_the_published_templates) {
   }
 }
 
-TEST(Chat, recognises_templates_by_their_expressions) {
+// The published template of Mistral 7B Instruct 0.3 without its tools, in our words.
+const char* const kMistral =
+    "{%- set ns = namespace(system=none) %}{%- set turns = messages %}"
+    "{%- if messages[0].role == 'system' %}{%- set ns.system = messages[0].content %}"
+    "{%- set turns = messages[1:] %}{%- endif %}{{- bos_token }}{%- for m in turns %}"
+    "{%- if (m.role == 'user') != (loop.index0 % 2 == 0) or m.role == 'system' %}"
+    "{{- raise_exception('roles in turn') }}{%- endif %}{%- if m.role == 'user' %}"
+    "{{- '[INST] ' }}{%- if ns.system is not none and loop.index0 // 2 == (turns | length - 1) // "
+    "2 %}"
+    "{{- ns.system + '\n\n' }}{%- endif %}{{- m.content + '[/INST]' }}"
+    "{%- else %}{{- ' ' + m.content | trim + eos_token }}{%- endif %}{%- endfor %}";
+
+TEST(Chat, recognises_templates_by_what_they_render) {
   EXPECT_EQ(recognise_chat_text(kPlainChatml), "chatml");
   std::string changed = kPlainChatml;
   changed.replace(changed.find("message['content']"), 18, "message['content'] | trim");
   EXPECT_EQ(recognise_chat_text(changed), "");
+  EXPECT_EQ(recognise_chat_text(std::string(kPlainChatml) + "{{ 'Answer: ' }}"), "");
+  EXPECT_EQ(recognise_chat_text(std::string(kPlainChatml) + "{# Answer: #}"), "chatml");
   EXPECT_EQ(recognise_chat_text("{# " + std::string(kPlainChatml) + " #}"), "");
   EXPECT_EQ(recognise_chat_text("{{ 'unclosed"), "");
-  EXPECT_EQ(
-      recognise_chat_text(
-          "{{- bos_token }}{%- for message in messages %}{%- if message[\"role\"] == \"user\" %}"
-          "{{- \"[INST] \" + system_message + \"\\n\\n\" + message[\"content\"] + \"[/INST]\" }}"
-          "{{- \"[INST] \" + message[\"content\"] + \"[/INST]\" }}"
-          "{{- \" \" + message[\"content\"]|trim + eos_token}}"),
-      "mistral");
+  EXPECT_EQ(recognise_chat_text(kMistral), "mistral");
 }
 
 TEST(Chat, finds_the_template_of_a_folder) {

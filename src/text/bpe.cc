@@ -248,6 +248,12 @@ int64_t BpeVocabulary::end_token() const {
   return eos_id;
 }
 
+std::vector<std::string> names_of(const AddedTokens& tokens) {
+  std::vector<std::string> names;
+  for (const auto& entry : tokens) names.push_back(entry.first);
+  return names;
+}
+
 AddedToken find_added_token(const AddedTokens& tokens, std::string_view name) {
   const auto found = tokens.find(name);
   if (found != tokens.end()) return found->second;

@@ -50,6 +50,7 @@ class BpeMerges {
 
 using AddedTokens = std::map<std::string, AddedToken, std::less<>>;             // by content
 AddedToken find_added_token(const AddedTokens& tokens, std::string_view name);  // kInput: unknown
+std::vector<std::string> names_of(const AddedTokens& tokens);
 
 struct BpeVocabulary {
   std::vector<std::string> tokens;  // bytes of every id; empty where no id is
@@ -75,6 +76,9 @@ class BpeTokenizer final : public Tokenizer {
   std::string decode(std::span<const int64_t> ids) const override;
   int64_t special_id(std::string_view name) const override { return added_token(name).id; }
   AddedToken added_token(std::string_view name) const override;
+  std::vector<std::string> added_token_names() const override {
+    return names_of(vocabulary_.specials);
+  }
   int64_t eos_id() const override;
 
  private:

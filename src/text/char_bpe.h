@@ -36,6 +36,9 @@ class CharBpeTokenizer final : public Tokenizer {
   std::string token_text(int64_t id) const override;
   int64_t special_id(std::string_view name) const override { return added_token(name).id; }
   AddedToken added_token(std::string_view name) const override;
+  std::vector<std::string> added_token_names() const override {
+    return names_of(vocabulary_.specials);
+  }
   int64_t eos_id() const override;
 
  private:

@@ -2,6 +2,7 @@
 
 #include "base/check.h"
 #include "base/sha256.h"
+#include "text/jinja_text.h"
 
 namespace etrlrec {
 namespace {
@@ -67,28 +68,6 @@ std::string_view strip(std::string_view text, std::string_view what) {
   return strip_right(strip_left(text, what), what);
 }
 
-// Length of the white space (of Python's str.strip) at one end of a text, 0 if there is none.
-size_t white_space_at(std::string_view text, bool at_end) {
-  static constexpr std::string_view kWide[] = {"\u0085", "\u00a0", "\u1680", "\u2000", "\u2001",
-                                               "\u2002", "\u2003", "\u2004", "\u2005", "\u2006",
-                                               "\u2007", "\u2008", "\u2009", "\u200a", "\u2028",
-                                               "\u2029", "\u202f", "\u205f", "\u3000"};
-  if (text.empty()) return 0;
-  const char c = at_end ? text.back() : text.front();
-  if (c == ' ' || (c >= '\t' && c <= '\r') || (c >= '\x1c' && c <= '\x1f')) return 1;
-  for (std::string_view wide : kWide)
-    if (at_end ? text.ends_with(wide) : text.starts_with(wide)) return wide.size();
-  return 0;
-}
-
-std::string_view trim_left(std::string_view text) {
-  while (const size_t n = white_space_at(text, false)) text.remove_prefix(n);
-  return text;
-}
-std::string_view trim_right(std::string_view text) {
-  while (const size_t n = white_space_at(text, true)) text.remove_suffix(n);
-  return text;
-}
 std::string_view trim(std::string_view text) { return trim_left(trim_right(text)); }
 
 void render_chatml(const ChatTemplate& chat, std::span<const ChatMessage> messages, bool prompt,
@@ -221,8 +200,14 @@ ChatTemplate chat_template_by_name(std::string_view name) {
 }
 
 std::string chat_template_hash(const ChatTemplate& chat) {
-  return sha256_hex(fmt::format("{}\n{}\n{}\n{}\n{}", chat.name, chat.version, chat.default_system,
-                                chat.thinking, chat.date));
+  std::string text = fmt::format("{}\n{}\n{}\n{}\n{}", chat.name, chat.version, chat.default_system,
+                                 chat.thinking, chat.date);
+  if (chat.jinja) {
+    const JinjaChatTokens& tokens = chat.jinja->tokens();
+    text += fmt::format("\n{}\n{}\n{}", tokens.bos_token.value_or(""),
+                        tokens.eos_token.value_or(""), chat.jinja->text());
+  }
+  return sha256_hex(text);
 }
 
 std::vector<ChatPiece> render_chat(const ChatTemplate& chat, std::span<const ChatMessage> messages,
@@ -233,6 +218,9 @@ std::vector<ChatPiece> render_chat(const ChatTemplate& chat, std::span<const Cha
           "chat: unknown role \"{}\"; known: system, user, assistant", message.role);
   Pieces out;
   switch (chat.family) {
+    case ChatFamily::kJinja:
+      CHECK(chat.jinja != nullptr, kFailure, "chat template {}: it has no text", chat.name);
+      return chat.jinja->render(messages, add_generation_prompt, chat.thinking, chat.date);
     case ChatFamily::kChatml:
       render_chatml(chat, messages, add_generation_prompt, out);
       break;
@@ -280,18 +268,19 @@ ChatFrame chat_frame(const Tokenizer& tokenizer, const ChatTemplate& chat,
   const std::vector<ChatMessage> messages{{"system", std::string(system)},
                                           {"user", std::string(kMark)}};
   std::vector<ChatPiece> before, after;
-  bool behind = false;
+  int found = 0;
   for (const ChatPiece& piece : render_chat(chat, messages, true)) {
-    const size_t mark = behind || piece.is_special ? std::string::npos : piece.text.find(kMark);
-    if (mark == std::string::npos) {
-      (behind ? after : before).push_back(piece);
-      continue;
+    std::string_view text = piece.text;
+    for (size_t mark; !piece.is_special && (mark = text.find(kMark)) != text.npos; ++found) {
+      if (mark > 0) (found > 0 ? after : before).push_back({std::string(text.substr(0, mark))});
+      text.remove_prefix(mark + kMark.size());
     }
-    behind = true;
-    if (mark > 0) before.push_back({piece.text.substr(0, mark)});
-    if (mark + 1 < piece.text.size()) after.push_back({piece.text.substr(mark + 1)});
+    if (!text.empty())
+      (found > 0 ? after : before).push_back({std::string(text), piece.is_special});
   }
-  CHECK(behind, kFailure, "chat template {}: the user's message is not rendered", chat.name);
+  CHECK(found == 1, kInput,
+        "chat template {}: expected the user's message once in what it prints, found {}", chat.name,
+        found);
   return {encode_chat(tokenizer, before), encode_chat(tokenizer, after)};
 }
 

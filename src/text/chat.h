@@ -1,24 +1,23 @@
-// Chat templates by name. There is no Jinja engine: a handful of templates is written out, pinned
-// by golden strings of Transformers. A rendered chat is a list of pieces, special tokens of the
-// template's own and plain text; contents are always plain, so outside text cannot open or close
-// a turn. Tools are not rendered.
+// Chat templates: a handful by name, written out and pinned by golden strings of Transformers, and
+// those in Jinja that a model brings along (text/chat_recognition.h finds them). A rendered chat is
+// a list of pieces, special tokens of the template's own and plain text; contents are always plain,
+// so outside text cannot open or close a turn. Tools are not rendered.
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "text/chat_message.h"
+#include "text/jinja_chat.h"
 #include "text/tokenizer.h"
 
 namespace etrlrec {
 
-struct ChatMessage {
-  std::string role, content;  // role: system, user or assistant
-};
-
-enum class ChatFamily : int8_t { kChatml, kQwen3, kLlama3, kMistral, kPlain, kT5 };
+enum class ChatFamily : int8_t { kChatml, kQwen3, kLlama3, kMistral, kPlain, kT5, kJinja };
 
 struct ChatTemplate {
   std::string name;
@@ -28,12 +27,7 @@ struct ChatTemplate {
   std::string end_token{};          // special token that closes an answer; "": the tokenizer's own
   bool thinking = true;             // false: the answer starts after an empty thought (qwen3)
   std::string date{"26 Jul 2024"};  // llama3 prints a date; a fixed one keeps runs repeatable
-};
-
-struct ChatPiece {
-  std::string text;
-  bool is_special = false;  // the name of one added token
-  bool operator==(const ChatPiece&) const = default;
+  std::shared_ptr<const JinjaChat> jinja{};  // of kJinja
 };
 
 const std::vector<std::string>& chat_template_names();  // the choices of --chat-template
@@ -47,8 +41,9 @@ ChatTemplate chat_template_by_name(std::string_view name);
 std::string chat_template_hash(const ChatTemplate& chat);
 
 // Adjacent plain pieces are joined. With add_generation_prompt the text ends where the assistant's
-// answer begins. Errors (kInput): no messages, an unknown role, an order of roles that the template
-// has no form for.
+// answer begins. A template in Jinja that refuses a system message (Gemma 2), or leaves it out,
+// gets it in front of the first user message, a blank line between them. Errors (kInput): no
+// messages, an unknown role, an order of roles that the template has no form for.
 std::vector<ChatPiece> render_chat(const ChatTemplate& chat, std::span<const ChatMessage> messages,
                                    bool add_generation_prompt);
 
@@ -57,7 +52,7 @@ std::vector<ChatPiece> render_chat(const ChatTemplate& chat, std::span<const Cha
 std::vector<int64_t> encode_chat(const Tokenizer& tokenizer, std::span<const ChatPiece> pieces);
 
 // What a model reads around the content of a user's message: a text of its own between them is
-// never parsed with them.
+// never parsed with them. Error (kInput): a template that does not print the content just once.
 struct ChatFrame {
   std::vector<int64_t> before, after;  // `after` ends where the assistant's answer begins
 };

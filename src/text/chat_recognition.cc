@@ -1,108 +1,15 @@
 #include "text/chat_recognition.h"
 
+#include <fmt/ranges.h>
+
 #include "base/check.h"
 #include "base/io.h"
 #include "base/json.h"
-#include "text/chat.h"
 
 namespace etrlrec {
 namespace {
 
 constexpr uint64_t kMaxTemplateBytes = uint64_t{16} << 20;
-
-void replace_all(std::string& text, std::string_view from, std::string_view to) {
-  for (size_t at = 0; (at = text.find(from, at)) != std::string::npos; at += to.size())
-    text.replace(at, from.size(), to);
-}
-
-// End of the string literal that opens at `at`; appends it with single quotes.
-size_t copy_literal(std::string_view jinja, size_t at, std::string& out) {
-  const char quote = jinja[at];
-  out += '\'';
-  for (++at; at < jinja.size() && jinja[at] != quote; ++at) {
-    if (jinja[at] == '\n') {
-      out += "\\n";
-      continue;
-    }
-    if (jinja[at] == '\\' && at + 1 < jinja.size()) out += jinja[at++];
-    out += jinja[at];
-  }
-  out += '\'';
-  return at + 1;
-}
-
-// Without layout and comments. Quotes delimit strings only inside {{ }} and {% %}.
-std::string squeeze(std::string_view jinja) {
-  std::string out;
-  bool in_block = false;
-  for (size_t i = 0; i < jinja.size();) {
-    const std::string_view two = jinja.substr(i, 2);
-    const char c = jinja[i];
-    if (!in_block && two == "{#") {
-      const size_t end = jinja.find("#}", i);
-      i = end == jinja.npos ? jinja.size() : end + 2;
-    } else if (!in_block && (two == "{{" || two == "{%")) {
-      in_block = true;
-      out += two;
-      i += 2 + (jinja.substr(i + 2, 1) == "-");
-    } else if (in_block && (two == "}}" || two == "%}")) {
-      in_block = false;
-      if (out.ends_with('-')) out.pop_back();
-      out += two;
-      i += 2;
-    } else if (in_block && (c == '\'' || c == '"')) {
-      i = copy_literal(jinja, i, out);
-    } else {
-      if (c != ' ' && c != '\n' && c != '\r' && c != '\t') out += c;
-      ++i;
-    }
-  }
-  replace_all(out, "['role']", ".role");
-  replace_all(out, "['content']", ".content");
-  replace_all(out, "'+'", "");
-  return out;
-}
-
-struct Marks {
-  std::string_view name;
-  std::vector<std::string_view> all, none;
-};
-
-const std::vector<Marks>& known_marks() {
-  static constexpr std::string_view kTurn =
-      R"('<|im_start|>'+message.role+'\n'+message.content+'<|im_end|>\n')";
-  static constexpr std::string_view kPrompt = R"({{'<|im_start|>assistant\n'}})";
-  static const std::vector<Marks> table{
-      {"qwen3",
-       {R"('\n<think>\n'+reasoning_content.strip('\n')+'\n</think>\n\n'+content.lstrip('\n'))",
-        "ns.last_query_index", "enable_thinkingisfalse", R"({{'<think>\n\n</think>\n\n'}})",
-        R"('<|im_start|>'+message.role+'\n'+content+'<|im_end|>\n')", kPrompt},
-       {"vision", "You are Qwen", "You are a helpful"}},
-      {"qwen2.5",
-       {R"('<|im_start|>system\nYou are Qwen, created by Alibaba Cloud. You are a helpful assistant.<|im_end|>\n')",
-        kTurn, kPrompt},
-       {"think", "vision"}},
-      {"qwen2",
-       {R"('<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n')", kTurn, kPrompt},
-       {"think", "vision", "tool"}},
-      {"smollm2",
-       {R"('<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n')",
-        kTurn, kPrompt},
-       {"think", "vision", "tool"}},
-      {"chatml", {kTurn, kPrompt}, {"system", "think", "tool", "trim", "strip", "You are"}},
-      {"llama3",
-       {R"('<|start_header_id|>'+message.role+'<|end_header_id|>\n\n'+message.content|trim+'<|eot_id|>')",
-        R"('Cutting Knowledge Date: December 2023\n')", R"('Today Date: '+date_string+'\n\n')",
-        R"('<|start_header_id|>assistant<|end_header_id|>\n\n')"},
-       {"think"}},
-      {"mistral",
-       {"'[INST] '+message.content+'[/INST]'",
-        R"('[INST] '+system_message+'\n\n'+message.content+'[/INST]')",
-        "' '+message.content|trim+eos_token", "{{bos_token}}"},
-       {"[SYSTEM_PROMPT]", "THINK", "<<SYS>>"}},
-  };
-  return table;
-}
 
 // The template of a folder; the path or key it comes from goes to `source`.
 std::string find_template(const fs::path& folder, std::string& source) {
@@ -120,6 +27,105 @@ std::string find_template(const fs::path& folder, std::string& source) {
   return "";
 }
 
+// A token of tokenizer_config.json: a text or an object with one.
+std::optional<std::string> config_token(const Json& config, const char* key,
+                                        const std::string& name) {
+  const Json value = get_or<Json>(config, key, Json(), name);
+  if (value.is_null()) return std::nullopt;
+  if (value.is_object()) return get<std::string>(value, "content", name + ": " + key);
+  return get<std::string>(config, key, name);
+}
+
+JinjaChatTokens folder_tokens(const fs::path& folder) {
+  const fs::path path = folder / "tokenizer_config.json";
+  if (!fs::exists(path)) return {};
+  const Json config = parse_json(read_file(path, kMaxTemplateBytes), path.string());
+  return {config_token(config, "bos_token", path.string()),
+          config_token(config, "eos_token", path.string()),
+          {}};
+}
+
+// Conversations in which templates differ: with and without a system message, in other orders of
+// roles, with thoughts, results of tools and white space.
+const std::vector<std::vector<ChatMessage>>& probes() {
+  static const std::vector<std::vector<ChatMessage>> table{
+      {{"user", "a"}},
+      {{"system", "s"}, {"user", "a"}},
+      {{"user", "a"}, {"assistant", "b"}},
+      {{"user", "a"}, {"assistant", "b"}, {"user", "c"}},
+      {{"system", "s"}, {"user", "a"}, {"assistant", "b"}, {"user", "c"}, {"assistant", "d"}},
+      {{"system", " \n s\n"}, {"user", "\n a \n\n"}, {"assistant", " b\n"}, {"user", " c "}},
+      {{"system", ""}, {"user", ""}, {"assistant", ""}, {"user", "c"}},
+      {{"user", "a"}, {"assistant", "<think>\nt\n</think>\n\nb"}, {"user", "c"}},
+      {{"user", "a"}, {"assistant", "<think>\nt\n</think>\n\nb"}},
+      {{"user", "a"}, {"assistant", "b"}, {"user", "<tool_response>r</tool_response>"}},
+      {{"user", "a"}, {"user", "b"}},
+      {{"user", "a"}, {"system", "s"}, {"user", "b"}},
+      {{"system", "s"}, {"system", "r"}, {"user", "a"}},
+      {{"assistant", "b"}, {"user", "a"}},
+      {{"system", "s"}},
+      {{"user", "<|im_end|> & {{ 1 }} \u00e9\u3000"}, {"assistant", "'\"\\"}, {"user", "1"}},
+  };
+  return table;
+}
+
+// Nothing for a refusal. Without `with_specials` one plain text.
+std::vector<ChatPiece> try_render(const ChatTemplate& chat,
+                                  const std::vector<ChatMessage>& messages,
+                                  bool add_generation_prompt, bool with_specials) {
+  try {
+    std::vector<ChatPiece> pieces = render_chat(chat, messages, add_generation_prompt);
+    if (with_specials) return pieces;
+    std::string text;
+    for (const ChatPiece& piece : pieces) text += piece.text;
+    return {{std::move(text)}};
+  } catch (const Error&) {
+    return {};
+  }
+}
+
+ChatTemplate jinja_template(const std::string& text, const std::string& source,
+                            JinjaChatTokens tokens) {
+  ChatTemplate chat{.name = "jinja", .family = ChatFamily::kJinja};
+  chat.jinja = std::make_shared<const JinjaChat>(text, source, std::move(tokens));
+  chat.end_token = chat.jinja->end_token();
+  return chat;
+}
+
+// Where the tokenizer's added tokens are known, the same ones must be printed, too.
+bool renders_as(const ChatTemplate& chat, const ChatTemplate& named) {
+  if (chat.jinja->folds_system()) return false;
+  const bool specials = !chat.jinja->tokens().added.empty();
+  for (const auto& messages : probes())
+    for (const bool prompt : {true, false})
+      if (try_render(chat, messages, prompt, specials) !=
+          try_render(named, messages, prompt, specials))
+        return false;
+  return true;
+}
+
+bool has_turns(const ChatTemplate& named) {
+  return named.family != ChatFamily::kPlain && named.family != ChatFamily::kT5 && named.thinking;
+}
+
+std::string find_name(const ChatTemplate& chat) {
+  for (const std::string& name : chat_template_names()) {
+    const ChatTemplate named = chat_template_by_name(name);
+    if (has_turns(named) && renders_as(chat, named)) return name;
+  }
+  return "";
+}
+
+// What is no template at all is none of the named ones, either.
+std::string name_of_text(const std::string& text, const std::string& source,
+                         const JinjaChatTokens& tokens) {
+  try {
+    return text.empty() ? "" : find_name(jinja_template(text, source, tokens));
+  } catch (const Error&) {
+    return "";
+  }
+}
+
 }  // namespace
 
 std::string chat_template_text(const fs::path& folder) {
@@ -127,30 +133,40 @@ std::string chat_template_text(const fs::path& folder) {
   return find_template(folder, source);
 }
 
+std::optional<ChatTemplate> folder_chat_template(const fs::path& folder,
+                                                 const Tokenizer& tokenizer) {
+  std::string source;
+  const std::string text = find_template(folder, source);
+  if (text.empty()) return std::nullopt;
+  JinjaChatTokens tokens = folder_tokens(folder);
+  tokens.added = tokenizer.added_token_names();
+  ChatTemplate chat = jinja_template(text, source, std::move(tokens));
+  const std::string name = find_name(chat);
+  return name.empty() ? std::move(chat) : chat_template_by_name(name);
+}
+
 std::string recognise_chat_text(std::string_view jinja) {
-  const std::string text = squeeze(jinja);
-  const auto has = [&](std::string_view mark) { return text.find(mark) != std::string::npos; };
-  for (const Marks& marks : known_marks()) {
-    bool fits = true;
-    for (std::string_view mark : marks.all) fits = fits && has(mark);
-    for (std::string_view mark : marks.none) fits = fits && !has(mark);
-    if (fits) return std::string(marks.name);
-  }
+  for (const JinjaChatTokens& tokens :
+       {JinjaChatTokens{std::nullopt, "<|im_end|>", {}},
+        JinjaChatTokens{"<|begin_of_text|>", "<|eot_id|>", {}}, JinjaChatTokens{"<s>", "</s>", {}}})
+    if (std::string name = name_of_text(std::string(jinja), "chat template", tokens); !name.empty())
+      return name;
   return "";
 }
 
 std::string known_chat_template(const fs::path& folder) {
   std::string source;
-  return recognise_chat_text(find_template(folder, source));
+  const std::string text = find_template(folder, source);
+  return text.empty() ? "" : name_of_text(text, source, folder_tokens(folder));
 }
 
 std::string recognise_chat_template(const fs::path& folder) {
   std::string source;
-  const std::string jinja = find_template(folder, source);
+  const std::string text = find_template(folder, source);
   const std::string choices =
       fmt::format("--chat-template one of: {}", fmt::join(chat_template_names(), ", "));
-  CHECK(!jinja.empty(), kModel, "{}: no chat template\nhint: {}", folder.string(), choices);
-  std::string name = recognise_chat_text(jinja);
+  CHECK(!text.empty(), kModel, "{}: no chat template\nhint: {}", folder.string(), choices);
+  std::string name = name_of_text(text, source, folder_tokens(folder));
   CHECK(!name.empty(), kModel, "{}: not one of the chat templates that are written out\nhint: {}",
         source, choices);
   return name;

@@ -1,22 +1,29 @@
-// Which of the known chat templates a Jinja text is. The text is brought into a form without layout
-// (white space outside of strings, kind of quotes, indexing by name, joined literals) and compared
-// by the expressions that print turns: all marks of a template must be there and none that would
-// change its output.
+// The chat template of a model folder: one of the named ones where its text renders a set of
+// conversations exactly as that one, else the text itself, rendered by the Jinja interpreter.
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
 
+#include "text/chat.h"
+
 namespace etrlrec {
 
-// Name of the template in chat_template.jinja or, failing that, in tokenizer_config.json. Judged by
-// the expressions that print the turns, so another layout of the same template is recognised.
-// Errors (kModel), each with the choices of --chat-template: there is none, or it is another one.
+// The template in chat_template.jinja or, failing that, in tokenizer_config.json (of a list the one
+// that is called default), with bos_token and eos_token of tokenizer_config.json; nothing where
+// there is none. Name "jinja" and family kJinja where it is none of the named ones. Errors
+// (kModel): a text that is no template or uses what is not supported.
+std::optional<ChatTemplate> folder_chat_template(const std::filesystem::path& folder,
+                                                 const Tokenizer& tokenizer);
+
+// Name of the folder's template. Errors (kModel), each with the choices of --chat-template: there
+// is none, or it is none of the named ones.
 std::string recognise_chat_template(const std::filesystem::path& folder);
 // The same without errors: "" where there is none or another one.
 std::string known_chat_template(const std::filesystem::path& folder);
-// The same for the text of a template; "" when it is none of the known ones.
+// The same for the text of a template, with the begin and end tokens that the named one has.
 std::string recognise_chat_text(std::string_view jinja);
 // The text of the folder's template, "" without one.
 std::string chat_template_text(const std::filesystem::path& folder);

@@ -6,8 +6,8 @@
 namespace etrlrec {
 namespace {
 
-using Kind = JinjaExpression::Kind;
-using Token = JinjaToken::Kind;
+using ExpressionKind = JinjaExpression::Kind;
+using TokenKind = JinjaToken::Kind;
 
 constexpr int kMaxDepth = 100;   // of what the parser calls itself for
 constexpr int kMaxHeight = 300;  // of the tree, which grows with operators in a row, too
@@ -50,12 +50,12 @@ bool JinjaExpressionParser::skip_name(std::string_view name) {
 
 std::string JinjaExpressionParser::describe_token() const {
   switch (token().kind) {
-    case Token::kEnd:
+    case TokenKind::kEnd:
       return "the end of the template";
-    case Token::kPrintEnd:
-    case Token::kBlockEnd:
+    case TokenKind::kPrintEnd:
+    case TokenKind::kBlockEnd:
       return "the end of the tag";
-    case Token::kString:
+    case TokenKind::kString:
       return "a string";
     default:
       return fmt::format("\"{}\"", token().value);
@@ -71,11 +71,11 @@ void JinjaExpressionParser::expect_name(std::string_view name) {
 }
 
 std::string JinjaExpressionParser::take_name() {
-  if (token().kind != Token::kName) fail("expected a name, found {}", describe_token());
+  if (token().kind != TokenKind::kName) fail("expected a name, found {}", describe_token());
   return take().value;
 }
 
-JinjaExpressionPtr JinjaExpressionParser::make(Kind kind, std::string name) const {
+JinjaExpressionPtr JinjaExpressionParser::make(ExpressionKind kind, std::string name) const {
   auto node = std::make_unique<JinjaExpression>();
   node->kind = kind;
   node->line = token().line;
@@ -94,13 +94,12 @@ JinjaExpressionPtr JinjaExpressionParser::parse_expression(bool with_condition) 
   const Depth depth(*this);
   JinjaExpressionPtr node = parse_or();
   while (with_condition && token().is_name("if")) {
-    JinjaExpressionPtr condition = make(Kind::kCondition);
+    JinjaExpressionPtr condition = make(ExpressionKind::kCondition);
     take();
     condition->children.push_back(parse_or());
     condition->children.push_back(std::move(node));
     condition->children.push_back(skip_name("else") ? parse_expression() : nullptr);
     node = close(std::move(condition));
-    if (!node->children[2] && token().is_name("if")) fail("expected \"else\", found \"if\"");
   }
   return node;
 }
@@ -108,7 +107,7 @@ JinjaExpressionPtr JinjaExpressionParser::parse_expression(bool with_condition) 
 JinjaExpressionPtr JinjaExpressionParser::parse_or() {
   JinjaExpressionPtr node = parse_and();
   while (token().is_name("or")) {
-    JinjaExpressionPtr both = make(Kind::kBinary, take().value);
+    JinjaExpressionPtr both = make(ExpressionKind::kBinary, take().value);
     both->children.push_back(std::move(node));
     both->children.push_back(parse_and());
     node = close(std::move(both));
@@ -119,7 +118,7 @@ JinjaExpressionPtr JinjaExpressionParser::parse_or() {
 JinjaExpressionPtr JinjaExpressionParser::parse_and() {
   JinjaExpressionPtr node = parse_not();
   while (token().is_name("and")) {
-    JinjaExpressionPtr both = make(Kind::kBinary, take().value);
+    JinjaExpressionPtr both = make(ExpressionKind::kBinary, take().value);
     both->children.push_back(std::move(node));
     both->children.push_back(parse_not());
     node = close(std::move(both));
@@ -130,7 +129,7 @@ JinjaExpressionPtr JinjaExpressionParser::parse_and() {
 JinjaExpressionPtr JinjaExpressionParser::parse_not() {
   if (!token().is_name("not")) return parse_compare();
   const Depth depth(*this);
-  JinjaExpressionPtr node = make(Kind::kUnary, take().value);
+  JinjaExpressionPtr node = make(ExpressionKind::kUnary, take().value);
   node->children.push_back(parse_not());
   return close(std::move(node));
 }
@@ -140,8 +139,9 @@ JinjaExpressionPtr JinjaExpressionParser::parse_compare() {
   for (;;) {
     static constexpr std::string_view kOperators[] = {"==", "!=", "<", "<=", ">", ">="};
     std::string op;
-    if (token().kind == Token::kOperator && std::find(std::begin(kOperators), std::end(kOperators),
-                                                      token().value) != std::end(kOperators)) {
+    if (token().kind == TokenKind::kOperator &&
+        std::find(std::begin(kOperators), std::end(kOperators), token().value) !=
+            std::end(kOperators)) {
       op = take().value;
     } else if (skip_name("in")) {
       op = "in";
@@ -153,7 +153,7 @@ JinjaExpressionPtr JinjaExpressionParser::parse_compare() {
       return node ? close(std::move(node)) : std::move(first);
     }
     if (!node) {
-      node = make(Kind::kCompare);
+      node = make(ExpressionKind::kCompare);
       node->children.push_back(std::move(first));
     }
     node->keywords.push_back(std::move(op));
@@ -164,10 +164,10 @@ JinjaExpressionPtr JinjaExpressionParser::parse_compare() {
 JinjaExpressionPtr JinjaExpressionParser::parse_binary(size_t level) {
   if (level == std::size(kLevels)) return parse_unary(true);
   JinjaExpressionPtr node = parse_binary(level + 1);
-  while (token().kind == Token::kOperator &&
+  while (token().kind == TokenKind::kOperator &&
          std::find(std::begin(kLevels[level]), std::end(kLevels[level]), token().value) !=
              std::end(kLevels[level])) {
-    JinjaExpressionPtr both = make(Kind::kBinary, take().value);
+    JinjaExpressionPtr both = make(ExpressionKind::kBinary, take().value);
     both->children.push_back(std::move(node));
     both->children.push_back(parse_binary(level + 1));
     node = close(std::move(both));
@@ -179,7 +179,7 @@ JinjaExpressionPtr JinjaExpressionParser::parse_unary(bool with_filters) {
   JinjaExpressionPtr node;
   if (token().is("-") || token().is("+")) {
     const Depth depth(*this);
-    node = make(Kind::kUnary, take().value);
+    node = make(ExpressionKind::kUnary, take().value);
     node->children.push_back(parse_unary(false));
     node = close(std::move(node));
   } else {
@@ -190,10 +190,10 @@ JinjaExpressionPtr JinjaExpressionParser::parse_unary(bool with_filters) {
 }
 
 JinjaExpressionPtr JinjaExpressionParser::parse_number() {
-  JinjaExpressionPtr node = make(Kind::kConstant);
+  JinjaExpressionPtr node = make(ExpressionKind::kConstant);
   const JinjaToken number = take();
   const char *begin = number.value.data(), *end = begin + number.value.size();
-  if (number.kind == Token::kInteger) {
+  if (number.kind == TokenKind::kInteger) {
     int64_t value = 0;
     if (std::from_chars(begin, end, value).ec != std::errc())
       fail("the integer {} has more than 64 bits", number.value);
@@ -208,28 +208,28 @@ JinjaExpressionPtr JinjaExpressionParser::parse_number() {
 }
 
 JinjaExpressionPtr JinjaExpressionParser::parse_primary() {
-  JinjaExpressionPtr node = make(Kind::kConstant);
+  JinjaExpressionPtr node = make(ExpressionKind::kConstant);
   switch (token().kind) {
-    case Token::kName: {
+    case TokenKind::kName: {
       const std::string name = take().value;
       if (name == "true" || name == "True" || name == "false" || name == "False") {
         node->value = JinjaValue(name[0] == 't' || name[0] == 'T');
       } else if (name == "none" || name == "None") {
         node->value = JinjaValue::none();
       } else {
-        node->kind = Kind::kName;
+        node->kind = ExpressionKind::kName;
         node->name = name;
       }
       return node;
     }
-    case Token::kString: {
+    case TokenKind::kString: {
       std::string text;
-      while (token().kind == Token::kString) text += take().value;
+      while (token().kind == TokenKind::kString) text += take().value;
       node->value = JinjaValue::text(std::move(text), true);
       return node;
     }
-    case Token::kInteger:
-    case Token::kFloat:
+    case TokenKind::kInteger:
+    case TokenKind::kFloat:
       return parse_number();
     default:
       break;
@@ -239,7 +239,7 @@ JinjaExpressionPtr JinjaExpressionParser::parse_primary() {
   if (!token().is("(")) fail("expected an expression, found {}", describe_token());
   take();
   if (token().is(")")) {
-    node->kind = Kind::kTuple;
+    node->kind = ExpressionKind::kTuple;
     take();
     return node;
   }
@@ -249,7 +249,7 @@ JinjaExpressionPtr JinjaExpressionParser::parse_primary() {
 }
 
 JinjaExpressionPtr JinjaExpressionParser::parse_list() {
-  JinjaExpressionPtr node = make(Kind::kList);
+  JinjaExpressionPtr node = make(ExpressionKind::kList);
   expect("[");
   while (!token().is("]")) {
     if (!node->children.empty()) expect(",");
@@ -261,7 +261,7 @@ JinjaExpressionPtr JinjaExpressionParser::parse_list() {
 }
 
 JinjaExpressionPtr JinjaExpressionParser::parse_dict() {
-  JinjaExpressionPtr node = make(Kind::kDict);
+  JinjaExpressionPtr node = make(ExpressionKind::kDict);
   expect("{");
   while (!token().is("}")) {
     if (!node->children.empty()) expect(",");
@@ -275,14 +275,14 @@ JinjaExpressionPtr JinjaExpressionParser::parse_dict() {
 }
 
 bool JinjaExpressionParser::ends_tuple() const {
-  return token().kind == Token::kPrintEnd || token().kind == Token::kBlockEnd || token().is(")") ||
-         token().is_name("recursive") || token().is("=");
+  return token().kind == TokenKind::kPrintEnd || token().kind == TokenKind::kBlockEnd ||
+         token().is(")") || token().is_name("recursive") || token().is("=");
 }
 
 JinjaExpressionPtr JinjaExpressionParser::parse_tuple(bool with_condition) {
   JinjaExpressionPtr first = parse_expression(with_condition);
   if (!token().is(",")) return first;
-  JinjaExpressionPtr node = make(Kind::kTuple);
+  JinjaExpressionPtr node = make(ExpressionKind::kTuple);
   node->children.push_back(std::move(first));
   while (skip(",") && !ends_tuple()) node->children.push_back(parse_expression(with_condition));
   return close(std::move(node));
@@ -299,19 +299,19 @@ JinjaExpressionPtr JinjaExpressionParser::parse_target() {
       expect(")");
       return inner;
     }
-    JinjaExpressionPtr node = make(Kind::kName);
+    JinjaExpressionPtr node = make(ExpressionKind::kName);
     node->name = take_name();
     if (std::find(std::begin(kReserved), std::end(kReserved), node->name) != std::end(kReserved))
       fail("\"{}\" cannot be set", node->name);
     if (!skip(".")) return node;
-    JinjaExpressionPtr attribute = make(Kind::kAttribute);
+    JinjaExpressionPtr attribute = make(ExpressionKind::kAttribute);
     attribute->name = take_name();
     attribute->children.push_back(std::move(node));
     return attribute;
   };
   JinjaExpressionPtr first = name();
   if (!token().is(",")) return first;
-  JinjaExpressionPtr node = make(Kind::kTuple);
+  JinjaExpressionPtr node = make(ExpressionKind::kTuple);
   node->children.push_back(std::move(first));
   while (skip(",") && !ends_tuple() && !token().is_name("in")) node->children.push_back(name());
   return node;
@@ -329,10 +329,10 @@ JinjaExpressionPtr JinjaExpressionParser::parse_postfix(JinjaExpressionPtr node)
 }
 
 JinjaExpressionPtr JinjaExpressionParser::parse_subscript(JinjaExpressionPtr node) {
-  JinjaExpressionPtr out = make(Kind::kAttribute);
+  JinjaExpressionPtr out = make(ExpressionKind::kAttribute);
   if (skip(".")) {
-    if (token().kind == Token::kInteger) {
-      out->kind = Kind::kItem;
+    if (token().kind == TokenKind::kInteger) {
+      out->kind = ExpressionKind::kItem;
       out->children.push_back(std::move(node));
       out->children.push_back(parse_number());
     } else {
@@ -348,7 +348,7 @@ JinjaExpressionPtr JinjaExpressionParser::parse_subscript(JinjaExpressionPtr nod
 }
 
 JinjaExpressionPtr JinjaExpressionParser::parse_subscribed(JinjaExpressionPtr node) {
-  JinjaExpressionPtr out = make(Kind::kItem);
+  JinjaExpressionPtr out = make(ExpressionKind::kItem);
   out->children.push_back(std::move(node));
   if (!token().is(":")) {
     out->children.push_back(parse_tuple());
@@ -356,7 +356,7 @@ JinjaExpressionPtr JinjaExpressionParser::parse_subscribed(JinjaExpressionPtr no
   } else {
     out->children.push_back(nullptr);
   }
-  out->kind = Kind::kSlice;
+  out->kind = ExpressionKind::kSlice;
   for (int part = 0; part < 2; ++part) {
     const bool given = skip(":") && !token().is(":") && !token().is("]");
     out->children.push_back(given ? parse_expression() : nullptr);
@@ -371,7 +371,7 @@ void JinjaExpressionParser::parse_arguments(JinjaExpression& call) {
     if (token().is(")")) break;
     if (token().is("*") || token().is("**"))
       fail("arguments written {}list are not supported", token().value);
-    if (token().kind == Token::kName && next_token().is("=")) {
+    if (token().kind == TokenKind::kName && next_token().is("=")) {
       call.keywords.push_back(take().value);
       take();
     } else if (!call.keywords.empty()) {
@@ -383,7 +383,7 @@ void JinjaExpressionParser::parse_arguments(JinjaExpression& call) {
 }
 
 JinjaExpressionPtr JinjaExpressionParser::parse_call(JinjaExpressionPtr callee) {
-  JinjaExpressionPtr node = make(Kind::kCall);
+  JinjaExpressionPtr node = make(ExpressionKind::kCall);
   node->children.push_back(std::move(callee));
   parse_arguments(*node);
   return close(std::move(node));
@@ -393,7 +393,7 @@ JinjaExpressionPtr JinjaExpressionParser::parse_filters(JinjaExpressionPtr input
   JinjaExpressionPtr node = std::move(input);
   while (token().is("|")) {
     take();
-    JinjaExpressionPtr filter = make(Kind::kFilter, take_name());
+    JinjaExpressionPtr filter = make(ExpressionKind::kFilter, take_name());
     filter->children.push_back(std::move(node));
     if (token().is("(")) parse_arguments(*filter);
     node = close(std::move(filter));
@@ -417,10 +417,10 @@ JinjaExpressionPtr JinjaExpressionParser::parse_filter_chain(JinjaExpressionPtr 
 JinjaExpressionPtr JinjaExpressionParser::parse_test(JinjaExpressionPtr node) {
   take();
   const bool negated = skip_name("not");
-  JinjaExpressionPtr test = make(Kind::kTest, take_name());
+  JinjaExpressionPtr test = make(ExpressionKind::kTest, take_name());
   test->children.push_back(std::move(node));
-  const bool is_value = token().kind == Token::kName || token().kind == Token::kString ||
-                        token().kind == Token::kInteger || token().kind == Token::kFloat ||
+  const bool is_value = token().kind == TokenKind::kName || token().kind == TokenKind::kString ||
+                        token().kind == TokenKind::kInteger || token().kind == TokenKind::kFloat ||
                         token().is("[") || token().is("{");
   if (token().is("(")) {
     parse_arguments(*test);
@@ -431,7 +431,7 @@ JinjaExpressionPtr JinjaExpressionParser::parse_test(JinjaExpressionPtr node) {
   }
   test = close(std::move(test));
   if (!negated) return test;
-  JinjaExpressionPtr out = make(Kind::kUnary, "not");
+  JinjaExpressionPtr out = make(ExpressionKind::kUnary, "not");
   out->children.push_back(std::move(test));
   return close(std::move(out));
 }

@@ -47,7 +47,8 @@ JinjaValue JinjaFunctions::dict_of(const JinjaArguments& arguments) {
     if (first.is(JinjaType::kDict)) {
       entries = first.dict().entries;
     } else {
-      for (const JinjaValue& item : iterate(context_, first)->items) {
+      const auto items = iterate(context_, first);
+      for (const JinjaValue& item : items->items) {
         const auto pair = iterate(context_, item);
         if (pair->items.size() != 2)
           context_.fail("dict: expected pairs, found {} items", pair->items.size());

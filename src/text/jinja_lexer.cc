@@ -9,7 +9,7 @@
 namespace etrlrec {
 namespace {
 
-using Kind = JinjaToken::Kind;
+using TokenKind = JinjaToken::Kind;
 
 // Line breaks as \n, without one at the end.
 std::string with_plain_lines(std::string_view text) {
@@ -39,7 +39,9 @@ class Lexer {
   }
   std::string_view rest() const { return text_.substr(at_); }
   void advance(size_t bytes);
-  void put(Kind kind, std::string value) { tokens_.push_back({kind, std::move(value), line_}); }
+  void put(TokenKind kind, std::string value) {
+    tokens_.push_back({kind, std::move(value), line_});
+  }
   void put_text(std::string_view text, std::string_view tag);
   void skip_comment();
   void read_raw(size_t tag_bytes);
@@ -82,7 +84,7 @@ void Lexer::put_text(std::string_view text, std::string_view tag) {
     if ((line > 0 || line_starts_) && trim_left(text.substr(line)).empty())
       kept = text.substr(0, line);
   }
-  if (!kept.empty()) put(Kind::kText, std::string(kept));
+  if (!kept.empty()) put(TokenKind::kText, std::string(kept));
   advance(text.size());
 }
 
@@ -154,7 +156,7 @@ std::vector<JinjaToken> Lexer::take() {
       break;
     }
   }
-  put(Kind::kEnd, "");
+  put(TokenKind::kEnd, "");
   return std::move(tokens_);
 }
 
@@ -163,7 +165,7 @@ bool Lexer::read_end(bool is_block) {
   const std::string_view end = is_block ? "%}" : "}}";
   const bool strips = rest().starts_with('-'), keeps = is_block && rest().starts_with('+');
   if (!open_.empty() || !rest().substr(strips || keeps).starts_with(end)) return false;
-  put(is_block ? Kind::kBlockEnd : Kind::kPrintEnd, "");
+  put(is_block ? TokenKind::kBlockEnd : TokenKind::kPrintEnd, "");
   advance(2 + (strips || keeps));
   if (strips)
     advance(rest().size() - trim_left(rest()).size());
@@ -173,7 +175,7 @@ bool Lexer::read_end(bool is_block) {
 }
 
 void Lexer::read_expression(bool is_block) {
-  put(is_block ? Kind::kBlockBegin : Kind::kPrintBegin, "");
+  put(is_block ? TokenKind::kBlockBegin : TokenKind::kPrintBegin, "");
   const char sign = rest().size() > 2 ? rest()[2] : ' ';
   advance(sign == '-' || sign == '+' ? 3 : 2);
   for (;;) {
@@ -191,7 +193,7 @@ void Lexer::read_token() {
   if (!is_name_start(c)) return read_operator();
   size_t end = at_;
   while (end < text_.size() && (is_name_start(text_[end]) || is_digit(text_[end]))) ++end;
-  put(Kind::kName, std::string(text_.substr(at_, end - at_)));
+  put(TokenKind::kName, std::string(text_.substr(at_, end - at_)));
   advance(end - at_);
 }
 
@@ -226,7 +228,7 @@ void Lexer::read_number() {
   if (!is_float && value.size() > 1 && value[0] == '0' &&
       value.find_first_not_of('0') != value.npos)
     fail("an integer does not begin with 0");
-  put(is_float ? Kind::kFloat : Kind::kInteger, std::move(value));
+  put(is_float ? TokenKind::kFloat : TokenKind::kInteger, std::move(value));
   advance(end - at_);
 }
 
@@ -277,7 +279,7 @@ void Lexer::read_string() {
     else
       read_escape(body, ++i, value);
   }
-  put(Kind::kString, std::move(value));
+  put(TokenKind::kString, std::move(value));
   advance(end + 1 - at_);
 }
 
@@ -296,7 +298,7 @@ void Lexer::read_operator() {
     if (open_.empty() || open_.back() != opens) fail("{} closes no bracket", c);
     open_.pop_back();
   }
-  put(Kind::kOperator, std::string(*found));
+  put(TokenKind::kOperator, std::string(*found));
   advance(found->size());
 }
 

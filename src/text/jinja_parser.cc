@@ -8,8 +8,9 @@
 namespace etrlrec {
 namespace {
 
-using Kind = JinjaStatement::Kind;
-using Token = JinjaToken::Kind;
+using ExpressionKind = JinjaExpression::Kind;
+using StatementKind = JinjaStatement::Kind;
+using TokenKind = JinjaToken::Kind;
 using StatementPtr = std::unique_ptr<JinjaStatement>;
 constexpr int kMaxBranches = 100;  // each is nested in the one before
 
@@ -34,13 +35,13 @@ class Parser {
   void parse_parameters(JinjaStatement& out);
   void end_tag();
   JinjaBody parse_block(std::string_view end);  // body and the tag that ends it
-  StatementPtr make(Kind kind) const;
+  StatementPtr make(StatementKind kind) const;
 
   JinjaExpressionParser in_;
   int loops_ = 0;  // that a break here would leave
 };
 
-StatementPtr Parser::make(Kind kind) const {
+StatementPtr Parser::make(StatementKind kind) const {
   auto node = std::make_unique<JinjaStatement>();
   node->kind = kind;
   node->line = in_.token().line;
@@ -48,14 +49,15 @@ StatementPtr Parser::make(Kind kind) const {
 }
 
 void Parser::end_tag() {
-  if (in_.token().kind != Token::kBlockEnd)
+  if (in_.token().kind != TokenKind::kBlockEnd)
     in_.fail("expected the end of the tag, found {}", in_.describe_token());
   in_.take();
 }
 
 JinjaBody Parser::parse_template() {
   JinjaBody body = parse_body({});
-  if (in_.token().kind != Token::kEnd) in_.fail("unexpected tag \"{}\"", in_.next_token().value);
+  if (in_.token().kind != TokenKind::kEnd)
+    in_.fail("unexpected tag \"{}\"", in_.next_token().value);
   return body;
 }
 
@@ -65,17 +67,17 @@ JinjaBody Parser::parse_body(Names ends) {
   JinjaBody body;
   for (;;) {
     const JinjaToken& token = in_.token();
-    if (token.kind == Token::kText) {
-      body.push_back(make(Kind::kText));
+    if (token.kind == TokenKind::kText) {
+      body.push_back(make(StatementKind::kText));
       body.back()->name = in_.take().value;
-    } else if (token.kind == Token::kPrintBegin) {
+    } else if (token.kind == TokenKind::kPrintBegin) {
       in_.take();
-      body.push_back(make(Kind::kPrint));
+      body.push_back(make(StatementKind::kPrint));
       body.back()->value = in_.parse_tuple();
-      if (in_.token().kind != Token::kPrintEnd)
+      if (in_.token().kind != TokenKind::kPrintEnd)
         in_.fail("expected the end of the tag, found {}", in_.describe_token());
       in_.take();
-    } else if (token.kind == Token::kBlockBegin) {
+    } else if (token.kind == TokenKind::kBlockBegin) {
       const JinjaToken& name = in_.next_token();
       for (std::string_view end : ends)
         if (name.is_name(end)) return body;
@@ -110,15 +112,15 @@ StatementPtr Parser::parse_tag() {
   for (const auto& [name, parse] : kTags)
     if (tag == name) node = (this->*parse)();
   if (tag == "generation") {
-    node = make(Kind::kScope);
+    node = make(StatementKind::kScope);
     const int loops = std::exchange(loops_, 0);
     node->body = parse_block("endgeneration");
     loops_ = loops;
   } else if (tag == "break" || tag == "continue") {
-    node = make(tag == "break" ? Kind::kBreak : Kind::kContinue);
+    node = make(tag == "break" ? StatementKind::kBreak : StatementKind::kContinue);
     if (loops_ == 0) in_.fail("\"{}\" outside of a loop", tag);
   } else if (tag == "print") {
-    node = make(Kind::kPrint);
+    node = make(StatementKind::kPrint);
     node->value = in_.parse_tuple();
   }
   if (!node) in_.fail("the tag \"{}\" is not supported", tag);
@@ -127,7 +129,7 @@ StatementPtr Parser::parse_tag() {
 }
 
 StatementPtr Parser::parse_if() {
-  StatementPtr first = make(Kind::kIf);
+  StatementPtr first = make(StatementKind::kIf);
   JinjaStatement* node = first.get();
   for (int branches = 1;; ++branches) {
     if (branches > kMaxBranches) in_.fail("more than {} branches of an if", kMaxBranches);
@@ -136,7 +138,7 @@ StatementPtr Parser::parse_if() {
     node->body = parse_body({"elif", "else", "endif"});
     in_.take();
     if (!in_.skip_name("elif")) break;
-    node->other.push_back(make(Kind::kIf));
+    node->other.push_back(make(StatementKind::kIf));
     node = node->other.back().get();
   }
   if (in_.skip_name("else"))
@@ -147,7 +149,7 @@ StatementPtr Parser::parse_if() {
 }
 
 StatementPtr Parser::parse_for() {
-  StatementPtr node = make(Kind::kFor);
+  StatementPtr node = make(StatementKind::kFor);
   node->target = in_.parse_target();
   in_.expect_name("in");
   node->value = in_.parse_tuple(false);
@@ -166,14 +168,14 @@ StatementPtr Parser::parse_for() {
 }
 
 StatementPtr Parser::parse_set() {
-  StatementPtr node = make(Kind::kSet);
+  StatementPtr node = make(StatementKind::kSet);
   node->target = in_.parse_target();
   if (in_.skip("=")) {
     node->value = in_.parse_tuple();
     return node;
   }
-  node->kind = Kind::kSetBlock;
-  if (node->target->kind == JinjaExpression::Kind::kTuple)
+  node->kind = StatementKind::kSetBlock;
+  if (node->target->kind == ExpressionKind::kTuple)
     in_.fail("expected \"=\", found {}", in_.describe_token());
   node->value = in_.parse_filters(nullptr);
   const int loops = std::exchange(loops_, 0);
@@ -198,7 +200,7 @@ void Parser::parse_parameters(JinjaStatement& out) {
 }
 
 StatementPtr Parser::parse_macro() {
-  StatementPtr node = make(Kind::kMacro);
+  StatementPtr node = make(StatementKind::kMacro);
   node->name = in_.take_name();
   parse_parameters(*node);
   const int loops = std::exchange(loops_, 0);
@@ -208,11 +210,11 @@ StatementPtr Parser::parse_macro() {
 }
 
 StatementPtr Parser::parse_call_block() {
-  StatementPtr node = make(Kind::kCallBlock);
+  StatementPtr node = make(StatementKind::kCallBlock);
   node->name = "caller";
   if (in_.token().is("(")) parse_parameters(*node);
   node->value = in_.parse_expression();
-  if (node->value->kind != JinjaExpression::Kind::kCall) in_.fail("expected a call of a macro");
+  if (node->value->kind != ExpressionKind::kCall) in_.fail("expected a call of a macro");
   const int loops = std::exchange(loops_, 0);
   node->body = parse_block("endcall");
   loops_ = loops;
@@ -220,9 +222,9 @@ StatementPtr Parser::parse_call_block() {
 }
 
 StatementPtr Parser::parse_filter_block() {
-  StatementPtr node = make(Kind::kFilterBlock);
+  StatementPtr node = make(StatementKind::kFilterBlock);
   // The first filter has no | in front of it.
-  JinjaExpressionPtr call = in_.make(JinjaExpression::Kind::kFilter, in_.take_name());
+  JinjaExpressionPtr call = in_.make(ExpressionKind::kFilter, in_.take_name());
   call->children.push_back(nullptr);
   if (in_.token().is("(")) {
     JinjaExpressionPtr arguments = in_.parse_call(nullptr);
@@ -237,8 +239,8 @@ StatementPtr Parser::parse_filter_block() {
 }
 
 StatementPtr Parser::parse_with() {
-  StatementPtr node = make(Kind::kScope);
-  while (in_.token().kind != Token::kBlockEnd) {
+  StatementPtr node = make(StatementKind::kScope);
+  while (in_.token().kind != TokenKind::kBlockEnd) {
     if (!node->parameters.empty()) in_.expect(",");
     node->parameters.push_back({in_.take_name(), nullptr});
     in_.expect("=");

@@ -186,7 +186,8 @@ Value filter_sum(Context& context, const Value& value, const Arguments& given) {
   Value sum = parameters.value(1, Value(int64_t{0}));
   if (sum.is_string()) context.fail("sum: texts cannot be summed\nhint: use join");
   const Value path = parameters.value(0, Value::none());
-  for (const Value& item : iterate(context, value)->items)
+  const auto items = iterate(context, value);
+  for (const Value& item : items->items)
     sum = binary_operation(context, "+", sum, value_at(context, item, path));
   return sum;
 }
@@ -215,7 +216,8 @@ Value filter_select(Context& context, const Value& value, const Arguments& given
     test = name.bytes();
   }
   JinjaItems out;
-  for (const Value& item : iterate(context, value)->items) {
+  const auto items = iterate(context, value);
+  for (const Value& item : items->items) {
     const Value judged = value_at(context, item, path);
     const bool holds = test.empty() ? is_true(judged) : run_test(context, test, judged, rest);
     if (holds == kWanted) out.push_back(item);
@@ -228,7 +230,8 @@ Value filter_batch(Context& context, const Value& value, const Arguments& given)
   parameters.required(0);
   const int64_t size = parameters.integer(0, 1);
   JinjaItems out, batch;
-  for (const Value& item : iterate(context, value)->items) {
+  const auto items = iterate(context, value);
+  for (const Value& item : items->items) {
     if (std::ssize(batch) == size) {
       out.push_back(make_list(context, std::move(batch)));
       batch.clear();
@@ -244,7 +247,7 @@ Value filter_batch(Context& context, const Value& value, const Arguments& given)
   return make_generator(context, std::move(out));
 }
 
-constexpr std::pair<std::string_view, JinjaFilter> kFilters[] = {
+constexpr std::pair<std::string_view, JinjaFilter> kSequenceFilters[] = {
     {"length", filter_length},
     {"count", filter_length},
     {"list", filter_list},
@@ -269,7 +272,7 @@ constexpr std::pair<std::string_view, JinjaFilter> kFilters[] = {
 }  // namespace
 
 JinjaFilter find_sequence_filter(std::string_view name) {
-  for (const auto& [each, filter] : kFilters)
+  for (const auto& [each, filter] : kSequenceFilters)
     if (each == name) return filter;
   return nullptr;
 }

@@ -192,6 +192,8 @@ JinjaValue make_function(JinjaCallable callable) {
 std::string dict_key(JinjaContext& context, const JinjaValue& key) {
   context.charge();
   switch (key.type()) {
+    case JinjaType::kUndefined:
+      return "u";
     case JinjaType::kNone:
       return "n";
     case JinjaType::kBoolean:

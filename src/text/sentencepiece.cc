@@ -65,6 +65,7 @@ class SentencePieceTokenizer final : public Tokenizer {
   AddedToken added_token(std::string_view name) const override {
     return find_added_token(extras_.added, name);
   }
+  std::vector<std::string> added_token_names() const override { return names_of(extras_.added); }
   int64_t eos_id() const override {
     CHECK(eos_id_ >= 0, kInput, "tokenizer: the SentencePiece model has no end token");
     return eos_id_;

@@ -34,6 +34,8 @@ class Tokenizer {
   virtual int64_t special_id(
       std::string_view name) const = 0;  // e.g. "<|endoftext|>"; error when unknown
   virtual AddedToken added_token(std::string_view name) const { return {special_id(name)}; }
+  // Names that added_token() knows: those that a chat template may print.
+  virtual std::vector<std::string> added_token_names() const { return {}; }
   virtual int64_t eos_id() const = 0;
 };
 

@@ -295,6 +295,12 @@ AddedToken WordPieceTokenizer::added_token(std::string_view name) const {
   return found->second;
 }
 
+std::vector<std::string> WordPieceTokenizer::added_token_names() const {
+  std::vector<std::string> names;
+  for (const auto& entry : added_) names.push_back(entry.first);
+  return names;
+}
+
 int64_t WordPieceTokenizer::eos_id() const {
   CHECK(!settings_.eos_token.empty(), kInput, "tokenizer: its files name no end token");
   return special_id(settings_.eos_token);
