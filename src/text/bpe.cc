@@ -5,6 +5,7 @@
 #include <queue>
 
 #include "base/check.h"
+#include "text/normal_forms.h"
 #include "text/split_patterns.h"
 
 namespace etrlrec {
@@ -39,6 +40,8 @@ uint64_t piece_hash(std::string_view piece) {
   mix();
   return hash ^ hash >> 17;
 }
+
+std::string to_nfc(std::string_view text) { return normal_form(text, NormalForm::kNfc); }
 
 size_t pair_hash(uint64_t key) { return static_cast<size_t>((key * 0x9E3779B97F4A7C15u) >> 20); }
 
@@ -155,7 +158,9 @@ struct BpeTokenizer::State {
 };
 
 BpeTokenizer::BpeTokenizer(BpeVocabulary vocabulary, PatternKind kind, bool normalize_nfc)
-    : vocabulary_(std::move(vocabulary)), pre_tokenizer_(kind, normalize_nfc) {
+    : vocabulary_(std::move(vocabulary)),
+      pre_tokenizer_(kind, normalize_nfc),
+      added_(vocabulary_.added, normalize_nfc ? to_nfc : AddedVocabulary::Normalize()) {
   if (!vocabulary_.ignore_merges) return;
   for (size_t id = 0; id < vocabulary_.tokens.size(); ++id)
     if (!vocabulary_.is_special[id] && !vocabulary_.tokens[id].empty())
@@ -195,7 +200,12 @@ void BpeTokenizer::encode_piece(std::string_view piece, State& state,
   }
 }
 
-std::vector<int64_t> BpeTokenizer::encode(std::string_view text) const {
+std::vector<int64_t> BpeTokenizer::encode_prompt(std::string_view text, bool parse_special) const {
+  return added_.encode(text, parse_special ? AddedTokenUse::kAll : AddedTokenUse::kNotSpecial,
+                       [this](std::string_view part, bool) { return encode(part, false); });
+}
+
+std::vector<int64_t> BpeTokenizer::encode(std::string_view text, bool takes_phrases) const {
   CHECK(text.size() <= kMaxText, kInput, "text to encode: expected at most {} bytes, found {}",
         kMaxText, text.size());
   std::unique_ptr<State> state;
@@ -209,8 +219,9 @@ std::vector<int64_t> BpeTokenizer::encode(std::string_view text) const {
   if (state == nullptr) state = std::make_unique<State>();
   std::vector<int64_t> ids;
   for (size_t from = 0; from < text.size();) {
-    const Phrases::Match phrase =
-        vocabulary_.phrases.empty() ? Phrases::Match{} : vocabulary_.phrases.find(text, from);
+    const Phrases::Match phrase = takes_phrases && !vocabulary_.phrases.empty()
+                                      ? vocabulary_.phrases.find(text, from)
+                                      : Phrases::Match{};
     const size_t end = phrase.length == 0 ? text.size() : phrase.begin;
     pre_tokenizer_.split(text.substr(from, end - from), state->scratch, state->pieces);
     ids.reserve(ids.size() + state->pieces.size() + state->pieces.size() / 4);

@@ -12,6 +12,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "text/added_vocabulary.h"
 #include "text/phrases.h"
 #include "text/pre_tokenizer.h"
 #include "text/split_patterns.h"
@@ -60,7 +61,8 @@ struct BpeVocabulary {
   BpeMerges merges;
   bool ignore_merges = false;  // a piece that is a token is taken whole
   AddedTokens specials;
-  Phrases phrases;  // added tokens that are ordinary text
+  Phrases phrases;                // added tokens that are ordinary text
+  AddedVocabulary::Tokens added;  // specials and phrases
   int64_t eos_id = -1;
 
   const std::string& text_of(int64_t id) const;  // kInput: no such token
@@ -72,7 +74,8 @@ class BpeTokenizer final : public Tokenizer {
   BpeTokenizer(BpeVocabulary vocabulary, PatternKind kind, bool normalize_nfc);
   ~BpeTokenizer() override;
   int64_t vocab_size() const override { return static_cast<int64_t>(vocabulary_.tokens.size()); }
-  std::vector<int64_t> encode(std::string_view text) const override;
+  std::vector<int64_t> encode(std::string_view text) const override { return encode(text, true); }
+  std::vector<int64_t> encode_prompt(std::string_view text, bool parse_special) const override;
   std::string decode(std::span<const int64_t> ids) const override;
   int64_t special_id(std::string_view name) const override { return added_token(name).id; }
   AddedToken added_token(std::string_view name) const override;
@@ -82,11 +85,13 @@ class BpeTokenizer final : public Tokenizer {
   int64_t eos_id() const override;
 
  private:
+  std::vector<int64_t> encode(std::string_view text, bool takes_phrases) const;
   struct State;  // buffers and word cache of one running call
   void encode_piece(std::string_view piece, State& state, std::vector<int64_t>& ids) const;
 
   BpeVocabulary vocabulary_;
   PreTokenizer pre_tokenizer_;
+  AddedVocabulary added_;                                 // for encode_prompt
   std::unordered_map<std::string_view, uint32_t> whole_;  // only with ignore_merges
   mutable std::mutex mutex_;
   mutable std::vector<std::unique_ptr<State>> idle_;

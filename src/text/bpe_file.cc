@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "base/json.h"
+#include "text/pipeline_json.h"
 #include "text/split_patterns.h"
 #include "text/tokenizer_file.h"
 #include "text/visible_bytes.h"
@@ -11,20 +12,30 @@
 namespace etrlrec {
 namespace {
 
-void check_settings(const Json& root, const Json& model, const std::string& name) {
-  check_model_settings(root, model, name);
-  CHECK(!get_or<bool>(model, "byte_fallback", false, name), kInput,
-        "{}: byte_fallback does not go with byte-level BPE", name);
-  const std::string decoder = root.contains("decoder") ? type_of(root["decoder"]) : "null";
-  CHECK(decoder == "ByteLevel", kInput, "{}: decoder {} is not supported; known: ByteLevel", name,
-        decoder);
+bool normalizes_nfc(const Json& root, const std::string& name) {
+  const auto steps = steps_of(root, "normalizer", "normalizers", name);
+  return steps.size() == 1 && type_of(steps[0]) == "NFC";
 }
 
-bool parse_normalizer(const Json& root, const std::string& name) {
-  if (absent(root, "normalizer")) return false;
-  const std::string type = type_of(root["normalizer"]);
-  CHECK(type == "NFC", kInput, "{}: normalizer {} is not supported; known: null, NFC", name, type);
-  return true;
+bool is_byte_level_step(const Json& step, bool use_regex) {
+  return type_of(step) == "ByteLevel" && is_set(step, "add_prefix_space", false, true) &&
+         is_set(step, "use_regex", use_regex, true);
+}
+
+// Every token is spelled in the byte-level alphabet or added, and no byte becomes unknown.
+bool has_byte_vocabulary(const Json& root) {
+  if (absent(root["model"], "vocab") || !root["model"]["vocab"].is_object()) return true;
+  std::set<std::string> added;
+  if (!absent(root, "added_tokens"))
+    for (const Json& token : root["added_tokens"]) added.insert(token["content"]);
+  size_t bytes = 0;
+  std::string spelled;
+  for (const auto& [token, id] : root["model"]["vocab"].items()) {
+    const bool is_visible = visible_to_bytes(token, spelled);
+    if (!is_visible && !added.contains(token)) return false;
+    bytes += is_visible && spelled.size() == 1 && !added.contains(token);
+  }
+  return bytes == 256 || absent(root["model"], "unk_token");
 }
 
 IdsByToken parse_vocabulary(const Json& root, const Json& model, BpeVocabulary& vocabulary,
@@ -32,7 +43,7 @@ IdsByToken parse_vocabulary(const Json& root, const Json& model, BpeVocabulary& 
   const Json& entries = model.contains("vocab") ? model["vocab"] : model;
   CHECK(model.contains("vocab") && entries.is_object(), kInput,
         "{}: model.vocab: expected an object", name);
-  parse_added_tokens(root, entries, true, vocabulary, name);
+  parse_added_tokens(root, entries, vocabulary, name);
   std::set<std::string> phrases;
   for (const Json& token : get_or<Json>(root, "added_tokens", Json::array(), name))
     phrases.insert(get<std::string>(token, "content", name));
@@ -64,63 +75,45 @@ IdsByToken parse_vocabulary(const Json& root, const Json& model, BpeVocabulary& 
 
 }  // namespace
 
-// ByteLevel alone (GPT-2's pattern is built in), Sequence[Split(pattern), ByteLevel without
-// pattern], or Sequence[Digits one by one, ByteLevel].
-PatternKind byte_level_pattern(const Json& root, const std::string& name) {
-  const Json& pre = root.contains("pre_tokenizer") ? root["pre_tokenizer"] : root;
-  const auto is_byte_level = [&](const Json& value, bool use_regex) {
-    if (type_of(value) != "ByteLevel") return false;
-    CHECK(!get_or<bool>(value, "add_prefix_space", true, name), kInput,
-          "{}: ByteLevel with add_prefix_space is not supported", name);
-    return get_or<bool>(value, "use_regex", true, name) == use_regex;
-  };
-  if (is_byte_level(pre, true)) return PatternKind::kGpt2;
-  const std::string type = root.contains("pre_tokenizer") ? type_of(pre) : "null";
-  CHECK(type == "Sequence", kInput,
-        "{}: pre_tokenizer {} is not supported; known: ByteLevel, Sequence of Split or Digits "
-        "and ByteLevel",
-        name, type);
-  CHECK(pre.contains("pretokenizers"), kInput, "{}: pre_tokenizer Sequence: no pretokenizers",
-        name);
-  const Json& parts = pre["pretokenizers"];
-  if (parts.is_array() && parts.size() == 2 && type_of(parts[0]) == "Digits") {
-    CHECK(get_or<bool>(parts[0], "individual_digits", false, name) && is_byte_level(parts[1], true),
-          kInput,
-          "{}: pre_tokenizer Sequence: expected Digits with individual_digits true and ByteLevel "
-          "with use_regex true",
-          name);
-    return PatternKind::kDigits;
-  }
-  CHECK(parts.is_array() && parts.size() == 2 && type_of(parts[0]) == "Split" &&
-            is_byte_level(parts[1], false),
-        kInput,
-        "{}: pre_tokenizer Sequence: expected Split and ByteLevel with use_regex false, or "
-        "Digits and ByteLevel",
-        name);
-  CHECK(get<std::string>(parts[0], "behavior", name) == "Isolated" &&
-            !get_or<bool>(parts[0], "invert", false, name),
-        kInput, "{}: pre_tokenizer Split: expected behavior Isolated, not inverted", name);
-  const Json pattern = get<Json>(parts[0], "pattern", name);
-  const auto regex = get<std::string>(pattern, "Regex", name);
-  const auto kind = find_split_pattern(regex);
-  CHECK(kind.has_value(), kInput,
-        "{}: split pattern is not supported: {}; known: those of GPT-2, Qwen2 and Llama 3", name,
-        regex);
-  return *kind;
+std::optional<PatternKind> byte_level_pattern(const Json& root, const std::string& name) {
+  const auto steps = steps_of(root, "pre_tokenizer", "pretokenizers", name);
+  if (steps.size() == 1 && is_byte_level_step(steps[0], true)) return PatternKind::kGpt2;
+  if (steps.size() != 2) return std::nullopt;
+  const bool cuts_digits =
+      type_of(steps[0]) == "Digits" && is_set(steps[0], "individual_digits", true, false);
+  if (cuts_digits && is_byte_level_step(steps[1], true)) return PatternKind::kDigits;
+  const bool cuts_matches =
+      type_of(steps[0]) == "Split" && is_set(steps[0], "behavior", "Isolated", "") &&
+      is_set(steps[0], "invert", false, false) && steps[0].contains("pattern") &&
+      steps[0]["pattern"].is_object() && steps[0]["pattern"].contains("Regex") &&
+      steps[0]["pattern"]["Regex"].is_string();
+  if (!cuts_matches || !is_byte_level_step(steps[1], false)) return std::nullopt;
+  return find_split_pattern(steps[0]["pattern"]["Regex"].get_ref<const std::string&>());
+}
+
+bool is_byte_level_bpe(const Json& root, const std::string& name) {
+  if (model_type(root, name) != "BPE") return false;
+  const Json& model = root["model"];
+  const auto decoders = steps_of(root, "decoder", "decoders", name);
+  const auto normalizers = steps_of(root, "normalizer", "normalizers", name);
+  return (normalizers.empty() || normalizes_nfc(root, name)) &&
+         byte_level_pattern(root, name).has_value() && decoders.size() == 1 &&
+         type_of(decoders[0]) == "ByteLevel" && merges_plainly(model) &&
+         is_set(model, "byte_fallback", false, false) &&
+         has_plain_added_tokens(root, true, !normalizers.empty()) && has_byte_vocabulary(root);
 }
 
 std::unique_ptr<BpeTokenizer> read_byte_level(const Json& root, std::string_view config,
                                               const std::string& name) {
   const Json& model = checked_model(root, "BPE", name);
-  check_settings(root, model, name);
-  const bool normalize_nfc = parse_normalizer(root, name);
-  const PatternKind kind = byte_level_pattern(root, name);
+  const auto kind = byte_level_pattern(root, name);
+  CHECK(kind.has_value(), kInput, "{}: pre_tokenizer: expected one of byte-level BPE", name);
   BpeVocabulary vocabulary;
   vocabulary.ignore_merges = get_or<bool>(model, "ignore_merges", false, name);
   const IdsByToken ids = parse_vocabulary(root, model, vocabulary, name);
   parse_merges(model, ids, visible_to_bytes, vocabulary, name);
   vocabulary.eos_id = parse_eos(config, vocabulary.specials, name);
-  return std::make_unique<BpeTokenizer>(std::move(vocabulary), kind, normalize_nfc);
+  return std::make_unique<BpeTokenizer>(std::move(vocabulary), *kind, normalizes_nfc(root, name));
 }
 
 }  // namespace etrlrec

@@ -16,7 +16,10 @@ constexpr std::string_view kVisibleSpaceBytes = "\u2581";
 CharBpeTokenizer::CharBpeTokenizer(BpeVocabulary vocabulary,
                                    std::unordered_map<uint32_t, uint32_t> characters,
                                    const CharBpeSettings& settings)
-    : vocabulary_(std::move(vocabulary)), characters_(std::move(characters)), settings_(settings) {}
+    : vocabulary_(std::move(vocabulary)),
+      characters_(std::move(characters)),
+      settings_(settings),
+      added_(vocabulary_.added, {}) {}
 
 bool CharBpeTokenizer::has_prefix(std::string_view text, bool at_start) const {
   using enum CharBpeSettings::Prefix;
@@ -82,6 +85,13 @@ std::vector<int64_t> CharBpeTokenizer::encode(std::string_view text, bool at_sta
   }
   finish_word();
   return ids;
+}
+
+std::vector<int64_t> CharBpeTokenizer::encode_prompt(std::string_view text,
+                                                     bool parse_special) const {
+  return added_.encode(
+      text, parse_special ? AddedTokenUse::kAll : AddedTokenUse::kNotSpecial,
+      [this](std::string_view part, bool is_at_start) { return encode(part, is_at_start); });
 }
 
 std::string CharBpeTokenizer::token_text(int64_t id) const { return vocabulary_.text_of(id); }

@@ -32,6 +32,7 @@ class CharBpeTokenizer final : public Tokenizer {
   std::vector<int64_t> encode_after_special(std::string_view text) const override {
     return encode(text, false);
   }
+  std::vector<int64_t> encode_prompt(std::string_view text, bool parse_special) const override;
   std::string decode(std::span<const int64_t> ids) const override;
   std::string token_text(int64_t id) const override;
   int64_t special_id(std::string_view name) const override { return added_token(name).id; }
@@ -49,6 +50,7 @@ class CharBpeTokenizer final : public Tokenizer {
   BpeVocabulary vocabulary_;
   std::unordered_map<uint32_t, uint32_t> characters_;
   CharBpeSettings settings_;
+  AddedVocabulary added_;  // for encode_prompt
 };
 
 }  // namespace etrlrec

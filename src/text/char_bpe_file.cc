@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "base/json.h"
+#include "text/pipeline_json.h"
 #include "text/tokenizer_file.h"
 
 namespace etrlrec {
@@ -12,97 +13,58 @@ namespace {
 using Prefix = CharBpeSettings::Prefix;
 constexpr std::string_view kVisibleSpaceText = "\u2581";
 
-// Members of a Sequence, or the value alone; null has none.
-std::vector<Json> parts_of(const Json& root, const char* key, const char* list,
-                           const std::string& name) {
-  if (absent(root, key)) return {};
-  const Json& value = root[key];
-  if (type_of(value) != "Sequence") return {value};
-  const Json parts = get<Json>(value, list, name);
-  CHECK(parts.is_array(), kInput, "{}: {}: {}: expected an array", name, key, list);
-  return parts.get<std::vector<Json>>();
-}
-
 // A Replace of one string by another, and nothing else.
-bool replaces(const Json& part, std::string_view from, std::string_view to,
-              const std::string& name) {
-  const Json pattern = get<Json>(part, "pattern", name);
-  return pattern.is_object() && pattern.contains("String") && pattern["String"] == from &&
-         get<std::string>(part, "content", name) == to;
+bool replaces(const Json& step, std::string_view from, std::string_view to) {
+  return type_of(step) == "Replace" && step.contains("pattern") &&
+         step["pattern"] == Json{{"String", std::string(from)}} &&
+         is_set(step, "content", std::string(to), "");
 }
 
-void parse_normalizer(const Json& root, CharBpeSettings& settings, bool& makes_visible,
-                      const std::string& name) {
-  for (const Json& part : parts_of(root, "normalizer", "normalizers", name)) {
-    const std::string type = type_of(part);
-    if (type == "Prepend" && get<std::string>(part, "prepend", name) == kVisibleSpaceText) {
-      settings.prefix = Prefix::kPrepend;
-    } else if (type == "Replace" && replaces(part, " ", kVisibleSpaceText, name)) {
-      makes_visible = true;
-    } else {
-      fail(ExitCode::kInput,
-           "{}: normalizer {} is not supported; known in this layout: Prepend and Replace with "
-           "the visible space",
-           name, type);
-    }
+// The visible space in place of spaces, and maybe one in front: by the normalizer or by Metaspace.
+bool read_spaces(const Json& root, CharBpeSettings& settings, const std::string& name) {
+  const auto normalizers = steps_of(root, "normalizer", "normalizers", name);
+  const auto cutters = steps_of(root, "pre_tokenizer", "pretokenizers", name);
+  if (normalizers.empty()) {
+    if (cutters.size() != 1 || type_of(cutters[0]) != "Metaspace") return false;
+    std::string scheme;
+    if (read_metaspace(cutters[0], scheme, name) != kVisibleSpaceText) return false;
+    settings.prefix = scheme == "always"  ? Prefix::kUnlessSpace
+                      : scheme == "first" ? Prefix::kUnlessSpaceAtStart
+                                          : Prefix::kNone;
+    settings.split_words = get_or<bool>(cutters[0], "split", true, name);
+    return true;
   }
+  const bool prepends = type_of(normalizers[0]) == "Prepend" &&
+                        is_set(normalizers[0], "prepend", std::string(kVisibleSpaceText), "");
+  if (prepends) settings.prefix = Prefix::kPrepend;
+  return cutters.empty() && normalizers.size() == (prepends ? 2u : 1u) &&
+         replaces(normalizers.back(), " ", kVisibleSpaceText);
 }
 
-// Whether and where a Metaspace step adds a space; older files say add_prefix_space.
-std::string prepend_scheme(const Json& part, const std::string& name) {
-  const bool adds = get_or<bool>(part, "add_prefix_space", true, name);
-  std::string scheme = get_or<std::string>(part, "prepend_scheme", adds ? "always" : "never", name);
-  CHECK(scheme == "always" || scheme == "first" || scheme == "never", kInput,
-        "{}: Metaspace: unknown prepend_scheme {}; known: always, first, never", name, scheme);
-  CHECK(get_or<std::string>(part, "replacement", std::string(kVisibleSpaceText), name) ==
-            kVisibleSpaceText,
-        kInput, "{}: Metaspace: expected the replacement {}", name, kVisibleSpaceText);
-  return scheme;
-}
-
-void parse_pre_tokenizer(const Json& root, CharBpeSettings& settings, bool& makes_visible,
-                         const std::string& name) {
-  const auto parts = parts_of(root, "pre_tokenizer", "pretokenizers", name);
-  if (parts.empty()) return;
-  const std::string type = type_of(parts[0]);
-  CHECK(parts.size() == 1 && type == "Metaspace", kInput,
-        "{}: pre_tokenizer {} is not supported; known in this layout: null, Metaspace", name,
-        parts.size() == 1 ? type : "Sequence");
-  CHECK(settings.prefix == Prefix::kNone && !makes_visible, kInput,
-        "{}: Metaspace behind a normalizer that does the same is not supported", name);
-  const std::string scheme = prepend_scheme(parts[0], name);
-  settings.prefix = scheme == "always"  ? Prefix::kUnlessSpace
-                    : scheme == "first" ? Prefix::kUnlessSpaceAtStart
-                                        : Prefix::kNone;
-  settings.split_words = get_or<bool>(parts[0], "split", true, name);
-  makes_visible = true;
-}
-
-void parse_decoder(const Json& root, CharBpeSettings& settings, const std::string& name) {
-  bool shows_spaces = false, joins_bytes = false;
-  const auto parts = parts_of(root, "decoder", "decoders", name);
-  for (const Json& part : parts) {
-    const std::string type = type_of(part);
-    if (type == "Replace" && replaces(part, kVisibleSpaceText, " ", name)) {
-      shows_spaces = true;
-    } else if (type == "ByteFallback") {
-      joins_bytes = true;
-    } else if (type == "Strip" && get<std::string>(part, "content", name) == " " &&
-               get<int64_t>(part, "start", name) <= 1 && get<int64_t>(part, "stop", name) == 0) {
-      settings.strips_space = get<int64_t>(part, "start", name) == 1;
-    } else if (type == "Metaspace") {
-      shows_spaces = true;
-      settings.strips_space = prepend_scheme(part, name) != "never";
-    } else {
-      CHECK(type == "Fuse", kInput,
-            "{}: decoder {} is not supported; known in this layout: Replace, ByteFallback, Fuse, "
-            "Strip, Metaspace",
-            name, type);
-    }
+// Replace, ByteFallback with bytes, and maybe Fuse and Strip of one space.
+bool read_decoder_steps(const Json& root, CharBpeSettings& settings, const std::string& name) {
+  const auto steps = steps_of(root, "decoder", "decoders", name);
+  size_t at = 0;
+  const auto is = [&](const char* type) { return at < steps.size() && type_of(steps[at]) == type; };
+  if (!is("Replace") || !replaces(steps[at++], kVisibleSpaceText, " ")) return false;
+  if (is("ByteFallback") != settings.byte_fallback) return false;
+  at += settings.byte_fallback;
+  if (is("Fuse") && (++at, is("Strip"))) {
+    const Json& strip = steps[at++];
+    if (!is_set(strip, "content", " ", "") || !is_set(strip, "stop", 0, -1)) return false;
+    settings.strips_space = is_set(strip, "start", 1, -1);
+    if (!settings.strips_space && !is_set(strip, "start", 0, -1)) return false;
   }
-  CHECK(shows_spaces && joins_bytes == settings.byte_fallback, kInput,
-        "{}: decoder {}: expected one that shows spaces and joins the bytes of byte_fallback", name,
-        absent(root, "decoder") ? "null" : type_of(root["decoder"]));
+  return at == steps.size();
+}
+
+// Every byte has a token, or no character needs one.
+bool has_bytes_or_unknown(const Json& model, bool byte_fallback) {
+  if (!byte_fallback) return !absent(model, "unk_token");
+  if (absent(model, "vocab") || !model["vocab"].is_object()) return false;
+  for (int byte = 0; byte < 256; ++byte)
+    if (!model["vocab"].contains(fmt::format("<0x{:02X}>", byte))) return false;
+  return true;
 }
 
 bool keep_spelling(std::string_view written, std::string& bytes) {
@@ -115,7 +77,7 @@ IdsByToken parse_vocabulary(const Json& root, const Json& model, const CharBpeSe
   CHECK(model.contains("vocab") && model["vocab"].is_object(), kInput,
         "{}: model.vocab: expected an object", name);
   const Json& entries = model["vocab"];
-  parse_added_tokens(root, entries, false, vocabulary, name);
+  parse_added_tokens(root, entries, vocabulary, name);
   vocabulary.byte_ids.fill(BpeVocabulary::kNoId);
   IdsByToken ids;
   ids.reserve(entries.size());
@@ -159,24 +121,29 @@ int64_t parse_unk(const Json& model, const BpeVocabulary& vocabulary, const IdsB
 
 }  // namespace
 
+std::optional<CharBpeSettings> char_bpe_settings(const Json& root, const std::string& name) {
+  if (model_type(root, name) != "BPE") return std::nullopt;
+  const Json& model = root["model"];
+  CharBpeSettings settings;
+  settings.byte_fallback = is_set(model, "byte_fallback", true, false);
+  settings.fuse_unk = is_set(model, "fuse_unk", true, false);
+  const bool fits = merges_plainly(model) && is_set(model, "ignore_merges", false, false) &&
+                    has_bytes_or_unknown(model, settings.byte_fallback) &&
+                    read_spaces(root, settings, name) && read_decoder_steps(root, settings, name);
+  return fits ? std::optional(settings) : std::nullopt;
+}
+
+bool is_char_bpe(const Json& root, const std::string& name) {
+  return char_bpe_settings(root, name).has_value() &&
+         has_plain_added_tokens(root, false, !absent(root, "normalizer"));
+}
+
 std::unique_ptr<CharBpeTokenizer> read_char_bpe(const Json& root, std::string_view config,
                                                 const std::string& name) {
   const Json& model = checked_model(root, "BPE", name);
-  check_model_settings(root, model, name);
-  CHECK(!get_or<bool>(model, "ignore_merges", false, name), kInput,
-        "{}: ignore_merges does not go with BPE over characters", name);
-  CharBpeSettings settings;
-  settings.byte_fallback = get_or<bool>(model, "byte_fallback", false, name);
-  settings.fuse_unk = get_or<bool>(model, "fuse_unk", false, name);
-  bool makes_visible = false;
-  parse_normalizer(root, settings, makes_visible, name);
-  parse_pre_tokenizer(root, settings, makes_visible, name);
-  CHECK(makes_visible, kInput,
-        "{}: pre_tokenizer {} with normalizer {} is not supported; expected byte-level BPE or one "
-        "that makes spaces visible",
-        name, root.contains("pre_tokenizer") ? type_of(root["pre_tokenizer"]) : "null",
-        root.contains("normalizer") ? type_of(root["normalizer"]) : "null");
-  parse_decoder(root, settings, name);
+  auto found = char_bpe_settings(root, name);
+  CHECK(found.has_value(), kInput, "{}: expected a tokenizer of BPE over characters", name);
+  CharBpeSettings settings = *found;
   BpeVocabulary vocabulary;
   const IdsByToken ids = parse_vocabulary(root, model, settings, vocabulary, name);
   parse_merges(model, ids, keep_spelling, vocabulary, name);

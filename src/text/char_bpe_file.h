@@ -1,10 +1,11 @@
-// BPE over characters read from tokenizer.json (Llama 2, Phi-3, Mistral). The combinations
-// of normalizer, pre-tokenizer and decoder that converters of SentencePiece models write are read,
-// everything else is refused by name. Internal to text/.
+// BPE over characters read from tokenizer.json (Llama 2, Phi-3, Mistral): the compositions of
+// normalizer, pre-tokenizer and decoder that converters of SentencePiece models write. Internal to
+// text/.
 #pragma once
 
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -12,8 +13,14 @@
 
 namespace etrlrec {
 
-// `root`, `config` and `name` are as for read_byte_level. Errors (kInput) name what is not
-// supported.
+// What the steps and the model of the file say, without the id of the unknown token; none where
+// CharBpeTokenizer does not do exactly that.
+std::optional<CharBpeSettings> char_bpe_settings(const nlohmann::json& root,
+                                                 const std::string& name);
+// Whether the file says exactly what CharBpeTokenizer does, its added tokens included.
+bool is_char_bpe(const nlohmann::json& root, const std::string& name);
+
+// For files of which is_char_bpe is true. `root`, `config` and `name` are as for read_byte_level.
 std::unique_ptr<CharBpeTokenizer> read_char_bpe(const nlohmann::json& root, std::string_view config,
                                                 const std::string& name);
 

@@ -9,8 +9,10 @@
 #include "base/json.h"
 #include "text/begin_tokens.h"
 #include "text/bpe_file.h"
+#include "text/char_bpe_file.h"
 #include "text/chat_recognition.h"
 #include "text/gguf_tokens.h"
+#include "text/pipeline_json.h"
 #include "text/tokenizer_file.h"
 #include "text/tokenizer_folder.h"
 
@@ -55,8 +57,11 @@ std::vector<std::string> merge_texts(const Json& model) {
 }
 
 void put_byte_level(const Json& root, const std::string& name, GgufWriter& writer) {
-  const PatternKind pattern = byte_level_pattern(root, name);
-  const bool normalizes = !absent(root, "normalizer");  // NFC: others were refused
+  CHECK(is_byte_level_bpe(root, name), kModel,
+        "{}: GGUF has no way to say this composition of a byte-level tokenizer", name);
+  const PatternKind pattern = *byte_level_pattern(root, name);
+  // NFC: there is no other in this composition.
+  const bool normalizes = !steps_of(root, "normalizer", "normalizers", name).empty();
   const bool whole = get_or<bool>(root.at("model"), "ignore_merges", false, name);
   const auto& rows = gguf_pre_tokenizers();
   const auto row = std::find_if(rows.begin(), rows.end(), [&](const GgufPre& pre) {
@@ -107,7 +112,7 @@ void put_characters(const Json& root, const std::string& name, TokenTable& table
     return !absent(root, "normalizer") &&
            root.at("normalizer") == Json::parse(visible_space_normalizer(adds_space).dump());
   };
-  CHECK((is(true) || is(false)) && absent(root, "pre_tokenizer"), kModel,
+  CHECK((is(true) || is(false)) && char_bpe_settings(root, name).has_value(), kModel,
         "{}: GGUF has no name for this normalizer and pre-tokenizer; expected Prepend and Replace, "
         "or Replace alone",
         name);

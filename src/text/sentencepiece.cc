@@ -3,6 +3,7 @@
 #include <sentencepiece_processor.h>
 
 #include "base/check.h"
+#include "text/added_vocabulary.h"
 #include "text/sentencepiece_file.h"
 #include "text/tokenizer_file.h"
 
@@ -23,6 +24,7 @@ class SentencePieceTokenizer final : public Tokenizer {
     strips_space_ = file.adds_space;
     for (const auto& piece : file.pieces) texts_.push_back(spelled(piece));
     add_tokens(file, name);
+    added_ = AddedVocabulary({extras_.added.begin(), extras_.added.end()}, {});
     eos_id_ = processor_.eos_id();
     if (extras_.eos_token.empty()) return;
     const auto found = extras_.added.find(extras_.eos_token);
@@ -46,6 +48,13 @@ class SentencePieceTokenizer final : public Tokenizer {
     CHECK(extras_.legacy, kModel,
           "tokenizer: text behind a special token with \"legacy\": false needs a tokenizer.json");
     return encode(text);
+  }
+
+  std::vector<int64_t> encode_prompt(std::string_view text, bool parse_special) const override {
+    return added_.encode(text, parse_special ? AddedTokenUse::kAll : AddedTokenUse::kNotSpecial,
+                         [this](std::string_view part, bool is_at_start) {
+                           return is_at_start ? encode(part) : encode_after_special(part);
+                         });
   }
 
   std::string token_text(int64_t id) const override {
@@ -111,6 +120,7 @@ class SentencePieceTokenizer final : public Tokenizer {
 
   sentencepiece::SentencePieceProcessor processor_;
   SentencePieceExtras extras_;
+  AddedVocabulary added_;
   std::vector<std::string> texts_;
   int64_t eos_id_ = -1;
   bool strips_space_ = true;

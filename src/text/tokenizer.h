@@ -14,14 +14,26 @@ struct AddedToken {
   int64_t id = -1;
   bool lstrip = false, rstrip = false;  // takes the white space on that side of it
   bool is_phrase = false;  // ordinary text that encode() takes as one token (text/phrases.h)
+  bool is_special = true;
+  bool single_word = false;  // only where no letter or digit is next to it
+  bool normalized = false;   // looked for in the normalised text
 };
 
 class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
   virtual int64_t vocab_size() const = 0;
-  // Special tokens in `text` are *not* recognised: outside text cannot open or close anything.
+  // Titles, messages and other outside text. Special tokens, and added tokens written like <this>
+  // or [this], are *not* recognised: outside text cannot open or close anything. Other added tokens
+  // are ordinary text and are (AddedToken::is_phrase).
   virtual std::vector<int64_t> encode(std::string_view text) const = 0;
+  // A prompt that the user typed, as Transformers encodes it: added tokens that are not special
+  // (<a_1> of semantic ids) are recognised, special ones only with parse_special. No begin or end
+  // token is put around it.
+  virtual std::vector<int64_t> encode_prompt(std::string_view text,
+                                             [[maybe_unused]] bool parse_special) const {
+    return encode(text);
+  }
   // Text after a special token: differs where only the start of a text gets a space.
   virtual std::vector<int64_t> encode_after_special(std::string_view text) const {
     return encode(text);

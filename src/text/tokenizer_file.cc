@@ -1,5 +1,7 @@
 #include "text/tokenizer_file.h"
 
+#include <algorithm>
+
 #include "base/check.h"
 #include "base/json.h"
 
@@ -65,13 +67,29 @@ std::string model_type(const Json& root, const std::string& name) {
   return get_or<std::string>(model, "type", guess, name);
 }
 
-void check_model_settings(const Json& root, const Json& model, const std::string& name) {
-  for (const char* key : {"truncation", "padding"})
-    CHECK(absent(root, key), kInput, "{}: \"{}\" is not supported; expected null", name, key);
-  CHECK(absent(model, "dropout") || model["dropout"] == 0, kInput,
-        "{}: BPE dropout is not supported; expected null", name);
-  for (const char* key : {"continuing_subword_prefix", "end_of_word_suffix"})
-    CHECK(absent(model, key) || model[key] == "", kInput, "{}: \"{}\" is not supported", name, key);
+bool is_set(const Json& object, const char* key, const Json& value, const Json& fallback) {
+  return (absent(object, key) ? fallback : object[key]) == value;
+}
+
+bool merges_plainly(const Json& model) {
+  return is_set(model, "dropout", 0, 0) && is_set(model, "continuing_subword_prefix", "", "") &&
+         is_set(model, "end_of_word_suffix", "", "");
+}
+
+bool has_plain_added_tokens(const Json& root, bool takes_phrases, bool normalizes) {
+  if (absent(root, "added_tokens")) return true;
+  const Json& list = root["added_tokens"];
+  return list.is_array() && std::all_of(list.begin(), list.end(), [&](const Json& token) {
+           if (!token.is_object() || !token.contains("content") || !token["content"].is_string())
+             return false;
+           if (normalizes && !is_set(token, "normalized", false, false)) return false;
+           if (is_marker(token["content"].get_ref<const std::string&>()) ||
+               is_set(token, "special", true, true))
+             return true;
+           return takes_phrases && is_set(token, "lstrip", false, false) &&
+                  is_set(token, "rstrip", false, false) &&
+                  is_set(token, "single_word", false, false);
+         });
 }
 
 void put_token(BpeVocabulary& vocabulary, int64_t id, std::string bytes, bool special,
@@ -95,26 +113,15 @@ AddedToken parse_added_token(const Json& token, const std::string& content,
   AddedToken added;
   added.lstrip = get_or<bool>(token, "lstrip", false, name);
   added.rstrip = get_or<bool>(token, "rstrip", false, name);
-  CHECK(!get_or<bool>(token, "single_word", false, name), kInput,
-        "{}: added token \"{}\": single_word is not supported", name, content);
-  added.is_phrase = !get_or<bool>(token, "special", true, name) && !is_marker(content);
-  const bool normalized = get_or<bool>(token, "normalized", false, name);
-  CHECK(!added.is_phrase || !(added.lstrip || added.rstrip || normalized), kInput,
-        "{}: added token \"{}\": lstrip, rstrip and normalized are not supported for words of "
-        "ordinary text",
-        name, content);
+  added.single_word = get_or<bool>(token, "single_word", false, name);
+  added.normalized = get_or<bool>(token, "normalized", false, name);
+  added.is_special = get_or<bool>(token, "special", true, name);
+  added.is_phrase = !added.is_special && !is_marker(content);
   return added;
 }
 
-void refuse_phrase(const AddedToken& token, const std::string& content, const std::string& name) {
-  CHECK(!token.is_phrase, kInput,
-        "{}: added token \"{}\" is neither special nor written like <this> or [this]; words of "
-        "ordinary text as added tokens are supported for byte-level BPE only",
-        name, content);
-}
-
-void parse_added_tokens(const Json& root, const Json& entries, bool takes_phrases,
-                        BpeVocabulary& vocabulary, const std::string& name) {
+void parse_added_tokens(const Json& root, const Json& entries, BpeVocabulary& vocabulary,
+                        const std::string& name) {
   const Json added = get_or<Json>(root, "added_tokens", Json::array(), name);
   CHECK(added.is_array() && added.size() + entries.size() <= kMaxTokens, kInput,
         "{}: expected at most {} tokens", name, kMaxTokens);
@@ -123,12 +130,12 @@ void parse_added_tokens(const Json& root, const Json& entries, bool takes_phrase
     CHECK(token.contains("id") && token["id"].is_number_integer(), kInput,
           "{}: added token \"{}\": expected an integer id", name, content);
     AddedToken parsed = parse_added_token(token, content, name);
-    if (!takes_phrases) refuse_phrase(parsed, content, name);
     parsed.id = token["id"].get<int64_t>();
     CHECK(!entries.contains(content) || entries[content] == parsed.id, kInput,
           "{}: added token \"{}\" has another id in model.vocab", name, content);
     if (!parsed.is_phrase || !entries.contains(content))
       put_token(vocabulary, parsed.id, content, !parsed.is_phrase, name);
+    vocabulary.added.emplace_back(content, parsed);
     if (parsed.is_phrase) {
       vocabulary.phrases.add(content, static_cast<uint32_t>(parsed.id));
       continue;
@@ -170,13 +177,21 @@ void parse_merges(const Json& model, const IdsByToken& ids, TokenSpelling spelli
   }
 }
 
-int64_t parse_eos(std::string_view config, const AddedTokens& tokens, const std::string& name) {
-  if (config.empty()) return -1;
+std::string end_token_name(std::string_view config, bool or_sep, const std::string& name) {
+  if (config.empty()) return {};
   const Json root = parse_json(config, name + " (end token)");
-  if (!root.is_object() || absent(root, "eos_token")) return -1;
-  const Json& eos = root["eos_token"];
-  const auto content = eos.is_object() ? get<std::string>(eos, "content", name)
-                                       : get<std::string>(root, "eos_token", name);
+  for (const char* key : {"eos_token", "sep_token"}) {
+    if (!root.is_object() || absent(root, key)) continue;
+    if (key == std::string_view("sep_token") && !or_sep) continue;
+    return root[key].is_object() ? get<std::string>(root[key], "content", name)
+                                 : get<std::string>(root, key, name);
+  }
+  return {};
+}
+
+int64_t parse_eos(std::string_view config, const AddedTokens& tokens, const std::string& name) {
+  const std::string content = end_token_name(config, false, name);
+  if (content.empty()) return -1;
   const auto found = tokens.find(content);
   CHECK(found != tokens.end(), kInput, "{}: end token \"{}\" is not an added token", name, content);
   return found->second.id;

@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "text/bpe_file.h"
 #include "text/char_bpe_file.h"
+#include "text/pipeline_file.h"
 #include "text/sentencepiece.h"
 #include "text/sentencepiece_file.h"
 #include "text/tokenizer_file.h"
@@ -29,16 +30,6 @@ std::string read_config(const fs::path& folder) {
   return last;
 }
 
-// Byte-level BPE says so in its decoder or its pre-tokenizer; the default, whose errors are then
-// about what is missing.
-bool is_byte_level(const Json& root) {
-  if (root.contains("decoder") && type_of(root["decoder"]) == "ByteLevel") return true;
-  if (!absent(root, "pre_tokenizer") && type_of(root["pre_tokenizer"]) == "Metaspace") return false;
-  const bool has_model = root.contains("model") && root["model"].is_object();
-  return !has_model || absent(root["model"], "byte_fallback") ||
-         root["model"]["byte_fallback"] == false;
-}
-
 // Added tokens of the files next to a SentencePiece model: tokenizer.json (`root`, or null), else
 // tokenizer_config.json, else added_tokens.json.
 AddedTokens read_added_tokens(const fs::path& folder, const Json& root, const Json& config) {
@@ -46,7 +37,10 @@ AddedTokens read_added_tokens(const fs::path& folder, const Json& root, const Js
   const auto add = [&](const std::string& content, int64_t id, const Json& flags,
                        const std::string& name) {
     AddedToken token = parse_added_token(flags, content, name);
-    refuse_phrase(token, content, name);
+    CHECK(!token.is_phrase, kInput,
+          "{}: added token \"{}\" is neither special nor written like <this> or [this]; beside a "
+          "SentencePiece model no words of ordinary text are supported as added tokens",
+          name, content);
     token.id = id;
     CHECK(!content.empty() && out.emplace(content, token).second, kInput,
           "{}: added token \"{}\" is empty or occurs twice", name, content);
@@ -127,9 +121,10 @@ std::unique_ptr<Tokenizer> load_sentencepiece(const fs::path& folder, const fs::
 std::unique_ptr<Tokenizer> read_tokenizer(const Json& root, std::string_view config,
                                           const std::string& name) {
   CHECK(root.is_object(), kInput, "{}: expected an object", name);
-  if (model_type(root, name) == "WordPiece") return read_wordpiece(root, config, name);
-  if (is_byte_level(root)) return read_byte_level(root, config, name);
-  return read_char_bpe(root, config, name);
+  if (is_byte_level_bpe(root, name)) return read_byte_level(root, config, name);
+  if (is_char_bpe(root, name)) return read_char_bpe(root, config, name);
+  if (is_bert_word_piece(root, name)) return read_wordpiece(root, config, name);
+  return read_pipeline(root, config, name);
 }
 
 }  // namespace
@@ -154,13 +149,9 @@ std::unique_ptr<Tokenizer> load_tokenizer(const fs::path& folder) {
       return load_sentencepiece(folder, pieces, Json());
     }
     const Json root = parse_json(read_file(path, kMaxFileBytes), path.string());
-    if (model_type(root, path.string()) != "Unigram")
-      return read_tokenizer(root, read_config(folder), path.string());
-    CHECK(!pieces.empty(), kModel,
-          "{}: a Unigram tokenizer is read from its SentencePiece model\nhint: put the model's "
-          "spiece.model beside it",
-          path.string());
-    return load_sentencepiece(folder, pieces, root);
+    if (model_type(root, path.string()) == "Unigram" && !pieces.empty())
+      return load_sentencepiece(folder, pieces, root);
+    return read_tokenizer(root, read_config(folder), path.string());
   } catch (const nlohmann::json::exception& error) {
     fail(ExitCode::kInput, "{}: {}", folder.string(), error.what());
   }

@@ -1,7 +1,8 @@
-// From the files of a model folder to its tokenizer. Read are the BPE layouts of Hugging Face
-// `tokenizer.json` (bytes: GPT-2, Qwen2 to Qwen3, Llama 3; characters: Llama 2, Phi-3), its
-// WordPiece (BERT) and SentencePiece models (T5, Llama 2). Unknown models, normalizers,
-// pre-tokenizers or decoders are an error that names them.
+// From the files of a model folder to its tokenizer: Hugging Face `tokenizer.json` of any
+// composition and SentencePiece models (T5, Llama 2). The frequent compositions have fast ways of
+// their own: BPE over bytes (GPT-2, Qwen2 to Qwen3, Llama 3, SmolLM2) and over characters (Llama 2,
+// Phi-3), BERT's WordPiece. Unknown models, normalizers, pre-tokenizers or decoders are an error
+// that names them.
 #pragma once
 
 #include <filesystem>
@@ -14,12 +15,12 @@
 namespace etrlrec {
 
 // tokenizer.json of the folder, else its SentencePiece model (spiece.model or tokenizer.model). A
-// Unigram tokenizer.json is served by the model in the same folder, whose pieces must be the same.
+// Unigram tokenizer.json with the model beside it is served by that, whose pieces must be the same.
 // Errors: kInput for a missing, damaged or unsupported file, kModel for files that do not fit
 // together.
 std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& folder);
 
-// tokenizer.json of either kind of BPE, or of WordPiece, from its text. `config`
+// tokenizer.json from its text. `config`
 // (tokenizer_config.json or special_tokens_map.json, may be empty) names the end token; `name` is
 // used in errors.
 std::unique_ptr<Tokenizer> parse_tokenizer(std::string_view json, std::string_view config,

@@ -1,87 +1,29 @@
 #include "text/wordpiece.h"
 
-#include <utf8proc.h>
-
 #include <algorithm>
 #include <array>
 
 #include "base/check.h"
 #include "base/json.h"
+#include "text/characters.h"
+#include "text/normal_forms.h"
+#include "text/pipeline_json.h"
 #include "text/tokenizer_file.h"
-#include "text/utf8.h"
 
 namespace etrlrec {
 namespace {
 
 constexpr size_t kMaxPieces = size_t{1} << 21;
-constexpr char32_t kReplacement = 0xfffd, kDottedI = 0x130, kDotAbove = 0x307;
-
-bool is_white(char32_t c) {
-  if (c == '\t' || c == '\n' || c == '\r' || c == ' ') return true;
-  const auto category = utf8proc_category(static_cast<utf8proc_int32_t>(c));
-  return category == UTF8PROC_CATEGORY_ZS || category == UTF8PROC_CATEGORY_ZL ||
-         category == UTF8PROC_CATEGORY_ZP || c == 0x0b || c == 0x0c || c == 0x85;
-}
+constexpr char32_t kReplacement = 0xfffd;
 
 bool is_control(char32_t c) {
-  if (c == '\t' || c == '\n' || c == '\r') return false;
-  const auto category = utf8proc_category(static_cast<utf8proc_int32_t>(c));
-  return category == UTF8PROC_CATEGORY_CC || category == UTF8PROC_CATEGORY_CF ||
-         category == UTF8PROC_CATEGORY_CN || category == UTF8PROC_CATEGORY_CO ||
-         category == UTF8PROC_CATEGORY_CS;
-}
-
-bool is_punctuation(char32_t c) {
-  if (c < 0x80)
-    return (c >= '!' && c <= '/') || (c >= ':' && c <= '@') || (c >= '[' && c <= '`') ||
-           (c >= '{' && c <= '~');
-  const auto category = utf8proc_category(static_cast<utf8proc_int32_t>(c));
-  return category >= UTF8PROC_CATEGORY_PC && category <= UTF8PROC_CATEGORY_PO;
-}
-
-bool is_chinese(char32_t c) {
-  constexpr std::array<std::pair<char32_t, char32_t>, 8> kRanges{{{0x4e00, 0x9fff},
-                                                                  {0x3400, 0x4dbf},
-                                                                  {0x20000, 0x2a6df},
-                                                                  {0x2a700, 0x2b73f},
-                                                                  {0x2b740, 0x2b81f},
-                                                                  {0x2b920, 0x2ceaf},
-                                                                  {0xf900, 0xfaff},
-                                                                  {0x2f800, 0x2fa1f}}};
-  return std::any_of(kRanges.begin(), kRanges.end(),
-                     [c](const auto& range) { return c >= range.first && c <= range.second; });
-}
-
-// Code points; bytes that belong to no character are left out.
-std::u32string code_points_of(std::string_view text) {
-  std::u32string out;
-  for (size_t i = 0; i < text.size();) {
-    const size_t length = utf8_length(text.substr(i));
-    utf8proc_int32_t point = 0;
-    if (length > 0) {
-      utf8proc_iterate(reinterpret_cast<const utf8proc_uint8_t*>(text.data() + i),
-                       static_cast<utf8proc_ssize_t>(length), &point);
-      out.push_back(static_cast<char32_t>(point));
-    }
-    i += std::max<size_t>(length, 1);
-  }
-  return out;
-}
-
-std::string utf8_of(std::u32string_view text) {
-  std::string out;
-  for (const char32_t c : text) {
-    std::array<utf8proc_uint8_t, 4> bytes{};
-    const auto size = utf8proc_encode_char(static_cast<utf8proc_int32_t>(c), bytes.data());
-    out.append(reinterpret_cast<const char*>(bytes.data()), static_cast<size_t>(size));
-  }
-  return out;
+  return c != '\t' && c != '\n' && c != '\r' && is_control_or_unassigned(c);
 }
 
 std::u32string cleaned(std::u32string_view text) {
   std::u32string out;
   for (const char32_t c : text)
-    if (c != 0 && c != kReplacement && !is_control(c)) out.push_back(is_white(c) ? U' ' : c);
+    if (c != 0 && c != kReplacement && !is_control(c)) out.push_back(is_white_space(c) ? U' ' : c);
   return out;
 }
 
@@ -98,28 +40,14 @@ std::u32string with_spaced_chinese(std::u32string_view text) {
 
 // Canonical decomposition without marks.
 std::u32string without_accents(const std::u32string& text) {
-  const std::string bytes = utf8_of(text);
-  utf8proc_uint8_t* mapped = nullptr;
-  const auto size = utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(bytes.data()),
-                                 static_cast<utf8proc_ssize_t>(bytes.size()), &mapped,
-                                 static_cast<utf8proc_option_t>(UTF8PROC_DECOMPOSE));
-  CHECK(size >= 0, kInput, "a text cannot be decomposed: {}", utf8proc_errmsg(size));
-  std::u32string out = code_points_of({reinterpret_cast<char*>(mapped), static_cast<size_t>(size)});
-  std::free(mapped);
-  std::erase_if(out, [](char32_t c) {
-    return utf8proc_category(static_cast<utf8proc_int32_t>(c)) == UTF8PROC_CATEGORY_MN;
-  });
+  std::u32string out = code_points_of(normal_form(utf8_of(text), NormalForm::kNfd));
+  std::erase_if(out, is_nonspacing_mark);
   return out;
 }
 
 std::u32string in_lower_case(std::u32string_view text) {
   std::u32string out;
-  for (const char32_t c : text) {
-    if (c == kDottedI)
-      out += {U'i', kDotAbove};
-    else
-      out.push_back(static_cast<char32_t>(utf8proc_tolower(static_cast<utf8proc_int32_t>(c))));
-  }
+  for (const char32_t c : text) append_lower_case(c, out);
   return out;
 }
 
@@ -151,16 +79,8 @@ std::string without_needless_space(std::string text) {
   return text;
 }
 
-void refuse_unless(bool known, const Json& root, const char* part, const char* expected,
-                   const std::string& name) {
-  CHECK(known, kInput, "{}: {}: {} is not supported with WordPiece; expected {}", name, part,
-        root.contains(part) ? type_of(root[part]) : "null", expected);
-}
-
-void parse_normalizer(const Json& root, WordPieceSettings& settings, const std::string& name) {
-  refuse_unless(root.contains("normalizer") && type_of(root["normalizer"]) == "BertNormalizer",
-                root, "normalizer", "BertNormalizer", name);
-  const Json& normalizer = root["normalizer"];
+void parse_normalizer(const Json& normalizer, WordPieceSettings& settings,
+                      const std::string& name) {
   settings.clean_text = get_or<bool>(normalizer, "clean_text", true, name);
   settings.handle_chinese_chars = get_or<bool>(normalizer, "handle_chinese_chars", true, name);
   settings.lowercase = get_or<bool>(normalizer, "lowercase", true, name);
@@ -195,7 +115,6 @@ std::unordered_map<std::string, AddedToken> parse_added(const Json& root,
   for (const Json& token : get_or<Json>(root, "added_tokens", Json::array(), name)) {
     const auto content = get<std::string>(token, "content", name);
     AddedToken parsed = parse_added_token(token, content, name);
-    refuse_phrase(parsed, content, name);
     parsed.id = get<int64_t>(token, "id", name);
     CHECK(parsed.id >= 0 && parsed.id < static_cast<int64_t>(kMaxPieces), kInput,
           "{}: added token \"{}\": id {} is out of range", name, content, parsed.id);
@@ -210,18 +129,6 @@ std::unordered_map<std::string, AddedToken> parse_added(const Json& root,
   return added;
 }
 
-// "eos_token" of the configuration, else "sep_token", which ends a text of BERT; may be empty.
-std::string end_token(std::string_view config, const std::string& name) {
-  if (config.empty()) return {};
-  const Json root = parse_json(std::string(config), name);
-  for (const char* key : {"eos_token", "sep_token"}) {
-    if (!root.is_object() || absent(root, key)) continue;
-    return root[key].is_object() ? get<std::string>(root[key], "content", name)
-                                 : get<std::string>(root, key, name);
-  }
-  return {};
-}
-
 }  // namespace
 
 WordPieceTokenizer::WordPieceTokenizer(std::vector<std::string> tokens,
@@ -231,6 +138,7 @@ WordPieceTokenizer::WordPieceTokenizer(std::vector<std::string> tokens,
   for (size_t id = 0; id < tokens_.size(); ++id)
     if (!tokens_[id].empty()) ids_.emplace(tokens_[id], static_cast<int64_t>(id));
   const auto unknown = ids_.find(settings_.unk_token);
+  added_vocabulary_ = AddedVocabulary({added_.begin(), added_.end()}, {});
   CHECK(unknown != ids_.end(), kInput, "{}: unk_token \"{}\" is not in the vocabulary", name,
         settings_.unk_token);
   unk_id_ = unknown->second;
@@ -242,13 +150,20 @@ std::vector<int64_t> WordPieceTokenizer::encode(std::string_view text) const {
   const std::u32string_view all = points;
   size_t begin = 0;
   for (size_t i = 0; i <= all.size(); ++i) {
-    const bool ends = i == all.size() || is_white(all[i]) || is_punctuation(all[i]);
+    const bool ends = i == all.size() || is_white_space(all[i]) || is_punctuation(all[i]);
     if (!ends) continue;
     if (i > begin) append_word(all.substr(begin, i - begin), ids);
-    if (i < all.size() && !is_white(all[i])) append_word(all.substr(i, 1), ids);
+    if (i < all.size() && !is_white_space(all[i])) append_word(all.substr(i, 1), ids);
     begin = i + 1;
   }
   return ids;
+}
+
+std::vector<int64_t> WordPieceTokenizer::encode_prompt(std::string_view text,
+                                                       bool parse_special) const {
+  return added_vocabulary_.encode(text,
+                                  parse_special ? AddedTokenUse::kAll : AddedTokenUse::kNotSpecial,
+                                  [this](std::string_view part, bool) { return encode(part); });
 }
 
 // The longest piece first; a word that does not come out whole is unknown as a whole.
@@ -306,20 +221,33 @@ int64_t WordPieceTokenizer::eos_id() const {
   return special_id(settings_.eos_token);
 }
 
+bool is_bert_word_piece(const Json& root, const std::string& name) {
+  if (model_type(root, name) != "WordPiece") return false;
+  const auto only = [&](const char* key, const char* list, const char* type) {
+    const auto steps = steps_of(root, key, list, name);
+    return steps.size() == 1 && type_of(steps[0]) == type;
+  };
+  if (!only("normalizer", "normalizers", "BertNormalizer") ||
+      !only("pre_tokenizer", "pretokenizers", "BertPreTokenizer") ||
+      !only("decoder", "decoders", "WordPiece"))
+    return false;
+  const Json decoder = steps_of(root, "decoder", "decoders", name)[0];
+  const Json prefix = absent(decoder, "prefix") ? Json("##") : decoder["prefix"];
+  return is_set(root["model"], "continuing_subword_prefix", prefix, "##") &&
+         has_plain_added_tokens(root, false, true);
+}
+
 std::unique_ptr<WordPieceTokenizer> read_wordpiece(const Json& root, std::string_view config,
                                                    const std::string& name) {
   const Json& model = checked_model(root, "WordPiece", name);
   WordPieceSettings settings;
-  parse_normalizer(root, settings, name);
-  refuse_unless(
-      root.contains("pre_tokenizer") && type_of(root["pre_tokenizer"]) == "BertPreTokenizer", root,
-      "pre_tokenizer", "BertPreTokenizer", name);
+  parse_normalizer(steps_of(root, "normalizer", "normalizers", name).at(0), settings, name);
   settings.prefix = get_or<std::string>(model, "continuing_subword_prefix", "##", name);
   settings.max_input_chars_per_word = get_or<int64_t>(model, "max_input_chars_per_word", 100, name);
   settings.unk_token = get_or<std::string>(model, "unk_token", "[UNK]", name);
-  settings.eos_token = end_token(config, name);
-  if (!absent(root, "decoder"))
-    settings.cleanup = get_or<bool>(root["decoder"], "cleanup", true, name);
+  settings.eos_token = end_token_name(config, true, name);
+  settings.cleanup =
+      get_or<bool>(steps_of(root, "decoder", "decoders", name).at(0), "cleanup", true, name);
   std::vector<std::string> tokens = parse_pieces(model, name);
   auto added = parse_added(root, tokens, name);
   return std::make_unique<WordPieceTokenizer>(std::move(tokens), std::move(added),

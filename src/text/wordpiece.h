@@ -13,6 +13,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "text/added_vocabulary.h"
 #include "text/tokenizer.h"
 
 namespace etrlrec {
@@ -35,6 +36,7 @@ class WordPieceTokenizer final : public Tokenizer {
   int64_t vocab_size() const override { return static_cast<int64_t>(tokens_.size()); }
   // Bytes that are not UTF-8 are left out, as control characters are.
   std::vector<int64_t> encode(std::string_view text) const override;
+  std::vector<int64_t> encode_prompt(std::string_view text, bool parse_special) const override;
   std::string decode(std::span<const int64_t> ids) const override;
   std::string token_text(int64_t id) const override;
   int64_t special_id(std::string_view name) const override { return added_token(name).id; }
@@ -50,11 +52,13 @@ class WordPieceTokenizer final : public Tokenizer {
   std::unordered_map<std::string, int64_t> ids_;
   std::unordered_map<std::string, AddedToken> added_;
   WordPieceSettings settings_;
+  AddedVocabulary added_vocabulary_;  // for encode_prompt
   int64_t unk_id_ = -1;
 };
 
-// tokenizer.json with a WordPiece model; `config` and `name` are as for read_byte_level. Truncation
-// and padding of the file are ignored. Errors (kInput) name what is not supported.
+// Whether the file says exactly what WordPieceTokenizer does.
+bool is_bert_word_piece(const nlohmann::json& root, const std::string& name);
+// For files of which is_bert_word_piece is true; `config` and `name` are as for read_byte_level.
 std::unique_ptr<WordPieceTokenizer> read_wordpiece(const nlohmann::json& root,
                                                    std::string_view config,
                                                    const std::string& name);
