@@ -50,6 +50,9 @@ void append_row(const CandidateSet& set, const Dataset& dataset,
   text += ",\"position\":" + std::to_string(row.position - dataset.user_offsets[row.user]);
   text += ",\"target\":" + std::to_string(set.slots[r]) + ",\"candidates\":[";
   const auto count = static_cast<size_t>(set.options.count);
+  const size_t ahead = std::min(set.items.size(), (r + 2) * count);
+  for (size_t i = (r + 1) * count; i < ahead; ++i)
+    __builtin_prefetch(&items[static_cast<size_t>(set.items[i])]);
   for (size_t c = 0; c < count; ++c) {
     if (c > 0) text += ',';
     text += items[static_cast<size_t>(set.items[r * count + c])];

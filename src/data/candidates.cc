@@ -75,6 +75,7 @@ class UserPast {
                                         std::pair<int32_t, int64_t>(title, -1));
     return found != end && found->first == title && found->second <= row.position;
   }
+  void prefetch(int32_t) const {}
 
  private:
   const std::vector<int64_t>& offsets_;
@@ -93,12 +94,14 @@ class KnownTitles {
       marks_[canonical_[dataset_.items[reached_]]] = mark_;
   }
   bool knows(const Row&, int32_t title) const { return marks_[title] == mark_; }
+  void prefetch(int32_t title) const { __builtin_prefetch(&marks_[title]); }
 
  private:
   const Dataset& dataset_;
   const std::vector<int32_t>& canonical_;
-  std::vector<int64_t> marks_;  // of the last user who knows each title
-  int64_t mark_ = -1, reached_ = 0;
+  std::vector<int32_t> marks_;  // of the last user who knows each title
+  int32_t mark_ = -1;
+  int64_t reached_ = 0;
   int32_t user_ = -1;
 };
 
@@ -222,10 +225,16 @@ class RowDraw {
   void fill(size_t count) {
     negatives_.reserve(count + 1);
     titles_.reserve(count);
-    for (size_t tries = kTriesPerNegative * count; tries > 0 && negatives_.size() < count;
-         --tries) {
-      const int32_t item = pool_.draw(rng_);
-      if (item >= 0) take(item);
+    size_t tries = kTriesPerNegative * count;
+    while (tries > 0 && negatives_.size() < count) {
+      // As many draws as are needed at least, step by step: their cache misses overlap.
+      drawn_.resize(std::min(tries, count - negatives_.size()));
+      tries -= drawn_.size();
+      for (int32_t& item : drawn_) item = pool_.draw(rng_);
+      for (const int32_t item : drawn_)
+        if (item >= 0) past_.prefetch(canonical_[item]);
+      for (const int32_t item : drawn_)
+        if (item >= 0) take(item);
     }
     if (negatives_.size() < count) fill_exactly(count);
   }
@@ -268,7 +277,7 @@ class RowDraw {
   const std::vector<int32_t>& canonical_;
   const Row& row_;
   Rng& rng_;
-  std::vector<int32_t> negatives_, titles_;
+  std::vector<int32_t> negatives_, titles_, drawn_;
 };
 
 std::vector<size_t> rows_by_position(std::span<const Row> rows) {

@@ -17,10 +17,15 @@ namespace {
 
 constexpr size_t kRejectedText = 200;
 
-// Parts of names of columns whose values are known only after the events: they count them.
-constexpr std::array<std::string_view, 10> kFutureNames = {
-    "average_rating", "avg_rating",  "rating_number", "ratings_count", "salesrank",
-    "sales_rank",     "num_reviews", "review_count",  "vote_average",  "vote_count"};
+// Parts of names of columns whose values are known only after the events: they count them, or say
+// what was chosen together.
+constexpr std::array<std::string_view, 16> kFutureNames = {
+    "average_rating", "avg_rating",    "rating_number", "ratings_count",
+    "salesrank",      "sales_rank",    "sellers rank",  "num_reviews",
+    "review_count",   "reviews_count", "vote_average",  "vote_count",
+    "also_buy",       "also_bought",   "also_view",     "popular_shelves"};
+constexpr std::array<std::string_view, 3> kFutureWholeNames = {"rank", "bought_together",
+                                                               "similar_books"};
 
 struct ItemRow {
   int64_t line = 0;
@@ -66,9 +71,12 @@ class ItemsReader {
   void warn_about_columns() {
     for (const AttributeColumn& attribute : plan_.attributes) {
       const std::string name = ascii_lower(attribute.field);
-      const bool future =
-          std::any_of(kFutureNames.begin(), kFutureNames.end(),
-                      [&](std::string_view part) { return name.find(part) != std::string::npos; });
+      const bool future = std::any_of(kFutureNames.begin(), kFutureNames.end(),
+                                      [&](std::string_view part) {
+                                        return name.find(part) != std::string::npos;
+                                      }) ||
+                          std::find(kFutureWholeNames.begin(), kFutureWholeNames.end(), name) !=
+                              kFutureWholeNames.end();
       if (future)
         report_.warnings.push_back(fmt::format(
             "attribute {}: counts what was chosen or said later, so texts and statistics "

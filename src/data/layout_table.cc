@@ -42,6 +42,14 @@ std::optional<LogPlan> plan_table(const fs::path& path, const ReaderOptions& opt
   table_options.header_hints = header_hints(options);
   plan.logs = {sniff_table(path, table_options)};
   find_log_columns(options, plan);
+  // Its numbers are lines of book_id_map.csv; the catalogue has numbers, too, of other books.
+  CHECK(options.items.empty() || plain_name(path) != "goodreads_interactions.csv" ||
+            !plan.logs[0].header || find_column(plan.logs[0].columns, "is_reviewed") < 0,
+        kInput,
+        "{}: its book_id are not those of the catalogue, so that titles would be of other "
+        "books\nhint: awk -F, -v OFS=, 'NR==FNR {{id[$1]=$2; next}} FNR>1 {{$2=id[$2]}} 1' "
+        "book_id_map.csv goodreads_interactions.csv > interactions.csv",
+        path.string());
   plan.items_in_log = options.items.empty()
                           ? !options.title.empty() || !options.attributes.empty()
                           : fs::exists(options.items) && fs::equivalent(options.items, path);

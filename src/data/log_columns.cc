@@ -80,6 +80,12 @@ int32_t named_column(TableInfo& table, const std::string& name, const std::strin
        nearest.empty() ? "" : fmt::format("\nhint: did you mean \"{}\"?", nearest));
 }
 
+TimeOptions time_options_of(const LogPlan& plan, const ReaderOptions& options) {
+  TimeOptions time = options.time;
+  if (!time.order && time.unit.empty() && time.format.empty()) time.format = plan.time_format;
+  return time;
+}
+
 void find_log_columns(const ReaderOptions& options, LogPlan& plan) {
   TableInfo& table = plan.logs[0];
   plan.user = role_column(options, "user", kUserNames, true, table);

@@ -26,8 +26,11 @@ struct LogPlan {
   std::string format;
   std::vector<TableInfo> logs;  // one table, maybe in several files with the same columns
   int32_t user = -1, item = -1, rating = -1;
-  int32_t time = -1;           // -1: the order of the file is all there is
-  bool rating_mapped = false;  // asked for by name: rows without one are bad
+  int32_t time = -1;               // -1: the order of the file is all there is
+  bool rating_mapped = false;      // asked for by name: rows without one are bad
+  bool impressions = false;        // an item cell is a list "N1-0 N2-1": each -1 is an event
+  std::string time_format;         // of strptime, where the layout fixes it; empty: found out
+  std::vector<std::string> notes;  // what is left out of the files, as sentences
   std::optional<TableInfo> items;
   bool items_in_log = false;  // `items` is the log: ids repeat
   int32_t item_id = -1, title = -1;
@@ -49,6 +52,9 @@ int32_t guessed_column(const TableInfo& table, const Names& usual);
 // A column asked for by name; in files of objects also a path ("details.Brand"), which becomes a
 // column. Error (kUsage) lists what there is and the nearest name.
 int32_t named_column(TableInfo& table, const std::string& name, const std::string& option);
+
+// What is known of the times: what the caller says, else what the layout does.
+TimeOptions time_options_of(const LogPlan& plan, const ReaderOptions& options);
 
 // Finds user, item, time and rating of plan.logs[0] as options.map says, else by name. Error
 // (kUsage) for one that is needed and not there.

@@ -40,15 +40,26 @@ LogRows LogRowReader::take() {
   look_up(users_, rows_.users);
   look_up(items_, rows_.items);
   const size_t usual = rows_.users.size() + rows_.users.size() / 16;
-  LogRows done = std::exchange(rows_, LogRows(options_.time));
+  LogRows done = std::exchange(rows_, LogRows(time_options_));
   rows_.users.reserve(usual);
   rows_.items.reserve(usual);
   return done;
 }
 
+void LogRowReader::reject(int64_t line, const std::string& reason, std::string_view text) {
+  rows_.rejected.push_back({{}, line, reason, to_utf8(text.substr(0, kRejectedRowText))});
+}
+
 void LogRowReader::add_bad(int64_t line, const std::string& reason, std::string_view text) {
   ++rows_.rows;
-  rows_.rejected.push_back({{}, line, reason, to_utf8(text.substr(0, kRejectedRowText))});
+  reject(line, reason, text);
+}
+
+void LogRowReader::note_line(int64_t line) {
+  const int64_t index = size() - 1;
+  const auto& runs = rows_.lines;
+  if (runs.empty() || runs.back().line + index - runs.back().index != line)
+    rows_.lines.push_back({index, line});
 }
 
 void LogRowReader::add_row(int64_t line, std::span<const std::string_view> values) {
@@ -56,16 +67,37 @@ void LogRowReader::add_row(int64_t line, std::span<const std::string_view> value
     ++rows_.blank;
     return;
   }
-  std::string problem = add_interaction(values);
-  if (!problem.empty()) {
-    add_bad(line, problem, fmt::format("{}", fmt::join(values, " | ")));
-    return;
-  }
   ++rows_.rows;
-  const int64_t index = size() - 1;
-  const auto& runs = rows_.lines;
-  if (runs.empty() || runs.back().line + index - runs.back().index != line)
-    rows_.lines.push_back({index, line});
+  if (plan_.impressions) return add_impressions(line, values);
+  const std::string problem = add_interaction(values);
+  if (problem.empty()) {
+    note_line(line);
+  } else {
+    reject(line, problem, fmt::format("{}", fmt::join(values, " | ")));
+  }
+}
+
+void LogRowReader::add_impressions(int64_t line, std::span<const std::string_view> values) {
+  std::vector<std::string_view> event(values.begin(), values.end()), clicked;
+  std::string problem;
+  std::string_view rest = trim(values[1]);
+  if (rest.empty()) problem = "no impressions";
+  while (!rest.empty() && problem.empty()) {
+    const std::string_view shown = rest.substr(0, rest.find(' '));
+    rest = trim(rest.substr(shown.size()));
+    if (shown.ends_with("-1")) {
+      clicked.push_back(shown.substr(0, shown.size() - 2));
+    } else if (!shown.ends_with("-0")) {
+      problem = "an impression without -0 or -1";
+    }
+  }
+  rows_.unclicked += problem.empty() && clicked.empty();
+  for (size_t c = 0; c < clicked.size() && problem.empty(); ++c) {
+    event[1] = clicked[c];
+    problem = add_interaction(event);
+    if (problem.empty()) note_line(line);
+  }
+  if (!problem.empty()) reject(line, problem, fmt::format("{}", fmt::join(values, " | ")));
 }
 
 // The id as it is kept, and what is wrong with it. Text that is not UTF-8 is read as Windows-1252.

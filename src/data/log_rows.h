@@ -32,6 +32,7 @@ struct LogRows {
   std::vector<LineRun> lines;
   std::vector<RejectedRow> rejected;  // without the file
   int64_t rows = 0, blank = 0, missing_ratings = 0;
+  int64_t unclicked = 0;  // rows of impressions without a click
   bool windows1252 = false;
   std::string first_bad_time;
 };
@@ -47,7 +48,11 @@ struct SeenIds {
 class LogRowReader {
  public:
   LogRowReader(const LogPlan& plan, const ReaderOptions& options)
-      : plan_(plan), options_(options), missing_(options.missing_words), rows_(options.time) {}
+      : plan_(plan),
+        options_(options),
+        missing_(options.missing_words),
+        time_options_(time_options_of(plan, options)),
+        rows_(time_options_) {}
 
   // Of the columns of log_columns_of().
   void add_row(int64_t line, std::span<const std::string_view> values);
@@ -61,6 +66,9 @@ class LogRowReader {
   const SeenIds& items() const { return items_; }
 
  private:
+  void add_impressions(int64_t line, std::span<const std::string_view> values);
+  void reject(int64_t line, const std::string& reason, std::string_view text);
+  void note_line(int64_t line);  // of the interaction that was added
   std::string add_interaction(std::span<const std::string_view> values);
   std::string id_of(std::string_view cell, const char* what, std::string& buffer,
                     std::string_view& id);
@@ -70,6 +78,7 @@ class LogRowReader {
   const LogPlan& plan_;
   const ReaderOptions& options_;
   MissingWords missing_;
+  TimeOptions time_options_;
   SeenIds users_, items_;
   LogRows rows_;
   int64_t block_ = 0;

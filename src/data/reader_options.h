@@ -14,7 +14,7 @@
 namespace etrlrec {
 
 struct ReaderOptions {
-  std::string format = "auto";  // or movielens, recbole, table
+  std::string format = "auto";  // or movielens, recbole, mind, table
   std::map<std::string, std::string>
       map;  // "user" "item" "time" "rating" -> column; absent: guessed, and said
   std::filesystem::path items;  // catalogue file; empty: the sibling the format knows, if any

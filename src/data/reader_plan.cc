@@ -6,6 +6,7 @@
 #include <array>
 
 #include "base/check.h"
+#include "data/layout_mind.h"
 #include "data/layout_movielens.h"
 #include "data/layout_recbole.h"
 #include "data/layout_table.h"
@@ -27,6 +28,7 @@ struct LogFormat {
 constexpr std::array kFormats{
     LogFormat{"movielens", "u.data, ratings.csv or ratings.dat", false, true, true, plan_movielens},
     LogFormat{"recbole", "an .inter file", true, false, true, plan_recbole},
+    LogFormat{"mind", "behaviors.tsv", false, true, true, plan_mind},
     LogFormat{"table", "a file", true, false, false, plan_table},
 };
 

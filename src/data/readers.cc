@@ -30,7 +30,7 @@ class LogReader {
       : plan_(plan),
         options_(options),
         threads_(thread_count(options.threads)),
-        time_(options.time) {}
+        time_(time_options_of(plan, options)) {}
 
   ReadResult read() {
     ReadResult result;
@@ -75,6 +75,10 @@ class LogReader {
       block = read_file(table, readers, block);
     }
     builder_.take_ids(pointers);
+    report_.warnings.insert(report_.warnings.end(), plan_.notes.begin(), plan_.notes.end());
+    if (unclicked_ > 0)
+      report_.warnings.push_back(fmt::format("{} of {} rows of impressions have no click: no event",
+                                             unclicked_, file.rows));
   }
 
   // Blocks are added in the order of the file, whichever thread is done first.
@@ -120,6 +124,7 @@ class LogReader {
     }
     if (rows.windows1252) file.encoding = "Windows-1252";
     missing_ratings_ += rows.missing_ratings;
+    unclicked_ += rows.unclicked;
     if (first_bad_time_.empty()) first_bad_time_ = std::move(rows.first_bad_time);
   }
 
@@ -190,7 +195,7 @@ class LogReader {
   std::vector<LineRun> lines_;
   std::vector<std::pair<int64_t, std::string>> files_;  // interactions up to its end, name
   std::string first_bad_time_;
-  int64_t missing_ratings_ = 0;
+  int64_t missing_ratings_ = 0, unclicked_ = 0;
 };
 
 }  // namespace

@@ -1,4 +1,4 @@
-// From files as people have them to a data set: MovieLens folders, RecBole atomic files, any table
+// From files as people have them to a data set: MovieLens and MIND folders, RecBole atomic files, any table
 // with a user, an item and a time column; kFormats in reader_plan.cc is the table of the layouts.
 // Ids stay strings. A row that cannot be used is never
 // dropped in silence: it goes to the rejected list with file, line and reason, or stops the reading

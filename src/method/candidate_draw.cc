@@ -10,6 +10,7 @@
 #include "base/rng.h"
 #include "data/candidate_file.h"
 #include "data/candidates.h"
+#include "kernels/parallel.h"
 #include "method/fit.h"
 
 namespace etrlrec {
@@ -78,8 +79,9 @@ CandidateDraw draw_candidate_file(const CandidateDrawOptions& options) {
   }
   const auto tops = hard ? top_items(options.recommender, dataset, rows, options.numerics)
                          : std::vector<std::vector<int32_t>>{};
-  const CandidateSet set = draw_candidates(dataset, split, rows, draw, tops);
-  save_candidates(set, dataset, options.out);
+  const auto threads = static_cast<int32_t>(num_threads());
+  const CandidateSet set = draw_candidates(dataset, split, rows, draw, tops, threads);
+  save_candidates(set, dataset, options.out, threads);
   return {static_cast<int64_t>(rows.size()), set.hash};
 }
 

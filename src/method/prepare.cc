@@ -194,8 +194,9 @@ std::vector<Row> choose_rows(const Dataset& dataset, const Split& split, const s
 // Draws and saves one candidate file; returns its entry of the report.
 OrderedJson write_candidates(const Dataset& dataset, const Split& split, std::span<const Row> rows,
                              const CandidateOptions& options, const fs::path& path) {
-  const CandidateSet set = draw_candidates(dataset, split, rows, options);
-  save_candidates(set, dataset, path);
+  const auto threads = static_cast<int32_t>(num_threads());
+  const CandidateSet set = draw_candidates(dataset, split, rows, options, {}, threads);
+  save_candidates(set, dataset, path, threads);
   return {{"rows", rows.size()}, {"hash", set.hash}};
 }
 
