@@ -57,10 +57,16 @@ TEST(Pipeline, gives_the_ids_and_texts_of_the_library_for_every_step) {
       const auto text = texts[i].get<std::string>();
       const Ids ids = ids_of(root.at("ids")[i].get<std::string>());
       EXPECT_EQ(tokenizer->encode_prompt(text, true), ids) << name << ": " << text;
-      if (root.contains("decoded")) {
-        EXPECT_EQ(readable(tokenizer->decode(ids)), root["decoded"][i].get<std::string>())
+      if (root.contains("typed")) {
+        EXPECT_EQ(tokenizer->encode_prompt(text, false),
+                  ids_of(root["typed"][i].get<std::string>()))
             << name << ": " << text;
       }
+      if (!root.contains("decoded")) continue;
+      const Json& decoded = root["decoded"][i];  // null: the text
+      EXPECT_EQ(readable(tokenizer->decode(ids)),
+                decoded.is_null() ? text : decoded.get<std::string>())
+          << name;
     }
   }
 }
@@ -88,7 +94,7 @@ void expect_same(const fs::path& path, bool is_fast) {
       << name;
   const auto fast = parse_tokenizer(root.dump(), "", name), slow = read_pipeline(root, "", name);
   EXPECT_EQ(fast->vocab_size(), slow->vocab_size());
-  for (uint64_t i = 0; i < 400; ++i) {
+  for (uint64_t i = 0; i < 200; ++i) {
     Rng rng(11, "pipeline", i);
     const std::string text = random_text(rng);
     const Ids ids = fast->encode(text);
@@ -104,7 +110,6 @@ void expect_same(const fs::path& path, bool is_fast) {
 TEST(Pipeline, is_the_slow_twin_of_the_fast_ways) {
   for (const char* name : {"gpt2", "qwen2", "llama3", "phrases", "smollm", "bert"})
     expect_same(golden_path() / "tokenizers" / name / "tokenizer.json", true);
-  expect_same(kModels + "qwen-tokenizer/tokenizer.qwen3.json", true);
   for (const char* name : {"14-tokenizer-truncation", "15-tokenizer-empty-normalizer",
                            "16-tokenizer-digits", "17-added-tokens-in-text"})
     expect_same(kCases + name + "/model/tokenizer.json", true);
@@ -240,7 +245,7 @@ TEST(Pipeline, refuses_damaged_models) {
 TEST(Pipeline, survives_mutated_files) {
   const Json golden = read_json(golden_path() / "pipelines/pipelines.json");
   int accepted = 0, refused = 0;
-  for (uint64_t i = 0; i < 4000; ++i) {
+  for (uint64_t i = 0; i < 2000; ++i) {
     Rng rng(5, "pipelines", i);
     Json root = golden.at("cases")[rng.below(golden.at("cases").size())];
     const bool is_small = root.at("model") != "characters";

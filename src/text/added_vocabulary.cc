@@ -59,7 +59,7 @@ std::vector<AddedVocabulary::Part> AddedVocabulary::cut(std::string_view text, b
   const Finders& finders = is_normalized ? normalized_ : raw_;
   const Phrases& finder = use == AddedTokenUse::kPhrases ? finders.phrases : finders.all;
   std::vector<Part> parts;
-  size_t done = 0;
+  size_t done = 0, spaces_from = 0, spaces_end = 0;  // white space that was looked over last
   for (size_t from = 0; !finder.empty() && from < text.size();) {
     const Phrases::Match match = finder.find(text, from);
     if (match.length == 0) break;
@@ -68,8 +68,15 @@ std::vector<AddedVocabulary::Part> AddedVocabulary::cut(std::string_view text, b
     if (use == AddedTokenUse::kNotSpecial && token.is_special) continue;
     if (token.single_word && is_word_around(text, match.begin, from)) continue;
     size_t begin = match.begin, end = from;
-    if (token.lstrip) begin = std::max(spaces_at_end(text.substr(0, begin)), done);
-    if (token.rstrip) end += spaces_at_start(text.substr(end));
+    if (token.lstrip)
+      begin = begin < done ? done : done + spaces_at_end(text.substr(done, begin - done));
+    if (token.rstrip) {
+      if (end < spaces_from || end > spaces_end) {
+        spaces_from = end;
+        spaces_end = end + spaces_at_start(text.substr(end));
+      }
+      end = spaces_end;
+    }
     if (begin > done) parts.push_back({done, begin});
     parts.push_back({begin, end, token.id});
     done = end;

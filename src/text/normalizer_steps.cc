@@ -16,9 +16,17 @@
 namespace etrlrec {
 namespace {
 
+constexpr size_t kMaxNormalized = size_t{1} << 28;
+
+void check_size(size_t size) {
+  CHECK(size <= kMaxNormalized, kInput, "text: a normalizer makes more than {} bytes of it",
+        kMaxNormalized);
+}
+
 // Puts `out` in the place of the text. `start`: how many of its bytes came from the first
 // character.
 void replace_text(Piece& piece, std::string out, size_t start) {
+  check_size(out.size());
   piece.text = std::move(out);
   piece.from_start = std::min(start, piece.text.size());
 }
@@ -175,6 +183,7 @@ void replace_matches(Piece& piece, const TextPattern& pattern, const std::string
         std::string_view(piece.text).substr(range.begin, range.end - range.begin);
     if (range.is_match) {
       out += content;
+      check_size(out.size());
       size_t last = range.end;
       while (last > range.begin && (piece.text[--last] & 0xC0) == 0x80) {
       }
@@ -201,6 +210,7 @@ Piece Piece::cut(size_t begin, size_t end) const {
 
 void Piece::prepend(std::string_view front) {
   if (text.empty()) return;
+  check_size(text.size() + front.size());
   text.insert(0, front);
   if (from_start > 0) from_start += front.size();
 }

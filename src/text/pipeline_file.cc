@@ -12,6 +12,7 @@ namespace etrlrec {
 namespace {
 
 constexpr int64_t kMaxAddedId = int64_t{1} << 21;
+constexpr size_t kMaxAddedBytes = 4096;
 
 std::unique_ptr<TokenModel> read_model(const Json& root, const std::string& name) {
   const std::string type = model_type(root, name);
@@ -40,6 +41,9 @@ AddedVocabulary::Tokens read_added(const Json& root, const ModelVocabulary& toke
     CHECK(token.id >= 0 && token.id < kMaxAddedId, kInput,
           "{}: added token \"{}\": id {} is out of range [0, {})", name, content, token.id,
           kMaxAddedId);
+    CHECK(content.size() <= kMaxAddedBytes, kInput,
+          "{}: added token {}: expected at most {} bytes, found {}", name, token.id, kMaxAddedBytes,
+          content.size());
     const uint32_t known = tokens.find(content);
     CHECK(known == ModelVocabulary::kNone || known == token.id, kInput,
           "{}: added token \"{}\" has another id in model.vocab", name, content);

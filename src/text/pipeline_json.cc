@@ -8,9 +8,13 @@
 namespace etrlrec {
 namespace {
 
+constexpr size_t kMaxStepsOfPart = 64;
+
 void append_steps(const Json& step, const char* key, const char* list, const std::string& name,
                   std::vector<Json>& out) {
   if (type_of(step) != "Sequence") {
+    CHECK(out.size() < kMaxStepsOfPart, kInput, "{}: {}: expected at most {} steps", name, key,
+          kMaxStepsOfPart);
     out.push_back(step);
     return;
   }

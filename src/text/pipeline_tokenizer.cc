@@ -7,7 +7,7 @@
 namespace etrlrec {
 namespace {
 
-constexpr size_t kMaxPipelineText = size_t{1} << 28;
+constexpr size_t kMaxPipelineText = size_t{1} << 26;
 
 std::string repaired(std::string_view text) {
   std::string out;

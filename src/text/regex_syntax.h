@@ -3,7 +3,8 @@
 // (?m) lets the dot match line feeds, (?i) alone holds up to the end of its group, \h is a
 // hexadecimal digit, {,n} is an interval and {n,m}+ repeats one, \s is White_Space, \w is
 // Alphabetic, marks, digits, connectors and (outside of classes) superscripts of Latin-1, classes
-// nest and intersect with &&. Not translated: that (?i)ss also matches a sharp s. Internal to text/.
+// nest and intersect with &&. Not translated: that (?i)ss also matches a sharp s. Internal to
+// text/.
 #pragma once
 
 #include <string>

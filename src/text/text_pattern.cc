@@ -14,6 +14,7 @@ namespace etrlrec {
 namespace {
 
 // Steps of one search; a search over a text of ordinary length takes a few a character.
+constexpr size_t kMaxReplaced = size_t{1} << 28;
 constexpr uint32_t kMaxSteps = 2'000'000;
 
 // What PCRE2 needs for a search; one a thread.
@@ -120,8 +121,11 @@ TextRanges TextPattern::find(std::string_view text) const {
 std::string TextPattern::replaced(std::string_view text, std::string_view content) const {
   if (code_ != nullptr && !is_utf8(text)) return std::string(text);
   std::string out;
-  for (const TextRange& range : find(text))
+  for (const TextRange& range : find(text)) {
+    CHECK(out.size() <= kMaxReplaced, kInput, "text: replacements make more than {} bytes of it",
+          kMaxReplaced);
     out += range.is_match ? content : text.substr(range.begin, range.end - range.begin);
+  }
   return out;
 }
 

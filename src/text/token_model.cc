@@ -9,6 +9,7 @@ namespace etrlrec {
 namespace {
 
 constexpr int64_t kMaxIds = int64_t{1} << 21;
+constexpr size_t kMaxBytes = size_t{1} << 25;
 
 }  // namespace
 
@@ -20,6 +21,9 @@ void ModelVocabulary::add(const std::string& token, int64_t id, const std::strin
     texts_.resize(at + 1);
     is_used_.resize(at + 1);
   }
+  bytes_ += token.size();
+  CHECK(bytes_ <= kMaxBytes, kInput, "{}: model.vocab: expected at most {} bytes of tokens", name,
+        kMaxBytes);
   CHECK(!is_used_[at], kInput, "{}: token id {} occurs twice", name, id);
   texts_[at] = token;
   is_used_[at] = true;

@@ -17,7 +17,7 @@ class ModelVocabulary {
  public:
   static constexpr uint32_t kNone = ~uint32_t{0};
 
-  // Errors (kInput, with `name`): an id out of range, or given to two tokens.
+  // Errors (kInput, with `name`): an id out of range, or given to two tokens; too many bytes.
   void add(const std::string& token, int64_t id, const std::string& name);
   // model.vocab as an object of ids by token.
   static ModelVocabulary of_object(const nlohmann::json& model, const std::string& name);
@@ -36,7 +36,7 @@ class ModelVocabulary {
   std::vector<std::string> texts_;
   std::vector<bool> is_used_;
   std::unordered_map<std::string, uint32_t, Hash, std::equal_to<>> ids_;
-  size_t longest_ = 0;
+  size_t longest_ = 0, bytes_ = 0;
 };
 
 // Tokens that a text may not spell: is_banned[id]; ids beyond its size are allowed.

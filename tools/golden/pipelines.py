@@ -8,10 +8,10 @@ from tokenizers import Tokenizer, pre_tokenizers
 from golden.common import fresh_folder
 
 TEXTS = [
-    "", " ", "  two  spaces ", "kalo miren", "Kalo's SHU'LL don't", "line\nbreak\r\n\n\ttab ", "1 12 1234a5 \u0663\u00bd\u2167",
-    "a1b22", "x!!! ...(yes) -> <no>", "na\u00efve cafe\u0301 \u00fc", "\u1e9e\u0130\u01c5 \ufb01", "\u65e5\u672ca\u8a9e",
+    "", " ", "  two  spaces ", "kalo miren", "Kalo's SHU'LL", "li\nk\r\n\n\tb ", "1 12 1234a5 \u0663\u00bd\u2167",
+    "x!!! ...(yes) -> <no>", "na\u00efve cafe\u0301 \u00fc", "\u1e9e\u0130\u01c5 \ufb01", "\u65e5\u672ca\u8a9e",
     "\ud55c\u1112\u1161\u11ab", "e\U0001f600\u200d\U0001f467", "a\u3000b\u00a0c\u200bd", "a\u0001b\ufeffc\u00add\u2028e", "\u2581a\u2581 b",
-    "kalo" * 4, "<s>kalo</s> <a_1><b_2> x<m>y", "  <a_1>  kalo <m> ", "word words wordword", "aaa eee aeiou", "_a_b__c",
+    "kalo" * 2, "<s>kalo</s> <a_1><b_2> x<m>y", "  <a_1>  kalo <m> ", "word wordsword", "aaeiou", "_a_b__c",
     "q\u0315\u0300\u05ae\u0062", "\u00b2\u24b6\u203f\u0301", "<unk>\u4e2d\u6587<0x41>", "a.b\na$b^", "tAtA[1]-{2}", "\u0e01\u0e33", "ss \u00df\u017fK\u212a",
 ]
 GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
@@ -207,6 +207,10 @@ def with_model(composition, models):
     return {**composition, "model": model, "added_tokens": [{k: v for k, v in m.items() if k != "known"} for m in moved]}
 
 
+def spelled(tokenizer, text):
+    return " ".join(map(str, tokenizer.encode(text, add_special_tokens=False).ids))
+
+
 def make(root):
     path = fresh_folder(root / "pipelines")
     cases = []
@@ -215,7 +219,10 @@ def make(root):
         tokenizer = Tokenizer.from_str(json.dumps(document))
         ids = [tokenizer.encode(text, add_special_tokens=False).ids for text in TEXTS]
         texts = [tokenizer.decode(one, skip_special_tokens=False) for one in ids]
-        shown = texts if name.split()[0] in ("decoder", "model", "added") else []
+        shown = [None if a == b else a for a, b in zip(texts, TEXTS)] if name.split()[0] in ("decoder", "model", "added") else []
+        tokenizer.encode_special_tokens = True  # special tokens in texts stay text
+        typed = [spelled(tokenizer, text) for text in TEXTS] if name.startswith("added") and "unigram" not in name else []
         case = {key: value for key, value in {**composition, "added_tokens": document["added_tokens"]}.items() if value not in (None, [], "1.0")}
-        cases.append(dict(case, name=name, ids=[" ".join(map(str, one)) for one in ids], **(dict(decoded=shown) if shown else {})))
+        cases.append(dict(case, name=name, ids=[" ".join(map(str, one)) for one in ids],
+                          **(dict(decoded=shown) if shown else {}), **(dict(typed=typed) if typed else {})))
     (path / "pipelines.json").write_text(json.dumps(dict(texts=TEXTS, models=MODELS, cases=cases), ensure_ascii=False, separators=(",", ":")) + "\n")
