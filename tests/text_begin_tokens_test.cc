@@ -64,6 +64,13 @@ TEST(BeginTokens, follow_the_post_processor) {
             Ids{});
   EXPECT_EQ(begins(nullptr, {{"post_processor", kByteLevel}}), Ids{});
   EXPECT_EQ(begins(nullptr, {{"post_processor", nullptr}}), Ids{});
+  for (const char* type : {"BertProcessing", "RobertaProcessing"}) {
+    Json processor = {{"type", type}};
+    processor["cls"] = Json::array({"<a>", 3});
+    EXPECT_EQ(begins(nullptr, {{"post_processor", processor}}), Ids{3}) << type;
+    processor["cls"] = Json::array({"<a>", 10});
+    EXPECT_THROW(begins(nullptr, {{"post_processor", processor}}), Error) << type;
+  }
   const Json llama3 = {{"type", "Sequence"},
                        {"processors", {kByteLevel, with_template(kFront)["post_processor"]}}};
   EXPECT_EQ(begins(nullptr, {{"post_processor", llama3}}), Ids{3});

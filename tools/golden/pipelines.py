@@ -211,8 +211,24 @@ def spelled(tokenizer, text):
     return " ".join(map(str, tokenizer.encode(text, add_special_tokens=False).ids))
 
 
+def documents():
+    """Whole files that hold many steps at once, for who mutates files."""
+    normalizer = step("Sequence", normalizers=[NORMALIZERS[name] for name in ("Precompiled", "NFKC", "ReplaceRegex", "Bert", "Strip", "Prepend")])
+    regexes = sequence(*(split(dict(Regex=regex), BEHAVIORS[i % 5]) for i, regex in enumerate(REGEXES[::3])))
+    return {
+        "unigram": whole(normalizer=normalizer, pre_tokenizer=PRE_TOKENIZERS["T5"], model="unigram bytes", decoder=FALLBACK, added_tokens=FLAGS),
+        "regexes": whole(pre_tokenizer=regexes, model="bpe marks", decoder=DECODERS["BPEDecoder"]),
+        "words": whole(normalizer=step("Nmt"), pre_tokenizer=PRE_TOKENIZERS["Nested"], model="word pieces", decoder=DECODERS["WordPiece"]),
+    }
+
+
 def make(root):
     path = fresh_folder(root / "pipelines")
+    for name, composition in documents().items():
+        document = with_model(composition, MODELS)
+        Tokenizer.from_str(json.dumps(document))
+        fresh_folder(path / name)
+        (path / name / "tokenizer.json").write_text(json.dumps(document, ensure_ascii=False, separators=(",", ":")) + "\n")
     cases = []
     for name, composition in compositions().items():
         document = with_model(composition, MODELS)
