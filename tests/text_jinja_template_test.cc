@@ -134,7 +134,8 @@ TEST(JinjaTemplate, bounds_what_a_template_can_use) {
       {"{{ '%99999d' % 1 }}", "is not supported"},
   };
   for (const auto& [text, part] : cases) {
-    const std::string found = refusal(text, OrderedJson::object(), {.steps = 2'000'000});
+    const std::string found =
+        refusal(text, OrderedJson::object(), {.steps = 2'000'000, .text_bytes = size_t{1} << 20});
     EXPECT_NE(found.find(part), std::string::npos) << text.substr(0, 80) << "\n" << found;
   }
 }
