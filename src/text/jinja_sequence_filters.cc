@@ -129,8 +129,10 @@ Value filter_sort(Context& context, const Value& value, const Arguments& given) 
   const JinjaParameters parameters(context, "sort", {"reverse", "case_sensitive", "attribute"},
                                    given);
   const JinjaItems items = iterate(context, value)->items;
-  const JinjaItems keys =
+  JinjaItems keys =
       keys_of(context, items, parameters.value(2, Value::none()), parameters.flag(1, false));
+  // In lists, as Jinja compares them: equal ones need no order.
+  for (Value& key : keys) key = make_list(context, {key});
   JinjaItems out;
   for (size_t i : sorted_order(context, keys, parameters.flag(0, false))) out.push_back(items[i]);
   return make_list(context, std::move(out));
