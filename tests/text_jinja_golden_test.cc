@@ -37,10 +37,11 @@ TEST(JinjaGolden, renders_short_templates_as_jinja2_does) {
     const std::string text = entry[0];
     std::string error;
     const auto found = render_or_refuse(text, golden.at("variables"), error);
-    if (entry[1].is_null())
+    if (entry[1].is_null()) {
       EXPECT_FALSE(found.has_value()) << text;
-    else
+    } else {
       EXPECT_EQ(found.value_or(error), entry[1].get<std::string>()) << text;
+    }
   }
 }
 
@@ -72,8 +73,8 @@ TEST(JinjaGolden, renders_published_chat_templates_as_transformers_does) {
       continue;
     }
     EXPECT_FALSE(found.has_value()) << name << " " << entry.at("messages");
-    if (entry.at("error_kind") == "raise_exception")
-      EXPECT_TRUE(error.ends_with(": " + entry.at("error").get<std::string>())) << error;
+    if (entry.at("error_kind") != "raise_exception") continue;
+    EXPECT_TRUE(error.ends_with(": " + entry.at("error").get<std::string>())) << error;
   }
 }
 

@@ -31,7 +31,8 @@ std::string refusal(const std::string& text, const OrderedJson& data = OrderedJs
   for (const auto& [name, value] : data.items())
     variables.emplace(name, JinjaValue::from_json(value));
   try {
-    const JinjaText found = JinjaTemplate(text, "t").render(variables, {.limits = limits});
+    const JinjaText found =
+        JinjaTemplate(text, "t").render(variables, {.strftime_now = {}, .limits = limits});
     return "no error: " + found.bytes();
   } catch (const Error& error) {
     return error.what();
