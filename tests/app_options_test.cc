@@ -78,6 +78,7 @@ constexpr Refused kRefused[] = {
     {"generate --temperature 0 --top-p 0.5", "--temperature above 0", "--temperature 1"},
     {"generate --temperature 0 --min-p 0.5", "--temperature above 0", "--temperature 1"},
     {"generate --temperature 0 --typical-p 0.5", "--temperature above 0", "--temperature 1"},
+    {"generate --chat --parse-special", "not with --chat", ""},
     {"new-lm --whole-titles 0 --whole-title-interactions 7", "--whole-titles above 0",
      "--whole-titles 7"},
     {"recommend --dtype int8", "--model", "--model ."},

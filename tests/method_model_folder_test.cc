@@ -58,13 +58,28 @@ TEST_F(ModelFolder, keeps_the_chat_template_with_its_hash) {
   EXPECT_EQ(load_model_folder(root_ / "saved", "").card.chat_template, "chatml");
 }
 
-TEST_F(ModelFolder, has_no_template_where_the_tokenizer_has_none_or_another_one) {
+TEST_F(ModelFolder, has_no_template_where_the_tokenizer_has_none_or_a_broken_one) {
   save();
   EXPECT_FALSE(card().contains("chat_template"));
   EXPECT_EQ(load_model_folder(root_ / "saved", "").card.chat_template, "");
-  write_file_atomic(root_ / "base/chat_template.jinja", "{{ messages }}");
+  write_file_atomic(root_ / "base/chat_template.jinja", "{{ messages");
   save();
   EXPECT_FALSE(card().contains("chat_template"));
+}
+
+TEST_F(ModelFolder, keeps_a_template_of_its_own_by_its_text) {
+  std::string text = kChatml;
+  write_file_atomic(root_ / "base/chat_template.jinja", text + "{{ 'Answer: ' }}");
+  save();
+  EXPECT_EQ(card()["chat_template"], "jinja");
+  EXPECT_EQ(load_model_folder(root_ / "saved", "").chat->name, "jinja");
+  write_file_atomic(root_ / "saved/chat_template.jinja", text + "{{ 'Reply: ' }}");
+  try {
+    load_model_folder(root_ / "saved", "");
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("in another way"), std::string::npos) << error.what();
+  }
 }
 
 TEST_F(ModelFolder, refuses_a_template_that_has_changed_since) {
@@ -80,10 +95,9 @@ TEST_F(ModelFolder, refuses_a_template_that_has_changed_since) {
             std::string::npos);
   EXPECT_NE(refusal([&] { change("chat_template", "llama3"); }).find("trained with"),
             std::string::npos);
-  EXPECT_NE(refusal([&] { change("chat_template", "none"); }).find("known:"), std::string::npos);
   EXPECT_NE(refusal([&] {
               write_file_atomic(root_ / "saved/chat_template.jinja", "{{ messages }}");
-            }).find("another one"),
+            }).find("files have jinja"),
             std::string::npos);
 }
 

@@ -224,15 +224,29 @@ TEST(Chat, refuses_what_a_template_has_no_form_for) {
   expect_error(ExitCode::kUsage, "qwen3-no-thinking", [] { chat_template_by_name("qwen9"); });
 }
 
+// The name of a template in a folder, with the begin and end tokens that the named one has.
+std::string name_of(const std::string& jinja, const std::string& bos, const std::string& eos) {
+  const Folder folder;
+  folder.put("chat_template.jinja", jinja);
+  Json config{{"eos_token", eos}};
+  if (!bos.empty()) config["bos_token"] = bos;
+  folder.put("tokenizer_config.json", config.dump());
+  return folder_chat_template(folder.path(), ByteTokenizer())->name;
+}
+
+std::string name_of(const std::string& jinja) { return name_of(jinja, "", "<|im_end|>"); }
+
 TEST(Chat, recognises_the_published_templates) {
   SKIP_WITHOUT(kGolden);
-  EXPECT_EQ(recognise_chat_text(read_file(kGolden + "qwen2.5.jinja")), "qwen2.5");
-  EXPECT_EQ(recognise_chat_text(read_file(kGolden + "qwen3.jinja")), "qwen3");
-  EXPECT_EQ(recognise_chat_text(read_file(kGolden + "llama-3.2-instruct.jinja")), "llama3");
-  for (const char* unknown :
+  EXPECT_EQ(name_of(read_file(kGolden + "qwen2.5.jinja")), "qwen2.5");
+  EXPECT_EQ(name_of(read_file(kGolden + "qwen3.jinja")), "qwen3");
+  EXPECT_EQ(
+      name_of(read_file(kGolden + "llama-3.2-instruct.jinja"), "<|begin_of_text|>", "<|eot_id|>"),
+      "llama3");
+  for (const char* other :
        {"qwen-tokenizer/tokenizer_config.qwen2.json", "phi3-tokenizer/tokenizer_config.json"}) {
-    const std::string text = read_json(kShared + "models/" + unknown).at("chat_template");
-    EXPECT_EQ(recognise_chat_text(text), "") << unknown;
+    const std::string text = read_json(kShared + "models/" + other).at("chat_template");
+    EXPECT_EQ(name_of(text), "jinja") << other;
   }
 }
 
@@ -249,30 +263,29 @@ const char* const kMistral =
     "{%- else %}{{- ' ' + m.content | trim + eos_token }}{%- endif %}{%- endfor %}";
 
 TEST(Chat, recognises_templates_by_what_they_render) {
-  EXPECT_EQ(recognise_chat_text(kPlainChatml), "chatml");
+  EXPECT_EQ(name_of(kPlainChatml), "chatml");
   std::string changed = kPlainChatml;
   changed.replace(changed.find("message['content']"), 18, "message['content'] | trim");
-  EXPECT_EQ(recognise_chat_text(changed), "");
-  EXPECT_EQ(recognise_chat_text(std::string(kPlainChatml) + "{{ 'Answer: ' }}"), "");
-  EXPECT_EQ(recognise_chat_text(std::string(kPlainChatml) + "{# Answer: #}"), "chatml");
-  EXPECT_EQ(recognise_chat_text("{# " + std::string(kPlainChatml) + " #}"), "");
-  EXPECT_EQ(recognise_chat_text("{{ 'unclosed"), "");
-  EXPECT_EQ(recognise_chat_text(kMistral), "mistral");
+  EXPECT_EQ(name_of(changed), "jinja");
+  EXPECT_EQ(name_of(std::string(kPlainChatml) + "{{ 'Answer: ' }}"), "jinja");
+  EXPECT_EQ(name_of(std::string(kPlainChatml) + "{# Answer: #}"), "chatml");
+  EXPECT_EQ(name_of("{# " + std::string(kPlainChatml) + " #}"), "jinja");
+  EXPECT_EQ(name_of(kMistral, "<s>", "</s>"), "mistral");
+  expect_error(ExitCode::kModel, "chat_template.jinja:1", [] { name_of("{{ 'unclosed"); });
 }
 
 TEST(Chat, finds_the_template_of_a_folder) {
   const Folder folder;
-  expect_error(ExitCode::kModel, "no chat template",
-               [&] { recognise_chat_template(folder.path()); });
+  const auto found = [&] { return folder_chat_template(folder.path(), ByteTokenizer()); };
+  EXPECT_FALSE(found());
   folder.put("tokenizer_config.json", Json{{"chat_template", kPlainChatml}}.dump());
-  EXPECT_EQ(recognise_chat_template(folder.path()), "chatml");
+  EXPECT_EQ(found()->name, "chatml");
   const Json list{{{"name", "tools"}, {"template", "x"}},
                   {{"name", "default"}, {"template", kPlainChatml}}};
   folder.put("tokenizer_config.json", Json{{"chat_template", list}}.dump());
-  EXPECT_EQ(recognise_chat_template(folder.path()), "chatml");
+  EXPECT_EQ(found()->name, "chatml");
   folder.put("chat_template.jinja", "{{ messages }}");  // goes before the configuration
-  expect_error(ExitCode::kModel, "--chat-template one of: chatml",
-               [&] { recognise_chat_template(folder.path()); });
+  EXPECT_EQ(found()->name, "jinja");
 }
 
 TEST(Chat, hashes_what_decides_the_text) {

@@ -73,7 +73,7 @@ TEST(GgufTokenizerGolden, gives_the_ids_of_its_tokenizer_json) {
   EXPECT_EQ(tokenizer->eos_id(), 0);
   EXPECT_EQ(tokenizer->special_id("<|im_end|>"), 2);
   EXPECT_TRUE(begin_tokens(folder, *tokenizer).empty());
-  EXPECT_EQ(recognise_chat_template(folder), "chatml");
+  EXPECT_EQ(folder_chat_template(folder, *tokenizer)->name, "chatml");
   EXPECT_EQ(gguf_end_tokens(file), (std::vector<int64_t>{0}));
   EXPECT_EQ(gguf_num_tokens(file), tokenizer->vocab_size());
 }

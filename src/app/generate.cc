@@ -148,6 +148,10 @@ void add_generate(CommandLine& app, CommonOptions& common) {
   add_adapters(command, options->text.adapters);
   command.add_option("--prompt,-p", options->prompt,
                      "text to continue; with --chat the user's message");
+  command
+      .add_flag("--parse-special", options->text.parse_special,
+                "special tokens that are written in --prompt are tokens, not text")
+      .only_with("a text to continue, not with --chat", [=] { return !options->text.chat; });
   command.add_flag(
       "--chat", options->text.chat,
       "render messages with the chat template; without --prompt a conversation, a line "

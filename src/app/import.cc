@@ -24,8 +24,7 @@ void add_import(CommandLine& app, CommonOptions& common) {
     const Stopwatch watch;
     const ImportResult result = import_model(*options);
     write_run_record(options->out, command, common, {{"file", options->file}}, watch.seconds());
-    const std::string chat =
-        result.chat_template.empty() ? "none that is known" : result.chat_template;
+    const std::string chat = result.chat_template.empty() ? "none" : result.chat_template;
     if (common.json) {
       const OrderedJson report{{"schema_version", 1},
                                {"model_type", result.model_type},

@@ -45,7 +45,8 @@ ImportResult import_model(const ImportOptions& options) {
   write_generation_config(file, config, folder);
   read_llm_config(folder);  // what cannot be used is refused before the weights are written
   const auto tokenizer = load_tokenizer(folder);
-  ImportResult result{config.model_type, 0, tokens, known_chat_template(folder)};
+  const auto chat = folder_chat_template(folder, *tokenizer);
+  ImportResult result{config.model_type, 0, tokens, chat ? chat->name : ""};
   ProgressBar bar("import", 100);
   write_gguf_weights(file, config, options.dtype == "float32" ? at::kFloat : at::kBFloat16,
                      folder / "model.safetensors", [&](int64_t done, int64_t total) {

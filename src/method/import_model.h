@@ -15,7 +15,7 @@ struct ImportOptions {
 struct ImportResult {
   std::string model_type;
   int64_t parameters = 0, tokens = 0;  // values of the weights; of the tokenizer
-  std::string chat_template;  // by name (text/chat.h), "" for none or one that is not known
+  std::string chat_template;           // by name (text/chat_recognition.h), "" for none
 };
 
 // Writes options.out: config.json, generation_config.json, model.safetensors, tokenizer.json and

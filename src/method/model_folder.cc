@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "base/io.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "models/model_adapters.h"
 #include "models/model_files.h"
 #include "models/weights.h"
@@ -26,18 +27,25 @@ constexpr const char* kTokenizerFiles[] = {
 
 // The template of the folder's own files must still be the one the model was trained with, and be
 // rendered as then.
-void check_chat_template(const fs::path& folder, const std::string& trained,
-                         const std::string& hash) {
-  const auto& names = chat_template_names();
-  CHECK(std::find(names.begin(), names.end(), trained) != names.end(), kModel,
-        "{}: chat_template \"{}\" is not known; known: {}", (folder / "etrlrec.json").string(),
-        trained, fmt::join(names, ", "));
-  const std::string found = known_chat_template(folder);
-  CHECK(found == trained, kModel, "{}: trained with chat template {}, its tokenizer files have {}",
-        folder.string(), trained, found.empty() ? "another one" : found);
-  CHECK(chat_template_hash(chat_template_by_name(trained)) == hash, kModel,
+void check_chat_template(const LoadedModel& loaded) {
+  const std::string& trained = loaded.card.chat_template;
+  CHECK(loaded.chat && loaded.chat->name == trained, kModel,
+        "{}: trained with chat template {}, its tokenizer files have {}", loaded.folder.string(),
+        trained, loaded.chat ? loaded.chat->name : "none");
+  CHECK(chat_template_hash(*loaded.chat) == loaded.card.chat_template_hash, kModel,
         "{}: this version renders chat template {} in another way than the one that trained it",
-        folder.string(), trained);
+        loaded.folder.string(), trained);
+}
+
+// A template that cannot be read keeps nobody from using the model without chats.
+std::optional<ChatTemplate> usable_chat_template(const fs::path& folder,
+                                                 const Tokenizer& tokenizer) {
+  try {
+    return folder_chat_template(folder, tokenizer);
+  } catch (const Error& error) {
+    log_warning("{}\nthe model is used without its chat template", error.what());
+    return std::nullopt;
+  }
 }
 
 // Cards of version 1 without a list have one prompt, "default".
@@ -97,8 +105,7 @@ ModelCard read_card(const fs::path& path) {
   card.merged_dtype = get_or<std::string>(json, "merged_dtype", "", name);
   card.chat_template = get_or<std::string>(json, "chat_template", "", name);
   if (!card.chat_template.empty())
-    check_chat_template(path.parent_path(), card.chat_template,
-                        get<std::string>(json, "chat_template_hash", name));
+    card.chat_template_hash = get<std::string>(json, "chat_template_hash", name);
   return card;
 }
 
@@ -146,19 +153,19 @@ OrderedJson to_json(const ModelCard& card) {
   if (!card.merged_dtype.empty()) json["merged_dtype"] = card.merged_dtype;
   if (!card.chat_template.empty()) {
     json["chat_template"] = card.chat_template;
-    json["chat_template_hash"] = chat_template_hash(chat_template_by_name(card.chat_template));
+    json["chat_template_hash"] = card.chat_template_hash;
   }
   return json;
 }
 
 // A published model has never seen a contract with numbers: it is asked for titles, as a chat where
 // it knows how to chat.
-PromptOptions prompt_without_card(const std::string& chat_template) {
+PromptOptions prompt_without_card(bool has_chat) {
   PromptOptions prompt;
   prompt.answer = AnswerKind::kTitle;
   prompt.max_history = usual_history(prompt.answer);
   prompt.reasoning = false;
-  if (!chat_template.empty()) prompt.style = "natural";
+  if (has_chat) prompt.style = "natural";
   return prompt;
 }
 
@@ -253,9 +260,10 @@ LoadedModel open_model_folder(const fs::path& folder, const std::string& catalog
         kModel, "{}: trained on another item table (its hash begins {}, the data set's {})",
         folder.string(), loaded.card.catalogue_hash.substr(0, 12), catalogue_hash.substr(0, 12));
   loaded.tokenizer = load_tokenizer(folder);
-  loaded.chat_template =
-      !loaded.card.chat_template.empty() ? loaded.card.chat_template : known_chat_template(folder);
-  if (!has_card) loaded.card.prompt = prompt_without_card(loaded.chat_template);
+  if (!has_card || !loaded.card.chat_template.empty())
+    loaded.chat = usable_chat_template(folder, *loaded.tokenizer);
+  if (!loaded.card.chat_template.empty()) check_chat_template(loaded);
+  if (!has_card) loaded.card.prompt = prompt_without_card(loaded.chat.has_value());
   loaded.model = open_language_model(folder, loaded.storage, numerics);
   CHECK(loaded.tokenizer->vocab_size() <= loaded.model->vocab_size(), kModel,
         "{}: tokenizer has {} tokens, the model only {}", folder.string(),
@@ -276,8 +284,7 @@ LoadedModel open_model_folder(const fs::path& folder, const std::string& catalog
 ChatFrame LoadedModel::frame(const PromptOptions& prompt) const {
   const std::string_view system = find_style(prompt.style).system;
   ChatFrame around;
-  if (!system.empty() && !chat_template.empty())
-    around = chat_frame(*tokenizer, chat_template_by_name(chat_template), system);
+  if (!system.empty() && chat) around = chat_frame(*tokenizer, *chat, system);
   around.before.insert(around.before.begin(), virtual_tokens.begin(), virtual_tokens.end());
   around.after.insert(around.after.end(), end_tokens.begin(), end_tokens.end());
   return around;
@@ -292,10 +299,10 @@ std::vector<int64_t> LoadedModel::encode(const std::string& text) const {
   return ids;
 }
 
-std::vector<int64_t> LoadedModel::encode_raw(const std::string& text) const {
+std::vector<int64_t> LoadedModel::encode_raw(const std::string& text, bool parse_special) const {
   std::vector<int64_t> ids;
   if (!model->has_encoder()) ids = begin_tokens(folder, *tokenizer);
-  const auto rest = tokenizer->encode(text);
+  const auto rest = tokenizer->encode_prompt(text, parse_special);
   ids.insert(ids.end(), rest.begin(), rest.end());
   CHECK(!ids.empty(), kUsage, "--prompt: expected a text, found none");
   ids.insert(ids.begin(), virtual_tokens.begin(), virtual_tokens.end());
@@ -328,7 +335,12 @@ void save_model_folder(const LanguageModel& model, const fs::path& parent, const
     if (fs::exists(parent / name)) fs::copy_file(parent / name, writer.path() / name);
   }
   ModelCard written = card;
-  written.chat_template = known_chat_template(parent);
+  if (!chat_template_text(parent).empty()) {
+    if (const auto chat = usable_chat_template(parent, *load_tokenizer(parent))) {
+      written.chat_template = chat->name;
+      written.chat_template_hash = chat_template_hash(*chat);
+    }
+  }
   write_json_atomic(writer.path() / "etrlrec.json", to_json(written));
   writer.commit();
 }

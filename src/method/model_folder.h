@@ -53,9 +53,9 @@ struct ModelCard {             // etrlrec.json
   // int8 or bfloat16: an adapter was merged into weights that --dtype had rounded to it, and they
   // keep that rounding; empty: float32.
   std::string merged_dtype;
-  // Of the tokenizer's files, "" where they have none or one that is not known (text/chat.h). Set
-  // when the folder is written.
-  std::string chat_template;
+  // Of the tokenizer's files (text/chat_recognition.h), "" where they have none: its name and what
+  // decides its text. Set when the folder is written.
+  std::string chat_template, chat_template_hash;
 };
 
 // A PEFT folder that belongs to a model, under the name it is loaded by.
@@ -77,16 +77,17 @@ struct LoadedModel {
   // Around every text that the model reads: virtual tokens of all soft prompts; the end token that
   // an encoder's text has.
   std::vector<int64_t> virtual_tokens, end_tokens;
-  std::string chat_template;  // of the tokenizer's files, "": none or an unknown one
+  // Of the tokenizer's files; nothing where there is none, or where the model was trained without.
+  std::optional<ChatTemplate> chat;
 
   // Around the prompts of a style: with those tokens, where the style speaks to chat models and the
   // model has a chat template, the rest of the chat.
   ChatFrame frame(const PromptOptions& prompt) const;
   // A prompt of the method.
   std::vector<int64_t> encode(const std::string& text) const;
-  // A raw text that is to be continued, after the begin tokens of the tokenizer's files, or that an
-  // encoder reads.
-  std::vector<int64_t> encode_raw(const std::string& text) const;
+  // A raw text that a user typed, to be continued after the begin tokens of the tokenizer's files,
+  // or for an encoder to read. Added tokens are tokens in it, special ones only with parse_special.
+  std::vector<int64_t> encode_raw(const std::string& text, bool parse_special) const;
   // How requests become prompts of this model (eval/protocol.h); refers to this.
   PromptEncoder prompt_encoder(const Catalogue& catalogue) const {
     ChatFrame around = frame(card.prompt);

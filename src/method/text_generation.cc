@@ -53,10 +53,12 @@ TextGenerator::TextGenerator(TextGenerationOptions options)
           "--chat: {} is an encoder-decoder model (T5), which has no chats\nhint: etrlrec "
           "generate --model {} --prompt \"what it is to do: text\"",
           options_.model, options_.model);
-    chat_ = chat_template_by_name(!options_.chat_template.empty() ? options_.chat_template
-                                  : !model_.chat_template.empty()
-                                      ? model_.chat_template
-                                      : recognise_chat_template(options_.model));
+    const auto own = options_.chat_template.empty()
+                         ? folder_chat_template(options_.model, *model_.tokenizer)
+                         : chat_template_by_name(options_.chat_template);
+    CHECK(own, kModel, "{}: no chat template\nhint: --chat-template one of: {}", options_.model,
+          fmt::join(chat_template_names(), ", "));
+    chat_ = *own;
     if (!chat_.end_token.empty()) add_end_token(model_.tokenizer->special_id(chat_.end_token));
   }
   if (!model_.card.catalogue_hash.empty()) add_end_token(model_.tokenizer->eos_id());

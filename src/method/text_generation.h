@@ -24,6 +24,7 @@ struct TextGenerationOptions {
   std::vector<std::string> adapters;  // PEFT folders: one LoRA or AdaLoRA at most, soft prompts
   std::string dtype = "float32";      // of the weights
   Numerics numerics;
+  bool parse_special = false;     // special tokens in a prompt that is no message are tokens
   bool chat = false;              // prompts are messages
   std::string chat_template;      // by name; empty: the folder's own one
   bool conversation = false;      // the next prompt begins with this one: its keys are kept
@@ -62,7 +63,9 @@ class TextGenerator {
   // sense.
   explicit TextGenerator(TextGenerationOptions options);
 
-  std::vector<int64_t> encode(const std::string& text) const { return model_.encode_raw(text); }
+  std::vector<int64_t> encode(const std::string& text) const {
+    return model_.encode_raw(text, options_.parse_special);
+  }
   std::vector<int64_t> encode(std::span<const ChatMessage> messages) const;
   MemoryEstimate estimate(int64_t prompt_tokens) const;
 

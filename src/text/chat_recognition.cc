@@ -116,16 +116,6 @@ std::string find_name(const ChatTemplate& chat) {
   return "";
 }
 
-// What is no template at all is none of the named ones, either.
-std::string name_of_text(const std::string& text, const std::string& source,
-                         const JinjaChatTokens& tokens) {
-  try {
-    return text.empty() ? "" : find_name(jinja_template(text, source, tokens));
-  } catch (const Error&) {
-    return "";
-  }
-}
-
 }  // namespace
 
 std::string chat_template_text(const fs::path& folder) {
@@ -143,33 +133,6 @@ std::optional<ChatTemplate> folder_chat_template(const fs::path& folder,
   ChatTemplate chat = jinja_template(text, source, std::move(tokens));
   const std::string name = find_name(chat);
   return name.empty() ? std::move(chat) : chat_template_by_name(name);
-}
-
-std::string recognise_chat_text(std::string_view jinja) {
-  for (const JinjaChatTokens& tokens :
-       {JinjaChatTokens{std::nullopt, "<|im_end|>", {}},
-        JinjaChatTokens{"<|begin_of_text|>", "<|eot_id|>", {}}, JinjaChatTokens{"<s>", "</s>", {}}})
-    if (std::string name = name_of_text(std::string(jinja), "chat template", tokens); !name.empty())
-      return name;
-  return "";
-}
-
-std::string known_chat_template(const fs::path& folder) {
-  std::string source;
-  const std::string text = find_template(folder, source);
-  return text.empty() ? "" : name_of_text(text, source, folder_tokens(folder));
-}
-
-std::string recognise_chat_template(const fs::path& folder) {
-  std::string source;
-  const std::string text = find_template(folder, source);
-  const std::string choices =
-      fmt::format("--chat-template one of: {}", fmt::join(chat_template_names(), ", "));
-  CHECK(!text.empty(), kModel, "{}: no chat template\nhint: {}", folder.string(), choices);
-  std::string name = name_of_text(text, source, folder_tokens(folder));
-  CHECK(!name.empty(), kModel, "{}: not one of the chat templates that are written out\nhint: {}",
-        source, choices);
-  return name;
 }
 
 }  // namespace etrlrec

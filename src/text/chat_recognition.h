@@ -18,13 +18,6 @@ namespace etrlrec {
 std::optional<ChatTemplate> folder_chat_template(const std::filesystem::path& folder,
                                                  const Tokenizer& tokenizer);
 
-// Name of the folder's template. Errors (kModel), each with the choices of --chat-template: there
-// is none, or it is none of the named ones.
-std::string recognise_chat_template(const std::filesystem::path& folder);
-// The same without errors: "" where there is none or another one.
-std::string known_chat_template(const std::filesystem::path& folder);
-// The same for the text of a template, with the begin and end tokens that the named one has.
-std::string recognise_chat_text(std::string_view jinja);
 // The text of the folder's template, "" without one.
 std::string chat_template_text(const std::filesystem::path& folder);
 

@@ -140,7 +140,7 @@ bool contains(JinjaContext& context, const JinjaValue& item, const JinjaValue& i
 }
 
 // Character `index`, from the end if below 0; undefined where there is none.
-JinjaValue character_at(JinjaContext& context, const JinjaText& text, int64_t index) {
+JinjaValue indexed_character(JinjaContext& context, const JinjaText& text, int64_t index) {
   context.charge(text.size() / 16);
   const std::string_view bytes = text.bytes();
   if (index < 0) index += static_cast<int64_t>(count_characters(bytes));
@@ -256,7 +256,7 @@ JinjaValue get_item(JinjaContext& context, const JinjaValue& value, const JinjaV
     const JinjaValue* found = is_key ? value.dict().find(dict_key(context, key)) : nullptr;
     if (found != nullptr) return *found;
   } else if (key.is_integral() && value.is_string()) {
-    return character_at(context, value.text(), key.integer());
+    return indexed_character(context, value.text(), key.integer());
   } else if (key.is_integral() && (value.is(JinjaType::kList) || value.is(JinjaType::kTuple) ||
                                    value.is(JinjaType::kRange))) {
     const JinjaItems& items = value.sequence().items;
