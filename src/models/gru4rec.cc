@@ -61,7 +61,7 @@ Gru4RecConfig read_gru4rec(const fs::path& path) {
 constexpr RecommenderOption kGruOptions[] = {
     {"--hidden-size", "hidden_size", int64_t{64}, "width"},
     {"--num-hidden-layers", "num_hidden_layers", int64_t{2}, "layers"},
-    {"--embedding-size", "embedding_size", int64_t{0},
+    {"--embedding-size", "embedding_size", int64_t{64},
      "width of the item embeddings, default the hidden size"},
     {"--dropout", "dropout", 0.2, "of embeddings and branches"},
     {"--max-length", "max_length", int64_t{50}, "most recent items that are seen"},
@@ -71,8 +71,7 @@ Gru4RecConfig gru4rec_config(int64_t num_items, const OptionValues& given) {
   Gru4RecConfig config;
   config.num_items = num_items;
   config.hidden_size = option_or(given, "hidden_size", config.hidden_size);
-  const int64_t width = option_or(given, "embedding_size", int64_t{0});
-  config.embedding_size = width == 0 ? config.hidden_size : width;
+  config.embedding_size = option_or(given, "embedding_size", config.hidden_size);
   config.num_hidden_layers = option_or(given, "num_hidden_layers", config.num_hidden_layers);
   config.dropout = option_or(given, "dropout", config.dropout);
   config.max_length = option_or(given, "max_length", config.max_length);
