@@ -8,6 +8,7 @@
 #include <sstream>
 
 #include "base/check.h"
+#include "base/io.h"
 #include "base/json.h"
 #include "base/rng.h"
 #include "golden_path.h"

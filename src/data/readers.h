@@ -1,8 +1,7 @@
-// From files as people have them to a data set: MovieLens and MIND folders, RecBole atomic files, any table
-// with a user, an item and a time column; kFormats in reader_plan.cc is the table of the layouts.
-// Ids stay strings. A row that cannot be used is never
-// dropped in silence: it goes to the rejected list with file, line and reason, or stops the reading
-// with `strict`.
+// From files as people have them to a data set: MovieLens and MIND folders, RecBole atomic files,
+// any table with a user, an item and a time column; kFormats in reader_plan.cc is the table of the
+// layouts. Ids stay strings. A row that cannot be used is never dropped in silence: it goes to the
+// rejected list with file, line and reason, or stops the reading with `strict`.
 //
 // Times: integers or decimals (seconds, milli-, micro- or nanoseconds since 1970, told apart by the
 // magnitude of the median) or ISO-8601 dates; the first good value decides which. Events of a user

@@ -212,9 +212,10 @@ JinjaExpressionPtr JinjaExpressionParser::parse_primary() {
   switch (token().kind) {
     case TokenKind::kName: {
       const std::string name = take().value;
-      if (name == "true" || name == "True" || name == "false" || name == "False") {
-        node->value = JinjaValue(name[0] == 't' || name[0] == 'T');
-      } else if (name == "none" || name == "None") {
+      const std::string_view word = name;
+      if (word == "true" || word == "True" || word == "false" || word == "False") {
+        node->value = JinjaValue(word[0] == 't' || word[0] == 'T');
+      } else if (word == "none" || word == "None") {
         node->value = JinjaValue::none();
       } else {
         node->kind = ExpressionKind::kName;
