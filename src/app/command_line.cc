@@ -223,8 +223,9 @@ std::vector<Command> CommandLine::commands() const {
   return all;
 }
 
-void CommandLine::before_run(std::function<void()> prepare) {
-  for (Command& command : commands()) command.check_conditions_then(prepare);
+void CommandLine::before_run(const std::function<void(const std::string& command)>& prepare) {
+  for (Command& command : commands())
+    command.check_conditions_then([prepare, name = command.name()] { prepare(name); });
 }
 
 void CommandLine::check_command(const std::vector<std::string>& arguments) const {

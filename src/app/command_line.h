@@ -96,8 +96,8 @@ class CommandLine {
   ~CommandLine();
   Command add_command(const std::string& name, const std::string& description);
   std::vector<Command> commands() const;
-  // Called after parsing and before the command runs.
-  void before_run(std::function<void()> prepare);
+  // Called with the command's name after parsing and before it runs.
+  void before_run(const std::function<void(const std::string& command)>& prepare);
   // Parses the words after the program's name and runs the command; --help and --version print.
   // --num_generations is accepted for --num-generations. Errors (kUsage): an unknown command or
   // option, with the nearest one that exists; every message ends in a hint where the help is.

@@ -6,6 +6,7 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "base/print_to_file.h"
+#include "base/startup.h"
 
 namespace etrlrec {
 
@@ -41,7 +42,12 @@ void add_common(Command& command, CommonOptions& common) {
   command.add_flag("--no-progress", common.no_progress, "no progress bars").group(group);
 }
 
-void apply_common(const CommonOptions& common) {
+// A log comes and goes in a few large columns: with freed memory kept, the peak of reading 20
+// million rows was 2,077 MiB instead of half of it.
+bool keeps_memory(const std::string& command) { return command != "prepare"; }
+
+void apply_common(const CommonOptions& common, const std::string& command) {
+  if (keeps_memory(command)) keep_freed_memory();
   LogOptions log;
   log.quiet = common.quiet;
   log.progress = !common.no_progress;
@@ -72,7 +78,7 @@ struct Program {
 void add_commands(CommandLine& app, CommonOptions& common) {
   for (AddCommand* add : kCommands) add(app, common);
   for (Command& command : app.commands()) add_common(command, common);
-  app.before_run([&common] { apply_common(common); });
+  app.before_run([&common](const std::string& command) { apply_common(common, command); });
 }
 
 ProgramCommands program_commands() {

@@ -4,7 +4,6 @@
 
 #include "app/commands.h"
 #include "base/check.h"
-#include "base/startup.h"
 
 namespace etrlrec {
 namespace {
@@ -32,7 +31,6 @@ void run(int argc, char** argv) {
 }  // namespace etrlrec
 
 int main(int argc, char** argv) {
-  etrlrec::keep_freed_memory();
   try {
     etrlrec::run(argc, argv);
     return 0;
