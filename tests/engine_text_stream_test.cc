@@ -22,6 +22,7 @@ class TableTokenizer final : public Tokenizer {
     return text;
   }
   int64_t special_id(std::string_view) const override { return 0; }
+  std::vector<std::string> added_token_names() const override { return {}; }
   int64_t eos_id() const override { return 0; }
 
  private:

@@ -19,6 +19,7 @@ class SpecialTokens final : public Tokenizer {
     CHECK(name == "<s>", kInput, "no special token {}", name);
     return 7;
   }
+  std::vector<std::string> added_token_names() const override { return {"<s>"}; }
   int64_t eos_id() const override { return 2; }
 };
 

@@ -203,6 +203,7 @@ class ByteTokenizer final : public Tokenizer {
   std::string decode(std::span<const int64_t>) const override { return ""; }
   int64_t special_id(std::string_view) const override { return 256; }
   AddedToken added_token(std::string_view) const override { return {256, true, true}; }
+  std::vector<std::string> added_token_names() const override { return {}; }
   int64_t eos_id() const override { return 256; }
 };
 

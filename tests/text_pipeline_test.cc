@@ -296,5 +296,14 @@ TEST(NormalForms, orders_long_runs_of_marks_quickly) {
   EXPECT_EQ(normal_form("\ufb01", NormalForm::kNfkc), "fi");
 }
 
+// A chat template may print them, so they must be known by name.
+TEST(Pipeline, names_its_added_tokens) {
+  const Json root{
+      {"added_tokens", {{{"id", 2}, {"content", "<|im_end|>"}, {"special", true}}}},
+      {"model", {{"type", "WordLevel"}, {"vocab", {{"a", 0}, {"b", 1}}}, {"unk_token", "a"}}}};
+  EXPECT_EQ(read_pipeline(root, "", "words")->added_token_names(),
+            std::vector<std::string>{"<|im_end|>"});
+}
+
 }  // namespace
 }  // namespace etrlrec

@@ -39,6 +39,7 @@ class PipelineTokenizer final : public Tokenizer {
   std::string token_text(int64_t id) const override;
   int64_t special_id(std::string_view name) const override { return added_token(name).id; }
   AddedToken added_token(std::string_view name) const override;
+  std::vector<std::string> added_token_names() const override { return names_of(by_content_); }
   int64_t eos_id() const override;
 
  private:

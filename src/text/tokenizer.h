@@ -47,7 +47,7 @@ class Tokenizer {
       std::string_view name) const = 0;  // e.g. "<|endoftext|>"; error when unknown
   virtual AddedToken added_token(std::string_view name) const { return {special_id(name)}; }
   // Names that added_token() knows: those that a chat template may print.
-  virtual std::vector<std::string> added_token_names() const { return {}; }
+  virtual std::vector<std::string> added_token_names() const = 0;
   virtual int64_t eos_id() const = 0;
 };
 
