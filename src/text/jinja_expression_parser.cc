@@ -104,26 +104,23 @@ JinjaExpressionPtr JinjaExpressionParser::parse_expression(bool with_condition) 
   return node;
 }
 
-JinjaExpressionPtr JinjaExpressionParser::parse_or() {
-  JinjaExpressionPtr node = parse_and();
-  while (token().is_name("or")) {
+JinjaExpressionPtr JinjaExpressionParser::parse_chain(const char* name, Operand operand) {
+  JinjaExpressionPtr node = (this->*operand)();
+  while (token().is_name(name)) {
     JinjaExpressionPtr both = make(ExpressionKind::kBinary, take().value);
     both->children.push_back(std::move(node));
-    both->children.push_back(parse_and());
+    both->children.push_back((this->*operand)());
     node = close(std::move(both));
   }
   return node;
 }
 
+JinjaExpressionPtr JinjaExpressionParser::parse_or() {
+  return parse_chain("or", &JinjaExpressionParser::parse_and);
+}
+
 JinjaExpressionPtr JinjaExpressionParser::parse_and() {
-  JinjaExpressionPtr node = parse_not();
-  while (token().is_name("and")) {
-    JinjaExpressionPtr both = make(ExpressionKind::kBinary, take().value);
-    both->children.push_back(std::move(node));
-    both->children.push_back(parse_not());
-    node = close(std::move(both));
-  }
-  return node;
+  return parse_chain("and", &JinjaExpressionParser::parse_not);
 }
 
 JinjaExpressionPtr JinjaExpressionParser::parse_not() {

@@ -53,6 +53,8 @@ class JinjaExpressionParser {
   };
 
  private:
+  using Operand = JinjaExpressionPtr (JinjaExpressionParser::*)();
+  JinjaExpressionPtr parse_chain(const char* name, Operand operand);  // a and b and c
   JinjaExpressionPtr parse_or();
   JinjaExpressionPtr parse_and();
   JinjaExpressionPtr parse_not();

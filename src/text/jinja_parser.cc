@@ -34,7 +34,9 @@ class Parser {
   StatementPtr parse_with();
   void parse_parameters(JinjaStatement& out);
   void end_tag();
-  JinjaBody parse_block(std::string_view end);  // body and the tag that ends it
+  JinjaBody parse_block(std::string_view end);      // body and the tag that ends it
+  JinjaBody parse_own_block(std::string_view end);  // the same, which no break can leave
+  JinjaBody parse_else(std::string_view end);       // what stands behind "else", up to the end
   StatementPtr make(StatementKind kind) const;
 
   JinjaExpressionParser in_;
@@ -101,6 +103,19 @@ JinjaBody Parser::parse_block(std::string_view end) {
   return body;
 }
 
+JinjaBody Parser::parse_own_block(std::string_view end) {
+  const int loops = std::exchange(loops_, 0);
+  JinjaBody body = parse_block(end);
+  loops_ = loops;
+  return body;
+}
+
+JinjaBody Parser::parse_else(std::string_view end) {
+  if (in_.skip_name("else")) return parse_block(end);
+  in_.expect_name(end);
+  return {};
+}
+
 StatementPtr Parser::parse_tag() {
   static constexpr std::pair<std::string_view, StatementPtr (Parser::*)()> kTags[] = {
       {"if", &Parser::parse_if},           {"for", &Parser::parse_for},
@@ -113,9 +128,7 @@ StatementPtr Parser::parse_tag() {
     if (tag == name) node = (this->*parse)();
   if (tag == "generation") {
     node = make(StatementKind::kScope);
-    const int loops = std::exchange(loops_, 0);
-    node->body = parse_block("endgeneration");
-    loops_ = loops;
+    node->body = parse_own_block("endgeneration");
   } else if (tag == "break" || tag == "continue") {
     node = make(tag == "break" ? StatementKind::kBreak : StatementKind::kContinue);
     if (loops_ == 0) in_.fail("\"{}\" outside of a loop", tag);
@@ -141,10 +154,7 @@ StatementPtr Parser::parse_if() {
     node->other.push_back(make(StatementKind::kIf));
     node = node->other.back().get();
   }
-  if (in_.skip_name("else"))
-    node->other = parse_block("endif");
-  else
-    in_.expect_name("endif");
+  node->other = parse_else("endif");
   return first;
 }
 
@@ -160,10 +170,7 @@ StatementPtr Parser::parse_for() {
   node->body = parse_body({"else", "endfor"});
   --loops_;
   in_.take();
-  if (in_.skip_name("else"))
-    node->other = parse_block("endfor");
-  else
-    in_.expect_name("endfor");
+  node->other = parse_else("endfor");
   return node;
 }
 
@@ -178,9 +185,7 @@ StatementPtr Parser::parse_set() {
   if (node->target->kind == ExpressionKind::kTuple)
     in_.fail("expected \"=\", found {}", in_.describe_token());
   node->value = in_.parse_filters(nullptr);
-  const int loops = std::exchange(loops_, 0);
-  node->body = parse_block("endset");
-  loops_ = loops;
+  node->body = parse_own_block("endset");
   return node;
 }
 
@@ -203,9 +208,7 @@ StatementPtr Parser::parse_macro() {
   StatementPtr node = make(StatementKind::kMacro);
   node->name = in_.take_name();
   parse_parameters(*node);
-  const int loops = std::exchange(loops_, 0);
-  node->body = parse_block("endmacro");
-  loops_ = loops;
+  node->body = parse_own_block("endmacro");
   return node;
 }
 
@@ -215,9 +218,7 @@ StatementPtr Parser::parse_call_block() {
   if (in_.token().is("(")) parse_parameters(*node);
   node->value = in_.parse_expression();
   if (node->value->kind != ExpressionKind::kCall) in_.fail("expected a call of a macro");
-  const int loops = std::exchange(loops_, 0);
-  node->body = parse_block("endcall");
-  loops_ = loops;
+  node->body = parse_own_block("endcall");
   return node;
 }
 
@@ -232,9 +233,7 @@ StatementPtr Parser::parse_filter_block() {
     call->keywords = std::move(arguments->keywords);
   }
   node->value = in_.parse_filters(std::move(call));
-  const int loops = std::exchange(loops_, 0);
-  node->body = parse_block("endfilter");
-  loops_ = loops;
+  node->body = parse_own_block("endfilter");
   return node;
 }
 
