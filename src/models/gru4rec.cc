@@ -11,7 +11,6 @@
 #include "base/check.h"
 #include "base/json.h"
 #include "models/recommender_file.h"
-#include "models/trained_recommender.h"
 #include "nn/noise.h"
 
 namespace etrlrec {
@@ -171,14 +170,8 @@ Tensor Gru4Rec::hidden_states(const TokenForest& sequences, Rng* rng) const {
                     parameters_.at("dense.bias"));
 }
 
-Tensor Gru4Rec::score(std::span<const HistoryView> histories) const {
-  return score_by_last_state(*this, histories);
-}
-
 void Gru4Rec::save(const fs::path& folder) const {
-  ParameterMap tensors;
-  for (const auto& [name, tensor] : parameters_) tensors[name] = tensor.detach();
-  save_recommender(folder, "gru4rec", config_.num_items, gru4rec_json(config_), tensors);
+  save_recommender(folder, "gru4rec", config_.num_items, gru4rec_json(config_), parameters_);
 }
 
 std::unique_ptr<Gru4Rec> Gru4Rec::load(const fs::path& folder) {

@@ -45,7 +45,6 @@ class Gru4Rec : public TrainableRecommender {
 
   std::string name() const override { return "gru4rec"; }
   int64_t num_items() const override { return config_.num_items; }
-  at::Tensor score(std::span<const HistoryView> histories) const override;
   void save(const std::filesystem::path& folder) const override;
 
  private:

@@ -1,5 +1,9 @@
 #include "models/recommender.h"
 
+#include <ATen/ATen.h>
+
+#include <algorithm>
+
 #include "base/check.h"
 
 namespace etrlrec {
@@ -34,6 +38,27 @@ void check_log(const InteractionLog& log) {
   for (int32_t item : log.items)
     CHECK(item >= 0 && item < log.num_items, kInput, "interaction log: item {} is not in [0, {})",
           item, log.num_items);
+}
+
+at::Tensor TrainableRecommender::score(std::span<const HistoryView> histories) const {
+  const at::NoGradGuard no_grad;
+  const auto batch = static_cast<int64_t>(histories.size());
+  TokenForest forest;
+  std::vector<int64_t> last_tokens, rows;
+  for (int64_t row = 0; row < batch; ++row) {
+    const auto items = histories[static_cast<size_t>(row)].items;
+    if (items.empty()) continue;
+    const size_t length = std::min(items.size(), static_cast<size_t>(max_length()));
+    const std::vector<int64_t> recent(items.end() - static_cast<int64_t>(length), items.end());
+    forest.add(-1, recent);
+    last_tokens.push_back(forest.num_tokens() - 1);
+    rows.push_back(row);
+  }
+  if (rows.empty()) return at::zeros({batch, num_items()});
+  const at::Tensor states = hidden_states(forest).index_select(0, at::tensor(last_tokens));
+  const at::Tensor scores = at::mm(states, item_weight().t());  // [rows, N]
+  if (static_cast<int64_t>(rows.size()) == batch) return scores;
+  return at::zeros({batch, num_items()}).index_copy_(0, at::tensor(rows), scores);
 }
 
 }  // namespace etrlrec

@@ -69,6 +69,9 @@ class TrainableRecommender : public Recommender {
   // Dropout is on when `rng` is given, and depends on it only.
   virtual at::Tensor hidden_states(const TokenForest& sequences, Rng* rng = nullptr) const = 0;
   virtual const at::Tensor& item_weight() const = 0;  // [N, C]
+  // Inner products of the state after the newest of at most max_length() items and the item matrix;
+  // an empty history scores every item 0.
+  at::Tensor score(std::span<const HistoryView> histories) const override;
 };
 
 using OptionValue = std::variant<int64_t, double>;

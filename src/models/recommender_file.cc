@@ -81,10 +81,26 @@ at::Tensor RecommenderFile::matrix(const char* name) const {
 
 void save_recommender(const fs::path& folder, const std::string& model_type, int64_t num_items,
                       const OrderedJson& config, const ParameterMap& tensors) {
-  save_safetensors(tensors, folder / "model.safetensors");
+  ParameterMap stored;
+  for (const auto& [name, tensor] : tensors) stored[name] = tensor.detach();
+  save_safetensors(stored, folder / "model.safetensors");
   OrderedJson whole{{"model_type", model_type}, {"num_items", num_items}};
   for (const auto& [key, value] : config.items()) whole[key] = value;
   write_json_atomic(folder / "config.json", whole);
+}
+
+void load_parameters(const fs::path& folder, ParameterMap& parameters) {
+  const std::string file = (folder / "model.safetensors").string();
+  const ParameterMap saved = load_safetensors(file);
+  CHECK(saved.size() == parameters.size(), kModel, "{}: expected {} tensors, found {}", file,
+        parameters.size(), saved.size());
+  const at::NoGradGuard no_grad;
+  for (auto& [name, tensor] : parameters) {
+    const auto found = saved.find(name);
+    CHECK(found != saved.end() && found->second.sizes() == tensor.sizes(), kModel,
+          "{}: tensor \"{}\" is missing or does not fit config.json", file, name);
+    tensor.copy_(found->second);
+  }
 }
 
 at::Tensor column_tensor(const std::vector<int64_t>& values) {

@@ -1,5 +1,5 @@
-// The folder of a recommender that counts: config.json with a few numbers and model.safetensors
-// with columns of 64-bit integers.
+// The folder of a recommender: config.json with a few numbers and model.safetensors, with columns
+// of 64-bit integers where it counts and with parameters where it is trained.
 #pragma once
 
 #include <torch/types.h>
@@ -45,6 +45,10 @@ class RecommenderFile {
 void save_recommender(const std::filesystem::path& folder, const std::string& model_type,
                       int64_t num_items, const nlohmann::ordered_json& config,
                       const ParameterMap& tensors);
+
+// Copies model.safetensors of a folder into initialised parameters. Error (kModel) unless names and
+// shapes are the same.
+void load_parameters(const std::filesystem::path& folder, ParameterMap& parameters);
 
 at::Tensor column_tensor(const std::vector<int64_t>& values);  // int64 [values]
 

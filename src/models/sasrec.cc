@@ -9,7 +9,6 @@
 #include "base/json.h"
 #include "models/recommender_file.h"
 #include "models/sasrec_ops.h"
-#include "models/trained_recommender.h"
 #include "nn/attention.h"
 
 namespace etrlrec {
@@ -100,6 +99,14 @@ SasrecConfig config_of(int64_t num_items, const OptionValues& given) {
   config.dropout = option_or(given, "dropout", config.dropout);
   config.max_length = option_or(given, "max_length", config.max_length);
   return config;
+}
+
+Tensor random_normal(at::IntArrayRef shape, double deviation, Rng& rng) {
+  Tensor values = at::empty(shape);
+  float* data = values.data_ptr<float>();
+  for (int64_t i = 0; i < values.numel(); ++i)
+    data[i] = static_cast<float>(deviation * rng.normal());
+  return values;
 }
 
 // Token ids and positions of a forest of roots, as int32 [T] each.
@@ -214,14 +221,8 @@ Tensor Sasrec::hidden_states(const TokenForest& forest, Rng* rng) const {
   return config_.final_norm ? layer_norm(hidden, "norm") : hidden;
 }
 
-Tensor Sasrec::score(std::span<const HistoryView> histories) const {
-  return score_by_last_state(*this, histories);
-}
-
 void Sasrec::save(const fs::path& folder) const {
-  ParameterMap tensors;
-  for (const auto& [name, tensor] : parameters_) tensors[name] = tensor.detach();
-  save_recommender(folder, "sasrec", config_.num_items, config_json(config_), tensors);
+  save_recommender(folder, "sasrec", config_.num_items, config_json(config_), parameters_);
 }
 
 std::unique_ptr<Sasrec> Sasrec::load(const fs::path& folder) {

@@ -54,8 +54,6 @@ class Sasrec : public TrainableRecommender {
 
   std::string name() const override { return "sasrec"; }
   int64_t num_items() const override { return config_.num_items; }
-  // Inner products of the last state and the item embeddings; an empty history scores every item 0.
-  at::Tensor score(std::span<const HistoryView> histories) const override;
   void save(const std::filesystem::path& folder) const override;
 
  private:
