@@ -284,6 +284,7 @@ TEST_F(Stages, distill_reads_the_prompt_from_the_reasoning_folder) {
   const DistillSetup made = setup(options);
   EXPECT_EQ(made.card.prompt.max_history, 12);
   EXPECT_FALSE(made.card.prompt.with_times);
+  EXPECT_TRUE(made.card.prompt.with_attributes);
   options.label_only = true;
   options.reasoning.clear();
   options.max_history = 5;

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "base/check.h"
+#include "refusal.h"
 #include "stages_fixture.h"
 #include "temporal/prompts.h"
 
@@ -62,6 +63,30 @@ TEST_F(StyleOfStages, a_reasoning_folder_of_an_unknown_style_is_refused) {
   ASSERT_EQ(begun.erase("style"), 1u);
   write_json_atomic(root_ / "baroque/construct.part.json", begun);
   EXPECT_EQ(construct(construct_into("baroque")).kept, summary_.kept);
+}
+
+TEST_F(StyleOfStages, titles_alone_are_recorded_and_read_by_models_that_read_them) {
+  ConstructOptions titles = construct_into("titles-alone");
+  titles.answer = AnswerKind::kTitle;
+  titles.with_attributes = false;
+  titles.limit = 30;
+  construct(titles);
+  DistillOptions student = distill_into("never");
+  student.reasoning = titles.out;
+  EXPECT_FALSE(setup(student).card.prompt.with_attributes);
+  student.label_only = true;
+  student.reasoning.clear();
+  student.out = root_ / "reads-attributes";
+  distill(student);
+  DistillOptions further = distill_into("never");
+  further.model = student.out;
+  further.reasoning = titles.out;
+  const std::string said = usage_refusal([&] { setup(further); });
+  EXPECT_NE(said.find("prompts are without attributes, but"), said.npos) << said;
+  further.label_only = true;
+  further.reasoning.clear();
+  further.with_attributes = false;
+  EXPECT_FALSE(setup(further).card.prompt.with_attributes);
 }
 
 TEST_F(StyleOfStages, reinforce_refuses_reasoning_of_another_style_than_its_models) {

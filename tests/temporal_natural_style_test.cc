@@ -50,6 +50,9 @@ TEST(NaturalStyle, a_prompt_by_title_is_a_list_in_english_that_goes_on) {
   const std::string without = student_prompt(catalogue, request, timeless);
   EXPECT_EQ(without.find("later"), without.npos);
   EXPECT_TRUE(without.starts_with("Chosen so far:\nFirst: Hollow River; drama, dark\nThen: Paper"));
+  timeless.with_attributes = false;
+  EXPECT_TRUE(student_prompt(catalogue, request, timeless)
+                  .starts_with("Chosen so far:\nFirst: Hollow River;\nThen: Paper Crown;\n"));
 }
 
 TEST(NaturalStyle, a_prompt_by_number_lists_the_candidates) {
@@ -60,6 +63,11 @@ TEST(NaturalStyle, a_prompt_by_number_lists_the_candidates) {
                         "Days later, in winter:\nReasons:"),
             prompt.npos)
       << prompt;
+  PromptOptions options = natural(true, AnswerKind::kNumber);
+  options.with_attributes = false;
+  EXPECT_NE(student_prompt(small_catalogue(), small_request(), options)
+                .find("To choose from:\n1: Paper Crown;\n2: Silent Bridge;\n3: Lost Meadow;\n"),
+            std::string::npos);
 }
 
 TEST(NaturalStyle, knowledge_stands_in_lines_of_its_own) {

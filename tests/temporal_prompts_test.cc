@@ -26,6 +26,15 @@ TEST(Prompts, without_times_no_gap_and_no_season_is_written) {
   EXPECT_EQ(text.substr(text.size() - 8), "<answer>");
 }
 
+TEST(Prompts, without_attributes_titles_stand_alone) {
+  PromptOptions options;
+  options.with_attributes = false;
+  EXPECT_EQ(student_prompt(small_catalogue(), small_request(), options),
+            "History; start Hollow River; day Paper Crown; week Iron Letter; tie Paper Crown; "
+            "month Hollow River\nNow; week winter\nCandidates; 1 Paper Crown; 2 Silent Bridge; 3 "
+            "Lost Meadow; 4 Hollow River II\n<reasoning>");
+}
+
 TEST(Prompts, every_attribute_of_the_first_field_is_followed_by_the_number) {
   const Catalogue movies = hand_catalogue(
       {"genre"}, {{"Toy Story (1995)", {"genre:Animation", "genre:Children's", "genre:Comedy"}},

@@ -54,6 +54,19 @@ TEST(TimeLine, has_no_word_of_time_without_times) {
             "Paper Crown; crime dark Hollow River; drama dark");
 }
 
+// In front of an answer behind a reasoning, too.
+TEST(TimeLine, has_titles_alone_without_attributes) {
+  const Catalogue catalogue = small_catalogue();
+  PromptOptions options = kTitle;
+  options.with_attributes = false;
+  EXPECT_EQ(student_prompt(catalogue, small_request(), options),
+            "History; start autumn Hollow River; day Paper Crown; week Iron Letter; tie Paper "
+            "Crown; month Hollow River; week winter");
+  options.reasoning = true;
+  EXPECT_EQ(answer_texts(catalogue, small_request(), options)[0],
+            " Hollow River; week winter Paper Crown;");
+}
+
 TEST(TimeLine, begins_where_there_is_no_history) {
   Request request;
   request.now = kJanuary;

@@ -42,6 +42,8 @@ void add_construct(CommandLine& app, CommonOptions& common) {
                      "history entries in a prompt; 0: 8 by number, 50 by title");
   command.add_flag("--times,!--no-times", options->with_times,
                    "times in the prompt and claims about them");
+  command.add_flag("--attributes,!--no-attributes", options->with_attributes,
+                   "attributes after each title of the prompt; claims speak of them either way");
   add_style(command, options->style);
   auto known = std::make_shared<std::string>("none");
   command

@@ -77,9 +77,12 @@ void add_distill(CommandLine& app, CommonOptions& common) {
                   "share of the training rows for distill; reinforce uses the others")
       .range(0.0, 1.0);
   auto with_times = std::make_shared<bool>(true);
+  auto with_attributes = std::make_shared<bool>(true);
   auto max_history = std::make_shared<int32_t>(PromptOptions{}.max_history);
   command.add_flag("--times,!--no-times", *with_times,
                    "times in the prompt; only without --reasoning, which says so itself");
+  command.add_flag("--attributes,!--no-attributes", *with_attributes,
+                   "attributes in the prompt; only without --reasoning, which says so itself");
   command.add_option("--max-history", *max_history,
                      "history entries in a prompt; only without --reasoning, which says so itself");
   add_style(command, options->style);
@@ -103,6 +106,7 @@ void add_distill(CommandLine& app, CommonOptions& common) {
     check_trainable(options->dtype, *adapter);
     options->sft.accuracy_steps = options->trainer.logging_steps;
     if (!*with_times) options->with_times = false;
+    if (!*with_attributes) options->with_attributes = false;
     if (command.is_changed("--max-history")) options->max_history = *max_history;
     DistillSetup stage = setup(*options);
     if (*dry_run) return report_estimate(plan(stage), "distill", common);

@@ -26,6 +26,8 @@ void add_pretrain(CommandLine& app, CommonOptions& common) {
   command.add_option("--max-history", options->max_history, "history entries of later prompts");
   command.add_option("--window", options->window, "entries of a time line that are read at once");
   command.add_flag("--times,!--no-times", options->with_times, "gap words and seasons in the text");
+  command.add_flag("--attributes,!--no-attributes", options->with_attributes,
+                   "attributes after each title");
   add_style(command, options->style);
   command
       .add_option("--half-life-days", options->half_life_days,

@@ -43,7 +43,8 @@ PromptOptions prompt_options(const ConstructOptions& options) {
           .answer = options.answer,
           .knowledge = options.knowledge,
           .knowledge_items = options.knowledge_items,
-          .list_candidates = options.list_candidates};
+          .list_candidates = options.list_candidates,
+          .with_attributes = options.with_attributes};
 }
 
 std::string completion_of(const TeacherReply& reply, const std::vector<std::string>& answers,
@@ -172,7 +173,8 @@ void check_options(const ConstructOptions& options) {
   find_style(options.style, "--style");
 }
 
-// The options that decide the result. Limit and knowledge stand here only where there is one.
+// The options that decide the result. Those that older versions did not have stand here only where
+// they are not as they were then.
 OrderedJson fingerprint(const ConstructSetup& setup) {
   const ConstructOptions& options = setup.options;
   const CandidateSet& set = setup.source.set();
@@ -191,6 +193,7 @@ OrderedJson fingerprint(const ConstructSetup& setup) {
                        {"answer", answer_kind_name(options.answer)},
                        {"seed", options.seed}};
   if (options.limit > 0) print["limit"] = options.limit;
+  if (!options.with_attributes) print["with_attributes"] = false;
   write_knowledge(setup.source.prompt(), setup.pattern, print);
   return print;
 }
@@ -361,8 +364,10 @@ ReasoningRecord read_reasoning_record(const fs::path& folder) {
         folder.string());
   const Json json = read_json(name);
   const Json made = get<Json>(json, "options", name);
-  PromptOptions prompt{get<int32_t>(made, "max_history", name),
-                       get<bool>(made, "with_times", name)};
+  PromptOptions prompt;
+  prompt.max_history = get<int32_t>(made, "max_history", name);
+  prompt.with_times = get<bool>(made, "with_times", name);
+  prompt.with_attributes = get_or<bool>(made, "with_attributes", true, name);
   prompt.style = get_or<std::string>(made, "style", prompt.style, name);
   find_style(prompt.style, name + ": style");
   prompt.answer = answer_kind(get_or<std::string>(made, "answer", "number", name));

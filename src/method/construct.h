@@ -26,11 +26,12 @@ struct ConstructOptions {
   std::string hint_policy =
       "fallback";  // fallback: hinted draws only where all others were rejected | never | always
   double temperature = 1.0;
-  bool filter_answer = true;   // only draws that answer with the target are kept
-  double min_precision = 0.9;  // of the claims
-  int32_t max_per_row = 1;     // kept draws of one row, all different
-  int32_t max_history = 0;     // entries of a prompt, 0: usual_history(answer)
-  bool with_times = true;      // false: no claim about gaps or the season
+  bool filter_answer = true;    // only draws that answer with the target are kept
+  double min_precision = 0.9;   // of the claims
+  int32_t max_per_row = 1;      // kept draws of one row, all different
+  int32_t max_history = 0;      // entries of a prompt, 0: usual_history(answer)
+  bool with_times = true;       // false: no claim about gaps or the season
+  bool with_attributes = true;  // false: prompts show titles alone; claims speak of attributes
   std::string style = PromptOptions{}.style;
   AnswerKind answer = AnswerKind::kTitle;  // kNumber: the contract of ETRLRec
   Knowledge knowledge = Knowledge::kNone;  // besides history and candidates

@@ -47,6 +47,8 @@ std::vector<TeacherRow> read_reasoning(const fs::path& folder, const RowSource& 
   return rows;
 }
 
+const char* with_or_without(bool with) { return with ? "with" : "without"; }
+
 // The prompt of the run: that of the reasoning folder, or of the model with the options' changes.
 PromptOptions prompt_of(const DistillOptions& options, const CandidateSet& set, bool order_only,
                         const ModelCard& card, std::optional<PatternRecord>& pattern) {
@@ -54,6 +56,7 @@ PromptOptions prompt_of(const DistillOptions& options, const CandidateSet& set, 
     PromptOptions prompt = card.prompt;
     prompt.max_history = options.max_history.value_or(prompt.max_history);
     prompt.with_times = options.with_times.value_or(prompt.with_times) && !order_only;
+    prompt.with_attributes = options.with_attributes.value_or(prompt.with_attributes);
     if (!options.style.empty()) prompt.style = find_style(options.style, "--style").name;
     pattern = card.pattern;
     return prompt;
@@ -69,11 +72,18 @@ PromptOptions prompt_of(const DistillOptions& options, const CandidateSet& set, 
         "{}: its answers are {}s, but {} answers by {}\nhint: construct --answer {}",
         options.reasoning, answer_kind_name(record.prompt.answer), options.model,
         answer_kind_name(card.prompt.answer), answer_kind_name(card.prompt.answer));
-  CHECK(!options.max_history && !options.with_times && options.style.empty(), kUsage,
-        "--max-history, --times, --style: only without --reasoning; {} was written for {} entries "
-        "{} times in the style {}",
-        options.reasoning, record.prompt.max_history, record.prompt.with_times ? "with" : "without",
-        record.prompt.style);
+  CHECK(card.catalogue_hash.empty() || record.prompt.with_attributes == card.prompt.with_attributes,
+        kUsage, "{}: its prompts are {} attributes, but {} reads them {}\nhint: construct {}",
+        options.reasoning, with_or_without(record.prompt.with_attributes), options.model,
+        with_or_without(card.prompt.with_attributes),
+        card.prompt.with_attributes ? "--attributes" : "--no-attributes");
+  CHECK(!options.max_history && !options.with_times && !options.with_attributes &&
+            options.style.empty(),
+        kUsage,
+        "--max-history, --times, --attributes, --style: only without --reasoning; {} was written "
+        "for {} entries {} times and {} attributes in the style {}",
+        options.reasoning, record.prompt.max_history, with_or_without(record.prompt.with_times),
+        with_or_without(record.prompt.with_attributes), record.prompt.style);
   pattern = record.pattern;
   return record.prompt;
 }

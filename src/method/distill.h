@@ -32,7 +32,7 @@ struct DistillOptions {
   // How a row is shown. A run with a reasoning folder reads these from that folder and refuses them
   // here; without one (label_only), nothing means as the model's folder says.
   std::optional<int32_t> max_history;
-  std::optional<bool> with_times;
+  std::optional<bool> with_times, with_attributes;
   std::string style;  // empty: nothing
   int64_t max_reasoning_tokens = 160;
   int64_t limit = 0;        // training rows, drawn by the seed; 0: all

@@ -68,6 +68,7 @@ ModelCard read_card(const fs::path& path) {
   card.catalogue_hash = get<std::string>(json, "catalogue_hash", name);
   card.prompt.max_history = get<int32_t>(json, "max_history", name);
   card.prompt.with_times = get<bool>(json, "with_times", name);
+  card.prompt.with_attributes = get_or<bool>(json, "with_attributes", true, name);
   card.prompt.reasoning = get<bool>(json, "reasoning", name);
   card.prompt.style = get_or<std::string>(json, "style", card.prompt.style, name);
   find_style(card.prompt.style, name + ": style");
@@ -129,6 +130,7 @@ OrderedJson to_json(const ModelCard& card) {
                    {"catalogue_hash", card.catalogue_hash},
                    {"max_history", card.prompt.max_history},
                    {"with_times", card.prompt.with_times},
+                   {"with_attributes", card.prompt.with_attributes},
                    {"reasoning", card.prompt.reasoning},
                    {"style", card.prompt.style},
                    {"answer", answer_kind_name(card.prompt.answer)},

@@ -40,7 +40,8 @@ ModelCard card_of(const PretrainOptions& options, const Study& study, const Load
                  .with_times = options.with_times && !study.dataset.order_only,
                  .reasoning = false,
                  .style = style_of(options, model),
-                 .answer = AnswerKind::kTitle};
+                 .answer = AnswerKind::kTitle,
+                 .with_attributes = options.with_attributes};
   return card;
 }
 

@@ -24,7 +24,7 @@ struct PretrainOptions {
   Numerics numerics;
   int32_t max_history = 50;  // entries of a prompt later on
   int32_t window = 100;      // entries of a text that is read at once
-  bool with_times = true;
+  bool with_times = true, with_attributes = true;
   // Of the texts. Empty: that of a model that was trained here, else natural where the model has a
   // chat template and compact where it has none.
   std::string style;

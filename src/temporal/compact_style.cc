@@ -19,8 +19,10 @@ constexpr int64_t kMaxWordAttributes = 256;
 
 // Attributes in front of a title: up to six of the first field, then the first of each of up to
 // three further fields.
-std::vector<int32_t> shown_attributes(const Catalogue& catalogue, int32_t item) {
+std::vector<int32_t> shown_attributes(const Catalogue& catalogue, int32_t item,
+                                      const PromptOptions& options) {
   std::vector<int32_t> shown;
+  if (!options.with_attributes) return shown;
   for (const int32_t a : catalogue.attributes_of(item))
     if (catalogue.attribute_fields[a] == 0 && shown.size() < kMaxLeadAttributes) shown.push_back(a);
   const size_t fields = std::min(catalogue.fields.size(), 1 + kMaxFurtherFields);
@@ -32,12 +34,13 @@ std::vector<int32_t> shown_attributes(const Catalogue& catalogue, int32_t item) 
 }
 
 // "; week" has been written; appends " drama comedy dark Title", for candidates " DRAMA 7 COMEDY 7
-// dark Title".
-void append_item(const Catalogue& catalogue, int32_t item, int32_t number, std::string& out) {
-  const auto shown = shown_attributes(catalogue, item);
+// dark Title", without attributes " 7 Title".
+void append_item(const Catalogue& catalogue, int32_t item, int32_t number,
+                 const PromptOptions& options, std::string& out) {
+  const auto shown = shown_attributes(catalogue, item, options);
   const std::string suffix = number > 0 ? fmt::format(" {}", number) : "";
   const bool keyed = !shown.empty() && catalogue.attribute_fields[shown.front()] == 0;
-  if (!keyed) out += fmt::format(" none{}", suffix);
+  if (!keyed) out += (options.with_attributes ? " none" : "") + suffix;
   for (const int32_t a : shown) {
     const bool key = number > 0 && catalogue.attribute_fields[a] == 0;
     out += " " + (key ? key_word(catalogue, a) : attribute_word(catalogue, a));
@@ -76,7 +79,7 @@ std::string number_prompt(const Catalogue& catalogue, const Request& request,
   for (size_t j = 0; j < n; ++j) {
     out += ";";
     if (options.with_times) out += std::string(" ") + gap_before(j);
-    append_item(catalogue, request.history[j], 0, out);
+    append_item(catalogue, request.history[j], 0, options, out);
   }
   out += "\nNow";
   if (options.with_times)
@@ -84,7 +87,7 @@ std::string number_prompt(const Catalogue& catalogue, const Request& request,
   out += "\nCandidates";
   for (size_t k = 0; k < request.candidates.size(); ++k) {
     out += ";";
-    append_item(catalogue, request.candidates[k], static_cast<int32_t>(k) + 1, out);
+    append_item(catalogue, request.candidates[k], static_cast<int32_t>(k) + 1, options, out);
   }
   append_lists(catalogue, request, options, out);
   out += "\n";
@@ -111,9 +114,10 @@ std::string title_answer(const Catalogue& catalogue, int32_t item) {
 }
 
 // " Hollow River; drama".
-void append_entry(const Catalogue& catalogue, int32_t item, std::string& out) {
+void append_entry(const Catalogue& catalogue, int32_t item, const PromptOptions& options,
+                  std::string& out) {
   out += title_answer(catalogue, item);
-  for (const int32_t a : shown_attributes(catalogue, item))
+  for (const int32_t a : shown_attributes(catalogue, item, options))
     out += " " + attribute_word(catalogue, a);
 }
 
@@ -126,7 +130,7 @@ TimeLine compact_time_line(const Catalogue& catalogue, std::span<const int32_t> 
       append_moment(j == 0 ? std::nullopt : std::optional(times[j - 1]), times[j], line.text);
     const size_t begin = line.text.size();
     line.titles.push_back({begin, begin + title_answer(catalogue, items[j]).size()});
-    append_entry(catalogue, items[j], line.text);
+    append_entry(catalogue, items[j], options, line.text);
   }
   return line;
 }
@@ -158,7 +162,7 @@ AnswerForm compact_answer_form(const PromptOptions& options) {
 std::string compact_answer_lead(const Catalogue& catalogue, const Request& request,
                                 const PromptOptions& options) {
   std::string lead;
-  if (!request.history.empty()) append_entry(catalogue, request.history.back(), lead);
+  if (!request.history.empty()) append_entry(catalogue, request.history.back(), options, lead);
   if (options.with_times) append_moment(last_time(request), request.now, lead);
   return lead;
 }

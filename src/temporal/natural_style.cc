@@ -64,8 +64,9 @@ std::string moment_line(std::optional<int64_t> before, int64_t now, const Prompt
 }
 
 // " Paper Crown; crime"
-std::string entry_text(const Catalogue& catalogue, int32_t item) {
-  return natural_title(catalogue, item) + attribute_list(catalogue, item);
+std::string entry_text(const Catalogue& catalogue, int32_t item, const PromptOptions& options) {
+  return natural_title(catalogue, item) +
+         (options.with_attributes ? attribute_list(catalogue, item) : "");
 }
 
 TimeLine natural_time_line(const Catalogue& catalogue, std::span<const int32_t> items,
@@ -77,7 +78,7 @@ TimeLine natural_time_line(const Catalogue& catalogue, std::span<const int32_t> 
         moment_line(j == 0 ? std::nullopt : std::optional(times[j - 1]), times[j], options);
     const size_t begin = line.text.size();
     line.titles.push_back({begin, begin + natural_title(catalogue, items[j]).size()});
-    line.text += entry_text(catalogue, items[j]) + "\n";
+    line.text += entry_text(catalogue, items[j], options) + "\n";
   }
   return line;
 }
@@ -100,7 +101,7 @@ std::string natural_prompt(const Catalogue& catalogue, const Request& request,
   if (options.answer == AnswerKind::kNumber) {
     out += fmt::format("{}\n", kHeads.candidates);
     for (size_t k = 0; k < request.candidates.size(); ++k)
-      out += fmt::format("{}:{}\n", k + 1, entry_text(catalogue, request.candidates[k]));
+      out += fmt::format("{}:{}\n", k + 1, entry_text(catalogue, request.candidates[k], options));
   }
   append_lists(catalogue, request, options, out);
   out += moment_line(last_time(request), request.now, options);
@@ -119,7 +120,7 @@ AnswerForm natural_answer_form(const PromptOptions& options) {
 std::string natural_answer_lead(const Catalogue& catalogue, const Request& request,
                                 const PromptOptions& options) {
   const std::string last =
-      request.history.empty() ? "" : entry_text(catalogue, request.history.back());
+      request.history.empty() ? "" : entry_text(catalogue, request.history.back(), options);
   return last + "\n" + moment_line(last_time(request), request.now, options);
 }
 

@@ -50,6 +50,7 @@ struct PromptOptions {
   int32_t knowledge_items = 5;  // of each list of knowledge, at most
   // Prompts with answers by title may name the candidates; those with answers by number always do.
   bool list_candidates = false;
+  bool with_attributes = true;  // false: entries and candidates are titles alone
 };
 
 // Reasons why an answer does not count; kept in logs and metrics.
