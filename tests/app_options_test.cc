@@ -88,6 +88,8 @@ constexpr Refused kRefused[] = {
     {"distill --eval-rows 0 --early-stopping-patience 7", "not with --eval-rows 0",
      "--eval-rows 9"},
     {"distill --label-only --direct-share 0.5", "not with --label-only", ""},
+    {"distill --negatives popular --answer-loss candidates",
+     "--label-only and --answer-loss candidates", "--label-only"},
     {"distill --label-only --field-weight pick=2", "not with --label-only", ""},
     {"distill --lora-alpha 7", "--lora-r above 0", "--lora-r 4"},
     {"distill --lora-dropout 0.5", "--lora-r above 0", "--adapter adalora"},

@@ -22,8 +22,10 @@
 #include "method/sft_row.h"
 #include "method/study.h"
 #include "numbers.h"
+#include "refusal.h"
 #include "stages_fixture.h"
 #include "temporal/encoding.h"
+#include "temporal/names.h"
 #include "temporal/prompts.h"
 #include "temporal/teacher.h"
 #include "text/tokenizer_folder.h"
@@ -289,6 +291,49 @@ TEST_F(Stages, distill_reads_the_prompt_from_the_reasoning_folder) {
   options.reasoning.clear();
   options.max_history = 5;
   EXPECT_EQ(setup(options).card.prompt.max_history, 5);
+}
+
+TEST_F(Stages, popular_negatives_are_drawn_for_the_same_rows) {
+  DistillOptions options = distill_into("never");
+  options.label_only = true;
+  options.reasoning.clear();
+  options.answer_loss = "candidates";
+  options.sft_share = 1;
+  const DistillSetup file = setup(options);
+  options.negatives = "popular";
+  const DistillSetup popular = setup(options);
+  EXPECT_EQ(popular.card.distillation_rows->candidates, file.card.distillation_rows->candidates);
+  const Dataset& dataset = popular.study->dataset;
+  const CandidateSet set = popular.study->candidates("train");
+  const CandidateSet drawn = draw_candidates(dataset, load_split(root_ / "data"), set.rows,
+                                             {.kind = CandidateKind::kPopular, .count = 6});
+  ASSERT_EQ(popular.candidate_rows.size(), set.rows.size());
+  int64_t others = 0;
+  for (size_t r = 0; r < set.rows.size(); ++r) {
+    const CandidateRow &row = popular.candidate_rows[r], &before = file.candidate_rows[r];
+    EXPECT_EQ(row.prompt, before.prompt);
+    EXPECT_EQ(row.target, drawn.slots[r]);
+    EXPECT_EQ(row.answers[static_cast<size_t>(row.target)],
+              before.answers[static_cast<size_t>(before.target)]);
+    for (size_t k = 0; k < row.answers.size(); ++k) {
+      const std::string text = popular.model.tokenizer->decode(row.answers[k]);
+      const int32_t item = drawn.items[r * 6 + k];
+      EXPECT_NE(text.find(escape_title(dataset.catalogue.titles[static_cast<size_t>(item)])),
+                text.npos)
+          << text;
+      others += item != set.items[r * 6 + k];
+    }
+  }
+  EXPECT_GT(others, 300);
+  for (const auto& refused : std::vector<std::function<void(DistillOptions&)>>{
+           [](DistillOptions& o) { o.label_only = false, o.reasoning = root_ / "reasoning"; },
+           [](DistillOptions& o) { o.answer_loss = "tokens"; },
+           [](DistillOptions& o) { o.reasoning = root_ / "reasoning", o.answers = "teacher"; },
+           [](DistillOptions& o) { o.negatives = "hard"; }}) {
+    DistillOptions changed = options;
+    refused(changed);
+    EXPECT_NE(usage_refusal([&] { setup(changed); }).find("--negatives"), std::string::npos);
+  }
 }
 
 // The findings of an audit of `folder`, whose reasoning.jsonl has its first line changed.

@@ -68,6 +68,13 @@ void add_distill(CommandLine& app, CommonOptions& common) {
   command.add_option("--answers", options->answers, "what follows a reasoning")
       .one_of({"teacher", "target"});
   command
+      .add_option("--negatives", options->negatives,
+                  "what an answer is told apart from: file, the candidates of DATA's file; "
+                  "popular, others that are drawn by popularity for the same rows")
+      .one_of({"file", "popular"})
+      .only_with("--label-only and --answer-loss candidates",
+                 [=] { return options->label_only && options->answer_loss == "candidates"; });
+  command
       .add_option("--direct-share", options->direct_share,
                   "share of the rows trained as a direct answer, too")
       .range(0.0, 1.0)

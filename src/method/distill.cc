@@ -230,6 +230,25 @@ void check_answer_loss(const DistillOptions& options) {
         "--field-weight and --direct-share are options of --answer-loss tokens");
 }
 
+void check_negatives(const DistillOptions& options) {
+  CHECK(options.negatives == "file" || options.negatives == "popular", kUsage,
+        "--negatives: expected file or popular, found \"{}\"", options.negatives);
+  CHECK(options.negatives == "file" || (options.label_only && options.answer_loss == "candidates" &&
+                                        (options.reasoning.empty() || options.answers == "target")),
+        kUsage,
+        "--negatives popular: a reasoning speaks of the candidates of the file\n"
+        "hint: --label-only --answer-loss candidates, with --reasoning also --answers target");
+}
+
+// The same rows among other candidates.
+CandidateSet with_popular_negatives(const Study& study, const CandidateSet& set) {
+  CandidateOptions options = set.options;
+  options.kind = CandidateKind::kPopular;
+  CandidateSet drawn = draw_candidates(study.dataset, load_split(study.folder), set.rows, options);
+  drawn.protocol = set.protocol;
+  return drawn;
+}
+
 std::unique_ptr<Objective> make_objective(DistillSetup& setup) {
   LanguageModel& model = *setup.model.model;
   const DistillOptions& options = setup.options;
@@ -258,6 +277,7 @@ DistillSetup setup(const DistillOptions& options) {
   CHECK(options.label_only || !options.reasoning.empty(), kUsage,
         "--reasoning: expected the folder of construct (or --label-only)");
   check_answer_loss(options);
+  check_negatives(options);
   CHECK(!options.prompt_tuning || options.sft.prompt_weight == 0, kUsage,
         "--prompt-weight: not with --adapter prompt, whose virtual tokens are no targets");
   DistillSetup setup;
@@ -265,15 +285,17 @@ DistillSetup setup(const DistillOptions& options) {
   setup.study = std::make_unique<const Study>(open_study(options.data));
   const Study& study = *setup.study;
   CandidateSet set = study.candidates("train");
+  const std::string rows_hash = set.hash;
   setup.model =
       open_model_folder(options.model, study.catalogue_hash, options.dtype, options.numerics);
   std::optional<PatternRecord> recorded;
   const PromptOptions prompt =
       prompt_of(options, set, setup.study->dataset.order_only, setup.model.card, recorded);
+  if (options.negatives == "popular") set = with_popular_negatives(study, set);
   RowSource source(study, std::move(set), prompt);
   add_knowledge(options, recorded, source, setup);
   setup.prompt = plan_prompt(options.model, options.prompt_tuning, setup.model);
-  const DistillationRows chosen{options.sft_share, options.trainer.seed, source.set().hash};
+  const DistillationRows chosen{options.sft_share, options.trainer.seed, rows_hash};
   setup.card = card_of(options, study, prompt, chosen, setup.model);
   if (setup.knowledge) setup.card.pattern = setup.knowledge->record();
   make_rows(source, chosen, setup);

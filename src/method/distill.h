@@ -37,6 +37,10 @@ struct DistillOptions {
   int64_t max_reasoning_tokens = 160;
   int64_t limit = 0;        // training rows, drawn by the seed; 0: all
   int64_t eval_rows = 500;  // of the validation rows, 0: no validation
+  // What an answer is told apart from: the candidates of the training file, or popular ones that
+  // are drawn anew for the same rows (data/candidates.h). For label_only, whose answer is the
+  // target: a reasoning speaks of the candidates that it was written for.
+  std::string negatives = "file";  // file | popular
   // What is learned of an answer: its tokens as a text, or its share among all candidates.
   std::string answer_loss = "tokens";  // tokens | candidates
   SftOptions sft;
