@@ -3,10 +3,12 @@
 #include <gtest/gtest.h>
 
 #include "base/check.h"
+#include "eval/mix.h"
 #include "method/compare.h"
 #include "method/evaluate.h"
 #include "method/evaluation_text.h"
 #include "method/fit.h"
+#include "method/study.h"
 #include "method/unread_items.h"
 #include "stages_fixture.h"
 #include "title_model.h"
@@ -146,6 +148,36 @@ TEST_F(FullEvaluation, a_trend_is_an_option_of_models) {
             both.trend.has_value() || both.recommender_trends[0].has_value());
   EXPECT_EQ(summary_of(both)["recommender_trends"][0].is_null(),
             !both.recommender_trends[0].has_value());
+}
+
+TEST_F(FullEvaluation, weights_for_popular_candidates_are_chosen_among_popular_candidates) {
+  const fs::path file = root_ / "data/candidates-valid.jsonl", popular = root_ / "popular.jsonl";
+  const Study study = open_study(root_ / "data");
+  save_candidates(
+      among_popular(study.dataset, load_split(root_ / "data"), study.candidates("valid")),
+      study.dataset, popular);
+  const auto answers = [](const std::string& model, const fs::path& candidates) {
+    EvaluateOptions asked = all(model);
+    asked.candidates = candidates.string();
+    return run(setup(asked)).predictions;
+  };
+  bool differs = false;
+  for (const auto& [first, second] : {std::pair{"titles", "fit/markov"},
+                                      {"titles", "fit/sasrec"},
+                                      {"fit/markov", "fit/sasrec"},
+                                      {"fit/sasrec", "fit/markov"}}) {
+    std::vector<double> weights;
+    for (const fs::path& candidates : {file, popular}) {
+      EvaluateOptions mixed = all(first);
+      mixed.candidates = candidates.string();
+      mixed.mix = {root_ / second};
+      weights.push_back(run(setup(mixed)).mix_weights.at(0));
+      EXPECT_EQ(weights.back(),
+                choose_mix_weight(answers(first, candidates), answers(second, candidates)));
+    }
+    differs = differs || weights[0] != weights[1];
+  }
+  EXPECT_TRUE(differs);
 }
 
 TEST_F(FullEvaluation, of_a_language_model_goes_alone_by_beams_and_mixed) {

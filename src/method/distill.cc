@@ -240,15 +240,6 @@ void check_negatives(const DistillOptions& options) {
         "hint: --label-only --answer-loss candidates, with --reasoning also --answers target");
 }
 
-// The same rows among other candidates.
-CandidateSet with_popular_negatives(const Study& study, const CandidateSet& set) {
-  CandidateOptions options = set.options;
-  options.kind = CandidateKind::kPopular;
-  CandidateSet drawn = draw_candidates(study.dataset, load_split(study.folder), set.rows, options);
-  drawn.protocol = set.protocol;
-  return drawn;
-}
-
 std::unique_ptr<Objective> make_objective(DistillSetup& setup) {
   LanguageModel& model = *setup.model.model;
   const DistillOptions& options = setup.options;
@@ -291,7 +282,8 @@ DistillSetup setup(const DistillOptions& options) {
   std::optional<PatternRecord> recorded;
   const PromptOptions prompt =
       prompt_of(options, set, setup.study->dataset.order_only, setup.model.card, recorded);
-  if (options.negatives == "popular") set = with_popular_negatives(study, set);
+  if (options.negatives == "popular")
+    set = among_popular(study.dataset, load_split(study.folder), set);
   RowSource source(study, std::move(set), prompt);
   add_knowledge(options, recorded, source, setup);
   setup.prompt = plan_prompt(options.model, options.prompt_tuning, setup.model);

@@ -52,7 +52,8 @@ std::unique_ptr<Recommender> load_for(const EvaluateSetup& setup, const std::str
       setup.protocol.new_items);
 }
 
-// The validation rows that a mix's weight and a trend are chosen on.
+// The validation rows that a mix's weight and a trend are chosen on. Where the rows stand among
+// popular candidates, so do they: what tells popular items apart is not what tells any items apart.
 struct Validation {
   CandidateSet set;
   std::vector<int64_t> rows;
@@ -63,6 +64,8 @@ Validation validation_of(const EvaluateSetup& setup) {
   Validation valid;
   valid.set =
       load_candidates(fs::path(setup.options.data) / "candidates-valid.jsonl", setup.dataset);
+  if (setup.set.options.kind == CandidateKind::kPopular)
+    valid.set = among_popular(setup.dataset, load_split(setup.options.data), valid.set);
   valid.rows = spread_rows(std::ssize(valid.set.rows), kValidationRows);
   valid.requests = setup.model
                        ? knowing_requests(setup.dataset, valid.set, valid.rows,
