@@ -393,12 +393,6 @@ std::vector<Row> cold_targets(const Dataset& dataset, const Split& split,
   return cold;
 }
 
-CandidateSet among_popular(const Dataset& dataset, const Split& split, const CandidateSet& set) {
-  CandidateOptions options = set.options;
-  options.kind = CandidateKind::kPopular;
-  return draw_candidates(dataset, split, set.rows, options);
-}
-
 std::vector<int32_t> count_negatives(const Dataset& dataset, const Split& split,
                                      std::span<const Row> rows, const CandidateOptions& options) {
   check_rows(dataset, rows, options);

@@ -57,8 +57,6 @@ CandidateSet draw_candidates(const Dataset& dataset, const Split& split, std::sp
                              const CandidateOptions& options,
                              std::span<const std::vector<int32_t>> recommender_top = {},
                              int32_t threads = 0);
-// The rows of `set` among popular candidates, as many and by the same seed.
-CandidateSet among_popular(const Dataset& dataset, const Split& split, const CandidateSet& set);
 // How many items with different titles could be negatives of each row, counted up to `count - 1`
 // only.
 std::vector<int32_t> count_negatives(const Dataset& dataset, const Split& split,

@@ -9,7 +9,6 @@
 #include "base/log.h"
 #include "base/rng.h"
 #include "data/candidate_file.h"
-#include "data/candidates.h"
 #include "kernels/parallel.h"
 #include "method/fit.h"
 
@@ -53,6 +52,12 @@ std::vector<Row> draw_rows(std::vector<Row> rows, int64_t count, uint64_t seed,
   std::sort(rows.begin(), rows.end(),
             [](const Row& a, const Row& b) { return a.position < b.position; });
   return rows;
+}
+
+CandidateSet among_popular(const Dataset& dataset, const Split& split, const CandidateSet& set) {
+  CandidateOptions options = set.options;
+  options.kind = CandidateKind::kPopular;
+  return draw_candidates(dataset, split, set.rows, options);
 }
 
 CandidateDraw draw_candidate_file(const CandidateDrawOptions& options) {

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "data/candidates.h"
 #include "data/dataset.h"
 #include "nn/numerics.h"
 
@@ -14,6 +15,9 @@ namespace etrlrec {
 // At most `count` of the rows, drawn by the named stream, in stored order.
 std::vector<Row> draw_rows(std::vector<Row> rows, int64_t count, uint64_t seed,
                            const std::string& stream);
+
+// The rows of `set` among popular candidates, as many and by the same seed.
+CandidateSet among_popular(const Dataset& dataset, const Split& split, const CandidateSet& set);
 
 struct CandidateDrawOptions {
   std::string data, out;         // data set folder; the file to write (JSON Lines)

@@ -9,6 +9,7 @@
 #include "base/io.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "method/candidate_draw.h"
 #include "method/construct.h"
 #include "method/row.h"
 #include "method/sft_row.h"

@@ -14,6 +14,7 @@
 #include "eval/ablation.h"
 #include "eval/mix.h"
 #include "eval/title_beam.h"
+#include "method/candidate_draw.h"
 #include "method/fit.h"
 #include "method/row.h"
 #include "method/unread_items.h"
