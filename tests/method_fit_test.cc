@@ -79,7 +79,7 @@ TEST_F(Fit, trains_the_same_weights_again) {
 }
 
 TEST_F(Fit, a_model_that_knows_users_is_refused_for_others) {
-  const fs::path knows = fit(options_of("caser", "bpr"))[0].folder,
+  const fs::path knows = fit(options_of("fpmc", "bpr"))[0].folder,
                  does_not = fit(options_of("gru4rec", "ce"))[0].folder;
   Dataset others = dataset_;
   others.user_ids[3] = "somebody else";

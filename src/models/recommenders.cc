@@ -7,6 +7,7 @@
 #include "base/json.h"
 #include "models/caser.h"
 #include "models/content.h"
+#include "models/fpmc.h"
 #include "models/gru4rec.h"
 #include "models/item_knn.h"
 #include "models/markov.h"
@@ -18,7 +19,7 @@ namespace etrlrec {
 namespace {
 
 constexpr const RecommenderType* kTypes[] = {
-    &kPopularity, &kRecency, &kMarkov, &kSasrec, &kGru4Rec, &kCaser, &kItemKnn, &kContent,
+    &kPopularity, &kRecency, &kMarkov, &kSasrec, &kGru4Rec, &kCaser, &kFpmc, &kItemKnn, &kContent,
 };
 
 // nullptr: unknown.
