@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "base/io.h"
 #include "base/json.h"
+#include "models/bert4rec.h"
 #include "models/caser.h"
 #include "models/content.h"
 #include "models/fpmc.h"
@@ -19,7 +20,8 @@ namespace etrlrec {
 namespace {
 
 constexpr const RecommenderType* kTypes[] = {
-    &kPopularity, &kRecency, &kMarkov, &kSasrec, &kGru4Rec, &kCaser, &kFpmc, &kItemKnn, &kContent,
+    &kPopularity, &kRecency, &kMarkov,   &kSasrec,  &kGru4Rec,
+    &kCaser,      &kFpmc,    &kBert4Rec, &kItemKnn, &kContent,
 };
 
 // nullptr: unknown.
