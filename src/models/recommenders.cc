@@ -15,13 +15,14 @@
 #include "models/popularity.h"
 #include "models/recommender_loss.h"
 #include "models/sasrec.h"
+#include "models/tisasrec.h"
 
 namespace etrlrec {
 namespace {
 
 constexpr const RecommenderType* kTypes[] = {
-    &kPopularity, &kRecency, &kMarkov,   &kSasrec,  &kGru4Rec,
-    &kCaser,      &kFpmc,    &kBert4Rec, &kItemKnn, &kContent,
+    &kPopularity, &kRecency,  &kMarkov,   &kSasrec,  &kGru4Rec, &kCaser,
+    &kFpmc,       &kBert4Rec, &kTiSasrec, &kItemKnn, &kContent,
 };
 
 // nullptr: unknown.
