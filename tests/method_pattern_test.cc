@@ -73,7 +73,7 @@ TEST_F(Patterns, are_those_of_the_recommender_before_the_request) {
   const std::vector<int64_t> open = add_training_knowledge(*source, rows);
   EXPECT_GT(open.size(), 20u);
   EXPECT_LT(open.size(), 150u);
-  const auto recommender = load_recommender_of(root_ / "early/markov", study.dataset.catalogue);
+  const auto recommender = load_recommender_of(root_ / "early/markov", study.dataset);
   for (int64_t row = 0; row < rows.size(); ++row) {
     const bool may = rows.request_time(row) > *source->trained_until();
     EXPECT_EQ(std::binary_search(open.begin(), open.end(), row), may);
@@ -104,7 +104,7 @@ TEST_F(Patterns, are_those_of_the_recommender_before_the_request) {
 
 TEST_F(Patterns, of_the_whole_catalogue_may_leave_seen_items_out) {
   const Study study = open_study(root_ / "data");
-  const PatternSource source(root_ / "early/markov", study.dataset.catalogue, {}, 40);
+  const PatternSource source(root_ / "early/markov", study.dataset, {}, 40);
   const CandidateSet set = study.candidates("valid");
   std::vector<Request> requests =
       make_requests(study.dataset, set, std::vector<int64_t>{0, 5}, 200);

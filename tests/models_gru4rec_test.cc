@@ -8,6 +8,7 @@
 #include "base/io.h"
 #include "base/json.h"
 #include "models/gru4rec.h"
+#include "models/recommender_loss.h"
 #include "models/recommenders.h"
 #include "nn/logprob.h"
 #include "nn/safetensors.h"
@@ -61,7 +62,7 @@ Tensor by_formula(Gru4Rec& model, const std::vector<int64_t>& items, int64_t lay
 TEST(Gru4Rec, a_forest_equals_the_formula_sequence_by_sequence) {
   Gru4Rec model(tiny(), 3);
   const std::vector<std::vector<int64_t>> sequences{{1, 2}, {3, 4, 5, 6, 7}, {8}, {9, 1, 0}};
-  TokenForest forest;
+  ItemSequences forest;
   for (const auto& sequence : sequences) forest.add(-1, sequence);
   const Tensor states = model.hidden_states(forest);
   for (size_t s = 0; s < sequences.size(); ++s) {
@@ -96,7 +97,7 @@ void expect_golden(const std::string& name, int64_t hidden, int64_t layers, bool
     const at::NoGradGuard no_grad;
     for (auto& [own, tensor] : model.parameters()) tensor.copy_(weights.at(theirs(own)));
   }
-  TokenForest forest;
+  ItemSequences forest;
   std::vector<int64_t> last;
   const Tensor rows = golden.at("sequence");
   for (int64_t r = 0; r < rows.size(0); ++r) {
@@ -124,6 +125,22 @@ void expect_golden(const std::string& name, int64_t hidden, int64_t layers, bool
   EXPECT_GE(compared, 4);
 }
 
+// Binary cross-entropy and BPR of the golden numbers, with the gradients of the former.
+TEST(Gru4Rec, gives_the_losses_with_one_negative_of_recbole) {
+  const fs::path folder = fs::path(ETRLREC_SOURCE_DIR) / "../shared/golden/seqrec/gru4rec-recbole";
+  if (!fs::exists(folder)) GTEST_SKIP() << "the golden numbers are not here";
+  const ParameterMap weights = load_safetensors(folder / "weights.safetensors"),
+                     golden = load_safetensors(folder / "golden.safetensors");
+  const Json losses = read_json(folder / "golden.json")["losses"];
+  const Tensor items = weights.at("item_embedding.weight"),
+               negatives = golden.at("negative").unsqueeze(1);
+  for (const char* name : {"bce", "bpr"}) {
+    const Tensor loss = recommender_loss({.name = name, .num_negatives = 1}, golden.at("features"),
+                                         items, {}, golden.at("positive"), {negatives, {}});
+    EXPECT_NEAR(loss.item<double>(), losses[name].get<double>(), 1e-5) << name;
+  }
+}
+
 TEST(Gru4Rec, gives_the_loss_and_gradients_of_recbole) {
   expect_golden("gru4rec-recbole", 24, 1, false);
 }
@@ -141,7 +158,7 @@ TEST(Gru4Rec, scores_do_not_depend_on_the_batch_or_on_items_beyond_max_length) {
 
 TEST(Gru4Rec, dropout_is_decided_by_its_stream) {
   const Gru4Rec model(tiny(), 3);
-  TokenForest forest;
+  ItemSequences forest;
   forest.add(-1, std::vector<int64_t>{1, 2, 3});
   Rng a(7, "x"), b(7, "x"), c(8, "x");
   const Tensor first = model.hidden_states(forest, &a);
@@ -166,7 +183,7 @@ TEST(Gru4Rec, comes_back_from_its_folder) {
 TEST(Gru4Rec, refuses_items_and_sequences_it_does_not_know) {
   const Gru4Rec model(tiny(), 3);
   refuses([&] { scores_of(model, {{12}}); }, ExitCode::kInput, "item 12");
-  TokenForest forest;
+  ItemSequences forest;
   forest.add(-1, std::vector<int64_t>{1, 2, 3, 4, 5, 6});
   refuses([&] { model.hidden_states(forest); }, ExitCode::kInput, "at most 5 items");
 }

@@ -133,7 +133,7 @@ TEST(Numerics, sasrec_computes_the_same_by_plain_operations) {
   config.num_items = 50;
   config.hidden_size = 16;
   config.intermediate_size = 32;
-  TokenForest forest;
+  ItemSequences forest;
   forest.add(-1, std::vector<int64_t>{3, 9, 41, 7});
   forest.add(-1, std::vector<int64_t>{8, 1});
   for (const bool norm_first : {true, false}) {

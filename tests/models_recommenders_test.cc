@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/json.h"
+#include "models/recommender_loss.h"
 #include "models_recommender_fixture.h"
 
 namespace etrlrec {
@@ -26,7 +27,7 @@ TEST(Recommenders, every_row_says_how_its_models_are_made) {
 TEST(Recommenders, the_list_has_a_line_for_every_type) {
   const std::string list = format_recommenders();
   EXPECT_EQ(static_cast<size_t>(std::count(list.begin(), list.end(), '\n')),
-            recommender_types().size());
+            recommender_types().size() + 2 + loss_types().size());
   for (const RecommenderType* type : recommender_types()) {
     const std::string line = fmt::format("{:<12}{}", type->name, type->summary);
     EXPECT_NE(list.find(line), std::string::npos) << line;
@@ -66,7 +67,7 @@ TEST(Recommenders, every_type_scores_the_same_after_its_folder) {
       log.item_embeddings = at::eye(log.num_items);
       model = type->count(log, {});
     } else {
-      model = type->create(4, {}, 3);
+      model = type->create(two_user_log(), {}, 3);
     }
     EXPECT_EQ(model->name(), type->name);
     EXPECT_EQ(model->num_items(), 4);

@@ -84,7 +84,7 @@ TEST(Sasrec, gives_the_loss_and_gradients_of_recbole) {
   const fs::path folder = golden_folder("sasrec-recbole");
   const ParameterMap golden = load_safetensors(folder / "golden.safetensors");
   Sasrec model = recbole_model(load_safetensors(folder / "weights.safetensors"));
-  TokenForest forest;
+  ItemSequences forest;
   std::vector<int64_t> last;
   for (const auto& row : unpadded(golden.at("sequence"))) {
     forest.add(-1, row);
@@ -138,7 +138,7 @@ void expect_port(const std::string& name, bool norm_first) {
     set_pair(model, ours + "feed_forward.down", weights, "forward_layers." + layer + ".conv2");
     set_pair(model, ours + "feed_forward_norm", weights, "forward_layernorms." + layer);
   }
-  TokenForest forest;
+  ItemSequences forest;
   forest.add(-1, unpadded(golden.at("sequence"))[0]);
   ASSERT_EQ(forest.num_tokens(), 10);
   const Tensor states = model.hidden_states(forest);
@@ -192,7 +192,7 @@ TEST(Sasrec, comes_back_from_its_folder) {
 TEST(Sasrec, refuses_items_and_sequences_it_does_not_know) {
   const Sasrec model(small_config(), 3);
   EXPECT_THROW(score_rows(model, {{12}}), Error);
-  TokenForest forest;
+  ItemSequences forest;
   forest.add(-1, std::vector<int64_t>{1, 2, 3, 4, 5, 6});
   EXPECT_THROW(model.hidden_states(forest), Error);
 }

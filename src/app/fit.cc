@@ -9,10 +9,13 @@
 #include "app/training_options.h"
 #include "base/check.h"
 #include "base/json.h"
+#include "method/fit_presets.h"
 #include "models/recommenders.h"
 
 namespace etrlrec {
 namespace {
+
+constexpr const char* kTrained = "models that are trained, not counted\nhint: etrlrec fit --list";
 
 void run_fit(FitOptions options, const Command& command, const CommonOptions& common) {
   CHECK(!options.data.empty() && !options.out.empty(), kUsage,
@@ -22,6 +25,10 @@ void run_fit(FitOptions options, const Command& command, const CommonOptions& co
   for (const RecommenderType* type : recommender_types())
     for (const RecommenderOption& option : type->options)
       if (!command.is_given(option.flag)) options.recommender.erase(option.key);
+  if (!options.preset.empty())
+    apply_preset(
+        fit_preset(options.preset),
+        [&command](const std::string& flag) { return command.is_given(flag); }, options);
   const std::vector<FitSummary> summaries = fit(options);
   for (const FitSummary& summary : summaries)
     write_run_record(summary.folder, command, common, {{"data", options.data}}, summary.seconds);
@@ -35,7 +42,9 @@ bool any_model(const FitOptions& options,
                const std::function<bool(const RecommenderType&)>& is_such) {
   const auto types = recommender_types();
   return std::any_of(types.begin(), types.end(), [&](const RecommenderType* type) {
-    const auto& asked = options.models;
+    const auto asked = options.preset.empty()
+                           ? options.models
+                           : std::vector<std::string>{fit_preset(options.preset).model};
     return std::find(asked.begin(), asked.end(), type->name) != asked.end() && is_such(*type);
   });
 }
@@ -54,12 +63,17 @@ void add_recommender_options(Command& command, FitOptions& options) {
       if (!is_new) continue;
       const std::string flag = option.flag;
       std::visit(
-          [&](auto& number) {
-            Option declared = command.add_option(option.flag, number, option.help);
+          [&](auto& each) {
+            Option declared = [&] {
+              if constexpr (std::is_same_v<decltype(each), bool&>)
+                return command.add_flag(option.flag, each, option.help);
+              else
+                return command.add_option(option.flag, each, option.help);
+            }();
             if (*type->heading != 0) declared.group(type->heading);
             declared.only_with("models that have it\nhint: etrlrec fit --list", [&options, flag] {
               return any_model(options,
-                               [&](const RecommenderType& each) { return lists(each, flag); });
+                               [&](const RecommenderType& one) { return lists(one, flag); });
             });
           },
           value->second);
@@ -67,23 +81,58 @@ void add_recommender_options(Command& command, FitOptions& options) {
   }
 }
 
+void add_loss_options(Command& command, FitOptions& options) {
+  LossOptions& loss = options.loss;
+  const auto any_loss = [&options](const std::function<bool(const std::string&)>& is_such) {
+    return any_model(options, [&](const RecommenderType& type) {
+      return type.create != nullptr &&
+             is_such(!options.loss.name.empty() ? options.loss.name
+                     : options.preset.empty()   ? type.loss
+                                                : fit_preset(options.preset).loss.name);
+    });
+  };
+  const auto add = [&](const char* flag, auto& value, const char* help) {
+    return command.add_option(flag, value, help).group("Loss");
+  };
+  const auto draws = [any_loss] {
+    return any_loss(
+        [](const std::string& name) { return loss_type(name).negatives != NegativesOf::kNone; });
+  };
+  const std::string with_negatives = "a loss that has negatives\nhint: etrlrec fit --list";
+  add("--loss", loss.name, "what training minimises, default that of the model (--list)")
+      .one_of(loss_names())
+      .only_with(kTrained, [any_loss] { return any_loss([](const auto&) { return true; }); });
+  add("--num-negatives", loss.num_negatives,
+      "drawn for each position or step, 0: as many as the loss usually has")
+      .only_with(with_negatives, draws);
+  add("--negative-alpha", loss.negative_alpha,
+      "negatives are drawn by (1 + interactions)^alpha, 0: uniformly")
+      .only_with(with_negatives, draws);
+  add("--gbce-t", loss.gbce_t, "calibration of gbce, 0: bce, 1: full")
+      .only_with("--loss gbce",
+                 [any_loss] { return any_loss([](const auto& name) { return name == "gbce"; }); });
+  add("--bpreg", loss.bpreg, "weight of the negatives' squared scores in bpr-max")
+      .only_with("--loss bpr-max", [any_loss] {
+        return any_loss([](const auto& name) { return name == "bpr-max"; });
+      });
+}
+
 void add_training_options(Command& command, FitOptions& options) {
   const auto trains = [&options] {
     return any_model(options, [](const RecommenderType& type) { return type.create != nullptr; });
   };
-  const std::string trained = "models that are trained, not counted\nhint: etrlrec fit --list";
   for (Option& option : add_schedule_options(command, options.trainer))
-    option.only_with(trained, trains);
+    option.only_with(kTrained, trains);
   command
       .add_option("--train-batch-size,--batch-size", options.trainer.train_batch_size,
                   "windows of one step")
       .group("Training")
-      .only_with(trained, trains);
+      .only_with(kTrained, trains);
   command
       .add_option("--patience", options.trainer.early_stopping_patience,
                   "epochs without a better validation NDCG@10, 0: no early stopping")
       .group("Training")
-      .only_with(trained, trains);
+      .only_with(kTrained, trains);
 }
 
 }  // namespace
@@ -97,6 +146,11 @@ void add_fit(CommandLine& app, CommonOptions& common) {
   command.add_option("-m,--model", options->models, "models, separated by commas")
       .separated_by(',');
   command
+      .add_option("--preset", options->preset,
+                  "a model with the settings of a publication (--list); options given beside it "
+                  "override it")
+      .one_of(preset_names());
+  command
       .add_option("--embeddings", options->embeddings,
                   "of content: a folder of etrlrec embed, which describes the items")
       .only_with("--model content", [=] {
@@ -104,6 +158,7 @@ void add_fit(CommandLine& app, CommonOptions& common) {
                          [](const RecommenderType& type) { return type.needs_embeddings; });
       });
   add_recommender_options(command, *options);
+  add_loss_options(command, *options);
   add_training_options(command, *options);
   command
       .add_option("--train-share", options->train_share,
@@ -116,10 +171,10 @@ void add_fit(CommandLine& app, CommonOptions& common) {
       .one_of({"none", "full", "candidates"});
   command.add_flag("--replace", options->replace, "replace models fitted with other inputs");
   auto list = std::make_shared<bool>(false);
-  command.add_flag("--list", *list, "list the recommenders");
+  command.add_flag("--list", *list, "list the recommenders, losses and presets");
   command.on_run([options, command, list, &common] {
     if (*list) {
-      fmt::print("{}", format_recommenders());
+      fmt::print("{}\npresets:\n{}", format_recommenders(), format_presets());
     } else {
       run_fit(*options, command, common);
     }

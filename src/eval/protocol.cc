@@ -386,7 +386,8 @@ std::vector<std::vector<float>> candidate_scores(const Recommender& recommender,
     const size_t end = std::min(requests.size(), begin + kScoreBatch);
     std::vector<HistoryView> histories;
     for (size_t r = begin; r < end; ++r) {
-      histories.push_back({requests[r].history, requests[r].times, requests[r].now});
+      histories.push_back(
+          {requests[r].history, requests[r].times, requests[r].now, requests[r].user});
     }
     const at::Tensor scores = recommender.score(histories).contiguous();  // [B, N]
     for (size_t r = begin; r < end; ++r) {

@@ -21,7 +21,7 @@ constexpr int64_t kBatch = 256;
 // Item indices of the recommender's kTop best for every row.
 std::vector<std::vector<int32_t>> top_items(const fs::path& folder, const Dataset& dataset,
                                             std::span<const Row> rows, const Numerics& numerics) {
-  const auto recommender = load_recommender_of(folder, dataset.catalogue, numerics);
+  const auto recommender = load_recommender_of(folder, dataset, numerics);
   const auto tasks = ranking_tasks(dataset, rows);
   std::vector<std::vector<int32_t>> tops;
   ProgressBar bar("candidates", static_cast<int64_t>(tasks.size()));

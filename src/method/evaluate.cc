@@ -48,9 +48,8 @@ Predictions ask_about(const EvaluateSetup& setup, std::span<const Request> reque
 }
 
 std::unique_ptr<Recommender> load_for(const EvaluateSetup& setup, const std::string& folder) {
-  return with_new_items(
-      load_recommender_of(folder, setup.dataset.catalogue, setup.options.numerics),
-      setup.protocol.new_items);
+  return with_new_items(load_recommender_of(folder, setup.dataset, setup.options.numerics),
+                        setup.protocol.new_items);
 }
 
 // The validation rows that a mix's weight and a trend are chosen on. Where the rows stand among

@@ -20,6 +20,12 @@
 namespace etrlrec {
 namespace {
 
+std::string users_hash(const Dataset& dataset) {
+  std::string ids;
+  for (const std::string& id : dataset.user_ids) ids += id + '\n';
+  return sha256_hex(ids);
+}
+
 // Everything that decides a fitted model.
 OrderedJson inputs_of(const FitOptions& options, const RecommenderType& type,
                       const Dataset& dataset, const Split& split, const InteractionLog& log) {
@@ -34,6 +40,8 @@ OrderedJson inputs_of(const FitOptions& options, const RecommenderType& type,
                      {"protocol", split.protocol},
                      {"training_log", hash},
                      {"trained_until", *std::max_element(log.times.begin(), log.times.end())}};
+  if (!options.preset.empty()) inputs["preset"] = options.preset;
+  if (type.knows_users) inputs["users_hash"] = users_hash(dataset);
   if (type.needs_embeddings) inputs["embeddings"] = embeddings_hash(options.embeddings);
   const OrderedJson config = type.configure(options.recommender);
   if (type.create == nullptr) {
@@ -47,6 +55,13 @@ OrderedJson inputs_of(const FitOptions& options, const RecommenderType& type,
       t.train_batch_size,        t.num_train_epochs,  t.max_steps,    t.seed,
       t.early_stopping_patience, t.eval_steps,        t.max_grad_norm};
   if (t.ema_decay > 0) inputs["ema_decay"] = t.ema_decay;
+  const LossOptions loss = complete_loss(options.loss, type.loss, log.num_items);
+  if (loss.name != "ce")  // folders of older versions do not name it
+    inputs["loss"] = {{"name", loss.name},
+                      {"num_negatives", loss.num_negatives},
+                      {"negative_alpha", loss.negative_alpha},
+                      {"gbce_t", loss.gbce_t},
+                      {"bpreg", loss.bpreg}};
   inputs["arithmetic"] = name_of(options.numerics.arithmetic);
   inputs["mask_seen"] = options.mask_seen;
   inputs["eval_rows"] = options.eval_rows;
@@ -144,11 +159,12 @@ FitSummary fit_one(const FitOptions& options, const FitData& data, const std::st
     log_info("{}: fitted before with the same inputs", folder.string());
     model = load_recommender(folder, options.numerics);
   } else if (type.create != nullptr) {
-    auto trained = type.create(data.log.num_items, options.recommender, options.trainer.seed);
+    auto trained = type.create(data.log, options.recommender, options.trainer.seed);
     trained->set_numerics(options.numerics);
     TrainerOptions trainer = options.trainer;
     if (trainer.label.empty()) trainer.label = name;
-    train_recommender(*trained, data.log, data.valid, options.mask_seen, trainer, folder);
+    train_recommender(*trained, data.log, data.valid, options.mask_seen, trainer, folder,
+                      complete_loss(options.loss, type.loss, data.log.num_items));
     trained->save(folder);
     model = std::move(trained);
   } else {
@@ -200,8 +216,9 @@ int64_t trained_until(const fs::path& folder) {
   return get<int64_t>(inputs, "trained_until", (folder / "inputs.json").string());
 }
 
-std::unique_ptr<Recommender> load_recommender_of(const fs::path& folder, const Catalogue& catalogue,
+std::unique_ptr<Recommender> load_recommender_of(const fs::path& folder, const Dataset& dataset,
                                                  const Numerics& numerics) {
+  const Catalogue& catalogue = dataset.catalogue;
   auto recommender = load_recommender(folder, numerics);
   CHECK(recommender->num_items() == catalogue.num_items(), kModel,
         "{}: trained on {} items, the data set has {}", folder.string(), recommender->num_items(),
@@ -209,9 +226,14 @@ std::unique_ptr<Recommender> load_recommender_of(const fs::path& folder, const C
   const fs::path record = folder / "inputs.json";
   CHECK(fs::exists(record), kModel,
         "{}: does not say which catalogue it was trained on\nhint: fit it again", record.string());
-  const auto hash = get_or<std::string>(read_json(record), "catalogue_hash", "", record.string());
+  const Json inputs = read_json(record);
+  const auto hash = get_or<std::string>(inputs, "catalogue_hash", "", record.string());
   CHECK(hash == catalogue_hash(catalogue), kModel,
         "{}: trained on another catalogue than that of the data set\nhint: fit it on this data set",
+        folder.string());
+  const auto users = get_or<std::string>(inputs, "users_hash", "", record.string());
+  CHECK(users.empty() || users == users_hash(dataset), kModel,
+        "{}: knows users, and those of the data set are others\nhint: fit it on this data set",
         folder.string());
   return recommender;
 }
@@ -227,7 +249,8 @@ std::vector<RankingTask> ranking_tasks(const Dataset& dataset, std::span<const R
     const auto length = static_cast<size_t>(row.position - begin);
     tasks.push_back({{{dataset.items.data() + begin, length},
                       {dataset.times.data() + begin, length},
-                      dataset.times[row.position]},
+                      dataset.times[row.position],
+                      row.user},
                      dataset.items[row.position]});
   }
   return tasks;
@@ -249,8 +272,9 @@ std::map<std::string, double> full_ranking_metrics(const Recommender& model,
 
 TrainingResult train_recommender(TrainableRecommender& model, const InteractionLog& log,
                                  std::span<const RankingTask> valid, bool mask_seen,
-                                 TrainerOptions options, const fs::path& folder) {
-  NextItemObjective objective(model, log, options.seed);
+                                 TrainerOptions options, const fs::path& folder,
+                                 const LossOptions& loss) {
+  NextItemObjective objective(model, log, options.seed, loss);
   const int64_t epoch_steps = steps_per_epoch(objective.num_rows(), options);
   if (options.eval_steps == 0) options.eval_steps = std::max<int64_t>(epoch_steps, 1);
   EvaluateFn evaluate;
@@ -262,7 +286,8 @@ TrainingResult train_recommender(TrainableRecommender& model, const InteractionL
 std::vector<std::string> usual_recommenders() {
   std::vector<std::string> names;
   for (const RecommenderType* type : recommender_types())
-    if (!type->needs_embeddings) names.emplace_back(type->name);
+    if (!type->needs_embeddings && (type->count != nullptr || type->usual))
+      names.emplace_back(type->name);
   return names;
 }
 

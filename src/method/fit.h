@@ -25,9 +25,10 @@ InteractionLog training_log(const Dataset& dataset, const Split& split, double s
 // The latest time a fitted model has learned from; its folder must be one of fit (kModel).
 int64_t trained_until(const std::filesystem::path& folder);
 
-// The recommender of a folder of fit; error (kModel) when it was trained on another catalogue.
+// The recommender of a folder of fit; error (kModel) when it was trained on another catalogue, or
+// when it knows users and those of the data set are others.
 std::unique_ptr<Recommender> load_recommender_of(const std::filesystem::path& folder,
-                                                 const Catalogue& catalogue,
+                                                 const Dataset& dataset,
                                                  const Numerics& numerics = {});
 
 // Full-ranking tasks of rows; they point into the data set. Above `limit` rows (0: no limit) every
@@ -45,17 +46,21 @@ std::map<std::string, double> full_ranking_metrics(const Recommender& model,
 // Without validation tasks the last epoch counts. eval_steps = 0: once an epoch.
 TrainingResult train_recommender(TrainableRecommender& model, const InteractionLog& log,
                                  std::span<const RankingTask> valid, bool mask_seen,
-                                 TrainerOptions options, const std::filesystem::path& folder);
+                                 TrainerOptions options, const std::filesystem::path& folder,
+                                 const LossOptions& loss = {.name = "ce"});
 
-// Names of the types that need nothing but a log, in the order of the table.
+// Names of the types that are fitted where none is named, in the order of the table: those that
+// count, from nothing but a log, and SASRec.
 std::vector<std::string> usual_recommenders();
 
 struct FitOptions {
   std::string data, out;
   std::string embeddings{};  // folder of embed, for models that want it
   std::vector<std::string> models = usual_recommenders();
+  std::string preset{};      // whose settings were taken (method/fit_presets.h), for the record
   Numerics numerics;         // of models that are trained
   OptionValues recommender;  // options of the models, by key; those left out have their defaults
+  LossOptions loss;          // of models that are trained; no name: each its own
   // Of models that are trained. An empty label: the name of the model.
   TrainerOptions trainer = next_item_trainer_options();
   bool mask_seen = false;         // in validation

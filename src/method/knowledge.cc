@@ -79,8 +79,8 @@ std::unique_ptr<const KnowledgeSource> open_knowledge(const PromptOptions& promp
           "{}: expected a {} whose patterns its prompts show, found none\n"
           "hint: --recommender FOLDER of fit",
           artefact, type);
-    pattern = std::make_unique<const PatternSource>(folder, dataset.catalogue, numerics,
-                                                    prompt.knowledge_items);
+    pattern =
+        std::make_unique<const PatternSource>(folder, dataset, numerics, prompt.knowledge_items);
     CHECK(!trained || pattern->record().recommender == type, kModel,
           "{}: made with the patterns of a {}, found a {} in {}\n"
           "hint: --recommender of the same type",

@@ -14,9 +14,9 @@ constexpr size_t kTogether = 256;  // histories scored at once
 
 }  // namespace
 
-PatternSource::PatternSource(const fs::path& folder, const Catalogue& catalogue,
+PatternSource::PatternSource(const fs::path& folder, const Dataset& dataset,
                              const Numerics& numerics, int32_t items)
-    : recommender_(load_recommender_of(folder, catalogue, numerics)),
+    : recommender_(load_recommender_of(folder, dataset, numerics)),
       record_{recommender_->name(), sha256_file(folder / "inputs.json")},
       trained_until_(etrlrec::trained_until(folder)),
       items_(items) {}
@@ -28,7 +28,7 @@ std::vector<std::vector<int32_t>> PatternSource::patterns(std::span<const Reques
     const auto batch = requests.subspan(begin, std::min(kTogether, requests.size() - begin));
     std::vector<HistoryView> views;
     for (const Request& request : batch)
-      views.push_back({request.history, request.times, request.now});
+      views.push_back({request.history, request.times, request.now, request.user});
     const at::Tensor scores = recommender_->score(views).contiguous();  // [B, N]
     const auto items = static_cast<size_t>(scores.size(1));
     for (size_t r = 0; r < batch.size(); ++r) {

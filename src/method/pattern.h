@@ -29,7 +29,7 @@ class PatternSource {
  public:
   // The recommender of a folder of fit; error (kModel) for one of another catalogue. Patterns have
   // at most `items` items.
-  PatternSource(const std::filesystem::path& folder, const Catalogue& catalogue,
+  PatternSource(const std::filesystem::path& folder, const Dataset& dataset,
                 const Numerics& numerics, int32_t items);
 
   const PatternRecord& record() const { return record_; }

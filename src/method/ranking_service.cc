@@ -66,8 +66,7 @@ Ranker::Ranker(const RankerOptions& options) : options_(options), study_(open_st
         "--beam: expected a language model that answers by title, found a recommender alone");
   if (options.beam > 0) check_answers_by_title(model_);
   if (!options.recommender.empty())
-    recommender_ =
-        load_recommender_of(options.recommender, study_.dataset.catalogue, options.numerics);
+    recommender_ = load_recommender_of(options.recommender, study_.dataset, options.numerics);
   knowledge_ = open_knowledge(model_.card.prompt, model_.card.pattern, options.recommender.string(),
                               study_.dataset, options.numerics, options.model.string());
 }
@@ -162,7 +161,7 @@ void Ranker::choose_candidates(std::vector<Request>& requests, std::span<const s
         options_.data.string());
   std::vector<HistoryView> views;
   for (const size_t r : open)
-    views.push_back({requests[r].history, requests[r].times, requests[r].now});
+    views.push_back({requests[r].history, requests[r].times, requests[r].now, requests[r].user});
   const std::lock_guard lock(computing_);
   const at::Tensor scores = recommender_->score(views).contiguous();
   const auto items = static_cast<size_t>(scores.size(1));

@@ -204,8 +204,7 @@ ReinforceSetup setup(const ReinforceOptions& options) {
   int64_t after = model.card.read_until.value_or(std::numeric_limits<int64_t>::min());
   if (!options.recommender.empty()) {
     after = std::max(after, trained_until(options.recommender));
-    recommender =
-        load_recommender_of(options.recommender, study->dataset.catalogue, options.numerics);
+    recommender = load_recommender_of(options.recommender, study->dataset, options.numerics);
   }
   auto knowledge = open_knowledge(model.card.prompt, model.card.pattern, options.recommender,
                                   study->dataset, options.numerics, options.model);

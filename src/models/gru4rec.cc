@@ -4,12 +4,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 #include <numeric>
 #include <vector>
 
 #include "base/check.h"
 #include "base/json.h"
+#include "models/random_matrix.h"
 #include "models/recommender_file.h"
 #include "nn/noise.h"
 
@@ -85,17 +85,14 @@ struct Steps {
   Tensor sizes;   // int64 [longest], sequences that have a token at the step
 };
 
-Steps make_steps(const TokenForest& forest, const Gru4RecConfig& config) {
+Steps make_steps(const ItemSequences& forest, const Gru4RecConfig& config) {
+  check_sequences(forest, config.num_items, config.max_length, "gru4rec");
   std::vector<int64_t> order(forest.segments.size());
   std::iota(order.begin(), order.end(), 0);
   const auto length = [&](int64_t s) {
     const Segment& segment = forest.segments[static_cast<size_t>(s)];
     return segment.end - segment.begin;
   };
-  for (const int64_t s : order)
-    CHECK(forest.segments[static_cast<size_t>(s)].parent == -1 && length(s) <= config.max_length,
-          kInput, "gru4rec: expected sequences of at most {} items, found one of {}",
-          config.max_length, length(s));
   std::stable_sort(order.begin(), order.end(),
                    [&](int64_t a, int64_t b) { return length(a) > length(b); });
   std::vector<int64_t> items, places(static_cast<size_t>(forest.num_tokens())), sizes;
@@ -104,11 +101,8 @@ Steps make_steps(const TokenForest& forest, const Gru4RecConfig& config) {
     for (const int64_t s : order) {
       if (length(s) <= step) break;
       const int64_t token = forest.segments[static_cast<size_t>(s)].begin + step;
-      const int64_t item = forest.ids[static_cast<size_t>(token)];
-      CHECK(item >= 0 && item < config.num_items, kInput, "gru4rec: item {} is not in [0, {})",
-            item, config.num_items);
       places[static_cast<size_t>(token)] = std::ssize(items);
-      items.push_back(item);
+      items.push_back(forest.ids[static_cast<size_t>(token)]);
       ++size;
     }
     sizes.push_back(size);
@@ -121,13 +115,7 @@ Steps make_steps(const TokenForest& forest, const Gru4RecConfig& config) {
 Gru4Rec::Gru4Rec(const Gru4RecConfig& config, uint64_t seed) : config_(config) {
   check_gru4rec(config, "gru4rec");
   const auto add_matrix = [&](const std::string& name, int64_t rows, int64_t columns) {
-    Rng rng(seed, name);
-    const double bound = std::sqrt(6.0 / static_cast<double>(rows + columns));
-    Tensor values = at::empty({rows, columns});
-    float* data = values.data_ptr<float>();
-    for (int64_t i = 0; i < values.numel(); ++i)
-      data[i] = static_cast<float>(bound * (2 * rng.uniform() - 1));
-    parameters_[name] = values;
+    parameters_[name] = glorot_uniform(rows, columns, seed, name);
   };
   const int64_t gates = 3 * config.hidden_size;
   add_matrix("item_embeddings.weight", config.num_items, config.embedding_size);
@@ -145,7 +133,7 @@ Gru4Rec::Gru4Rec(const Gru4RecConfig& config, uint64_t seed) : config_(config) {
   for (auto& [name, tensor] : parameters_) tensor.requires_grad_();
 }
 
-Tensor Gru4Rec::hidden_states(const TokenForest& sequences, Rng* rng) const {
+Tensor Gru4Rec::hidden_states(const ItemSequences& sequences, Rng* rng) const {
   const auto dropped = [&](const Tensor& values) {
     return rng == nullptr ? values
                           : masked_dropout(values, {config_.dropout, rng->next()}, numerics());
@@ -184,13 +172,13 @@ const RecommenderType kGru4Rec = {
     .name = "gru4rec",
     .summary = "gated recurrent units over the history",
     .paper = "Hidasi et al. 2016, Hidasi and Karatzoglou 2018",
-    .loss = "full cross-entropy",
+    .loss = "ce",
     .heading = "GRU4Rec",
     .options = kGruOptions,
     .configure = [](const OptionValues& given) { return gru4rec_json(gru4rec_config(1, given)); },
-    .create = [](int64_t num_items, const OptionValues& given,
+    .create = [](const InteractionLog& log, const OptionValues& given,
                  uint64_t seed) -> std::unique_ptr<TrainableRecommender> {
-      return std::make_unique<Gru4Rec>(gru4rec_config(num_items, given), seed);
+      return std::make_unique<Gru4Rec>(gru4rec_config(log.num_items, given), seed);
     },
     .load = [](const fs::path& folder) -> std::unique_ptr<Recommender> {
       return Gru4Rec::load(folder);

@@ -14,7 +14,6 @@
 
 #include "base/rng.h"
 #include "models/recommender.h"
-#include "nn/forest.h"
 #include "nn/parameters.h"
 
 namespace etrlrec {
@@ -29,7 +28,7 @@ struct Gru4RecConfig {  // keys of config.json
   bool bias = true;         // of the units
 };
 
-class Gru4Rec : public TrainableRecommender {
+class Gru4Rec : public CausalRecommender {
  public:
   // Uniform in ± sqrt(6 / (rows + columns)) (Glorot and Bengio 2010), biases 0; trainable.
   Gru4Rec(const Gru4RecConfig& config, uint64_t seed);
@@ -41,7 +40,7 @@ class Gru4Rec : public TrainableRecommender {
     return parameters_.at("item_embeddings.weight");
   }
   // States at the width of the embeddings. [T, embedding_size]
-  at::Tensor hidden_states(const TokenForest& sequences, Rng* rng = nullptr) const override;
+  at::Tensor hidden_states(const ItemSequences& sequences, Rng* rng = nullptr) const override;
 
   std::string name() const override { return "gru4rec"; }
   int64_t num_items() const override { return config_.num_items; }

@@ -5,18 +5,24 @@
 #include "base/check.h"
 #include "base/io.h"
 #include "base/json.h"
+#include "models/bert4rec.h"
+#include "models/caser.h"
 #include "models/content.h"
+#include "models/fpmc.h"
 #include "models/gru4rec.h"
 #include "models/item_knn.h"
 #include "models/markov.h"
 #include "models/popularity.h"
+#include "models/recommender_loss.h"
 #include "models/sasrec.h"
+#include "models/tisasrec.h"
 
 namespace etrlrec {
 namespace {
 
 constexpr const RecommenderType* kTypes[] = {
-    &kPopularity, &kRecency, &kMarkov, &kSasrec, &kGru4Rec, &kItemKnn, &kContent,
+    &kPopularity, &kRecency,  &kMarkov,   &kSasrec,  &kGru4Rec, &kCaser,
+    &kFpmc,       &kBert4Rec, &kTiSasrec, &kItemKnn, &kContent,
 };
 
 // nullptr: unknown.
@@ -42,9 +48,13 @@ std::string format_recommenders() {
   for (const RecommenderType* type : kTypes) {
     std::string text = type->summary;
     if (*type->paper != 0) text += fmt::format(" ({})", type->paper);
-    if (*type->loss != 0) text += fmt::format(", {}", type->loss);
+    if (*type->loss != 0) text += fmt::format(", --loss {}", type->loss);
     lines += fmt::format("{:<12}{}\n", type->name, text);
   }
+  lines += "\nlosses of those that are trained:\n";
+  for (const LossType& loss : loss_types())
+    lines += fmt::format("{:<12}{}{}\n", loss.name, loss.summary,
+                         *loss.paper == 0 ? "" : fmt::format(" ({})", loss.paper));
   return lines;
 }
 

@@ -18,7 +18,8 @@ std::span<const RecommenderType* const> recommender_types();
 const RecommenderType& recommender_type(std::string_view name);
 // Names of all types, separated by commas: for messages.
 std::string recommender_names();
-// A line for each type: name, what it looks at, paper and loss.
+// A line for each type (name, what it looks at, paper and, where it is trained, its loss), and one
+// for each loss.
 std::string format_recommenders();
 // Reads a folder of any type. Error (kModel) for a folder that holds no recommender.
 std::unique_ptr<Recommender> load_recommender(const std::filesystem::path& folder,

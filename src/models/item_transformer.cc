@@ -1,0 +1,143 @@
+#include "models/item_transformer.h"
+
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+
+#include "base/check.h"
+#include "base/json.h"
+#include "models/random_matrix.h"
+
+namespace etrlrec {
+
+using at::Tensor;
+
+void check_item_transformer(const ItemTransformerConfig& config, const std::string& name) {
+  const auto positive = [&](const char* key, int64_t value) {
+    CHECK(value > 0 && value <= (int64_t{1} << 31), kModel,
+          "{}: {}: expected a positive value, found {}", name, key, value);
+  };
+  positive("num_items", config.num_items);
+  positive("hidden_size", config.hidden_size);
+  positive("num_hidden_layers", config.num_hidden_layers);
+  positive("num_attention_heads", config.num_attention_heads);
+  positive("intermediate_size", config.intermediate_size);
+  positive("max_length", config.max_length);
+  CHECK(config.hidden_size % config.num_attention_heads == 0, kModel,
+        "{}: hidden_size {} is no multiple of num_attention_heads {}", name, config.hidden_size,
+        config.num_attention_heads);
+  CHECK(config.dropout >= 0 && config.dropout < 1, kModel,
+        "{}: dropout: expected a value in [0, 1), found {}", name, config.dropout);
+  CHECK(config.hidden_act == "gelu" || config.hidden_act == "relu", kModel,
+        "{}: hidden_act: expected gelu or relu, found \"{}\"", name, config.hidden_act);
+  CHECK(config.position_alignment == "end" || config.position_alignment == "start", kModel,
+        "{}: position_alignment: expected end or start, found \"{}\"", name,
+        config.position_alignment);
+}
+
+ItemTransformerConfig read_item_transformer(const Json& json, const std::string& name) {
+  ItemTransformerConfig config;
+  config.num_items = get<int64_t>(json, "num_items", name);
+  config.hidden_size = get<int64_t>(json, "hidden_size", name);
+  config.num_hidden_layers = get<int64_t>(json, "num_hidden_layers", name);
+  config.num_attention_heads = get<int64_t>(json, "num_attention_heads", name);
+  config.intermediate_size = get<int64_t>(json, "intermediate_size", name);
+  config.max_length = get<int64_t>(json, "max_length", name);
+  config.dropout = get<double>(json, "dropout", name);
+  config.hidden_act = get<std::string>(json, "hidden_act", name);
+  config.norm_first = get<bool>(json, "norm_first", name);
+  config.final_norm = get<bool>(json, "final_norm", name);
+  config.embedding_norm = get<bool>(json, "embedding_norm", name);
+  config.scale_embeddings = get<bool>(json, "scale_embeddings", name);
+  config.position_alignment = get<std::string>(json, "position_alignment", name);
+  config.layer_norm_eps = get<double>(json, "layer_norm_eps", name);
+  config.initializer_range = get_or<double>(json, "initializer_range", 0.02, name);
+  check_item_transformer(config, name);
+  return config;
+}
+
+OrderedJson to_json(const ItemTransformerConfig& c) {
+  return {{"hidden_size", c.hidden_size},
+          {"num_hidden_layers", c.num_hidden_layers},
+          {"num_attention_heads", c.num_attention_heads},
+          {"intermediate_size", c.intermediate_size},
+          {"max_length", c.max_length},
+          {"dropout", c.dropout},
+          {"hidden_act", c.hidden_act},
+          {"norm_first", c.norm_first},
+          {"final_norm", c.final_norm},
+          {"embedding_norm", c.embedding_norm},
+          {"scale_embeddings", c.scale_embeddings},
+          {"position_alignment", c.position_alignment},
+          {"layer_norm_eps", c.layer_norm_eps},
+          {"initializer_range", c.initializer_range}};
+}
+
+ParameterMap item_transformer_parameters(const ItemTransformerConfig& config, uint64_t seed) {
+  ParameterMap parameters;
+  const int64_t width = config.hidden_size, inner = config.intermediate_size;
+  const auto add_matrix = [&](const std::string& name, int64_t rows, int64_t columns) {
+    parameters[name] = normal_matrix(rows, columns, config.initializer_range, seed, name);
+  };
+  const auto add_linear = [&](const std::string& name, int64_t out, int64_t in) {
+    add_matrix(name + ".weight", out, in);
+    parameters[name + ".bias"] = at::zeros({out});
+  };
+  const auto add_norm = [&](const std::string& name) {
+    parameters[name + ".weight"] = at::ones({width});
+    parameters[name + ".bias"] = at::zeros({width});
+  };
+  add_matrix("item_embeddings.weight", config.num_items, width);
+  if (config.embedding_norm) add_norm("embedding_norm");
+  if (config.final_norm) add_norm("norm");
+  for (int64_t layer = 0; layer < config.num_hidden_layers; ++layer) {
+    const std::string prefix = fmt::format("layers.{}.", layer);
+    add_norm(prefix + "attention_norm");
+    add_linear(prefix + "attention.qkv", 3 * width, width);
+    add_linear(prefix + "attention.out", width, width);
+    add_norm(prefix + "feed_forward_norm");
+    add_linear(prefix + "feed_forward.up", inner, width);
+    add_linear(prefix + "feed_forward.down", width, inner);
+  }
+  return parameters;
+}
+
+Tensor ItemTransformer::layer_norm(const Tensor& values, const std::string& name) const {
+  return at::layer_norm(values, {config_.hidden_size}, parameters_.at(name + ".weight"),
+                        parameters_.at(name + ".bias"), config_.layer_norm_eps);
+}
+
+Tensor ItemTransformer::linear(const Tensor& values, const std::string& name) const {
+  return at::linear(values, parameters_.at(name + ".weight"), parameters_.at(name + ".bias"));
+}
+
+Tensor ItemTransformer::activate(const Tensor& values) const {
+  return config_.hidden_act == "gelu" ? at::gelu(values) : at::relu(values);
+}
+
+Tensor ItemTransformer::run(Tensor hidden, const Attend& attend, DropoutDraws& dropout) const {
+  const auto add = [&](const Tensor& residual, const Tensor& branch) {
+    return residual_dropout(residual, branch, dropout.next(), numerics_);
+  };
+  for (int64_t layer = 0; layer < config_.num_hidden_layers; ++layer) {
+    const std::string prefix = fmt::format("layers.{}.", layer);
+    const auto attention = [&](const Tensor& values) {
+      return linear(attend(linear(values, prefix + "attention.qkv"), layer),
+                    prefix + "attention.out");
+    };
+    const auto feed_forward = [&](const Tensor& values) {
+      return linear(activate(linear(values, prefix + "feed_forward.up")),
+                    prefix + "feed_forward.down");
+    };
+    const std::string norm1 = prefix + "attention_norm", norm2 = prefix + "feed_forward_norm";
+    if (config_.norm_first) {
+      hidden = add(hidden, attention(layer_norm(hidden, norm1)));
+      hidden = add(hidden, feed_forward(layer_norm(hidden, norm2)));
+    } else {
+      hidden = layer_norm(add(hidden, attention(hidden)), norm1);
+      hidden = layer_norm(add(hidden, feed_forward(hidden)), norm2);
+    }
+  }
+  return config_.final_norm ? layer_norm(hidden, "norm") : hidden;
+}
+
+}  // namespace etrlrec
