@@ -63,6 +63,7 @@ ANY_MODEL = MODELS | {"b student"}
 RECOMMENDERS = {"a recommender", "a early"}
 RUNS = ["--limit", 4]
 A = ["-d", "a-data"]
+ORDER = ["--tasks", "ta", "--num-virtual-tokens", 2]
 STEP = ["--max-steps", 1, "--batch-size", 2, "--eval-rows", 2, "-o", "OUT"]
 # Name of the argument -> the command with X in its place, the artefacts that are right there.
 TAKES = {
@@ -75,6 +76,13 @@ TAKES = {
                        "--init", "random", "-o", "OUT"], {"a data", "b data"}),
     "pretrain --data": (["pretrain", "-d", "X", "-m", "a-base", *STEP], {"a data", "b data"}),
     "pretrain --model": (["pretrain", *A, "-m", "X", *STEP], MODELS),
+    "soft-prompt --data": (["soft-prompt", "-d", "X", "-m", "a-base", *ORDER, *STEP], {"a data", "b data"}),
+    "soft-prompt --model": (["soft-prompt", *A, "-m", "X", *ORDER, *STEP], {"a base", "b base"}),
+    "soft-prompt --recommender": (["soft-prompt", *A, "-m", "a-base", "--tasks", "rps", "--recommender", "X", *STEP], {"a early"}),
+    "distill --init-prompt": (["distill", *A, "--reasoning", "a-reasoning", "-m", "a-base", "--init-prompt", "X", "--lora-r", 2,
+                               *STEP], set()),
+    "reinforce --init-prompt": (["reinforce", *A, "-m", "a-student", "--init-prompt", "X", "--lora-r", 2, "--group-size", 2,
+                                 *STEP], set()),
     "candidates --data": (["candidates", "-d", "X", "--limit", 4, "-o", "OUT"], {"a data", "b data"}),
     "candidates --recommender": (["candidates", *A, "--kind", "hard", "--recommender", "X", *RUNS, "-o", "OUT"],
                                  RECOMMENDERS),

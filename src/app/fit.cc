@@ -20,7 +20,7 @@ constexpr const char* kTrained = "models that are trained, not counted\nhint: et
 void run_fit(FitOptions options, const Command& command, const CommonOptions& common) {
   CHECK(!options.data.empty() && !options.out.empty(), kUsage,
         "fit: --data and --out are required");
-  options.trainer.seed = common.seed;
+  options.trainer.seed = options.left_out.seed = common.seed;
   options.numerics = common.numerics();
   for (const RecommenderType* type : recommender_types())
     for (const RecommenderOption& option : type->options)
@@ -165,6 +165,12 @@ void add_fit(CommandLine& app, CommonOptions& common) {
                   "earliest share of the training interactions; the later ones can then be "
                   "rewarded by reinforce")
       .range(0.01, 1.0);
+  command.add_option("--folds", options->left_out.count,
+                     "folds of users, by a hash of seed and id, for lists of soft-prompt; 0: none");
+  command
+      .add_option("--leave-out-fold", options->left_out.fold,
+                  "whose users are neither learned from nor validated on, from 0")
+      .only_with("--folds", [=] { return options->left_out.count != 0; });
   command.add_flag("--mask-seen", options->mask_seen, "leave seen items out in validation");
   command.add_option("--eval-rows", options->eval_rows, "validation rows used, 0: all");
   command.add_option("--evaluate", options->evaluate, "metrics on the test rows")

@@ -278,8 +278,8 @@ DistillSetup setup(const DistillOptions& options) {
   const Study& study = *setup.study;
   CandidateSet set = study.candidates("train");
   const std::string rows_hash = set.hash;
-  setup.model =
-      open_model_folder(options.model, study.catalogue_hash, options.dtype, options.numerics);
+  setup.model = open_with_prompt(options.model, study.catalogue_hash, options.dtype,
+                                 options.numerics, options.init_prompt);
   std::optional<PatternRecord> recorded;
   const PromptOptions prompt =
       prompt_of(options, set, setup.study->dataset.order_only, setup.model.card, recorded);
@@ -287,7 +287,7 @@ DistillSetup setup(const DistillOptions& options) {
     set = among_popular(study.dataset, load_split(study.folder), set);
   RowSource source(study, std::move(set), prompt);
   add_knowledge(options, recorded, source, setup);
-  setup.prompt = plan_prompt(options.model, options.prompt_tuning, setup.model);
+  setup.prompt = plan_prompt(options.model, options.prompt_tuning, setup.model, options.lora);
   const DistillationRows chosen{options.sft_share, options.trainer.seed, rows_hash};
   setup.card = card_of(options, study, prompt, chosen, setup.model);
   if (setup.knowledge) setup.card.pattern = setup.knowledge->record();
@@ -312,9 +312,13 @@ TrainingResult run(DistillSetup setup) {
   load_weights_of(model);
   attach_planned_prompt(*model.model, setup.prompt, options.trainer.seed);
   attach_adapter(*model.model, options.lora, std::ssize(setup.rows), options.trainer);
+  const std::optional<TrainedTensors> trained = trained_tensors(*model.model, setup.prompt);
   const std::unique_ptr<Objective> objective = make_objective(setup);
-  return train_model(*objective, *setup.study, model, setup.card, options.trainer,
-                     options.eval_rows, options.model, options.out, setup.knowledge.get());
+  const TrainingResult result =
+      train_model(*objective, *setup.study, model, setup.card, options.trainer, options.eval_rows,
+                  options.model, options.out, setup.knowledge.get());
+  if (trained && result.best_step > 1) trained->check_moved();  // a warm-up begins with rate 0
+  return result;
 }
 
 TrainingResult distill(const DistillOptions& options) { return run(setup(options)); }

@@ -22,6 +22,7 @@ namespace etrlrec {
 struct DistillOptions {
   std::string data, reasoning, model, out, dtype = "float32";
   std::string recommender;  // whose patterns the prompts show, where they show any
+  std::string init_prompt;  // folder of a soft prompt that texts begin with (open_with_prompt)
   Numerics numerics;
   bool label_only = false;
   // What follows a reasoning: the teacher's own answer, or the target. Imitation of a teacher that
@@ -44,7 +45,9 @@ struct DistillOptions {
   // What is learned of an answer: its tokens as a text, or its share among all candidates.
   std::string answer_loss = "tokens";  // tokens | candidates
   SftOptions sft;
-  LoraConfig lora;  // r = 0 and no prompt: full fine-tuning
+  // r = 0 and no prompt: full fine-tuning. An adapter learns beside a soft prompt that the model
+  // has, which stays as it is (DELRec's stage 2).
+  LoraConfig lora;
   std::optional<PromptTuningOptions> prompt_tuning;
   TrainerOptions trainer;  // its seed is the seed of the stage
 };

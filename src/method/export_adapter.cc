@@ -56,10 +56,12 @@ ExportResult export_adapter(ExportOptions options) {
         "one",
         options.adapter);
   // A trained folder holds merged weights: its adapter belongs to the model it was trained from.
-  const fs::path own = fs::path(options.model) / "adapter";
-  CHECK(options.what != "merge" || !fs::exists(own) || !fs::equivalent(options.adapter, own),
-        kUsage, "{}: its weights hold this adapter already\nhint: --model names the base model",
-        options.model);
+  for (const char* name : {"adapter", "lora"}) {
+    const fs::path own = fs::path(options.model) / name;
+    CHECK(options.what != "merge" || !fs::exists(own) || !fs::equivalent(options.adapter, own),
+          kUsage, "{}: its weights hold this adapter already\nhint: --model names the base model",
+          options.model);
+  }
   CHECK(options.what != "merge" || prompts_of_folder(options.model).empty(), kUsage,
         "{}: has a trained prompt, which merging would lose\nhint: --model names its base model",
         options.model);

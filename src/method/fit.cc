@@ -42,6 +42,7 @@ OrderedJson inputs_of(const FitOptions& options, const RecommenderType& type,
                      {"trained_until", *std::max_element(log.times.begin(), log.times.end())}};
   if (!options.preset.empty()) inputs["preset"] = options.preset;
   if (type.knows_users) inputs["users_hash"] = users_hash(dataset);
+  write_user_fold(options.left_out, inputs);
   if (type.needs_embeddings) inputs["embeddings"] = embeddings_hash(options.embeddings);
   const OrderedJson config = type.configure(options.recommender);
   if (type.create == nullptr) {
@@ -296,10 +297,13 @@ std::vector<FitSummary> fit(const FitOptions& options) {
   CHECK(
       options.evaluate == "none" || options.evaluate == "full" || options.evaluate == "candidates",
       kUsage, "--evaluate: expected none, full or candidates, found \"{}\"", options.evaluate);
+  check_user_fold(options.left_out);
   FitData data;
   data.dataset = load_dataset(options.data);
   data.split = load_split(options.data);
   data.log = training_log(data.dataset, data.split, options.train_share);
+  leave_out(options.left_out, data.dataset, data.log);
+  leave_out(options.left_out, data.dataset, data.split.valid);
   CHECK(!data.log.items.empty(), kInput, "{}: no interaction to learn from", options.data);
   check_embeddings(options);
   if (!options.embeddings.empty())

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "data/dataset.h"
+#include "method/user_folds.h"
 #include "models/ranking.h"
 #include "models/recommender.h"
 #include "train/next_item_objective.h"
@@ -65,6 +66,7 @@ struct FitOptions {
   TrainerOptions trainer = next_item_trainer_options();
   bool mask_seen = false;         // in validation
   double train_share = 1;         // earliest share of the training interactions
+  UserFold left_out{};            // users that are neither learned from nor validated on
   int64_t eval_rows = 5000;       // validation rows used, 0: all
   std::string evaluate = "none";  // test rows: none | full | candidates
   bool replace = false;

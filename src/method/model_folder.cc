@@ -326,9 +326,9 @@ LoadedModel load_model_folder(const fs::path& folder, const std::string& catalog
 }
 
 void save_model_folder(const LanguageModel& model, const fs::path& parent, const ModelCard& card,
-                       const fs::path& folder, bool replace) {
+                       const fs::path& folder, bool replace, bool merged) {
   FolderWriter writer(folder, replace);
-  if (!card.soft_prompts.empty()) {
+  if (!card.soft_prompts.empty() && !merged) {
     copy_weights(parent, writer.path());
   } else {
     model.save(writer.path());

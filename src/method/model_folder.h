@@ -29,7 +29,7 @@ struct SoftPrompt {
 };
 
 struct ModelCard {             // etrlrec.json
-  std::string stage = "base";  // base | pretrain | label-only | distill | reinforce
+  std::string stage = "base";  // base | pretrain | soft-prompt | label-only | distill | reinforce
   std::string catalogue_hash;  // of the data set it was trained on; empty for a base model
   PromptOptions prompt;
   std::optional<PatternRecord> pattern;  // with knowledge pattern: what it was trained with
@@ -132,10 +132,10 @@ std::vector<NamedAdapter> name_adapters(const std::vector<NamedAdapter>& present
                                         const std::vector<std::string>& folders);
 
 // Copies the tokenizer files of `parent`, and where the model has soft prompts its configuration
-// and weights, too: they are not changed by training. Atomic; replaces an existing folder only with
-// `replace`.
+// and weights, too: they are not changed by training, unless an adapter beside the prompts was
+// `merged` into them. Atomic; replaces an existing folder only with `replace`.
 void save_model_folder(const LanguageModel& model, const std::filesystem::path& parent,
                        const ModelCard& card, const std::filesystem::path& folder,
-                       bool replace = false);
+                       bool replace = false, bool merged = false);
 
 }  // namespace etrlrec

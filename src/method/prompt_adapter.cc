@@ -1,5 +1,8 @@
 #include "method/prompt_adapter.h"
 
+#include <algorithm>
+#include <vector>
+
 #include "base/check.h"
 #include "models/model_adapters.h"
 #include "text/begin_tokens.h"
@@ -16,13 +19,15 @@ std::string start_name(const std::string& start) {  // PEFT's spelling
 }  // namespace
 
 PromptPlan plan_prompt(const std::filesystem::path& folder,
-                       const std::optional<PromptTuningOptions>& options, LoadedModel& model) {
+                       const std::optional<PromptTuningOptions>& options, LoadedModel& model,
+                       const LoraConfig& lora) {
   std::vector<SoftPrompt>& present = model.card.soft_prompts;
   PromptPlan plan;
   if (!options) {
-    CHECK(present.empty(), kUsage,
-          "{}: has a trained prompt, for which other weights must not change\nhint: --adapter "
-          "prompt trains it further; or start from its parent, {}",
+    CHECK(present.empty() || lora.r > 0, kUsage,
+          "{}: has a trained prompt, for which the model's own weights must not change\nhint: "
+          "--lora-r 8 trains an adapter beside it, --adapter prompt trains it further; or start "
+          "from its parent, {}",
           folder.string(), model.card.parent);
     return plan;
   }
@@ -70,6 +75,48 @@ void attach_planned_prompt(LanguageModel& model, const PromptPlan& plan, uint64_
   }
   for (const std::string& name : model.prompts().names())
     model.prompts().set_trainable(name, name == plan.name);
+}
+
+std::optional<TrainedTensors> trained_tensors(const LanguageModel& model, const PromptPlan& plan) {
+  if (plan.name.empty() && model.lora().r == 0) return std::nullopt;
+  const std::vector<std::string> prompts = model.prompts().names();
+  const auto is_prompt = [&](const std::string& name) {
+    return std::any_of(prompts.begin(), prompts.end(),
+                       [&](const std::string& prompt) { return name == prompt_parameter(prompt); });
+  };
+  const bool trains_prompt = !plan.name.empty();
+  return TrainedTensors(model.parameters(), [&](const std::string& name) {
+    return trains_prompt ? name == prompt_parameter(plan.name)
+                         : is_adapter_parameter(name) && !is_prompt(name);
+  });
+}
+
+std::filesystem::path init_prompt_folder(const std::filesystem::path& folder) {
+  std::filesystem::path place = folder;
+  if (std::filesystem::exists(folder / "etrlrec.json")) {
+    const std::vector<NamedAdapter> prompts = prompts_of_folder(folder);
+    CHECK(prompts.size() == 1, kModel,
+          "--init-prompt: {}: expected a model folder with one soft prompt, found {}\n"
+          "hint: etrlrec soft-prompt makes one; of several name one, {}",
+          folder.string(), prompts.size(), prompt_folder(folder, "NAME").string());
+    place = prompts.front().folder;
+  }
+  CHECK(std::filesystem::exists(place / "adapter_config.json") &&
+            read_prompt_config(place).num_virtual_tokens > 0,
+        kModel, "--init-prompt: {}: holds no soft prompt\nhint: etrlrec soft-prompt makes one",
+        folder.string());
+  return place;
+}
+
+LoadedModel open_with_prompt(const std::filesystem::path& folder, const std::string& catalogue_hash,
+                             const std::string& dtype, const Numerics& numerics,
+                             const std::string& init_prompt) {
+  if (init_prompt.empty()) return open_model_folder(folder, catalogue_hash, dtype, numerics);
+  LoadedModel model = open_model_folder(folder, catalogue_hash, dtype, numerics,
+                                        {init_prompt_folder(init_prompt).string()});
+  const NamedAdapter& added = model.adapters.back();
+  model.card.soft_prompts.push_back({added.name, added.prompt.num_virtual_tokens});
+  return model;
 }
 
 }  // namespace etrlrec

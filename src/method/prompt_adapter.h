@@ -9,7 +9,9 @@
 #include <string>
 
 #include "method/model_folder.h"
+#include "tuning/adapters.h"
 #include "tuning/prompt_tuning.h"
+#include "tuning/trained_tensors.h"
 
 namespace etrlrec {
 
@@ -29,11 +31,25 @@ struct PromptPlan {
 
 // Before the weights are loaded: gives the opened model and its card the soft prompt that is to be
 // trained, so that its texts begin with it. Errors (kUsage): no number of tokens, a start or
-// another number for a prompt that is there, and training of anything else (no options) below a
-// trained prompt.
+// another number for a prompt that is there, and training of all weights (no options, no rank)
+// below a trained prompt; an adapter may learn beside it, DELRec's stage 2.
 PromptPlan plan_prompt(const std::filesystem::path& folder,
-                       const std::optional<PromptTuningOptions>& options, LoadedModel& model);
+                       const std::optional<PromptTuningOptions>& options, LoadedModel& model,
+                       const LoraConfig& lora = {});
 // After the weights are loaded: adds the planned prompt, if it is new, and freezes everything else.
 void attach_planned_prompt(LanguageModel& model, const PromptPlan& plan, uint64_t seed);
+// After prompt and adapter are attached: exactly the planned prompt or the tensors of the adapter
+// are trained (TrainedTensors); nothing to check where all weights are.
+std::optional<TrainedTensors> trained_tensors(const LanguageModel& model, const PromptPlan& plan);
+
+// The PEFT folder of a soft prompt that another model starts with (--init-prompt): the folder
+// itself, or that of the only prompt of a model folder. Errors: kModel for a folder without a
+// prompt or a model folder with several.
+std::filesystem::path init_prompt_folder(const std::filesystem::path& folder);
+// open_model_folder with that prompt in front of its texts and in its card; without a folder just
+// that.
+LoadedModel open_with_prompt(const std::filesystem::path& folder, const std::string& catalogue_hash,
+                             const std::string& dtype, const Numerics& numerics,
+                             const std::string& init_prompt);
 
 }  // namespace etrlrec

@@ -19,7 +19,8 @@ namespace {
 constexpr const char* kArithmetic = "arithmetic";  // in recipe.json
 constexpr const char* kRecords = "stages.json";
 // Commands that go on in a folder which is not complete; the others begin anew.
-const std::set<std::string> kContinuing = {"fit", "construct", "pretrain", "distill", "reinforce"};
+const std::set<std::string> kContinuing = {"fit",         "construct", "pretrain",
+                                           "soft-prompt", "distill",   "reinforce"};
 
 // What the run folder remembers of a stage or of something judged.
 struct StageRecord {

@@ -176,6 +176,7 @@ class Learner {
     if (setup_.grpo.policy.beta > 0 && options.lora.r == 0) frozen_ = load_policy();
     setup_.model.model = std::move(policy);
     attach_adapter(*setup_.model.model, options.lora, num_rows_, options.trainer);
+    trained_tensors(*setup_.model.model, setup_.prompt);  // refuses a model that moves elsewhere
     if (setup_.grpo.policy.beta <= 0) return nullptr;
     return frozen_ ? frozen_.get() : setup_.model.model.get();
   }
@@ -193,12 +194,12 @@ class Learner {
 ReinforceSetup setup(const ReinforceOptions& options) {
   auto study = std::make_unique<const Study>(open_study(options.data));
   CandidateSet set = study->candidates("train");
-  LoadedModel model =
-      open_model_folder(options.model, study->catalogue_hash, options.dtype, options.numerics);
+  LoadedModel model = open_with_prompt(options.model, study->catalogue_hash, options.dtype,
+                                       options.numerics, options.init_prompt);
   CHECK(!model.card.catalogue_hash.empty(), kModel,
         "{}: not trained on this data set\nhint: etrlrec distill first", options.model);
   const DistillationRows distilled = distilled_rows(options, model.card, set);
-  PromptPlan prompt = plan_prompt(options.model, options.prompt_tuning, model);
+  PromptPlan prompt = plan_prompt(options.model, options.prompt_tuning, model, options.lora);
   RowSource source(*study, std::move(set), model.card.prompt);
   std::unique_ptr<Recommender> recommender;
   int64_t after = model.card.read_until.value_or(std::numeric_limits<int64_t>::min());

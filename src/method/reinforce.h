@@ -24,7 +24,8 @@ namespace etrlrec {
 
 struct ReinforceOptions {
   std::string data, model, recommender, reasoning, out, dtype = "float32";
-  std::string embeddings;  // folder of embed: what near misses are; empty: attributes say it
+  std::string embeddings;     // folder of embed: what near misses are; empty: attributes say it
+  std::string init_prompt{};  // folder of a soft prompt that texts begin with (open_with_prompt)
   Numerics numerics;
   RewardOptions reward;
   int64_t length_limit =

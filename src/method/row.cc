@@ -16,6 +16,17 @@ std::vector<Request> RowSource::recommender_requests(std::span<const int64_t> ro
   return make_requests(study_->dataset, set_, rows, kRecommenderHistory);
 }
 
+Request history_request(const Dataset& dataset, const Row& row, int32_t max_history) {
+  const auto begin = static_cast<size_t>(dataset.user_offsets[static_cast<size_t>(row.user)]);
+  const size_t length = static_cast<size_t>(row.position) - begin;
+  Request request;
+  request.user = row.user;
+  set_recent_history(std::span(dataset.items).subspan(begin, length),
+                     std::span(dataset.times).subspan(begin, length), max_history, request);
+  request.now = dataset.times[static_cast<size_t>(row.position)];
+  return request;
+}
+
 std::vector<Request> make_requests(const Dataset& dataset, const CandidateSet& set,
                                    std::span<const int64_t> rows, int32_t max_history) {
   std::vector<Request> requests;

@@ -48,6 +48,8 @@ class RowSource {
   std::vector<KnownItems> known_;
 };
 
+// The request of a row with at most max_history entries and without candidates.
+Request history_request(const Dataset& dataset, const Row& row, int32_t max_history);
 // Requests of some rows with at most max_history entries.
 std::vector<Request> make_requests(const Dataset& dataset, const CandidateSet& set,
                                    std::span<const int64_t> rows, int32_t max_history);

@@ -69,9 +69,11 @@ void attach_adapter(LanguageModel& model, LoraConfig config, int64_t num_rows,
 
 void finish_model_folder(LanguageModel& model, const fs::path& parent, const ModelCard& card,
                          const fs::path& out) {
-  if (model.lora().r > 0) {
-    fs::create_directories(out / "adapter");
-    save_adapter(model, parent.string(), out / "adapter");
+  const bool merges = model.lora().r > 0;
+  if (merges) {
+    const fs::path adapter = out / (card.soft_prompts.empty() ? "adapter" : "lora");
+    fs::create_directories(adapter);
+    save_adapter(model, parent.string(), adapter);
     log_info("adapter: merged, logits differ by at most {:.2g}", merge_adapter(model));
     if (!card.merged_dtype.empty())
       log_info(
@@ -82,7 +84,7 @@ void finish_model_folder(LanguageModel& model, const fs::path& parent, const Mod
   for (const SoftPrompt& prompt : card.soft_prompts)
     save_prompt(model, prompt.name, parent.string(), prompt_folder(out, prompt.name));
   const fs::path exported = out / "export";
-  save_model_folder(model, parent, card, exported, true);
+  save_model_folder(model, parent, card, exported, true, merges);
   for (const auto& entry : fs::directory_iterator(exported)) {
     if (entry.path().filename() != "etrlrec.json")
       fs::rename(entry.path(), out / entry.path().filename());
@@ -110,14 +112,20 @@ void learn_from_validation(const Study& study, const ValidationQuestions& questi
 TrainingResult train_model(Objective& objective, const Study& study, const LoadedModel& model,
                            ModelCard card, TrainerOptions trainer, int64_t eval_rows,
                            const fs::path& parent, const fs::path& out,
-                           const KnowledgeSource* knowledge) {
+                           const KnowledgeSource* knowledge, const EvaluateFn& also) {
   if (trainer.label == TrainerOptions{}.label) trainer.label = card.stage;
   std::optional<RankAllocator> ranks;
   if (model.model->lora().adalora) ranks.emplace(model.model->parameters(), model.model->lora());
   const ValidationQuestions questions =
       validation_questions(study, model, card, eval_rows, trainer.seed, knowledge);
-  const TrainingResult result =
-      train(objective, trainer, out, validation(questions), ranks ? &*ranks : nullptr);
+  EvaluateFn evaluate = validation(questions);
+  if (evaluate && also)
+    evaluate = [asked = evaluate, &also](int64_t step) {
+      std::map<std::string, double> values = asked(step);
+      values.merge(also(step));
+      return values;
+    };
+  const TrainingResult result = train(objective, trainer, out, evaluate, ranks ? &*ranks : nullptr);
   if (ranks) model.model->adapters().set_rank_pattern(ranks->rank_pattern());
   learn_from_validation(study, questions, card);
   finish_model_folder(*model.model, parent, card, out);

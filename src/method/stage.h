@@ -38,19 +38,20 @@ EvaluateFn validation(const ValidationQuestions& questions);
 // optimiser steps of this training.
 void attach_adapter(LanguageModel& model, LoraConfig config, int64_t num_rows,
                     const TrainerOptions& trainer);
-// Merges the adapter, if there is one (kept as PEFT files in out/adapter), and adds the model's
-// files to the training folder, etrlrec.json last: a folder that has it is complete.
+// Merges the adapter, if there is one (kept as PEFT files in out/adapter, or in out/lora beside
+// soft prompts), and adds the model's files to the training folder, etrlrec.json last: a folder
+// that has it is complete.
 void finish_model_folder(LanguageModel& model, const std::filesystem::path& parent,
                          const ModelCard& card, const std::filesystem::path& out);
 
 // The end that both training stages share: the one loop with validation by the headline protocol,
 // labelled by the stage unless told otherwise, then the temperature of its answers and the trend
 // that helps them, both from the same rows, then the complete model folder at `out`. `parent` is
-// the model's own folder.
+// the model's own folder. `also`: further values of a validation, e.g. one that chooses the step.
 TrainingResult train_model(Objective& objective, const Study& study, const LoadedModel& model,
                            ModelCard card, TrainerOptions trainer, int64_t eval_rows,
                            const std::filesystem::path& parent, const std::filesystem::path& out,
-                           const KnowledgeSource* knowledge = nullptr);
+                           const KnowledgeSource* knowledge = nullptr, const EvaluateFn& also = {});
 
 // How a training went: a document with the folder that it filled, or a line.
 nlohmann::ordered_json to_json(const TrainingResult& result, const TrainerOptions& trainer,

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <optional>
 
-#include "base/check.h"
+#include "base/strings.h"
 #include "temporal/answer_tags.h"
 #include "temporal/gaps.h"
 #include "temporal/names.h"
@@ -54,6 +54,12 @@ void append_item(const Catalogue& catalogue, int32_t item, int32_t number,
 
 constexpr ListHeads kHeads{"Candidates", "Lately", "After", "New", "Pattern"};
 
+std::string compact_list_line(std::string_view head, std::span<const std::string> names) {
+  std::string line = fmt::format("\n{}", head);
+  for (const std::string& name : names) line += fmt::format("; {}", name);
+  return line + ";";
+}
+
 // A line for each list, best first: "; 7" is a candidate, "; Heat" a title.
 void append_lists(const Catalogue& catalogue, const Request& request, const PromptOptions& options,
                   std::string& out) {
@@ -61,9 +67,8 @@ void append_lists(const Catalogue& catalogue, const Request& request, const Prom
     return escape_title(catalogue.titles[static_cast<size_t>(item)]);
   };
   for (const PromptList& list : prompt_lists(catalogue, request, options, kHeads, title)) {
-    out += fmt::format("\n{}", list.head);
-    for (const std::string& name : list.names) out += fmt::format("; {}", name);
-    if (options.answer == AnswerKind::kTitle) out += ";";
+    out += compact_list_line(list.head, list.names);
+    if (options.answer == AnswerKind::kNumber) out.pop_back();
   }
 }
 
@@ -239,6 +244,14 @@ const Decision* compact_decision(std::string_view reasoning) {
   return nullptr;
 }
 
+// "Sasrec; mask; Silent Bridge;"
+constexpr MaskedForm kCompactMasked{
+    .entry = " mask;",
+    .name = "mask",
+    .question = "\nMask;",
+    .candidates = kHeads.candidates,
+    .recommender = [](std::string_view name) { return ascii_capitalized(name); }};
+
 }  // namespace
 
 PromptStyle compact_style() {
@@ -246,6 +259,8 @@ PromptStyle compact_style() {
           .system = {},
           .prompt = compact_prompt,
           .time_line = compact_time_line,
+          .list_line = compact_list_line,
+          .masked = kCompactMasked,
           .answer_form = compact_answer_form,
           .number = compact_number,
           .answer_lead = compact_answer_lead,

@@ -86,13 +86,16 @@ TimeLine natural_time_line(const Catalogue& catalogue, std::span<const int32_t> 
 constexpr ListHeads kHeads{"To choose from:", "Most people now choose:", "Others went on with:",
                            "New in the catalogue:", "The recommender's list:"};
 
+std::string natural_list_line(std::string_view head, std::span<const std::string> names) {
+  return fmt::format("{} {};\n", head,
+                     names.empty() ? "nothing" : fmt::format("{}", fmt::join(names, "; ")));
+}
+
 void append_lists(const Catalogue& catalogue, const Request& request, const PromptOptions& options,
                   std::string& out) {
   const auto title = [&](int32_t item) { return title_text(catalogue, item); };
   for (const PromptList& list : prompt_lists(catalogue, request, options, kHeads, title))
-    out += fmt::format(
-        "{} {};\n", list.head,
-        list.names.empty() ? "nothing" : fmt::format("{}", fmt::join(list.names, "; ")));
+    out += natural_list_line(list.head, list.names);
 }
 
 std::string natural_prompt(const Catalogue& catalogue, const Request& request,
@@ -190,6 +193,15 @@ const Decision* natural_decision(std::string_view reasoning) {
   return first;
 }
 
+constexpr MaskedForm kNaturalMasked{.entry = " [not shown];\n",
+                                    .name = "[not shown]",
+                                    .question = "The one not shown:",
+                                    .candidates = kHeads.candidates,
+                                    .recommender = [](std::string_view name) {
+                                      return fmt::format(
+                                          "The recommender {} puts first, from the best on:", name);
+                                    }};
+
 }  // namespace
 
 PromptStyle natural_style() {
@@ -197,6 +209,8 @@ PromptStyle natural_style() {
           .system = kSystem,
           .prompt = natural_prompt,
           .time_line = natural_time_line,
+          .list_line = natural_list_line,
+          .masked = kNaturalMasked,
           .answer_form = natural_answer_form,
           .number = natural_number,
           .answer_lead = natural_answer_lead,

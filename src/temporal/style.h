@@ -88,6 +88,15 @@ struct TimeLine {
   std::vector<Span> titles;  // [entries] bytes of each entry's answer text
 };
 
+// What stands for an item that is not shown, in the tasks of soft prompts (masked_tasks.h).
+struct MaskedForm {
+  std::string_view entry;       // instead of an entry of a time line, after its moment
+  std::string_view name;        // instead of a title in a list
+  std::string_view question;    // between everything else and the title that is not shown
+  std::string_view candidates;  // in front of the candidates
+  std::string (*recommender)(std::string_view name);  // in front of the list of one
+};
+
 struct PromptStyle {
   std::string_view name;
   // The system message of models that have a chat template: prompts are user's messages, and what a
@@ -99,6 +108,9 @@ struct PromptStyle {
   // Entries of a user, oldest first, as a prompt with answers by title shows its history.
   TimeLine (*time_line)(const Catalogue& catalogue, std::span<const int32_t> items,
                         std::span<const int64_t> times, const PromptOptions& options);
+  // A list of titles behind what it is, as a line of a prompt with answers by title.
+  std::string (*list_line)(std::string_view head, std::span<const std::string> names);
+  MaskedForm masked;
   AnswerForm (*answer_form)(const PromptOptions& options);
   std::string (*number)(int32_t answer);  // an answer by number
   // Between a reasoning's close and a title: what a time line has in front of a title, the last

@@ -1,0 +1,97 @@
+#include "method/cross_fitted_lists.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <set>
+
+#include "base/check.h"
+#include "base/json.h"
+#include "data/candidates.h"
+#include "method/row.h"
+
+namespace etrlrec {
+namespace {
+
+constexpr int32_t kAskedPerItem = 2;  // some share their title with what was seen
+
+UserFold fold_of_folder(const std::filesystem::path& folder) {
+  const std::filesystem::path path = folder / "inputs.json";
+  return read_user_fold(read_json(path), path.string());
+}
+
+}  // namespace
+
+CrossFittedLists::CrossFittedLists(const std::vector<std::string>& folders, const Dataset& dataset,
+                                   const Numerics& numerics, int32_t items)
+    : dataset_(dataset), items_(items), canonical_(canonical_items(dataset.catalogue)) {
+  CHECK(!folders.empty(), kUsage,
+        "--recommender: expected a recommender whose lists are shown, found none\n"
+        "hint: folders of fit --folds 2 --leave-out-fold 0 and 1, or one of fit --train-share 0.5");
+  CHECK(items >= 2, kUsage, "--list-items: expected at least 2, found {}", items);
+  for (const std::string& folder : folders) {
+    Source source{{folder, dataset.catalogue, numerics, kAskedPerItem * items}, {}};
+    source.left_out = fold_of_folder(folder);
+    const UserFold& fold = source.left_out;
+    CHECK(folders.size() == 1 || fold.count > 0, kModel,
+          "{}: expected one that was fitted without a fold of users, as there are several\n"
+          "hint: fit --folds {} --leave-out-fold 0",
+          folder, folders.size());
+    for (const Source& other : sources_) {
+      CHECK(other.pattern.record().recommender == source.pattern.record().recommender, kModel,
+            "{}: expected a {}, as the first one, found a {}", folder, recommender(),
+            source.pattern.record().recommender);
+      CHECK(other.left_out.count == fold.count && other.left_out.seed == fold.seed, kModel,
+            "{}: leaves out one of {} folds with seed {}, the first one of {} with seed {}", folder,
+            fold.count, fold.seed, other.left_out.count, other.left_out.seed);
+      CHECK(other.left_out.fold != fold.fold, kModel, "{}: leaves out fold {}, as another one does",
+            folder, fold.fold);
+    }
+    sources_.push_back(std::move(source));
+  }
+}
+
+std::vector<CrossFittedLists::Record> CrossFittedLists::records() const {
+  std::vector<Record> records;
+  for (const Source& source : sources_)
+    records.push_back({source.pattern.record(), source.left_out});
+  return records;
+}
+
+bool CrossFittedLists::may_ask(const Source& source, const Row& row) const {
+  if (source.left_out.count > 0)
+    return source.left_out.contains(dataset_.user_ids[static_cast<size_t>(row.user)]);
+  return dataset_.times[static_cast<size_t>(row.position)] > source.pattern.trained_until();
+}
+
+std::vector<std::vector<int32_t>> CrossFittedLists::lists(std::span<const Row> rows) const {
+  std::vector<std::vector<int32_t>> lists(rows.size());
+  for (const Source& source : sources_) {
+    std::vector<Request> requests;
+    std::vector<size_t> places;
+    for (size_t r = 0; r < rows.size(); ++r) {
+      if (!may_ask(source, rows[r])) continue;
+      requests.push_back(history_request(dataset_, rows[r], kRecommenderHistory));
+      places.push_back(r);
+    }
+    const auto found = source.pattern.patterns(requests, true);
+    for (size_t i = 0; i < places.size(); ++i)
+      lists[places[i]] = unseen_titles(rows[places[i]], found[i]);
+  }
+  return lists;
+}
+
+std::vector<int32_t> CrossFittedLists::unseen_titles(const Row& row,
+                                                     std::span<const int32_t> list) const {
+  std::set<int32_t> titles;
+  for (int64_t i = dataset_.user_offsets[static_cast<size_t>(row.user)]; i < row.position; ++i)
+    titles.insert(canonical_[static_cast<size_t>(dataset_.items[static_cast<size_t>(i)])]);
+  std::vector<int32_t> kept;
+  for (const int32_t item : list) {
+    if (std::ssize(kept) == items_) break;
+    if (titles.insert(canonical_[static_cast<size_t>(item)]).second) kept.push_back(item);
+  }
+  if (std::ssize(kept) < items_) kept.clear();
+  return kept;
+}
+
+}  // namespace etrlrec
