@@ -42,6 +42,21 @@ void add_loss_options(Command& command, DistillOptions& distill,
       .only_with("reasoning, not with --label-only", [&distill] { return !distill.label_only; });
 }
 
+// How a row is shown, where no reasoning folder says so.
+struct Shown {
+  bool times = true, attributes = true;
+  int32_t max_history = PromptOptions{}.max_history;
+};
+
+void add_shown(Command& command, Shown& shown) {
+  command.add_flag("--times,!--no-times", shown.times,
+                   "times in the prompt; only without --reasoning, which says so itself");
+  command.add_flag("--attributes,!--no-attributes", shown.attributes,
+                   "attributes in the prompt; only without --reasoning, which says so itself");
+  command.add_option("--max-history", shown.max_history,
+                     "history entries in a prompt; only without --reasoning, which says so itself");
+}
+
 }  // namespace
 
 void add_distill(CommandLine& app, CommonOptions& common) {
@@ -83,15 +98,8 @@ void add_distill(CommandLine& app, CommonOptions& common) {
       .add_option("--sft-share", options->sft_share,
                   "share of the training rows for distill; reinforce uses the others")
       .range(0.0, 1.0);
-  auto with_times = std::make_shared<bool>(true);
-  auto with_attributes = std::make_shared<bool>(true);
-  auto max_history = std::make_shared<int32_t>(PromptOptions{}.max_history);
-  command.add_flag("--times,!--no-times", *with_times,
-                   "times in the prompt; only without --reasoning, which says so itself");
-  command.add_flag("--attributes,!--no-attributes", *with_attributes,
-                   "attributes in the prompt; only without --reasoning, which says so itself");
-  command.add_option("--max-history", *max_history,
-                     "history entries in a prompt; only without --reasoning, which says so itself");
+  auto shown = std::make_shared<Shown>();
+  add_shown(command, *shown);
   add_style(command, options->style);
   command.add_option("--max-reasoning-tokens", options->max_reasoning_tokens,
                      "budget of a reasoning; longer rows are dropped");
@@ -117,9 +125,9 @@ void add_distill(CommandLine& app, CommonOptions& common) {
     options->prompt_tuning = adapter->prompt();
     check_trainable(options->dtype, *adapter);
     options->sft.accuracy_steps = options->trainer.logging_steps;
-    if (!*with_times) options->with_times = false;
-    if (!*with_attributes) options->with_attributes = false;
-    if (command.is_changed("--max-history")) options->max_history = *max_history;
+    if (!shown->times) options->with_times = false;
+    if (!shown->attributes) options->with_attributes = false;
+    if (command.is_changed("--max-history")) options->max_history = shown->max_history;
     DistillSetup stage = setup(*options);
     if (*dry_run) return report_estimate(plan(stage), "distill", common);
     carry_out(std::move(stage), command, common, watch);
