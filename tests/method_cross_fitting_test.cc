@@ -100,7 +100,7 @@ TEST_F(CrossFitting, fit_learns_nothing_of_the_users_that_are_left_out) {
 TEST_F(CrossFitting, every_list_belongs_to_its_row_and_comes_from_a_stranger) {
   const Study study = open_study(root_ / "data");
   const Dataset& data = study.dataset;
-  const CrossFittedLists source(both(), data, {}, 4);
+  const CrossFittedLists source(both(), data, load_split(root_ / "data").protocol, {}, 4);
   EXPECT_EQ(source.recommender(), "markov");
   std::vector<Row> rows = study.candidates("train").rows;
   const auto lists = source.lists(rows);
@@ -137,8 +137,9 @@ TEST_F(CrossFitting, every_list_belongs_to_its_row_and_comes_from_a_stranger) {
 
 TEST_F(CrossFitting, one_of_earlier_events_is_asked_about_later_rows) {
   const Study study = open_study(root_ / "data");
-  const CrossFittedLists early({root_ / "early/markov"}, study.dataset, {}, 3);
-  const CrossFittedLists half({root_ / "fold1/markov"}, study.dataset, {}, 3);
+  const std::string protocol = load_split(root_ / "data").protocol;
+  const CrossFittedLists early({root_ / "early/markov"}, study.dataset, protocol, {}, 3);
+  const CrossFittedLists half({root_ / "fold1/markov"}, study.dataset, protocol, {}, 3);
   const std::vector<Row> rows = study.candidates("train").rows;
   const auto later = early.lists(rows), strangers = half.lists(rows);
   const int64_t until = trained_until(root_ / "early/markov");
@@ -156,9 +157,12 @@ TEST_F(CrossFitting, one_of_earlier_events_is_asked_about_later_rows) {
 
 TEST_F(CrossFitting, refuses_recommenders_that_are_not_cross_fitted) {
   const Study study = open_study(root_ / "data");
+  const std::string protocol = load_split(root_ / "data").protocol;
   fit_into("other-seed", {2, 1, 8});
   const auto open = [&](std::vector<std::string> folders, int32_t items = 4) {
-    return [&study, folders, items] { CrossFittedLists(folders, study.dataset, {}, items); };
+    return [&study, &protocol, folders, items] {
+      CrossFittedLists(folders, study.dataset, protocol, {}, items);
+    };
   };
   refuses(open({}), ExitCode::kUsage, "fit --folds 2 --leave-out-fold 0");
   refuses(open(both(), 1), ExitCode::kUsage, "--list-items: expected at least 2");
@@ -170,6 +174,63 @@ TEST_F(CrossFitting, refuses_recommenders_that_are_not_cross_fitted) {
           "without a fold of users");
   refuses(open({root_ / "fold0/markov", root_ / "other-seed/markov"}), ExitCode::kModel,
           "with seed 8, the first one of 2 with seed 7");
+  refuses([&] { CrossFittedLists(both(), study.dataset, "another", {}, 4); }, ExitCode::kModel,
+          "but the rows are of another");
+}
+
+// A recommender masks what it sees, the last kRecommenderHistory items; what was chosen before them
+// fills its first answer here.
+TEST_F(CrossFitting, users_with_long_histories_have_lists) {
+  const Study study = open_study(root_ / "data");
+  Dataset data = study.dataset;
+  const UserFold fold{2, 1, 7};
+  const int32_t items = 3, liked = data.catalogue.num_items() - 20;
+  // One user chooses the first items of all but 20 once, then only item 0.
+  std::string user = "heavy-0";
+  for (int i = 1; !fold.contains(user); ++i) user = fmt::format("heavy-{}", i);
+  data.user_ids = {user};
+  data.items.clear(), data.times.clear(), data.ratings.clear();
+  for (int32_t i = 0; i < liked + kRecommenderHistory + 1; ++i) {
+    data.items.push_back(i < liked ? i : 0);
+    data.times.push_back(1000 * (i + 1));
+  }
+  data.user_offsets = {0, std::ssize(data.items)};
+  const std::string protocol = load_split(root_ / "data").protocol;
+  const CrossFittedLists source({root_ / "fold1/popularity"}, data, protocol, {}, items);
+  const auto canonical = canonical_items(data.catalogue);
+  std::set<int32_t> chosen;
+  for (int32_t i = 0; i < liked; ++i) chosen.insert(canonical[static_cast<size_t>(i)]);
+  const std::vector<Row> rows{{0, std::ssize(data.items) - 1}, {0, 2}};
+  const auto lists = source.lists(rows);
+  ASSERT_EQ(lists[0].size(), 3u);
+  ASSERT_EQ(lists[1].size(), 3u);
+  for (const int32_t item : lists[0])
+    EXPECT_TRUE(chosen.insert(canonical[static_cast<size_t>(item)]).second);
+}
+
+// A row of the training part may be the last event of all.
+TEST_F(CrossFitting, the_last_event_of_the_last_user_can_be_analysed) {
+  const Study study = open_study(root_ / "data");
+  Dataset data = study.dataset;
+  data.times.shrink_to_fit();
+  SplitOptions whole;
+  whole.ratio = {1, 0, 0};
+  const Split split = split_user_ratio(data, whole);
+  const auto canonical = canonical_items(data.catalogue);
+  const size_t last = data.items.size() - 1;
+  int32_t other = 0;  // another title than the one before
+  const auto title = [&](int32_t item) { return canonical[static_cast<size_t>(item)]; };
+  while (title(other) == title(data.items[last - 1])) ++other;
+  data.items[last] = other;
+  const TaskRows tasks(data, split, {.num_candidates = 6, .max_history = 6});
+  const Row row{static_cast<int32_t>(data.num_users() - 1), static_cast<int64_t>(last)};
+  ASSERT_TRUE(tasks.can_analyse(row));
+  const Request request = tasks.analysis(row);
+  EXPECT_EQ(request.user, row.user);
+  EXPECT_EQ(request.now, data.times.back());
+  EXPECT_EQ(request.times.back(), data.times.back());
+  EXPECT_EQ(request.history.back(), other);
+  EXPECT_LE(request.history.size(), 6u);
 }
 
 // method.md B.8 #3 and #4.
@@ -178,7 +239,7 @@ TEST_F(CrossFitting, candidates_of_tasks_hold_one_positive_and_nothing_that_was_
   const Dataset& data = study.dataset;
   const Split split = load_split(root_ / "data");
   const TaskRows tasks(data, split, {.num_candidates = 9, .max_history = 6});
-  const CrossFittedLists source(both(), data, {}, 4);
+  const CrossFittedLists source(both(), data, split.protocol, {}, 4);
   const std::vector<Row> rows = study.candidates("train").rows;
   const auto lists = source.lists(rows);
   const auto canonical = canonical_items(data.catalogue);

@@ -120,6 +120,32 @@ TEST_F(Delrec, reinforcement_starts_with_a_prompt) {
   EXPECT_EQ(load_model_folder(root_ / "policy", "").card.soft_prompts.size(), 1u);
 }
 
+TEST_F(Delrec, a_prompt_of_other_texts_is_refused) {
+  DistillOptions trained = stage_two("titles", "reader");
+  distill(trained);
+  const fs::path other = root_ / "listing";
+  fs::copy(root_ / "prompt", other, fs::copy_options::recursive);
+  Json card = read_json(other / "etrlrec.json");
+  card["with_attributes"] = !card.value("with_attributes", true);
+  write_file_atomic(other / "etrlrec.json", card.dump());
+  DistillOptions options = stage_two("reader", "never");
+  options.init_prompt = root_ / "prompt";
+  EXPECT_EQ(setup(options).model.card.soft_prompts.size(), 1u);
+  options.init_prompt = other;
+  refuses([&] { setup(options); }, ExitCode::kModel, "trained with with_attributes");
+  options = stage_two("prompt", "never");
+  options.init_prompt = root_ / "prompt";
+  refuses([&] { setup(options); }, ExitCode::kUsage, "has a soft prompt of its own");
+}
+
+TEST_F(Delrec, a_prompt_is_not_merged) {
+  ExportOptions merge;
+  merge.what = "merge";
+  merge.model = root_ / "prompt";
+  merge.out = root_ / "never";
+  refuses([&] { export_adapter(merge); }, ExitCode::kUsage, "a prompt cannot be merged");
+}
+
 TEST_F(Delrec, refuses_weights_below_a_prompt_and_folders_without_one) {
   DistillOptions options = stage_two("prompt", "never");
   options.lora.r = 0;

@@ -21,8 +21,21 @@ TEST(FitPresets, every_preset_names_a_trained_model_its_options_and_a_whole_loss
     for (const auto& [key, value] : preset.recommender)
       EXPECT_TRUE(keys.contains(key)) << preset.name << " " << key;
     EXPECT_NO_THROW(type.configure(preset.recommender)) << preset.name;
-    EXPECT_NO_THROW(complete_loss(preset.loss, type.loss, 100'000)) << preset.name;
+    for (const int64_t num_items : {20, 100'000})
+      EXPECT_NO_THROW(complete_loss(preset.loss, type.loss, num_items)) << preset.name;
     EXPECT_NE(format_presets().find(preset.source), std::string::npos);
+  }
+}
+
+// That the configurations above are checked at all.
+TEST(FitPresets, values_out_of_range_would_be_seen) {
+  for (const FitPreset& preset : fit_presets()) {
+    for (const auto& [key, value] : preset.recommender) {
+      OptionValues values = preset.recommender;
+      values[key] =
+          std::holds_alternative<double>(value) ? OptionValue(-1.0) : OptionValue(int64_t{-1});
+      refuses([&] { recommender_type(preset.model).configure(values); }, ExitCode::kUsage, key);
+    }
   }
 }
 
@@ -40,7 +53,8 @@ TEST(FitPresets, an_option_given_beside_a_preset_overrides_it) {
   EXPECT_EQ(option_or(options.recommender, "hidden_size", int64_t{0}), 32);
   EXPECT_EQ(option_or(options.recommender, "num_hidden_layers", int64_t{0}), 3);
   EXPECT_EQ(options.loss.name, "gbce");
-  EXPECT_EQ(options.loss.num_negatives, 256);
+  EXPECT_EQ(complete_loss(options.loss, "ce", 1000).num_negatives, 256);
+  EXPECT_EQ(complete_loss(options.loss, "ce", 100).num_negatives, 99);
   EXPECT_EQ(options.loss.gbce_t, 0.5);
   EXPECT_EQ(options.trainer.learning_rate, 0.5);
   EXPECT_EQ(options.trainer.train_batch_size, 128);

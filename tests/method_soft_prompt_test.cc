@@ -171,13 +171,16 @@ TEST_F(SoftPrompts, weighs_tasks_as_it_is_told) {
     SoftPromptOptions options = prompt_into(fmt::format("weights{}", static_cast<int>(weighting)));
     options.mix.weighting = weighting;
     soft_prompt(options);
-    bool uneven = false;
+    bool uneven = false, gained = false;
     for (const Json& line : metrics_of(fs::path(options.out).filename())) {
       const auto first = line.at("train/weight/ta").get<double>();
       EXPECT_NEAR(first + line.at("train/weight/rps").get<double>(), 1, 1e-6);
       uneven |= std::abs(first - 0.5) > 1e-3;
+      for (const char* gain : {"train/gain/ta", "train/gain/rps"})
+        gained |= line.contains(gain) && line.at(gain).get<double>() != 0;
     }
-    EXPECT_TRUE(uneven || weighting == TaskWeighting::kGain);  // maybe no step helps this model
+    // Maybe no step helps this model, but it changes something.
+    EXPECT_TRUE(weighting == TaskWeighting::kGain ? gained : uneven);
     const auto names = task_weighting_names();
     EXPECT_EQ(read_json(fs::path(options.out) / "soft_prompt.json")["task_weights"],
               names[static_cast<size_t>(weighting)]);
@@ -219,6 +222,51 @@ TEST_F(SoftPrompts, goes_on_with_a_prompt_that_is_there_and_repeats_itself) {
   EXPECT_EQ(made.prompt.num_trained_tokens, 4);
   soft_prompt(further);
   EXPECT_FALSE(at::equal(prompt_of("first"), prompt_of("further")));
+}
+
+TEST_F(SoftPrompts, new_prompts_get_what_is_left_unsaid) {
+  SoftPromptOptions options = analysis_into("never");
+  options.prompt = SoftPromptOptions{}.prompt;
+  const PromptPlan plan = setup(options).prompt;
+  EXPECT_EQ(plan.num_trained_tokens, 100);
+  EXPECT_EQ(plan.config.prompt_tuning_init, "SAMPLE_VOCAB");
+}
+
+TEST_F(SoftPrompts, options_that_a_present_prompt_cannot_follow_are_refused) {
+  soft_prompt(analysis_into("present"));
+  SoftPromptOptions options = analysis_into("never");
+  options.model = root_ / "present";
+  EXPECT_EQ(setup(options).prompt.num_trained_tokens, 4);
+  options.prompt.num_virtual_tokens = 100;
+  refuses([&] { setup(options); }, ExitCode::kUsage, "of 4 virtual tokens");
+  options.prompt = SoftPromptOptions{}.prompt;
+  options.prompt.prompt_tuning_init = "sample_vocab";
+  refuses([&] { setup(options); }, ExitCode::kUsage, "--prompt-tuning-init");
+}
+
+TEST_F(SoftPrompts, a_folder_belongs_to_one_run) {
+  const std::string other = "cannot be continued with other options";
+  SoftPromptOptions options = analysis_into("claimed");
+  soft_prompt(options);
+  const at::Tensor trained = prompt_of("claimed");
+  soft_prompt(options);  // the same run is finished
+  EXPECT_TRUE(at::equal(prompt_of("claimed"), trained));
+  SoftPromptOptions untrained = options;
+  untrained.tasks.clear();
+  refuses([&] { soft_prompt(untrained); }, ExitCode::kUsage, other);
+  SoftPromptOptions changed = options;
+  changed.limit = 5;
+  refuses([&] { soft_prompt(changed); }, ExitCode::kUsage, other);
+  changed = options;
+  changed.max_history = 7;
+  refuses([&] { soft_prompt(changed); }, ExitCode::kUsage, other);
+  changed = prompt_into("claimed");
+  refuses([&] { soft_prompt(changed); }, ExitCode::kUsage, other);
+  EXPECT_TRUE(at::equal(prompt_of("claimed"), trained));
+  untrained.out = root_ / "unclaimed";
+  soft_prompt(untrained);
+  soft_prompt(untrained);
+  EXPECT_EQ(read_json(root_ / "unclaimed/soft_prompt.json")["tasks"], Json::array());
 }
 
 TEST_F(SoftPrompts, refuses_what_makes_no_sense) {

@@ -162,5 +162,19 @@ TEST(Bert4Rec, comes_back_from_its_folder) {
   refuses([&] { Bert4Rec::load(folder.path()); }, ExitCode::kModel, "mask_probability");
 }
 
+TEST(Bert4Rec, refuses_keys_that_it_does_not_look_at) {
+  const ScopedFolder folder("bert4rec-keys");
+  Bert4Rec(tiny_bert4rec(), 3).save(folder.path());
+  const Json saved = read_json(folder.path() / "config.json");
+  const std::pair<const char*, Json> others[] = {
+      {"position_alignment", "start"}, {"scale_embeddings", true}, {"embedding_norm", false}};
+  for (const auto& [key, value] : others) {
+    Json config = saved;
+    config[key] = value;
+    write_file_atomic(folder.path() / "config.json", config.dump());
+    refuses([&] { Bert4Rec::load(folder.path()); }, ExitCode::kModel, key);
+  }
+}
+
 }  // namespace
 }  // namespace etrlrec

@@ -229,6 +229,11 @@ TEST(Caser, comes_back_from_its_folder) {
   config["max_filter_size"] = 9;
   write_file_atomic(folder.path() / "config.json", config.dump());
   refuses([&] { Caser::load(folder.path()); }, ExitCode::kModel, "max_filter_size");
+  config["max_filter_size"] = 3;
+  config["max_length"] = 2;
+  write_file_atomic(folder.path() / "config.json", config.dump());
+  refuses([&] { Caser::load(folder.path()); }, ExitCode::kModel,
+          "markov_order: expected at most max_length 2, found 3");
 }
 
 }  // namespace

@@ -1,7 +1,10 @@
 #include <gtest/gtest.h>
 
+#include <limits>
+
 #include "base/check.h"
 #include "models/ranking.h"
+#include "refusals.h"
 
 namespace etrlrec {
 namespace {
@@ -28,6 +31,14 @@ TEST(FullRanks, counts_ties_by_half_and_leaves_seen_items_out) {
   const std::vector<RankingTask> tasks{{{history, times, 0}, 2}, {{history, times, 0}, 5}};
   EXPECT_EQ(full_ranks(model, tasks, false), (std::vector<double>{4, 1}));
   EXPECT_EQ(full_ranks(model, tasks, true), (std::vector<double>{2.5, 1}));
+}
+
+TEST(FullRanks, refuses_scores_that_are_no_numbers) {
+  for (const int32_t target : {0, 1}) {
+    const FixedScores model(at::tensor({3.0F, std::numeric_limits<float>::quiet_NaN(), 2.0F}));
+    const std::vector<RankingTask> tasks{{{}, target}};
+    refuses([&] { full_ranks(model, tasks, false); }, ExitCode::kNumbers, "found NaN");
+  }
 }
 
 TEST(FullRanks, refuses_targets_outside_of_the_catalogue) {

@@ -1,6 +1,7 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
 #include <set>
@@ -22,8 +23,9 @@ struct LossCase {
   Negatives negatives;
 };
 
-// `shared`: negatives of the step, among them targets and repetitions.
-LossCase make_loss_case(bool shared) {
+// `shared`: negatives of the step, among them targets and repetitions. `one_item`: they are nothing
+// but the target of the first and the last position.
+LossCase make_loss_case(bool shared, bool one_item = false) {
   LossCase c;
   const auto values = [](at::IntArrayRef shape, uint64_t index) {
     Rng rng(5, "loss test", index);
@@ -40,6 +42,7 @@ LossCase make_loss_case(bool shared) {
                              : at::tensor(std::vector<int64_t>{0, 1, 3, 4, 4, 1, 2, 3, 4, 5,
                                                                0, 1, 2, 3, 4, 0, 0, 0, 1, 6})
                                    .reshape({kLossRows, kLossDraws});
+  if (one_item) c.negatives.items = at::full({kLossDraws}, 2, at::kLong);
   c.negatives.log_expected = at::tensor(std::vector<double>{-1, .2, -.5, -.5, .3}).to(at::kFloat);
   return c;
 }
@@ -71,6 +74,7 @@ double loss_of_position(const LossOptions& loss, double positive,
   }
   for (size_t j = 0; j < negatives.size(); ++j)
     if (!is_target[j]) shares += std::exp(negatives[j]);
+  if (shares == 0) return 0;  // no negative is left
   for (size_t j = 0; j < negatives.size(); ++j) {
     if (is_target[j]) continue;
     const double s = negatives[j], p = std::exp(s) / shares;
@@ -121,9 +125,11 @@ LossOptions loss_options_of(const LossType& type) {
 
 TEST(RecommenderLoss, every_loss_equals_its_formula_in_value_and_gradients) {
   for (const LossType& type : loss_types()) {
-    for (const bool with_bias : {false, true}) {
+    const bool shared = type.negatives == NegativesOf::kStep;
+    for (const int mode : {0, 1, 2, 3}) {
+      const bool with_bias = mode % 2 == 1, one_item = shared && mode >= 2;
       for (const Arithmetic arithmetic : {Arithmetic::kFloat, Arithmetic::kReference}) {
-        LossCase c = make_loss_case(type.negatives == NegativesOf::kStep);
+        LossCase c = make_loss_case(shared, one_item);
         const LossOptions loss = loss_options_of(type);
         const Tensor found =
             recommender_loss(loss, c.hidden, c.weight, with_bias ? c.bias : Tensor(), c.targets,
@@ -152,32 +158,64 @@ TEST(RecommenderLoss, every_loss_equals_its_formula_in_value_and_gradients) {
   }
 }
 
-// With every item drawn once as it is expected, importance sampling is the sum itself.
-TEST(RecommenderLoss, sampled_softmax_over_all_items_is_the_cross_entropy) {
-  LossCase c = make_loss_case(true);
-  c.negatives.items = at::arange(kLossItems, at::kLong);
-  c.negatives.log_expected = at::zeros({kLossItems});
-  LossOptions sampled, full;
-  sampled.name = "sampled";
-  full.name = "ce";
-  EXPECT_NEAR(
-      recommender_loss(sampled, c.hidden, c.weight, c.bias, c.targets, c.negatives).item<double>(),
-      recommender_loss(full, c.hidden, c.weight, c.bias, c.targets, {}).item<double>(), 1e-6);
+double sampled_loss(const LossCase& c, const Negatives& negatives) {
+  const LossOptions sampled{.name = "sampled"};
+  return recommender_loss(sampled, c.hidden, c.weight, c.bias, c.targets, negatives).item<double>();
 }
 
-TEST(RecommenderLoss, the_log_q_correction_makes_draws_by_popularity_unbiased) {
+double full_loss(const LossCase& c) {
+  const LossOptions full{.name = "ce"};
+  return recommender_loss(full, c.hidden, c.weight, c.bias, c.targets, {}).item<double>();
+}
+
+const std::vector<int64_t> kLossTargets{2, 0, 6, 2};
+const NegativeSampler kEvenSampler(std::vector<double>(kLossItems, 1.0)),
+    kPopularSampler(std::vector<double>{8, 4, 2, 1, 1, 2, 4});
+
+TEST(RecommenderLoss, sampled_softmax_over_all_items_is_the_cross_entropy) {
   const LossCase c = make_loss_case(true);
-  LossOptions sampled, full;
-  sampled.name = "sampled";
-  sampled.num_negatives = 200'000;
-  full.name = "ce";
-  const NegativeSampler sampler(std::vector<double>{8, 4, 2, 1, 1, 2, 4});
   Rng rng(3, "draws");
-  const std::vector<int64_t> targets{2, 0, 6, 2};
-  const Negatives negatives = draw_negatives(sampled, sampler, targets, {}, rng);
-  EXPECT_NEAR(
-      recommender_loss(sampled, c.hidden, c.weight, c.bias, c.targets, negatives).item<double>(),
-      recommender_loss(full, c.hidden, c.weight, c.bias, c.targets, {}).item<double>(), 0.01);
+  LossOptions sampled{.name = "sampled", .num_negatives = kLossItems};
+  EXPECT_NEAR(sampled_loss(c, draw_negatives(sampled, kEvenSampler, kLossTargets, {}, rng)),
+              full_loss(c), 1e-6);
+  sampled.num_negatives = 1000;
+  sampled.negative_alpha = 1;
+  EXPECT_NEAR(sampled_loss(c, draw_negatives(sampled, kPopularSampler, kLossTargets, {}, rng)),
+              full_loss(c), 1e-6);
+}
+
+// An item that is drawn counts as the inverse of its chance: on average each counts once, and so
+// the sum over the negatives is expected to be that over all items.
+TEST(RecommenderLoss, sampled_negatives_differ_and_count_each_item_once_on_average) {
+  constexpr int64_t kTimes = 20'000;
+  for (const double alpha : {0.0, 1.0}) {
+    const LossOptions sampled{.name = "sampled", .num_negatives = 3, .negative_alpha = alpha};
+    std::vector<double> counts(kLossItems);
+    bool fewer = false;
+    Rng rng(3, "draws");
+    for (int64_t time = 0; time < kTimes; ++time) {
+      const Negatives found = draw_negatives(sampled, alpha == 0 ? kEvenSampler : kPopularSampler,
+                                             kLossTargets, {}, rng);
+      const int64_t* items = found.items.const_data_ptr<int64_t>();
+      const float* expected = found.log_expected.const_data_ptr<float>();
+      const int64_t size = found.items.numel();
+      EXPECT_EQ(size, std::ssize(std::set<int64_t>(items, items + size)));
+      fewer = fewer || size < 3;
+      for (int64_t j = 0; j < size; ++j)
+        counts[static_cast<size_t>(items[j])] += std::exp(-static_cast<double>(expected[j]));
+    }
+    EXPECT_EQ(fewer, alpha != 0);
+    for (const double count : counts) EXPECT_NEAR(count / kTimes, 1, 0.1) << alpha;
+  }
+}
+
+TEST(RecommenderLoss, bpr_max_of_a_lost_comparison_is_its_margin) {
+  const Tensor hidden = at::ones({1, 1}), weight = at::tensor({-100.0F, 100.0F}).unsqueeze(1);
+  const Negatives negatives{at::ones({1}, at::kLong), {}};
+  const LossOptions loss{.name = "bpr-max", .num_negatives = 1, .bpreg = 0};
+  EXPECT_NEAR(recommender_loss(loss, hidden, weight, {}, at::zeros({1}, at::kLong), negatives)
+                  .item<double>(),
+              200, 1e-3);
 }
 
 TEST(RecommenderLoss, negatives_are_neither_targets_nor_seen_and_repeat_with_the_seed) {
@@ -201,6 +239,27 @@ TEST(RecommenderLoss, negatives_are_neither_targets_nor_seen_and_repeat_with_the
   EXPECT_EQ(found[1], (std::set<int64_t>{0, 1, 2, 3, 4}));
 }
 
+// Those that are left are drawn once in some 10^11 draws.
+TEST(RecommenderLoss, a_user_who_has_seen_all_popular_items_gets_the_others) {
+  const LossOptions bce{.name = "bce", .num_negatives = 4, .negative_alpha = 4};
+  std::vector<double> weights(10, 1.0);
+  std::fill_n(weights.begin(), 7, std::pow(1000.0, 4));
+  const NegativeSampler sampler(weights);
+  const std::vector<int64_t> targets{3};
+  std::vector<int32_t> items{0, 1, 2, 3, 4, 5, 6, 8};
+  std::set<int64_t> found;
+  Rng rng(4, "draws");
+  for (int64_t time = 0; time < 20; ++time) {
+    const std::vector<std::span<const int32_t>> seen{items};
+    const Tensor drawn = draw_negatives(bce, sampler, targets, seen, rng).items;
+    for (int64_t j = 0; j < 4; ++j) found.insert(drawn[0][j].item<int64_t>());
+  }
+  EXPECT_EQ(found, (std::set<int64_t>{7, 9}));
+  items = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9};
+  const std::vector<std::span<const int32_t>> all{items};
+  refuses([&] { draw_negatives(bce, sampler, targets, all, rng); }, ExitCode::kInput, "found none");
+}
+
 TEST(RecommenderLoss, numbers_of_negatives_are_those_of_the_loss_unless_given) {
   EXPECT_EQ(complete_loss({}, "bpr", 1000).name, "bpr");
   EXPECT_EQ(complete_loss({}, "gbce", 1000).num_negatives, 256);
@@ -222,13 +281,21 @@ TEST(RecommenderLoss, refuses_options_that_do_not_go_together) {
       {{.name = "gbce", .gbce_t = 1.5}, "[0, 1]"},
       {{.name = "gbce", .negative_alpha = .5}, "uniform negatives"},
       {{.name = "bce", .num_negatives = 20}, "1 to 19"},
+      {{.name = "sampled", .num_negatives = 20}, "1 to 19"},
       {{.name = "bpr-max", .num_negatives = -1}, "--num-negatives"},
+      {{.name = "top1-max", .num_negatives = 1'000'001}, "1 to 1000000"},
       {{.name = "bpr-max", .bpreg = -1}, "--bpreg"},
       {{.name = "sampled", .negative_alpha = 9}, "--negative-alpha"},
   };
   for (const RefusedLoss& each : cases)
     refuses([&] { complete_loss(each.options, "ce", 20); }, ExitCode::kUsage, each.message);
   refuses([] { complete_loss({.name = "bce"}, "ce", 1); }, ExitCode::kUsage, "a second item");
+  for (const LossType& type : loss_types()) {
+    if (type.negatives == NegativesOf::kNone) continue;
+    Rng rng(4, "draws");
+    refuses([&] { draw_negatives({.name = type.name}, kEvenSampler, kLossTargets, {}, rng); },
+            ExitCode::kUsage, "complete loss");
+  }
 }
 
 TEST(NegativeSampler, draws_as_often_as_the_weights_say) {

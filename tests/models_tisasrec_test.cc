@@ -151,6 +151,23 @@ TEST(TiSasrec, comes_back_from_its_folder) {
   config["time_span"] = 0;
   write_file_atomic(folder.path() / "config.json", config.dump());
   refuses([&] { TiSasrec::load(folder.path()); }, ExitCode::kModel, "time_span");
+  config["time_span"] = 4097;
+  write_file_atomic(folder.path() / "config.json", config.dump());
+  refuses([&] { TiSasrec::load(folder.path()); }, ExitCode::kModel, "[1, 4096]");
+}
+
+TEST(TiSasrec, refuses_keys_that_it_does_not_look_at) {
+  const ScopedFolder folder("tisasrec-keys");
+  TiSasrec(tiny_tisasrec(), 3).save(folder.path());
+  const Json saved = read_json(folder.path() / "config.json");
+  const std::pair<const char*, Json> others[] = {
+      {"position_alignment", "start"}, {"scale_embeddings", true}, {"embedding_norm", true}};
+  for (const auto& [key, value] : others) {
+    Json config = saved;
+    config[key] = value;
+    write_file_atomic(folder.path() / "config.json", config.dump());
+    refuses([&] { TiSasrec::load(folder.path()); }, ExitCode::kModel, key);
+  }
 }
 
 }  // namespace

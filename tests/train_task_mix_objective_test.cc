@@ -114,7 +114,17 @@ TEST_F(TaskMix, gains_are_those_of_the_main_task_on_other_rows) {
   expect_gradient(-3 * 4.875 / 18.875, (-4 * 4.875 - 20 * 14) / 18.875);
   EXPECT_EQ(main_->seen.size(), 2u);
   for (const int64_t row : main_->seen) EXPECT_TRUE(row != 1 && row != 4 && row < 6) << row;
-  EXPECT_TRUE(at::equal(parameters_.at("x").detach(), at::zeros({2}, at::kFloat)));
+  EXPECT_NEAR(output.metrics.at("gain/near"), 4.875, 1e-4);
+  EXPECT_NEAR(output.metrics.at("gain/far"), 14, 1e-4);
+}
+
+TEST_F(TaskMix, tried_steps_come_back_bit_for_bit) {
+  parameters_.at("x").detach().fill_(0.1F);
+  const at::Tensor before = parameters_.at("x").detach().clone();
+  TaskMixObjective objective = mix(TaskWeighting::kGain, 1.0 / 3, {6, 8});
+  const LossOutput output = learn(objective);
+  EXPECT_NE(output.metrics.at("gain/near"), 0);
+  EXPECT_TRUE(at::equal(parameters_.at("x").detach(), before));
 }
 
 // Only "near" has anything of (6, 0); a step on both goes away from (-6, -6).
@@ -139,6 +149,12 @@ TEST_F(TaskMix, refuses_tasks_that_do_not_belong_together) {
           "expected 6 rows of b, as of a, found 5");
   refuses([&] { TaskMixObjective(tasks(6), nullptr, {TaskWeighting::kGain}); }, ExitCode::kInput,
           "need a main task");
+  for (const double step : {0.0, -1.0, std::nan(""), HUGE_VAL})
+    refuses(
+        [&] {
+          TaskMixObjective(tasks(6), nullptr, {TaskWeighting::kGain, step});
+        },
+        ExitCode::kUsage, "--gain-step: expected a positive number");
 }
 
 }  // namespace

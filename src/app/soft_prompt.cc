@@ -17,10 +17,12 @@ void add_prompt_options(Command& command, PromptTuningOptions& prompt) {
   const auto add = [&](const char* names, auto& value, const char* text) {
     return command.add_option(names, value, text).group("Prompt");
   };
-  add("--num-virtual-tokens", prompt.num_virtual_tokens, "tokens in front of every text");
+  add("--num-virtual-tokens", prompt.num_virtual_tokens,
+      "tokens in front of every text; 0: 100, or those of the prompt that is trained further")
+      .at_least(0);
   add("--prompt-name", prompt.prompt_name, "which soft prompt; a model may have several");
   add("--prompt-tuning-init", prompt.prompt_tuning_init,
-      "start from random values, random tokens or a text")
+      "start of a new prompt: random values, random tokens (without a word) or a text")
       .one_of({"random", "sample_vocab", "text"});
   add("--prompt-tuning-init-text", prompt.prompt_tuning_init_text,
       "the text, repeated or cut to the number of tokens")
@@ -32,6 +34,7 @@ void add_task_options(Command& command, SoftPromptOptions& options, std::string&
   const auto trains = [&options](const char* task) {
     return std::find(options.tasks.begin(), options.tasks.end(), task) != options.tasks.end();
   };
+  const auto trains_any = [=] { return trains(kAnalysisTask) || trains(kSimulatingTask); };
   const auto simulates = [=] { return trains(kSimulatingTask); };
   command
       .add_option("--tasks", options.tasks,
@@ -55,8 +58,17 @@ void add_task_options(Command& command, SoftPromptOptions& options, std::string&
       .only_with("--task-weights gain", [&weights] { return weights == "gain"; });
   command.add_option("--list-items", options.list_items, "of a list, the hidden one included")
       .only_with("--tasks rps", simulates);
-  command.add_option("--num-candidates", options.num_candidates,
-                     "of a row: the hidden item, the others of the list, random ones");
+  command
+      .add_option("--num-candidates", options.num_candidates,
+                  "of a row: the hidden item, the others of the list, random ones")
+      .only_with("a task, not with --tasks none", trains_any);
+  command.add_option("--limit", options.limit, "training rows, drawn by the seed; 0: all")
+      .only_with("a task, not with --tasks none", trains_any);
+  command
+      .add_option("--tokens-per-pass", options.tokens_per_pass,
+                  "a micro-batch of more tokens takes several passes; 0: always one")
+      .at_least(0)
+      .only_with("a task, not with --tasks none", trains_any);
   command
       .add_option("--example-items", options.example_items,
                   "of the example from the history's beginning, 0: none")
@@ -89,11 +101,7 @@ void add_soft_prompt(CommandLine& app, CommonOptions& common) {
   add_style(command, options->style);
   command.add_flag("--list-candidates", options->list_candidates,
                    "prompts name the candidates, here and later");
-  command.add_option("--limit", options->limit, "training rows, drawn by the seed; 0: all");
-  command.add_option("--eval-rows", options->eval_rows, "validation rows, 0: no validation");
-  command
-      .add_option("--tokens-per-pass", options->tokens_per_pass,
-                  "a micro-batch of more tokens takes several passes; 0: always one")
+  command.add_option("--eval-rows", options->eval_rows, "validation rows, 0: no validation")
       .at_least(0);
   add_training_options(command, options->trainer, options->eval_rows);
   add_dtype(command, options->dtype);

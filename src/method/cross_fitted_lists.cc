@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "data/candidates.h"
 #include "method/row.h"
 
@@ -14,15 +15,23 @@ namespace {
 
 constexpr int32_t kAskedPerItem = 2;  // some share their title with what was seen
 
-UserFold fold_of_folder(const std::filesystem::path& folder) {
+constexpr size_t kAskedTogether = 256;  // rows whose answers are held at once
+
+UserFold fold_of_folder(const std::filesystem::path& folder, const std::string& protocol) {
   const std::filesystem::path path = folder / "inputs.json";
-  return read_user_fold(read_json(path), path.string());
+  const Json inputs = read_json(path);
+  const auto fitted = get<std::string>(inputs, "protocol", path.string());
+  CHECK(fitted == protocol, kModel,
+        "{}: fitted on the split {}, but the rows are of {}\nhint: fit it on this data set",
+        folder.string(), fitted, protocol);
+  return read_user_fold(inputs, path.string());
 }
 
 }  // namespace
 
 CrossFittedLists::CrossFittedLists(const std::vector<std::string>& folders, const Dataset& dataset,
-                                   const Numerics& numerics, int32_t items)
+                                   const std::string& protocol, const Numerics& numerics,
+                                   int32_t items)
     : dataset_(dataset), items_(items), canonical_(canonical_items(dataset.catalogue)) {
   CHECK(!folders.empty(), kUsage,
         "--recommender: expected a recommender whose lists are shown, found none\n"
@@ -30,7 +39,7 @@ CrossFittedLists::CrossFittedLists(const std::vector<std::string>& folders, cons
   CHECK(items >= 2, kUsage, "--list-items: expected at least 2, found {}", items);
   for (const std::string& folder : folders) {
     Source source{{folder, dataset.catalogue, numerics, kAskedPerItem * items}, {}};
-    source.left_out = fold_of_folder(folder);
+    source.left_out = fold_of_folder(folder, protocol);
     const UserFold& fold = source.left_out;
     CHECK(folders.size() == 1 || fold.count > 0, kModel,
           "{}: expected one that was fitted without a fold of users, as there are several\n"
@@ -48,6 +57,9 @@ CrossFittedLists::CrossFittedLists(const std::vector<std::string>& folders, cons
     }
     sources_.push_back(std::move(source));
   }
+  const int32_t folds = sources_.front().left_out.count;
+  if (std::ssize(sources_) < folds)
+    log_warning("{} of {} folds given: rows of the others are left out", sources_.size(), folds);
 }
 
 std::vector<CrossFittedLists::Record> CrossFittedLists::records() const {
@@ -65,19 +77,40 @@ bool CrossFittedLists::may_ask(const Source& source, const Row& row) const {
 
 std::vector<std::vector<int32_t>> CrossFittedLists::lists(std::span<const Row> rows) const {
   std::vector<std::vector<int32_t>> lists(rows.size());
+  size_t asked = 0, short_of_items = 0;
   for (const Source& source : sources_) {
-    std::vector<Request> requests;
     std::vector<size_t> places;
-    for (size_t r = 0; r < rows.size(); ++r) {
-      if (!may_ask(source, rows[r])) continue;
-      requests.push_back(history_request(dataset_, rows[r], kRecommenderHistory));
-      places.push_back(r);
-    }
-    const auto found = source.pattern.patterns(requests, true);
-    for (size_t i = 0; i < places.size(); ++i)
-      lists[places[i]] = unseen_titles(rows[places[i]], found[i]);
+    for (size_t r = 0; r < rows.size(); ++r)
+      if (may_ask(source, rows[r])) places.push_back(r);
+    asked += places.size();
+    // Only the latest items are masked: of a long history earlier ones may fill the first answer.
+    const auto again = ask(source, rows, places, int64_t{kAskedPerItem} * items_, lists);
+    short_of_items += ask(source, rows, again, std::ssize(canonical_), lists).size();
   }
+  if (asked < rows.size() || short_of_items > 0)
+    log_info(
+        "lists: none for {} of {} rows, of which no recommender may be asked, and for {} with "
+        "fewer than {} unseen titles",
+        rows.size() - asked, rows.size(), short_of_items, items_);
   return lists;
+}
+
+std::vector<size_t> CrossFittedLists::ask(const Source& source, std::span<const Row> rows,
+                                          std::span<const size_t> places, int64_t asked,
+                                          std::vector<std::vector<int32_t>>& lists) const {
+  std::vector<size_t> too_few;
+  for (size_t begin = 0; begin < places.size(); begin += kAskedTogether) {
+    const auto batch = places.subspan(begin, std::min(kAskedTogether, places.size() - begin));
+    std::vector<Request> requests;
+    for (const size_t place : batch)
+      requests.push_back(history_request(dataset_, rows[place], kRecommenderHistory));
+    const auto found = source.pattern.patterns(requests, true, asked);
+    for (size_t i = 0; i < batch.size(); ++i) {
+      lists[batch[i]] = unseen_titles(rows[batch[i]], found[i]);
+      if (lists[batch[i]].empty()) too_few.push_back(batch[i]);
+    }
+  }
+  return too_few;
 }
 
 std::vector<int32_t> CrossFittedLists::unseen_titles(const Row& row,

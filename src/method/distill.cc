@@ -314,11 +314,9 @@ TrainingResult run(DistillSetup setup) {
   attach_adapter(*model.model, options.lora, std::ssize(setup.rows), options.trainer);
   const std::optional<TrainedTensors> trained = trained_tensors(*model.model, setup.prompt);
   const std::unique_ptr<Objective> objective = make_objective(setup);
-  const TrainingResult result =
-      train_model(*objective, *setup.study, model, setup.card, options.trainer, options.eval_rows,
-                  options.model, options.out, setup.knowledge.get());
-  if (trained && result.best_step > 1) trained->check_moved();  // a warm-up begins with rate 0
-  return result;
+  return train_model(*objective, *setup.study, model, setup.card, options.trainer,
+                     options.eval_rows, options.model, options.out, setup.knowledge.get(), {},
+                     trained ? &*trained : nullptr);
 }
 
 TrainingResult distill(const DistillOptions& options) { return run(setup(options)); }

@@ -55,6 +55,12 @@ ExportResult export_adapter(ExportOptions options) {
         "{}: expected an adapter folder\nhint: --adapter names it, training with --lora-r writes "
         "one",
         options.adapter);
+  CHECK(
+      options.what != "merge" || read_prompt_config(options.adapter).num_virtual_tokens == 0,
+      kUsage,
+      "{}: a prompt cannot be merged into weights\nhint: etrlrec export peft; an adapter that was "
+      "trained beside it is in lora/ and in the weights already",
+      options.adapter);
   // A trained folder holds merged weights: its adapter belongs to the model it was trained from.
   for (const char* name : {"adapter", "lora"}) {
     const fs::path own = fs::path(options.model) / name;
@@ -70,8 +76,6 @@ ExportResult export_adapter(ExportOptions options) {
   ExportResult result{adapter.peft_type, -1};
   FolderWriter writer(options.out);
   if (options.what == "merge") {
-    CHECK(adapter.virtual_tokens.empty(), kUsage,
-          "{}: a prompt cannot be merged into weights\nhint: etrlrec export peft", options.adapter);
     result.logit_difference = merge_adapter(*model);
     model->save(writer.path());
     copy_companions(options.model, writer.path());

@@ -149,6 +149,15 @@ void check_embeddings(const FitOptions& options) {
         "--embeddings: none of these models takes them\nhint: --model content");
 }
 
+// What can be said about the options before anything is trained or removed.
+void check_models(const FitOptions& options, int64_t num_items) {
+  for (const std::string& name : options.models) {
+    const RecommenderType& type = recommender_type(name);
+    type.configure(options.recommender);
+    if (type.create != nullptr) complete_loss(options.loss, type.loss, num_items);
+  }
+}
+
 FitSummary fit_one(const FitOptions& options, const FitData& data, const std::string& name) {
   const Stopwatch watch;
   FitSummary summary{name, fs::path(options.out) / name, {}, 0};
@@ -306,6 +315,7 @@ std::vector<FitSummary> fit(const FitOptions& options) {
   leave_out(options.left_out, data.dataset, data.split.valid);
   CHECK(!data.log.items.empty(), kInput, "{}: no interaction to learn from", options.data);
   check_embeddings(options);
+  check_models(options, data.log.num_items);
   if (!options.embeddings.empty())
     data.log.item_embeddings = load_item_embeddings(options.embeddings, data.dataset.catalogue);
   data.valid = ranking_tasks(data.dataset, data.split.valid, options.eval_rows);

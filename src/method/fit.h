@@ -80,7 +80,7 @@ struct FitSummary {
 };
 // One folder per model below `out`: config.json, model.safetensors, inputs.json, metrics.json. A
 // model that is there with the same inputs is not fitted again, with other inputs it is an error
-// (kUsage) unless `replace`.
+// (kUsage) unless `replace`. The options of all models are checked (kUsage) before the first.
 std::vector<FitSummary> fit(const FitOptions& options);
 
 nlohmann::ordered_json to_json(std::span<const FitSummary> summaries);

@@ -6,7 +6,8 @@
 namespace etrlrec {
 namespace {
 
-// Where the source trains with Adagrad, a rate of 1e-3 of Adam is taken instead.
+// Where the source trains with Adagrad, a rate of 1e-3 of Adam is taken instead. A number of
+// negatives that is the loss's own is left to it, which takes fewer in small catalogues.
 const FitPreset kPresets[] = {
     {.name = "sasrec/paper",
      .model = "sasrec",
@@ -43,25 +44,28 @@ const FitPreset kPresets[] = {
                      {"intermediate_size", int64_t{256}},
                      {"dropout", 0.1},
                      {"max_length", int64_t{200}}},
-     .loss = {.name = "gbce", .num_negatives = 256, .gbce_t = 0.75},
+     .loss = {.name = "gbce", .gbce_t = 0.75},
      .num_train_epochs = 10000,
      .early_stopping_patience = 200},
     {.name = "gru4rec/official",
      .model = "gru4rec",
      .source = "Hidasi, official PyTorch code, parameters of Retailrocket",
-     .departures = "Adam for Adagrad, whole windows for session-parallel batches, no ELU of scores",
+     .departures = "Adam for Adagrad, no momentum for .4, whole windows for session-parallel "
+                   "batches, no ELU of scores, no hidden dropout for .05, up to 200 epochs for 10",
      .recommender = {{"hidden_size", int64_t{224}},
                      {"num_hidden_layers", int64_t{1}},
                      {"dropout", 0.5}},
-     .loss = {.name = "bpr-max", .num_negatives = 2048, .negative_alpha = 0.4, .bpreg = 1.95},
+     .loss = {.name = "bpr-max", .negative_alpha = 0.4, .bpreg = 1.95},
      .train_batch_size = 80,
      .early_stopping_patience = 15},
     {.name = "caser/paper",
      .model = "caser",
      .source = "Tang and Wang 2018, code, MovieLens-1M",
-     .departures = "the next item for the next three",
+     .departures =
+         "the next item for the next three and the negatives of each, whole histories for "
+         "batches of windows of 512, L2 1e-6 left out",
      .recommender = {{"hidden_size", int64_t{50}}, {"dropout", 0.5}},
-     .loss = {.name = "bce", .num_negatives = 3},
+     .loss = {.name = "bce", .num_negatives = 1},  // the source takes the mean over negatives
      .num_train_epochs = 50},
     {.name = "bert4rec/paper",
      .model = "bert4rec",

@@ -22,7 +22,9 @@ PatternSource::PatternSource(const fs::path& folder, const Dataset& dataset,
       items_(items) {}
 
 std::vector<std::vector<int32_t>> PatternSource::patterns(std::span<const Request> requests,
-                                                          bool mask_seen) const {
+                                                          bool mask_seen,
+                                                          std::optional<int64_t> most) const {
+  const int64_t count = most.value_or(items_);
   std::vector<std::vector<int32_t>> patterns;
   for (size_t begin = 0; begin < requests.size(); begin += kTogether) {
     const auto batch = requests.subspan(begin, std::min(kTogether, requests.size() - begin));
@@ -34,8 +36,8 @@ std::vector<std::vector<int32_t>> PatternSource::patterns(std::span<const Reques
     for (size_t r = 0; r < batch.size(); ++r) {
       const std::span row(scores.const_data_ptr<float>() + r * items, items);
       patterns.push_back(batch[r].candidates.empty()
-                             ? best_items(row, {views[r], -1}, mask_seen, items_)
-                             : best_items(row, batch[r].candidates, items_));
+                             ? best_items(row, {views[r], -1}, mask_seen, count)
+                             : best_items(row, batch[r].candidates, count));
     }
   }
   return patterns;

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -39,8 +40,10 @@ class PatternSource {
   // Of each request the best of its candidates, or where it has none of the whole catalogue, with
   // `mask_seen` without the items of its history. Equal scores in the catalogue's order. Requests
   // have the history that a recommender may see (kRecommenderHistory); target_slot is not read.
+  // `items`: at most so many instead of the source's own.
   std::vector<std::vector<int32_t>> patterns(std::span<const Request> requests,
-                                             bool mask_seen = false) const;
+                                             bool mask_seen = false,
+                                             std::optional<int64_t> items = {}) const;
 
  private:
   std::unique_ptr<const Recommender> recommender_;

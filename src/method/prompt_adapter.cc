@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "base/log.h"
 #include "models/model_adapters.h"
 #include "text/begin_tokens.h"
 
@@ -11,6 +12,45 @@ namespace etrlrec {
 namespace {
 
 constexpr int64_t kMostVirtualTokens = 1 << 16;
+
+// A prompt was trained in front of texts of one way of writing, which a trained model reads, too.
+void check_same_texts(const std::filesystem::path& folder, const ModelCard& card,
+                      const LoadedModel& model) {
+  const PromptOptions& own = model.card.prompt;
+  const PromptOptions& other = card.prompt;
+  const auto check = [&](const char* what, const auto& found, const auto& expected) {
+    CHECK(found == expected, kModel,
+          "--init-prompt: {}: trained with {} {}, but {} reads texts with {} {}\n"
+          "hint: soft-prompt on a model that reads as this one does",
+          folder.string(), what, found, model.folder.string(), what, expected);
+  };
+  check("style", other.style, own.style);
+  check("answers by", std::string(answer_kind_name(other.answer)),
+        std::string(answer_kind_name(own.answer)));
+  check("list_candidates", other.list_candidates, own.list_candidates);
+  check("with_attributes", other.with_attributes, own.with_attributes);
+  check("with_times", other.with_times, own.with_times);
+}
+
+// What the folder of a soft prompt says about the model that it was trained for.
+void check_init_prompt(const std::filesystem::path& folder, const std::string& catalogue_hash,
+                       const LoadedModel& model) {
+  if (!std::filesystem::exists(folder / "etrlrec.json")) return;
+  const ModelCard card = open_model_folder(folder, catalogue_hash).card;
+  CHECK(model.card.catalogue_hash.empty() || card.catalogue_hash.empty() ||
+            card.catalogue_hash == model.card.catalogue_hash,
+        kModel, "--init-prompt: {}: trained on another item table than {}", folder.string(),
+        model.folder.string());
+  // A model that has not been trained has no way of writing yet: options of its training say it.
+  if (!model.card.catalogue_hash.empty()) check_same_texts(folder, card, model);
+  const auto name_of = [](const std::filesystem::path& path) {
+    const std::filesystem::path full = std::filesystem::absolute(path).lexically_normal();
+    return (full.has_filename() ? full : full.parent_path()).filename();
+  };
+  if (name_of(card.parent) != name_of(model.folder))  // a card may say a relative path
+    log_warning("--init-prompt: {}: trained in front of {}, not of {}", folder.string(),
+                card.parent, model.folder.string());
+}
 
 std::string start_name(const std::string& start) {  // PEFT's spelling
   return start == "text" ? "TEXT" : start == "sample_vocab" ? "SAMPLE_VOCAB" : "RANDOM";
@@ -112,8 +152,12 @@ LoadedModel open_with_prompt(const std::filesystem::path& folder, const std::str
                              const std::string& dtype, const Numerics& numerics,
                              const std::string& init_prompt) {
   if (init_prompt.empty()) return open_model_folder(folder, catalogue_hash, dtype, numerics);
-  LoadedModel model = open_model_folder(folder, catalogue_hash, dtype, numerics,
-                                        {init_prompt_folder(init_prompt).string()});
+  const std::filesystem::path place = init_prompt_folder(init_prompt);
+  CHECK(!std::filesystem::exists(folder / "etrlrec.json") || prompts_of_folder(folder).empty(),
+        kUsage, "--init-prompt: {}: has a soft prompt of its own\nhint: leave out --init-prompt",
+        folder.string());
+  LoadedModel model = open_model_folder(folder, catalogue_hash, dtype, numerics, {place.string()});
+  check_init_prompt(init_prompt, catalogue_hash, model);
   const NamedAdapter& added = model.adapters.back();
   model.card.soft_prompts.push_back({added.name, added.prompt.num_virtual_tokens});
   return model;

@@ -47,7 +47,9 @@ std::optional<TrainedTensors> trained_tensors(const LanguageModel& model, const 
 // prompt or a model folder with several.
 std::filesystem::path init_prompt_folder(const std::filesystem::path& folder);
 // open_model_folder with that prompt in front of its texts and in its card; without a folder just
-// that.
+// that. Warns of a prompt that was trained in front of another model. Errors: kUsage for a model
+// that has a prompt; kModel for a prompt of another item table, or whose folder tells of texts that
+// a trained model does not read.
 LoadedModel open_with_prompt(const std::filesystem::path& folder, const std::string& catalogue_hash,
                              const std::string& dtype, const Numerics& numerics,
                              const std::string& init_prompt);

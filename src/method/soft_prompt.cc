@@ -25,6 +25,7 @@ namespace etrlrec {
 namespace {
 
 constexpr const char* kRecordFile = "soft_prompt.json";
+constexpr int64_t kUsualVirtualTokens = 100;
 
 bool has_task(const SoftPromptOptions& options, const char* task) {
   return std::find(options.tasks.begin(), options.tasks.end(), task) != options.tasks.end();
@@ -39,6 +40,9 @@ void check_tasks(const SoftPromptOptions& options) {
   }
   CHECK(has_task(options, kSimulatingTask) || options.recommenders.empty(), kUsage,
         "--recommender: its lists belong to the task {}", kSimulatingTask);
+  CHECK(!has_task(options, kSimulatingTask) || options.num_candidates > options.list_items, kUsage,
+        "--num-candidates: expected more than the {} items of a list, found {}", options.list_items,
+        options.num_candidates);
   CHECK(options.example_items == 0 || options.example_items >= kFewestExampleItems, kUsage,
         "--example-items: expected 0 or at least {}, found {}", kFewestExampleItems,
         options.example_items);
@@ -67,16 +71,20 @@ ModelCard card_of_prompt(const SoftPromptOptions& options, const Study& study,
   return card;
 }
 
-// A prompt that the folder has already is trained further, unless the options say another one.
+// A prompt that the folder has already is trained further and has its start; a new one gets what
+// the options leave unsaid.
 PromptTuningOptions prompt_options(const SoftPromptOptions& options, const ModelCard& card) {
-  const PromptTuningOptions usual = SoftPromptOptions{}.prompt;
-  const PromptTuningOptions& asked = options.prompt;
+  PromptTuningOptions asked = options.prompt;
   const auto is_named = [&](const SoftPrompt& prompt) { return prompt.name == asked.prompt_name; };
   const bool present = std::any_of(card.soft_prompts.begin(), card.soft_prompts.end(), is_named);
-  if (!present || asked.num_virtual_tokens != usual.num_virtual_tokens ||
-      asked.prompt_tuning_init != usual.prompt_tuning_init)
-    return asked;
-  return {.prompt_name = asked.prompt_name};
+  CHECK(!present || asked.prompt_tuning_init.empty(), kUsage,
+        "--prompt-tuning-init: {} has a trained prompt \"{}\", which is trained further\n"
+        "hint: leave it out, or --prompt-name another one",
+        options.model, asked.prompt_name);
+  if (asked.num_virtual_tokens == 0 && !present) asked.num_virtual_tokens = kUsualVirtualTokens;
+  if (asked.prompt_tuning_init.empty())
+    asked.prompt_tuning_init = present ? PromptTuningOptions{}.prompt_tuning_init : "sample_vocab";
+  return asked;
 }
 
 // Prompts of the tasks and of what they serve, as token ids.
@@ -122,10 +130,12 @@ class TaskMaker {
       : options_(setup.options),
         dataset_(setup.study->dataset),
         prompts_(setup.model, dataset_.catalogue, setup.card.prompt),
-        rows_(dataset_, load_split(setup.study->folder),
+        split_(load_split(setup.study->folder)),
+        rows_(dataset_, split_,
               {options_.num_candidates, setup.card.prompt.max_history, options_.trainer.seed}) {
     if (has_task(options_, kSimulatingTask))
-      lists_.emplace(options_.recommenders, dataset_, options_.numerics, options_.list_items);
+      lists_.emplace(options_.recommenders, dataset_, split_.protocol, options_.numerics,
+                     options_.list_items);
   }
 
   std::vector<CrossFittedLists::Record> recommenders() const {
@@ -191,6 +201,7 @@ class TaskMaker {
   const SoftPromptOptions& options_;
   const Dataset& dataset_;
   PromptRows prompts_;
+  Split split_;
   TaskRows rows_;
   std::optional<CrossFittedLists> lists_;  // of rps
 };
@@ -251,9 +262,16 @@ OrderedJson to_json(const SoftPromptSetup& setup) {
                    {"num_virtual_tokens", setup.prompt.num_trained_tokens},
                    {"prompt_name", setup.prompt.name},
                    {"tasks", options.tasks},
-                   {"rows", rows}};
-  if (options.tasks.size() > 1)
+                   {"rows", rows},
+                   {"limit", options.limit},
+                   {"seed", options.trainer.seed},
+                   {"max_history", setup.card.prompt.max_history},
+                   {"style", setup.card.prompt.style},
+                   {"list_candidates", setup.card.prompt.list_candidates}};
+  if (options.tasks.size() > 1) {
     json["task_weights"] = task_weighting_names()[static_cast<size_t>(options.mix.weighting)];
+    if (options.mix.weighting == TaskWeighting::kGain) json["gain_step"] = options.mix.gain_step;
+  }
   if (!options.tasks.empty()) json["num_candidates"] = options.num_candidates;
   if (has_task(options, kAnalysisTask)) json["example_items"] = options.example_items;
   if (has_task(options, kSimulatingTask)) json["list_items"] = options.list_items;
@@ -265,14 +283,30 @@ OrderedJson to_json(const SoftPromptSetup& setup) {
   return json;
 }
 
-// The prompt as it starts.
-TrainingResult write_untrained(const SoftPromptSetup& setup) {
+// The folder of the result gets the run's record before anything else, so that no other run goes on
+// in it.
+void claim_for_run(const SoftPromptSetup& setup) {
   const fs::path out = setup.options.out;
-  CHECK(!fs::exists(out) || fs::is_empty(out) || fs::exists(out / kRecordFile), kUsage,
+  const OrderedJson record = to_json(setup);
+  if (fs::exists(out / kRecordFile)) {
+    CHECK(read_json(out / kRecordFile) == Json::parse(record.dump()), kUsage,
+          "{}: its {} tells of another run, which cannot be continued with other options\n"
+          "hint: the same options, or a new folder for --out",
+          out.string(), kRecordFile);
+    return;
+  }
+  CHECK(!setup.options.tasks.empty() || !fs::exists(out) || fs::is_empty(out), kUsage,
         "{}: expected a new folder, found files of something else", out.string());
   fs::create_directories(out);
-  write_json_atomic(out / kRecordFile, to_json(setup));
-  finish_model_folder(*setup.model.model, setup.model.folder, setup.card, out);
+  write_json_atomic(out / kRecordFile, record);
+}
+
+// The prompt as it starts. What the card says of the model's answers was measured without it.
+TrainingResult write_untrained(const SoftPromptSetup& setup) {
+  ModelCard card = setup.card;
+  card.temperature = 1;
+  card.trend.reset();
+  finish_model_folder(*setup.model.model, setup.model.folder, card, setup.options.out);
   return {};
 }
 
@@ -376,20 +410,17 @@ TrainingResult run(SoftPromptSetup setup) {
   check_memory(plan(setup), available_memory(), "soft-prompt", kTrainingMemoryHint);
   const SoftPromptOptions& options = setup.options;
   LoadedModel& model = setup.model;
+  claim_for_run(setup);
   load_weights_of(model);
   attach_planned_prompt(*model.model, setup.prompt, options.trainer.seed);
   const std::optional<TrainedTensors> trained = trained_tensors(*model.model, setup.prompt);
   if (options.tasks.empty()) return write_untrained(setup);
-  const OrderedJson record = to_json(setup);
   const std::unique_ptr<Objective> objective = make_task_mix(setup);
   const TaskValidation validation(*model.model, std::move(setup.valid_tasks),
                                   {.tokens_per_pass = options.tokens_per_pass});
-  const TrainingResult result =
-      train_model(*objective, *setup.study, model, setup.card, options.trainer, options.eval_rows,
-                  options.model, options.out, nullptr, std::cref(validation));
-  if (result.best_step > 1) trained->check_moved();  // the first step of a warm-up has rate 0
-  write_json_atomic(fs::path(options.out) / kRecordFile, record);
-  return result;
+  return train_model(*objective, *setup.study, model, setup.card, options.trainer,
+                     options.eval_rows, options.model, options.out, nullptr, std::cref(validation),
+                     &*trained);
 }
 
 TrainingResult soft_prompt(const SoftPromptOptions& options) { return run(setup(options)); }

@@ -42,7 +42,8 @@ struct SoftPromptOptions {
   // measured beside it. 0: no validation, the last step counts.
   int64_t eval_rows = 500;
   int64_t tokens_per_pass = 8192;  // CandidateLossOptions
-  PromptTuningOptions prompt{.num_virtual_tokens = 100, .prompt_tuning_init = "sample_vocab"};
+  // What is left unsaid is for a new prompt 100 tokens and sample_vocab, else as the prompt is.
+  PromptTuningOptions prompt{.num_virtual_tokens = 0, .prompt_tuning_init = ""};
   TrainerOptions trainer{.learning_rate = 5e-3,
                          .lr_scheduler_type = "linear",
                          .warmup_ratio = 0.5,
@@ -76,9 +77,10 @@ struct SoftPromptSetup {
 SoftPromptSetup setup(const SoftPromptOptions& options);
 // Memory and work of run().
 MemoryEstimate plan(const SoftPromptSetup& setup);
-// `out` becomes a complete model folder with the prompt in adapter/ (PEFT) and soft_prompt.json,
-// which says what it was trained on. An interrupted run continues. Errors: kMemory where the plan
-// does not fit, kFailure where anything else than the prompt would move.
+// `out` becomes a complete model folder with the prompt in adapter/, one of another name in
+// adapter/NAME/ (PEFT), and soft_prompt.json, which says what it was trained on and is there first.
+// An interrupted run continues. Errors: kUsage where soft_prompt.json tells of other options;
+// kMemory where the plan does not fit, kFailure where anything else than the prompt would move.
 TrainingResult run(SoftPromptSetup setup);
 TrainingResult soft_prompt(const SoftPromptOptions& options);  // run(setup(options))
 

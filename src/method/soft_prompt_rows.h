@@ -19,7 +19,7 @@ struct TaskRowOptions {
 
 class TaskRows {
  public:
-  // `dataset` and `split` outlive this. Error (kUsage): fewer than two candidates.
+  // `dataset` outlives this. Error (kUsage): fewer than two candidates.
   TaskRows(const Dataset& dataset, const Split& split, const TaskRowOptions& options);
 
   // Whether the last event before the row can be hidden: something stands before it, and it is

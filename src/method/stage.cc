@@ -76,10 +76,11 @@ void finish_model_folder(LanguageModel& model, const fs::path& parent, const Mod
     save_adapter(model, parent.string(), adapter);
     log_info("adapter: merged, logits differ by at most {:.2g}", merge_adapter(model));
     if (!card.merged_dtype.empty())
-      log_info(
-          "adapter: the merged weights keep the rounding of --dtype {}; \"export merge\" puts "
-          "adapter/ into exact ones",
-          card.merged_dtype);
+      log_info("adapter: the merged weights keep the rounding of --dtype {}{}", card.merged_dtype,
+               card.soft_prompts.empty()
+                   ? fmt::format("; \"export merge\" puts {}/ into exact ones",
+                                 adapter.filename().string())
+                   : "");
   }
   for (const SoftPrompt& prompt : card.soft_prompts)
     save_prompt(model, prompt.name, parent.string(), prompt_folder(out, prompt.name));
@@ -112,7 +113,8 @@ void learn_from_validation(const Study& study, const ValidationQuestions& questi
 TrainingResult train_model(Objective& objective, const Study& study, const LoadedModel& model,
                            ModelCard card, TrainerOptions trainer, int64_t eval_rows,
                            const fs::path& parent, const fs::path& out,
-                           const KnowledgeSource* knowledge, const EvaluateFn& also) {
+                           const KnowledgeSource* knowledge, const EvaluateFn& also,
+                           const TrainedTensors* trained) {
   if (trainer.label == TrainerOptions{}.label) trainer.label = card.stage;
   std::optional<RankAllocator> ranks;
   if (model.model->lora().adalora) ranks.emplace(model.model->parameters(), model.model->lora());
@@ -126,6 +128,8 @@ TrainingResult train_model(Objective& objective, const Study& study, const Loade
       return values;
     };
   const TrainingResult result = train(objective, trainer, out, evaluate, ranks ? &*ranks : nullptr);
+  // The first step of a warm-up has rate 0.
+  if (trained != nullptr && result.best_step > 1) trained->check_moved();
   if (ranks) model.model->adapters().set_rank_pattern(ranks->rank_pattern());
   learn_from_validation(study, questions, card);
   finish_model_folder(*model.model, parent, card, out);

@@ -14,6 +14,7 @@
 #include "method/study.h"
 #include "train/trainer.h"
 #include "tuning/adapters.h"
+#include "tuning/trained_tensors.h"
 
 namespace etrlrec {
 
@@ -48,10 +49,12 @@ void finish_model_folder(LanguageModel& model, const std::filesystem::path& pare
 // labelled by the stage unless told otherwise, then the temperature of its answers and the trend
 // that helps them, both from the same rows, then the complete model folder at `out`. `parent` is
 // the model's own folder. `also`: further values of a validation, e.g. one that chooses the step.
+// `trained`: what must have moved, or else no folder is finished (kFailure).
 TrainingResult train_model(Objective& objective, const Study& study, const LoadedModel& model,
                            ModelCard card, TrainerOptions trainer, int64_t eval_rows,
                            const std::filesystem::path& parent, const std::filesystem::path& out,
-                           const KnowledgeSource* knowledge = nullptr, const EvaluateFn& also = {});
+                           const KnowledgeSource* knowledge = nullptr, const EvaluateFn& also = {},
+                           const TrainedTensors* trained = nullptr);
 
 // How a training went: a document with the folder that it filled, or a line.
 nlohmann::ordered_json to_json(const TrainingResult& result, const TrainerOptions& trainer,

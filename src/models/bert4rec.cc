@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "base/json.h"
+#include "models/config_fields.h"
 #include "models/padded_rows.h"
 #include "models/random_matrix.h"
 #include "models/recommender_file.h"
@@ -21,11 +22,13 @@ namespace fs = std::filesystem;
 
 constexpr double kLastAlone = 0.1;  // share of the training sequences
 
-void check_bert4rec(const Bert4RecConfig& config, const std::string& name) {
-  check_item_transformer(config.layers, name);
-  CHECK(config.mask_probability > 0 && config.mask_probability < 1, kModel,
-        "{}: mask_probability: expected a value in (0, 1), found {}", name,
-        config.mask_probability);
+void check_bert4rec(const Bert4RecConfig& config, const std::string& name,
+                    ExitCode code = ExitCode::kModel) {
+  check_item_transformer(config.layers, name, code);
+  check_fixed_keys(config.layers, Bert4RecConfig{}.layers, name, code);
+  require(config.mask_probability > 0 && config.mask_probability < 1, code,
+          "{}: mask_probability: expected a value in (0, 1), found {}", name,
+          config.mask_probability);
 }
 
 OrderedJson bert4rec_json(const Bert4RecConfig& config) {
@@ -189,7 +192,12 @@ const RecommenderType kBert4Rec = {
     .loss = "ce",
     .heading = "BERT4Rec",
     .options = kBert4RecOptions,
-    .configure = [](const OptionValues& given) { return bert4rec_json(bert4rec_config(1, given)); },
+    .configure =
+        [](const OptionValues& given) {
+          const Bert4RecConfig config = bert4rec_config(1, given);
+          check_bert4rec(config, "bert4rec", ExitCode::kUsage);
+          return bert4rec_json(config);
+        },
     .create = [](const InteractionLog& log, const OptionValues& given,
                  uint64_t seed) -> std::unique_ptr<TrainableRecommender> {
       return std::make_unique<Bert4Rec>(bert4rec_config(log.num_items, given), seed);

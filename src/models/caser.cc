@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "base/json.h"
+#include "models/config_fields.h"
 #include "models/random_matrix.h"
 #include "models/recommender_file.h"
 #include "models/user_vectors.h"
@@ -19,10 +20,10 @@ namespace {
 using at::Tensor;
 namespace fs = std::filesystem;
 
-void check_caser(const CaserConfig& c, const std::string& name) {
+void check_caser(const CaserConfig& c, const std::string& name, ExitCode code = ExitCode::kModel) {
   const auto in_range = [&](const char* key, int64_t value, int64_t least, int64_t most) {
-    CHECK(value >= least && value <= most, kModel, "{}: {}: expected a value in [{}, {}], found {}",
-          name, key, least, most, value);
+    require(value >= least && value <= most, code, "{}: {}: expected a value in [{}, {}], found {}",
+            name, key, least, most, value);
   };
   constexpr int64_t kMost = int64_t{1} << 31;
   in_range("num_items", c.num_items, 1, kMost);
@@ -35,8 +36,12 @@ void check_caser(const CaserConfig& c, const std::string& name) {
   in_range("min_filter_size", c.min_filter_size, 1, c.max_filter_size);
   in_range("num_vertical_filters", c.num_vertical_filters, 1, kMost);
   in_range("max_length", c.max_length, 1, kMost);
-  CHECK(c.dropout >= 0 && c.dropout < 1, kModel,
-        "{}: dropout: expected a value in [0, 1), found {}", name, c.dropout);
+  require(c.markov_order <= c.max_length, code,
+          "{}: markov_order: expected at most max_length {}, found {}\nhint: more items than a "
+          "sequence has are never seen",
+          name, c.max_length, c.markov_order);
+  require(c.dropout >= 0 && c.dropout < 1, code,
+          "{}: dropout: expected a value in [0, 1), found {}", name, c.dropout);
 }
 
 OrderedJson caser_json(const CaserConfig& c) {
@@ -224,7 +229,12 @@ const RecommenderType kCaser = {
     .heading = "Caser",
     .knows_users = true,
     .options = kCaserOptions,
-    .configure = [](const OptionValues& given) { return caser_json(caser_config(1, 0, given)); },
+    .configure =
+        [](const OptionValues& given) {
+          const CaserConfig config = caser_config(1, 0, given);
+          check_caser(config, "caser", ExitCode::kUsage);
+          return caser_json(config);
+        },
     .create = [](const InteractionLog& log, const OptionValues& given,
                  uint64_t seed) -> std::unique_ptr<TrainableRecommender> {
       return std::make_unique<Caser>(caser_config(log.num_items, log.num_users(), given), seed);

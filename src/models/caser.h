@@ -22,12 +22,12 @@ struct CaserConfig {  // keys of config.json
   int64_t num_users = 0;
   int64_t hidden_size = 64;             // d, of the item embeddings
   int64_t user_embedding_size = 64;     // 0: the user is not looked at
-  int64_t markov_order = 5;             // L, most recent items that are seen
+  int64_t markov_order = 5;             // L, most recent items that are seen, at most max_length
   int64_t num_horizontal_filters = 16;  // of each size
   int64_t min_filter_size = 1;          // items that a horizontal filter spans
   int64_t max_filter_size = 5;
   int64_t num_vertical_filters = 4;
-  int64_t max_length = 50;  // of a training sequence; every place of it sees markov_order items
+  int64_t max_length = 50;  // of a sequence, whose first L - 1 places see fewer than L items
   double dropout = 0.2;     // of what the convolutions give
   // false: logits = W2 [z, user] + b2 as in the paper; true: relu(W [z, user] + b) and the item
   // embeddings, as in RecBole.

@@ -5,9 +5,18 @@
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "base/check.h"
+
 namespace etrlrec {
+
+// CHECK with a code that the caller chooses: values of a document are kModel, options kUsage.
+template <typename... Args>
+void require(bool holds, ExitCode code, fmt::format_string<Args...> format, Args&&... args) {
+  if (!holds) fail(code, format, std::forward<Args>(args)...);
+}
 
 void check_positive(const std::string& name, const char* key, int64_t value);
 // eos_token_id: one id, a list of at least one, or absent: {fallback}.

@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "base/json.h"
+#include "models/config_fields.h"
 #include "models/random_matrix.h"
 #include "models/recommender_file.h"
 #include "models/user_vectors.h"
@@ -13,14 +14,15 @@ namespace {
 
 namespace fs = std::filesystem;
 
-void check_fpmc(const FpmcConfig& config, const std::string& name) {
+void check_fpmc(const FpmcConfig& config, const std::string& name,
+                ExitCode code = ExitCode::kModel) {
   constexpr int64_t kMost = int64_t{1} << 31;
-  CHECK(config.num_items > 0 && config.num_items <= kMost, kModel,
-        "{}: num_items: expected a positive value, found {}", name, config.num_items);
-  CHECK(config.num_users >= 0 && config.num_users <= kMost, kModel,
-        "{}: num_users: expected a value of at least 0, found {}", name, config.num_users);
-  CHECK(config.hidden_size > 0 && config.hidden_size <= kMost, kModel,
-        "{}: hidden_size: expected a positive value, found {}", name, config.hidden_size);
+  require(config.num_items > 0 && config.num_items <= kMost, code,
+          "{}: num_items: expected a positive value, found {}", name, config.num_items);
+  require(config.num_users >= 0 && config.num_users <= kMost, code,
+          "{}: num_users: expected a value of at least 0, found {}", name, config.num_users);
+  require(config.hidden_size > 0 && config.hidden_size <= kMost, code,
+          "{}: hidden_size: expected a positive value, found {}", name, config.hidden_size);
 }
 
 constexpr RecommenderOption kFpmcOptions[] = {
@@ -80,7 +82,9 @@ const RecommenderType kFpmc = {
     .knows_users = true,
     .options = kFpmcOptions,
     .configure = [](const OptionValues& given) -> OrderedJson {
-      return {{"hidden_size", fpmc_config(1, 0, given).hidden_size}};
+      const FpmcConfig config = fpmc_config(1, 0, given);
+      check_fpmc(config, "fpmc", ExitCode::kUsage);
+      return {{"hidden_size", config.hidden_size}};
     },
     .create = [](const InteractionLog& log, const OptionValues& given,
                  uint64_t seed) -> std::unique_ptr<TrainableRecommender> {

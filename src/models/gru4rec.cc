@@ -9,6 +9,7 @@
 
 #include "base/check.h"
 #include "base/json.h"
+#include "models/config_fields.h"
 #include "models/random_matrix.h"
 #include "models/recommender_file.h"
 #include "nn/noise.h"
@@ -19,18 +20,19 @@ namespace {
 using at::Tensor;
 namespace fs = std::filesystem;
 
-void check_gru4rec(const Gru4RecConfig& config, const std::string& name) {
+void check_gru4rec(const Gru4RecConfig& config, const std::string& name,
+                   ExitCode code = ExitCode::kModel) {
   const auto positive = [&](const char* key, int64_t value) {
-    CHECK(value > 0 && value <= (int64_t{1} << 31), kModel,
-          "{}: {}: expected a positive value, found {}", name, key, value);
+    require(value > 0 && value <= (int64_t{1} << 31), code,
+            "{}: {}: expected a positive value, found {}", name, key, value);
   };
   positive("num_items", config.num_items);
   positive("hidden_size", config.hidden_size);
   positive("embedding_size", config.embedding_size);
   positive("num_hidden_layers", config.num_hidden_layers);
   positive("max_length", config.max_length);
-  CHECK(config.dropout >= 0 && config.dropout < 1, kModel,
-        "{}: dropout: expected a value in [0, 1), found {}", name, config.dropout);
+  require(config.dropout >= 0 && config.dropout < 1, code,
+          "{}: dropout: expected a value in [0, 1), found {}", name, config.dropout);
 }
 
 OrderedJson gru4rec_json(const Gru4RecConfig& c) {
@@ -175,7 +177,12 @@ const RecommenderType kGru4Rec = {
     .loss = "ce",
     .heading = "GRU4Rec",
     .options = kGruOptions,
-    .configure = [](const OptionValues& given) { return gru4rec_json(gru4rec_config(1, given)); },
+    .configure =
+        [](const OptionValues& given) {
+          const Gru4RecConfig config = gru4rec_config(1, given);
+          check_gru4rec(config, "gru4rec", ExitCode::kUsage);
+          return gru4rec_json(config);
+        },
     .create = [](const InteractionLog& log, const OptionValues& given,
                  uint64_t seed) -> std::unique_ptr<TrainableRecommender> {
       return std::make_unique<Gru4Rec>(gru4rec_config(log.num_items, given), seed);

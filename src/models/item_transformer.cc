@@ -3,18 +3,19 @@
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 
-#include "base/check.h"
 #include "base/json.h"
+#include "models/config_fields.h"
 #include "models/random_matrix.h"
 
 namespace etrlrec {
 
 using at::Tensor;
 
-void check_item_transformer(const ItemTransformerConfig& config, const std::string& name) {
+void check_item_transformer(const ItemTransformerConfig& config, const std::string& name,
+                            ExitCode code) {
   const auto positive = [&](const char* key, int64_t value) {
-    CHECK(value > 0 && value <= (int64_t{1} << 31), kModel,
-          "{}: {}: expected a positive value, found {}", name, key, value);
+    require(value > 0 && value <= (int64_t{1} << 31), code,
+            "{}: {}: expected a positive value, found {}", name, key, value);
   };
   positive("num_items", config.num_items);
   positive("hidden_size", config.hidden_size);
@@ -22,16 +23,27 @@ void check_item_transformer(const ItemTransformerConfig& config, const std::stri
   positive("num_attention_heads", config.num_attention_heads);
   positive("intermediate_size", config.intermediate_size);
   positive("max_length", config.max_length);
-  CHECK(config.hidden_size % config.num_attention_heads == 0, kModel,
-        "{}: hidden_size {} is no multiple of num_attention_heads {}", name, config.hidden_size,
-        config.num_attention_heads);
-  CHECK(config.dropout >= 0 && config.dropout < 1, kModel,
-        "{}: dropout: expected a value in [0, 1), found {}", name, config.dropout);
-  CHECK(config.hidden_act == "gelu" || config.hidden_act == "relu", kModel,
-        "{}: hidden_act: expected gelu or relu, found \"{}\"", name, config.hidden_act);
-  CHECK(config.position_alignment == "end" || config.position_alignment == "start", kModel,
-        "{}: position_alignment: expected end or start, found \"{}\"", name,
-        config.position_alignment);
+  require(config.hidden_size % config.num_attention_heads == 0, code,
+          "{}: hidden_size {} is no multiple of num_attention_heads {}", name, config.hidden_size,
+          config.num_attention_heads);
+  require(config.dropout >= 0 && config.dropout < 1, code,
+          "{}: dropout: expected a value in [0, 1), found {}", name, config.dropout);
+  require(config.hidden_act == "gelu" || config.hidden_act == "relu", code,
+          "{}: hidden_act: expected gelu or relu, found \"{}\"", name, config.hidden_act);
+  require(config.position_alignment == "end" || config.position_alignment == "start", code,
+          "{}: position_alignment: expected end or start, found \"{}\"", name,
+          config.position_alignment);
+}
+
+void check_fixed_keys(const ItemTransformerConfig& config, const ItemTransformerConfig& own,
+                      const std::string& name, ExitCode code) {
+  const auto fixed = [&](const char* key, const auto& value, const auto& expected) {
+    require(value == expected, code, "{}: {}: expected {}, found {}\nhint: this model has no other",
+            name, key, expected, value);
+  };
+  fixed("position_alignment", config.position_alignment, own.position_alignment);
+  fixed("scale_embeddings", config.scale_embeddings, own.scale_embeddings);
+  fixed("embedding_norm", config.embedding_norm, own.embedding_norm);
 }
 
 ItemTransformerConfig read_item_transformer(const Json& json, const std::string& name) {

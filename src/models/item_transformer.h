@@ -9,6 +9,7 @@
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 
+#include "base/check.h"
 #include "base/rng.h"
 #include "nn/noise.h"
 #include "nn/numerics.h"
@@ -34,8 +35,13 @@ struct ItemTransformerConfig {  // keys of config.json
   double layer_norm_eps = 1e-5;
   double initializer_range = 0.02;
 };
-// Error (kModel) for values that make no model; `name` begins the message.
-void check_item_transformer(const ItemTransformerConfig& config, const std::string& name);
+// Error (`code`) for values that make no model; `name` begins the message.
+void check_item_transformer(const ItemTransformerConfig& config, const std::string& name,
+                            ExitCode code = ExitCode::kModel);
+// Error (`code`) where position_alignment, scale_embeddings or embedding_norm are not those of
+// `own`: for models that do not look at these keys.
+void check_fixed_keys(const ItemTransformerConfig& config, const ItemTransformerConfig& own,
+                      const std::string& name, ExitCode code);
 // All but num_items.
 nlohmann::ordered_json to_json(const ItemTransformerConfig& config);
 ItemTransformerConfig read_item_transformer(const nlohmann::json& json, const std::string& name);

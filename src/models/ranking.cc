@@ -13,17 +13,21 @@ namespace {
 constexpr int64_t kTileScores = int64_t{1} << 22;  // at most 16 MiB of scores at a time
 constexpr int64_t kTileRows = 512;
 
-// Twice the number of higher scores plus the number of equal ones.
+// Twice the number of higher scores plus the number of equal ones; -1 where a score is NaN.
 ETRLREC_VECTORIZE
 int64_t count_above(const float* __restrict scores, int64_t size, float target) {
-  int64_t total = 0;
+  int64_t total = 0, not_numbers = 0;
   for (int64_t begin = 0; begin < size; begin += 1 << 20) {  // keeps the inner sums in 32 bits
     const int64_t end = begin + (1 << 20) < size ? begin + (1 << 20) : size;
-    int32_t sum = 0;
-    for (int64_t i = begin; i < end; ++i) sum += (scores[i] > target) + (scores[i] >= target);
+    int32_t sum = 0, nans = 0;
+    for (int64_t i = begin; i < end; ++i) {
+      sum += (scores[i] > target) + (scores[i] >= target);
+      nans += scores[i] != scores[i];
+    }
     total += sum;
+    not_numbers += nans;
   }
-  return total;
+  return not_numbers == 0 ? total : -1;
 }
 
 }  // namespace
@@ -31,8 +35,9 @@ int64_t count_above(const float* __restrict scores, int64_t size, float target) 
 double full_rank(std::span<const float> scores, const RankingTask& task, bool mask_seen) {
   const auto score = [scores](int32_t item) { return scores[static_cast<size_t>(item)]; };
   const float target = score(task.target);
-  int64_t doubled =
-      count_above(scores.data(), std::ssize(scores), target) - 1;  // the target equals itself
+  const int64_t above = count_above(scores.data(), std::ssize(scores), target);
+  CHECK(above >= 0, kNumbers, "ranking: expected scores that are numbers, found NaN");
+  int64_t doubled = above - 1;  // the target equals itself
   if (mask_seen) {
     std::vector<int32_t> seen(task.history.items.begin(), task.history.items.end());
     std::sort(seen.begin(), seen.end());

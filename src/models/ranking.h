@@ -18,7 +18,7 @@ struct RankingTask {
 
 // Rank of a target among the scores of all items, [N]: 1 + items with a higher score + half the
 // number of other items with the same score. With mask_seen the items of the history are left out,
-// the target itself excepted.
+// the target itself excepted. Error (kNumbers) where a score is NaN.
 double full_rank(std::span<const float> scores, const RankingTask& task, bool mask_seen);
 
 // The full_rank of every task's target.

@@ -4,6 +4,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
+#include <utility>
+#include <vector>
 
 #include "base/check.h"
 #include "models/gathered_scores.h"
@@ -14,7 +17,9 @@ namespace {
 
 using at::Tensor;
 
-constexpr double kLeftOut = -1e30;  // score of a negative that is the target
+constexpr double kLeftOut = -1e30;          // score of a negative that is the target
+constexpr int64_t kMostShared = 1'000'000;  // negatives of a step
+constexpr int64_t kMostRejections = 64;
 
 constexpr LossType kLosses[] = {
     {"ce", "full cross-entropy", "", NegativesOf::kNone},
@@ -64,12 +69,69 @@ Tensor row_losses(const LossOptions& loss, int64_t num_items, const Tensor& posi
     return beta * at::softplus(-positive) + at::softplus(negatives).sum(1);
   }
   if (loss.name == "bpr") return at::softplus(negatives - column).mean(1);
-  const Tensor shares = at::softmax(without_hits(negatives), 1);
-  if (loss.name == "bpr-max") {
-    const Tensor won = (shares * at::sigmoid(column - negatives)).sum(1);
-    return loss.bpreg * (shares * negatives.square()).sum(1) - at::log(won + 1e-24);
+  const Tensor log_shares = at::log_softmax(without_hits(negatives), 1), shares = log_shares.exp();
+  const Tensor squares = negatives.square();
+  const Tensor losses =
+      loss.name == "bpr-max"
+          ? loss.bpreg * (shares * squares).sum(1) -
+                at::logsumexp(log_shares + at::log_sigmoid(column - negatives), 1)
+          : (shares * (at::sigmoid(negatives - column) + at::sigmoid(squares))).sum(1);
+  return hits.defined() ? losses * hits.all(1).logical_not() : losses;
+}
+
+// Distinct items with the logarithm of the chance that each is among them.
+Negatives draw_distinct(const LossOptions& loss, const NegativeSampler& sampler, Rng& rng) {
+  const int64_t num_items = sampler.num_items();
+  std::vector<int64_t> items;
+  std::vector<float> log_expected;
+  if (loss.negative_alpha == 0) {  // the first places of a shuffled catalogue
+    const int64_t count = std::min(loss.num_negatives, num_items);
+    items.resize(static_cast<size_t>(num_items));
+    std::iota(items.begin(), items.end(), 0);
+    for (int64_t j = 0; j < count; ++j) {
+      const auto place = static_cast<size_t>(j);
+      std::swap(items[place], items[place + rng.below(static_cast<uint64_t>(num_items - j))]);
+    }
+    items.resize(static_cast<size_t>(count));
+    const double share = static_cast<double>(count) / static_cast<double>(num_items);
+    log_expected.assign(items.size(), static_cast<float>(std::log(share)));
+  } else {
+    for (int64_t j = 0; j < loss.num_negatives; ++j) items.push_back(sampler.draw(rng));
+    std::sort(items.begin(), items.end());
+    items.erase(std::unique(items.begin(), items.end()), items.end());
+    const auto draws = static_cast<double>(loss.num_negatives);
+    for (const int64_t item : items) {
+      const double log_missed = draws * std::log1p(-sampler.probability(item));
+      log_expected.push_back(static_cast<float>(std::log(-std::expm1(log_missed))));
+    }
   }
-  return (shares * (at::sigmoid(negatives - column) + at::sigmoid(negatives.square()))).sum(1);
+  return {at::tensor(items), at::tensor(log_expected)};
+}
+
+// Fills `items` with draws of a position that are neither its target nor among `seen`, ascending.
+void draw_others(const NegativeSampler& sampler, int64_t target, std::span<const int32_t> seen,
+                 Rng& rng, std::span<int64_t> items) {
+  std::vector<double> left;  // weights of what may be drawn, once draws were refused too often
+  for (int64_t& item : items) {
+    int64_t refused = 0;
+    const auto may_not = [&] {
+      return item == target || std::binary_search(seen.begin(), seen.end(), item);
+    };
+    if (left.empty()) {
+      do {
+        item = sampler.draw(rng);
+      } while (may_not() && ++refused < kMostRejections);
+      if (refused < kMostRejections) continue;
+      for (int64_t i = 0; i < sampler.num_items(); ++i) left.push_back(sampler.probability(i));
+      left[static_cast<size_t>(target)] = 0;
+      for (const int32_t other : seen) left[static_cast<size_t>(other)] = 0;
+      CHECK(std::any_of(left.begin(), left.end(), [](double weight) { return weight > 0; }), kInput,
+            "negatives: expected an item besides the target {} and {} that were seen, found none\n"
+            "hint: --loss ce or sampled",
+            target, seen.size());
+    }
+    item = static_cast<int64_t>(rng.weighted(left));
+  }
 }
 
 }  // namespace
@@ -117,8 +179,11 @@ LossOptions complete_loss(const LossOptions& given, const std::string& own, int6
   CHECK(num_items > 1, kUsage, "the loss {} needs a second item to draw", loss.name);
   const bool own_draws = type.negatives == NegativesOf::kPosition;
   const int64_t others = num_items - 1;
-  CHECK(loss.num_negatives >= 0 && (!own_draws || loss.num_negatives <= others), kUsage,
-        "--num-negatives: expected 1 to {}, the other items, found {}", others, loss.num_negatives);
+  const bool differ = own_draws || loss.name == "sampled";
+  const int64_t most = differ ? others : kMostShared;
+  CHECK(loss.num_negatives >= 0 && loss.num_negatives <= most, kUsage,
+        "--num-negatives: expected 1 to {}, {}, found {}", most,
+        differ ? "the other items" : "whose scores are held for each position", loss.num_negatives);
   if (loss.num_negatives == 0) loss.num_negatives = std::min(type.num_negatives, others);
   return loss;
 }
@@ -129,31 +194,24 @@ Negatives draw_negatives(const LossOptions& loss, const NegativeSampler& sampler
   const LossType& type = loss_type(loss.name);
   if (type.negatives == NegativesOf::kNone) return {};
   const int64_t count = loss.num_negatives;
+  CHECK(count > 0, kUsage, "{}: expected a complete loss, found one without a number of negatives",
+        loss.name);
+  if (loss.name == "sampled") return draw_distinct(loss, sampler, rng);
   const auto rows = static_cast<int64_t>(targets.size());
-  const bool shared = type.negatives == NegativesOf::kStep;
   Negatives negatives;
-  negatives.items = shared ? at::empty({count}, at::kLong) : at::empty({rows, count}, at::kLong);
-  int64_t* items = negatives.items.data_ptr<int64_t>();
-  if (shared) {
-    negatives.log_expected = at::empty({count});
-    float* expected = negatives.log_expected.data_ptr<float>();
-    for (int64_t j = 0; j < count; ++j) {
-      items[j] = sampler.draw(rng);
-      const double draws = static_cast<double>(count) * sampler.probability(items[j]);
-      expected[j] = static_cast<float>(std::log(draws));
-    }
+  if (type.negatives == NegativesOf::kStep) {
+    negatives.items = at::empty({count}, at::kLong);
+    int64_t* items = negatives.items.data_ptr<int64_t>();
+    std::generate_n(items, count, [&] { return sampler.draw(rng); });
     return negatives;
   }
+  negatives.items = at::empty({rows, count}, at::kLong);
+  int64_t* items = negatives.items.data_ptr<int64_t>();
   for (int64_t t = 0; t < rows; ++t) {
-    const int64_t target = targets[static_cast<size_t>(t)];
     std::span<const int32_t> others;
     if (type.leaves_out_seen && !seen.empty()) others = seen[static_cast<size_t>(t)];
-    for (int64_t j = 0; j < count; ++j) {
-      int32_t item = sampler.draw(rng);
-      while (item == target || std::binary_search(others.begin(), others.end(), item))
-        item = sampler.draw(rng);
-      items[t * count + j] = item;
-    }
+    draw_others(sampler, targets[static_cast<size_t>(t)], others, rng,
+                {items + t * count, static_cast<size_t>(count)});
   }
   return negatives;
 }

@@ -115,7 +115,12 @@ const RecommenderType kSasrec = {
     .heading = "SASRec",
     .usual = true,
     .options = kOptions,
-    .configure = [](const OptionValues& given) { return to_json(config_of(1, given)); },
+    .configure =
+        [](const OptionValues& given) {
+          const SasrecConfig config = config_of(1, given);
+          check_item_transformer(config, "sasrec", ExitCode::kUsage);
+          return to_json(config);
+        },
     .create = [](const InteractionLog& log, const OptionValues& given,
                  uint64_t seed) -> std::unique_ptr<TrainableRecommender> {
       return std::make_unique<Sasrec>(config_of(log.num_items, given), seed);

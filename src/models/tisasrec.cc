@@ -10,6 +10,7 @@
 
 #include "base/check.h"
 #include "base/json.h"
+#include "models/config_fields.h"
 #include "models/padded_rows.h"
 #include "models/random_matrix.h"
 #include "models/recommender_file.h"
@@ -20,11 +21,16 @@ namespace {
 using at::Tensor;
 namespace fs = std::filesystem;
 
-void check_tisasrec(const TiSasrecConfig& config, const std::string& name) {
-  check_item_transformer(config.layers, name);
-  CHECK(config.time_span > 0 && config.time_span <= (int64_t{1} << 20), kModel,
-        "{}: time_span: expected a value in [1, {}], found {}", name, int64_t{1} << 20,
-        config.time_span);
+// Attention holds a score of every query and interval.
+constexpr int64_t kMostTimeSpan = 4096;
+
+void check_tisasrec(const TiSasrecConfig& config, const std::string& name,
+                    ExitCode code = ExitCode::kModel) {
+  check_item_transformer(config.layers, name, code);
+  check_fixed_keys(config.layers, TiSasrecConfig{}.layers, name, code);
+  require(config.time_span > 0 && config.time_span <= kMostTimeSpan, code,
+          "{}: time_span: expected a value in [1, {}], found {}", name, kMostTimeSpan,
+          config.time_span);
 }
 
 OrderedJson tisasrec_json(const TiSasrecConfig& config) {
@@ -179,7 +185,12 @@ const RecommenderType kTiSasrec = {
     .loss = "ce",
     .heading = "TiSASRec",
     .options = kTiSasrecOptions,
-    .configure = [](const OptionValues& given) { return tisasrec_json(tisasrec_config(1, given)); },
+    .configure =
+        [](const OptionValues& given) {
+          const TiSasrecConfig config = tisasrec_config(1, given);
+          check_tisasrec(config, "tisasrec", ExitCode::kUsage);
+          return tisasrec_json(config);
+        },
     .create = [](const InteractionLog& log, const OptionValues& given,
                  uint64_t seed) -> std::unique_ptr<TrainableRecommender> {
       return std::make_unique<TiSasrec>(tisasrec_config(log.num_items, given), seed);

@@ -24,7 +24,7 @@ namespace etrlrec {
 
 struct TiSasrecConfig {  // keys of config.json
   ItemTransformerConfig layers;
-  int64_t time_span = 256;  // greatest interval that is told apart, in units
+  int64_t time_span = 256;  // greatest interval that is told apart, in units; at most 4096
 };
 
 class TiSasrec : public CausalRecommender {

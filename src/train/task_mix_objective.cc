@@ -84,6 +84,8 @@ TaskMixObjective::TaskMixObjective(std::vector<MixedTask> tasks, std::unique_ptr
     CHECK(task.objective->num_rows() == num_rows(), kInput,
           "task mix: expected {} rows of {}, as of {}, found {}", num_rows(), task.name,
           tasks_.front().name, task.objective->num_rows());
+  CHECK(std::isfinite(options_.gain_step) && options_.gain_step > 0, kUsage,
+        "--gain-step: expected a positive number, found {}", options_.gain_step);
   if (options_.weighting != TaskWeighting::kGain) return;
   CHECK(main_ != nullptr && main_->num_rows() == num_rows() && num_rows() >= 2, kInput,
         "task mix: weights by gain need a main task on the same rows, two at least");
@@ -111,7 +113,7 @@ LossOutput TaskMixObjective::loss_in_parts(std::span<const int64_t> rows, int64_
     output.metrics["loss/" + task.name] = losses.back();
     for (const auto& [name, value] : one.metrics) output.metrics[name + "/" + task.name] = value;
   }
-  const std::vector<double> weights = weights_of(gradients, trained, rows, step, rng);
+  const std::vector<double> weights = weights_of(gradients, trained, rows, step, rng, output);
   Gradients mixed;
   for (const at::Tensor& tensor : trained) mixed.push_back(at::zeros_like(tensor));
   double value = 0;
@@ -127,11 +129,14 @@ LossOutput TaskMixObjective::loss_in_parts(std::span<const int64_t> rows, int64_
 std::vector<double> TaskMixObjective::weights_of(const std::vector<Gradients>& gradients,
                                                  const Gradients& trained,
                                                  std::span<const int64_t> rows, int64_t step,
-                                                 Rng& rng) const {
+                                                 Rng& rng, LossOutput& output) const {
   if (tasks_.size() == 1 || options_.weighting == TaskWeighting::kEqual)
     return equal_weights(tasks_.size());
-  if (options_.weighting == TaskWeighting::kGain)
-    return gain_weights(gains(gradients, trained, rows, step, rng));
+  if (options_.weighting == TaskWeighting::kGain) {
+    const std::vector<double> gained = gains(gradients, trained, rows, step, rng);
+    for (size_t t = 0; t < tasks_.size(); ++t) output.metrics["gain/" + tasks_[t].name] = gained[t];
+    return gain_weights(gained);
+  }
   std::vector<double> norms;
   for (const Gradients& one : gradients) norms.push_back(norm_of(one));
   return gradient_norm_weights(norms);

@@ -23,12 +23,14 @@ struct TaskMixOptions {
   double gain_step = 1;  // η of TaskWeighting::kGain
 };
 
-// Metrics: those of each task with "/NAME" after them, "loss/NAME" and "weight/NAME".
+// Metrics: those of each task with "/NAME" after them, "loss/NAME" and "weight/NAME", of kGain
+// "gain/NAME".
 class TaskMixObjective : public Objective {
  public:
   // `main`: the loss that kGain looks at, on as many rows as a micro-batch has, drawn from those
   // that are not in it; else null. Errors (kInput): no task, tasks of different numbers of rows,
-  // kGain without a main task or with one of fewer than two rows.
+  // kGain without a main task or with one of fewer than two rows; kUsage for a gain_step that is
+  // not positive and finite.
   TaskMixObjective(std::vector<MixedTask> tasks, std::unique_ptr<Objective> main,
                    const TaskMixOptions& options);
   int64_t num_rows() const override { return tasks_.front().objective->num_rows(); }
@@ -43,7 +45,8 @@ class TaskMixObjective : public Objective {
  private:
   std::vector<double> weights_of(const std::vector<std::vector<at::Tensor>>& gradients,
                                  const std::vector<at::Tensor>& trained,
-                                 std::span<const int64_t> rows, int64_t step, Rng& rng) const;
+                                 std::span<const int64_t> rows, int64_t step, Rng& rng,
+                                 LossOutput& output) const;
   // L_m(θ) - L_m(θ - η g_i) of each task. [tasks]
   std::vector<double> gains(const std::vector<std::vector<at::Tensor>>& gradients,
                             const std::vector<at::Tensor>& trained, std::span<const int64_t> rows,
