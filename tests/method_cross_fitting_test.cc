@@ -80,7 +80,7 @@ TEST_F(CrossFitting, fit_learns_nothing_of_the_users_that_are_left_out) {
   EXPECT_GT(kept, all.items.size() / 4);
   EXPECT_LT(kept, all.items.size() * 3 / 4);
   const auto expected = recommender_type("markov").count(log, {});
-  const auto fitted = load_recommender_of(root_ / "fold0/markov", study.dataset.catalogue);
+  const auto fitted = load_recommender_of(root_ / "fold0/markov", study.dataset);
   const std::vector<int32_t> items{3, 5};
   const std::vector<int64_t> times{1, 2};
   const HistoryView history{items, times, 3};
@@ -110,7 +110,7 @@ TEST_F(CrossFitting, every_list_belongs_to_its_row_and_comes_from_a_stranger) {
   for (size_t r = 0; r < rows.size(); ++r) {
     const bool first = UserFold{2, 0, 7}.contains(data.user_ids[static_cast<size_t>(rows[r].user)]);
     const auto stranger =
-        load_recommender_of(root_ / (first ? "fold0/markov" : "fold1/markov"), data.catalogue);
+        load_recommender_of(root_ / (first ? "fold0/markov" : "fold1/markov"), data);
     const Request request = history_request(data, rows[r], kRecommenderHistory);
     EXPECT_EQ(request.now, data.times[static_cast<size_t>(rows[r].position)]);
     const HistoryView history{request.history, request.times, request.now};
@@ -123,8 +123,9 @@ TEST_F(CrossFitting, every_list_belongs_to_its_row_and_comes_from_a_stranger) {
     // None that is neither seen nor listed is better than the last of the list.
     const float last = scores[lists[r].back()].item<float>();
     for (int32_t item = 0; item < data.catalogue.num_items(); ++item)
-      if (!shown.contains(canonical[static_cast<size_t>(item)]))
+      if (!shown.contains(canonical[static_cast<size_t>(item)])) {
         EXPECT_LE(scores[item].item<float>(), last);
+      }
     different.insert(lists[r]);
   }
   EXPECT_GT(different.size(), rows.size() / 3);

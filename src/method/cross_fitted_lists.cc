@@ -38,7 +38,7 @@ CrossFittedLists::CrossFittedLists(const std::vector<std::string>& folders, cons
         "hint: folders of fit --folds 2 --leave-out-fold 0 and 1, or one of fit --train-share 0.5");
   CHECK(items >= 2, kUsage, "--list-items: expected at least 2, found {}", items);
   for (const std::string& folder : folders) {
-    Source source{{folder, dataset.catalogue, numerics, kAskedPerItem * items}, {}};
+    Source source{{folder, dataset, numerics, kAskedPerItem * items}, {}};
     source.left_out = fold_of_folder(folder, protocol);
     const UserFold& fold = source.left_out;
     CHECK(folders.size() == 1 || fold.count > 0, kModel,
