@@ -239,13 +239,17 @@ class Adapters(unittest.TestCase):
         run("export", "peft", "-m", "prompted", "-o", "prompt-peft", "-q")
         self.assertEqual(sha256("prompted/adapter/adapter_model.safetensors"), sha256("prompt-peft/adapter_model.safetensors"))
         self.assertIn("export peft", run("export", "merge", "-m", "base", "--adapter", "prompted/adapter", "-o", "no", code=2))
-        self.assertIn("base model", run("export", "merge", "-m", "prompted", "--adapter", "prompted/adapter", "-o", "no", code=2))
+        self.assertIn("export peft", run("export", "merge", "-m", "prompted", "--adapter", "prompted/adapter", "-o", "no", code=2))
 
-    def test_a_prompt_is_trained_further_alone(self):
+    def test_a_prompt_is_trained_further_alone_or_stays_beside_an_adapter(self):
         run(*SFT, *PROMPT, "--max-steps", 10, "-o", "first-prompt")
         command = [word if word != "student" else "first-prompt" for word in RL]
         self.assertIn("--adapter", run(*command, "--max-steps", 2, "-o", "never", code=2))
-        self.assertIn("--adapter", run(*command, "--lora-r", 2, "--max-steps", 2, "-o", "never", code=2))
+        run(*command, "--lora-r", 2, "--max-steps", 2, "-o", "beside-prompt")
+        prompts = [sha256(folder + "/adapter/adapter_model.safetensors") for folder in ("first-prompt", "beside-prompt")]
+        self.assertEqual(*prompts)
+        self.assertNotEqual(sha256("base/model.safetensors"), sha256("beside-prompt/model.safetensors"))
+        self.assertTrue(os.path.exists(os.path.join(ROOT, "beside-prompt/lora/adapter_model.safetensors")))
         run(*command, "--adapter", "prompt", "--lr", ".05", "--max-steps", 4, "-o", "second-prompt")
         self.assertEqual(sha256("base/model.safetensors"), sha256("second-prompt/model.safetensors"))
         self.assertNotEqual(sha256("first-prompt/adapter/adapter_model.safetensors"),
