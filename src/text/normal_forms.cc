@@ -16,7 +16,7 @@ namespace {
 int combining_class(utf8proc_int32_t c) { return utf8proc_get_property(c)->combining_class; }
 
 void append_decomposed(char32_t c, int options, std::vector<utf8proc_int32_t>& out) {
-  std::array<utf8proc_int32_t, 32> points;
+  std::array<utf8proc_int32_t, 32> points{};
   const auto count =
       utf8proc_decompose_char(static_cast<utf8proc_int32_t>(c), points.data(), std::ssize(points),
                               static_cast<utf8proc_option_t>(options), nullptr);
