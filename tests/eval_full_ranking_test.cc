@@ -8,7 +8,7 @@
 #include <numeric>
 
 #include "base/check.h"
-#include "data/candidates.h"
+#include "data/histories.h"
 #include "eval/full_ranking.h"
 #include "eval/mix.h"
 #include "eval/title_beam.h"

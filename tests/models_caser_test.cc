@@ -1,12 +1,13 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include <map>
+
 #include "base/check.h"
 #include "base/json.h"
 #include "models/caser.h"
 #include "models_recommender_fixture.h"
-#include "nn/logprob.h"
-#include "nn/safetensors.h"
+#include "recommender_golden.h"
 #include "refusals.h"
 
 namespace etrlrec {
@@ -130,10 +131,8 @@ TEST(Caser, the_state_after_an_item_is_that_of_the_history_until_there) {
 
 // The numbers of ../shared/golden/seqrec: the authors' code and RecBole's.
 void expect_caser_golden(const std::string& name, bool tied) {
-  const fs::path folder = fs::path(ETRLREC_SOURCE_DIR) / "../shared/golden/seqrec" / name;
+  const fs::path folder = recommender_golden(name);
   if (!fs::exists(folder)) GTEST_SKIP() << "the golden numbers are not here";
-  const ParameterMap weights = load_safetensors(folder / "weights.safetensors"),
-                     golden = load_safetensors(folder / "golden.safetensors");
   CaserConfig config;
   config.num_items = 61;  // the padding row of the reference is an item like any other here
   config.num_users = 7;
@@ -161,40 +160,7 @@ void expect_caser_golden(const std::string& name, bool tied) {
         {"output.bias", "b2.weight"}};
     return names.at(own);
   };
-  {
-    const at::NoGradGuard no_grad;
-    for (auto& [own, tensor] : model.parameters())
-      tensor.copy_(weights.at(theirs(own)).reshape_as(tensor));
-  }
-  ItemSequences sequences;
-  std::vector<int64_t> last;
-  const Tensor rows = golden.at("sequence"), users = golden.at("user");
-  for (int64_t r = 0; r < rows.size(0); ++r) {
-    const Tensor row = rows[r].masked_select(rows[r] != 0).contiguous();
-    const int64_t* ids = row.data_ptr<int64_t>();
-    sequences.add(-1, std::vector<int64_t>(ids, ids + row.numel()));
-    sequences.users.push_back(users[r].item<int32_t>());
-    last.push_back(sequences.num_tokens() - 1);
-  }
-  const Tensor states = model.hidden_states(sequences).index_select(0, at::tensor(last));
-  EXPECT_LT((states - golden.at("features")).abs().max().item<double>(), 1e-5);
-  Tensor logits = at::mm(states, model.item_weight().t());
-  if (!tied) logits = logits + model.item_bias();
-  EXPECT_LT((logits - golden.at("logits")).abs().max().item<double>(), 1e-5);
-  const Tensor loss = at::cross_entropy_loss(logits, golden.at("positive"));
-  EXPECT_NEAR(loss.item<double>(), read_json(folder / "golden.json")["losses"]["ce"].get<double>(),
-              1e-5);
-  loss.backward();
-  int64_t compared = 0;
-  for (auto& [own, tensor] : model.parameters()) {
-    const auto expected = golden.find("grad.ce." + theirs(own));
-    if (expected == golden.end()) continue;
-    EXPECT_LT((tensor.grad() - expected->second.reshape_as(tensor)).abs().max().item<double>(),
-              1e-5)
-        << own;
-    ++compared;
-  }
-  EXPECT_GE(compared, tied ? 6 : 7);
+  expect_recommender_golden(model, folder, theirs, tied ? 6 : 7);
 }
 
 TEST(Caser, gives_the_loss_and_gradients_of_the_authors) {
@@ -209,15 +175,7 @@ TEST(Caser, users_change_scores_and_those_without_events_score_as_unknown_ones) 
   refuses([&] { caser_scores(trained, {{1, 2}}, 3); }, ExitCode::kInput, "knows 3 users");
 }
 
-TEST(Caser, dropout_is_decided_by_its_stream) {
-  const Caser model(tiny_caser(), 3);
-  ItemSequences sequences;
-  sequences.add(-1, std::vector<int64_t>{1, 2, 3});
-  Rng a(7, "x"), b(7, "x"), c(8, "x");
-  const Tensor first = model.hidden_states(sequences, &a);
-  EXPECT_TRUE(at::equal(first, model.hidden_states(sequences, &b)));
-  EXPECT_FALSE(at::equal(first, model.hidden_states(sequences, &c)));
-}
+TEST(Caser, dropout_is_decided_by_its_stream) { expect_dropout_by_stream(Caser(tiny_caser(), 3)); }
 
 TEST(Caser, comes_back_from_its_folder) {
   const ScopedFolder folder("caser");

@@ -10,8 +10,8 @@
 #include "models/gru4rec.h"
 #include "models/recommender_loss.h"
 #include "models/recommenders.h"
-#include "nn/logprob.h"
 #include "nn/safetensors.h"
+#include "recommender_golden.h"
 #include "refusals.h"
 
 namespace etrlrec {
@@ -73,10 +73,8 @@ TEST(Gru4Rec, a_forest_equals_the_formula_sequence_by_sequence) {
 
 // The numbers of ../shared/golden/seqrec: torch.nn.GRU in RecBole's form and with two layers.
 void expect_golden(const std::string& name, int64_t hidden, int64_t layers, bool bias) {
-  const fs::path folder = fs::path(ETRLREC_SOURCE_DIR) / "../shared/golden/seqrec" / name;
+  const fs::path folder = recommender_golden(name);
   if (!fs::exists(folder)) GTEST_SKIP() << "the golden numbers are not here";
-  const ParameterMap weights = load_safetensors(folder / "weights.safetensors"),
-                     golden = load_safetensors(folder / "golden.safetensors");
   Gru4RecConfig config;
   config.num_items = 61;  // the padding row of the reference is an item like any other here
   config.hidden_size = hidden;
@@ -93,41 +91,12 @@ void expect_golden(const std::string& name, int64_t hidden, int64_t layers, bool
     const std::string kind = own.ends_with(".weight") ? "weight" : "bias";
     return "gru_layers." + kind + part + own[7];
   };
-  {
-    const at::NoGradGuard no_grad;
-    for (auto& [own, tensor] : model.parameters()) tensor.copy_(weights.at(theirs(own)));
-  }
-  ItemSequences forest;
-  std::vector<int64_t> last;
-  const Tensor rows = golden.at("sequence");
-  for (int64_t r = 0; r < rows.size(0); ++r) {
-    const Tensor row = rows[r].masked_select(rows[r] != 0).contiguous();
-    const int64_t* ids = row.data_ptr<int64_t>();
-    forest.add(-1, std::vector<int64_t>(ids, ids + row.numel()));
-    last.push_back(forest.num_tokens() - 1);
-  }
-  const Tensor states = model.hidden_states(forest).index_select(0, at::tensor(last));
-  EXPECT_LT((states - golden.at("features")).abs().max().item<double>(), 1e-5);
-  const Tensor logits = at::mm(states, model.item_weight().t());
-  EXPECT_LT((logits - golden.at("logits")).abs().max().item<double>(), 1e-5);
-  const Tensor loss =
-      linear_nll(states, model.item_weight(), golden.at("positive"), at::full({4}, 0.25));
-  EXPECT_NEAR(loss.item<double>(), read_json(folder / "golden.json")["losses"]["ce"].get<double>(),
-              1e-5);
-  loss.backward();
-  int64_t compared = 0;
-  for (auto& [own, tensor] : model.parameters()) {
-    const auto expected = golden.find("grad.ce." + theirs(own));
-    if (expected == golden.end()) continue;
-    EXPECT_LT((tensor.grad() - expected->second).abs().max().item<double>(), 1e-5) << own;
-    ++compared;
-  }
-  EXPECT_GE(compared, 4);
+  expect_recommender_golden(model, folder, theirs, 4);
 }
 
 // Binary cross-entropy and BPR of the golden numbers, with the gradients of the former.
 TEST(Gru4Rec, gives_the_losses_with_one_negative_of_recbole) {
-  const fs::path folder = fs::path(ETRLREC_SOURCE_DIR) / "../shared/golden/seqrec/gru4rec-recbole";
+  const fs::path folder = recommender_golden("gru4rec-recbole");
   if (!fs::exists(folder)) GTEST_SKIP() << "the golden numbers are not here";
   const ParameterMap weights = load_safetensors(folder / "weights.safetensors"),
                      golden = load_safetensors(folder / "golden.safetensors");
@@ -156,15 +125,7 @@ TEST(Gru4Rec, scores_do_not_depend_on_the_batch_or_on_items_beyond_max_length) {
   EXPECT_EQ(together[1].abs().max().item<double>(), 0);
 }
 
-TEST(Gru4Rec, dropout_is_decided_by_its_stream) {
-  const Gru4Rec model(tiny(), 3);
-  ItemSequences forest;
-  forest.add(-1, std::vector<int64_t>{1, 2, 3});
-  Rng a(7, "x"), b(7, "x"), c(8, "x");
-  const Tensor first = model.hidden_states(forest, &a);
-  EXPECT_TRUE(at::equal(first, model.hidden_states(forest, &b)));
-  EXPECT_FALSE(at::equal(first, model.hidden_states(forest, &c)));
-}
+TEST(Gru4Rec, dropout_is_decided_by_its_stream) { expect_dropout_by_stream(Gru4Rec(tiny(), 3)); }
 
 TEST(Gru4Rec, comes_back_from_its_folder) {
   const fs::path folder = fs::temp_directory_path() / ("etrlrec-gru-" + std::to_string(::getpid()));

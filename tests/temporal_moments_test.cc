@@ -9,7 +9,7 @@
 #include "base/check.h"
 #include "base/json.h"
 #include "base/rng.h"
-#include "data/candidates.h"
+#include "data/histories.h"
 #include "temporal/moments.h"
 #include "temporal/predicates.h"
 #include "temporal/program_teacher.h"

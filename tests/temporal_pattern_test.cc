@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "base/rng.h"
 #include "data/candidates.h"
+#include "data/histories.h"
 #include "temporal/claim_weights.h"
 #include "temporal/predicates.h"
 #include "temporal/program_teacher.h"

@@ -107,11 +107,7 @@ void add_distill(CommandLine& app, CommonOptions& common) {
   command.add_option("--eval-rows", options->eval_rows, "validation rows, 0: no validation");
   add_loss_options(command, *options, *field_weights);
   add_training_options(command, options->trainer, options->eval_rows);
-  command
-      .add_option("--init-prompt", options->init_prompt,
-                  "folder of soft-prompt: its soft prompt stands in front of every text, frozen "
-                  "beside an adapter (--lora-r)")
-      .existing_folder();
+  add_init_prompt(command, options->init_prompt);
   add_adapter_options(command, *adapter);
   add_dtype(command, options->dtype);
   auto dry_run = std::make_shared<bool>(false);

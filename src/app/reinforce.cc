@@ -137,11 +137,7 @@ void add_reinforce(CommandLine& app, CommonOptions& common) {
   add_reward_options(command, *options, *mode, *crm, *check_prompts);
   add_policy_options(command, options->grpo);
   add_training_options(command, options->trainer, options->eval_rows);
-  command
-      .add_option("--init-prompt", options->init_prompt,
-                  "folder of soft-prompt: its soft prompt stands in front of every text, frozen "
-                  "beside an adapter (--lora-r)")
-      .existing_folder();
+  add_init_prompt(command, options->init_prompt);
   add_adapter_options(command, *adapter);
   add_dtype(command, options->dtype);
   auto dry_run = std::make_shared<bool>(false);

@@ -120,6 +120,14 @@ Option add_adapters(Command& command, std::vector<std::string>& adapters) {
       .existing_folder();
 }
 
+void add_init_prompt(Command& command, std::string& folder) {
+  command
+      .add_option("--init-prompt", folder,
+                  "folder of soft-prompt: its soft prompt stands in front of every text, frozen "
+                  "beside an adapter (--lora-r)")
+      .existing_folder();
+}
+
 Option add_dtype(Command& command, std::string& dtype) {
   return command
       .add_option("--dtype", dtype,

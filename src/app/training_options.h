@@ -19,6 +19,8 @@ namespace etrlrec {
 std::vector<Option> add_schedule_options(Command& command, TrainerOptions& options);
 void add_training_options(Command& command, TrainerOptions& options, const int64_t& eval_rows);
 void add_adapter_options(Command& command, AdapterOptions& options);
+// --init-prompt of stages that train an adapter beside a soft prompt (method/prompt_adapter.h).
+void add_init_prompt(Command& command, std::string& folder);
 // --dtype: how a command keeps the weights in memory.
 Option add_dtype(Command& command, std::string& dtype);
 // --adapter: PEFT folders that are loaded on top of a model.

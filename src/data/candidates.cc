@@ -13,6 +13,7 @@
 #include "base/check.h"
 #include "base/rng.h"
 #include "base/sha256.h"
+#include "data/histories.h"
 #include "data/thread_group.h"
 
 namespace etrlrec {
@@ -422,36 +423,12 @@ std::vector<int32_t> count_negatives(const Dataset& dataset, const Split& split,
   return counts;
 }
 
-void set_recent_history(std::span<const int32_t> items, std::span<const int64_t> times,
-                        int32_t max_history, Request& request) {
-  const size_t kept = std::min(items.size(), static_cast<size_t>(std::max(max_history, 0)));
-  const size_t begin = items.size() - kept;
-  request.history.assign(items.begin() + static_cast<int64_t>(begin), items.end());
-  request.times.assign(times.begin() + static_cast<int64_t>(begin), times.end());
-}
-
-Request with_recent_history(const Request& request, int32_t max_history) {
-  Request recent;
-  recent.user = request.user;
-  recent.now = request.now;
-  recent.candidates = request.candidates;
-  recent.target_slot = request.target_slot;
-  recent.known = request.known;
-  set_recent_history(request.history, request.times, max_history, recent);
-  return recent;
-}
-
 Request make_request(const Dataset& dataset, const CandidateSet& set, int64_t r,
                      int32_t max_history) {
   CHECK(r >= 0 && static_cast<size_t>(r) < set.rows.size(), kInput,
         "candidates: expected a row below {}, found {}", set.rows.size(), r);
   const Row& row = set.rows[r];
-  const auto begin = static_cast<size_t>(dataset.user_offsets[row.user]);
-  const size_t length = static_cast<size_t>(row.position) - begin;
-  Request request;
-  request.user = row.user;
-  set_recent_history(std::span(dataset.items).subspan(begin, length),
-                     std::span(dataset.times).subspan(begin, length), max_history, request);
+  Request request = request_after(dataset, row.user, row.position, max_history);
   request.now = dataset.times[row.position];
   const int64_t count = set.options.count;
   request.candidates.assign(set.items.begin() + r * count, set.items.begin() + (r + 1) * count);

@@ -70,11 +70,6 @@ std::string candidate_hash(const CandidateSet& set);  // of everything but `hash
 const char* candidate_kind_name(CandidateKind kind);  // uniform | popular | hard | cold
 CandidateKind candidate_kind(const std::string& name);
 
-// Gives the request the last max_history of these entries. The only function that cuts a history.
-void set_recent_history(std::span<const int32_t> items, std::span<const int64_t> times,
-                        int32_t max_history, Request& request);
-// The request with the last max_history entries of its history.
-Request with_recent_history(const Request& request, int32_t max_history);
 // The request of row r of the set, with at most max_history most recent entries.
 Request make_request(const Dataset& dataset, const CandidateSet& set, int64_t r,
                      int32_t max_history);

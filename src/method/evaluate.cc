@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/sha256.h"
 #include "data/candidate_file.h"
+#include "data/histories.h"
 #include "data/synthetic.h"
 #include "data/world_file.h"
 #include "eval/ablation.h"

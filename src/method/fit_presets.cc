@@ -1,5 +1,7 @@
 #include "method/fit_presets.h"
 
+#include <fmt/ranges.h>
+
 #include "base/check.h"
 #include "models/recommenders.h"
 
@@ -134,12 +136,9 @@ std::vector<std::string> preset_names() {
 }
 
 const FitPreset& fit_preset(const std::string& name) {
-  std::string known;
-  for (const FitPreset& preset : kPresets) {
+  for (const FitPreset& preset : kPresets)
     if (name == preset.name) return preset;
-    known += (known.empty() ? "" : ", ") + std::string(preset.name);
-  }
-  fail(ExitCode::kUsage, "unknown preset \"{}\"; known: {}", name, known);
+  fail(ExitCode::kUsage, "unknown preset \"{}\"; known: {}", name, fmt::join(preset_names(), ", "));
 }
 
 std::string format_presets() {

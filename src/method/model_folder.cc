@@ -12,6 +12,7 @@
 #include "models/model_adapters.h"
 #include "models/model_files.h"
 #include "models/weights.h"
+#include "temporal/encoding.h"
 #include "text/begin_tokens.h"
 #include "text/chat.h"
 #include "text/chat_recognition.h"
@@ -108,12 +109,6 @@ ModelCard read_card(const fs::path& path) {
   if (!card.chat_template.empty())
     card.chat_template_hash = get<std::string>(json, "chat_template_hash", name);
   return card;
-}
-
-// Of a folder, also where its path ends in "/" or "."; "" for "/".
-std::string last_name(const fs::path& folder) {
-  const fs::path path = fs::absolute(folder).lexically_normal();
-  return (path.has_filename() ? path : path.parent_path()).filename().string();
 }
 
 // Configuration and weights as they are; of two sets of weights the one that is read.
@@ -283,6 +278,11 @@ LoadedModel open_model_folder(const fs::path& folder, const std::string& catalog
   return loaded;
 }
 
+std::string last_name(const fs::path& folder) {
+  const fs::path path = fs::absolute(folder).lexically_normal();
+  return (path.has_filename() ? path : path.parent_path()).filename().string();
+}
+
 ChatFrame LoadedModel::frame(const PromptOptions& prompt) const {
   const std::string_view system = find_style(prompt.style).system;
   ChatFrame around;
@@ -294,11 +294,7 @@ ChatFrame LoadedModel::frame(const PromptOptions& prompt) const {
 
 std::vector<int64_t> LoadedModel::encode(const std::string& text) const {
   const ChatFrame around = frame(card.prompt);
-  std::vector<int64_t> ids = around.before;
-  const auto rest = tokenizer->encode(text);
-  ids.insert(ids.end(), rest.begin(), rest.end());
-  ids.insert(ids.end(), around.after.begin(), around.after.end());
-  return ids;
+  return encode_between(*tokenizer, around.before, text, around.after);
 }
 
 std::vector<int64_t> LoadedModel::encode_raw(const std::string& text, bool parse_special) const {

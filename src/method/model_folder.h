@@ -65,6 +65,9 @@ struct NamedAdapter {
   PromptTuningConfig prompt;  // of 0 tokens for LoRA and AdaLoRA
 };
 
+// The last name of a folder, also where its path ends in "/" or "."; "" for "/".
+std::string last_name(const std::filesystem::path& folder);
+
 // The one handle of a model that commands hold.
 struct LoadedModel {
   std::filesystem::path folder;

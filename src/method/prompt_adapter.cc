@@ -37,17 +37,9 @@ void check_init_prompt(const std::filesystem::path& folder, const std::string& c
                        const LoadedModel& model) {
   if (!std::filesystem::exists(folder / "etrlrec.json")) return;
   const ModelCard card = open_model_folder(folder, catalogue_hash).card;
-  CHECK(model.card.catalogue_hash.empty() || card.catalogue_hash.empty() ||
-            card.catalogue_hash == model.card.catalogue_hash,
-        kModel, "--init-prompt: {}: trained on another item table than {}", folder.string(),
-        model.folder.string());
   // A model that has not been trained has no way of writing yet: options of its training say it.
   if (!model.card.catalogue_hash.empty()) check_same_texts(folder, card, model);
-  const auto name_of = [](const std::filesystem::path& path) {
-    const std::filesystem::path full = std::filesystem::absolute(path).lexically_normal();
-    return (full.has_filename() ? full : full.parent_path()).filename();
-  };
-  if (name_of(card.parent) != name_of(model.folder))  // a card may say a relative path
+  if (last_name(card.parent) != last_name(model.folder))  // a card may say a relative path
     log_warning("--init-prompt: {}: trained in front of {}, not of {}", folder.string(),
                 card.parent, model.folder.string());
 }

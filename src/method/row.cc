@@ -3,6 +3,8 @@
 #include <numeric>
 
 #include "base/rng.h"
+#include "data/candidates.h"
+#include "data/histories.h"
 
 namespace etrlrec {
 
@@ -17,12 +19,7 @@ std::vector<Request> RowSource::recommender_requests(std::span<const int64_t> ro
 }
 
 Request history_request(const Dataset& dataset, const Row& row, int32_t max_history) {
-  const auto begin = static_cast<size_t>(dataset.user_offsets[static_cast<size_t>(row.user)]);
-  const size_t length = static_cast<size_t>(row.position) - begin;
-  Request request;
-  request.user = row.user;
-  set_recent_history(std::span(dataset.items).subspan(begin, length),
-                     std::span(dataset.times).subspan(begin, length), max_history, request);
+  Request request = request_after(dataset, row.user, row.position, max_history);
   request.now = dataset.times[static_cast<size_t>(row.position)];
   return request;
 }

@@ -99,10 +99,7 @@ class PromptRows {
 
   CandidateRow row(const Request& request, const std::string& text) const {
     CandidateRow made;
-    made.prompt = around_.before;
-    const auto ids = model_.tokenizer->encode(text);
-    made.prompt.insert(made.prompt.end(), ids.begin(), ids.end());
-    made.prompt.insert(made.prompt.end(), around_.after.begin(), around_.after.end());
+    made.prompt = encode_between(*model_.tokenizer, around_.before, text, around_.after);
     made.answers =
         encode_answers(*model_.tokenizer, answer_texts(catalogue_, request, prompt_), prompt_)
             .answers;

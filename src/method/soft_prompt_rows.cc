@@ -6,7 +6,7 @@
 
 #include "base/check.h"
 #include "base/rng.h"
-#include "data/candidates.h"
+#include "data/histories.h"
 #include "method/row.h"
 
 namespace etrlrec {
@@ -39,13 +39,7 @@ Request TaskRows::analysis(const Row& row) const {
   CHECK(can_analyse(row), kInput, "temporal analysis: row {} has no entry that can be hidden",
         row.position);
   // What a request for the next event would show, which the user may not have.
-  const auto begin = static_cast<size_t>(dataset_.user_offsets[static_cast<size_t>(row.user)]);
-  const size_t length = static_cast<size_t>(row.position) + 1 - begin;
-  Request request;
-  request.user = row.user;
-  set_recent_history(std::span(dataset_.items).subspan(begin, length),
-                     std::span(dataset_.times).subspan(begin, length), options_.max_history,
-                     request);
+  Request request = request_after(dataset_, row.user, row.position + 1, options_.max_history);
   request.now = request.times.back();
   const std::array target{dataset_.items[static_cast<size_t>(row.position) - 1]};
   add_candidates(row, "analysis", target, request);

@@ -40,8 +40,7 @@ void check_caser(const CaserConfig& c, const std::string& name, ExitCode code = 
           "{}: markov_order: expected at most max_length {}, found {}\nhint: more items than a "
           "sequence has are never seen",
           name, c.max_length, c.markov_order);
-  require(c.dropout >= 0 && c.dropout < 1, code,
-          "{}: dropout: expected a value in [0, 1), found {}", name, c.dropout);
+  require_dropout(name, c.dropout, code);
 }
 
 OrderedJson caser_json(const CaserConfig& c) {
@@ -200,9 +199,8 @@ Tensor Caser::hidden_states(const ItemSequences& sequences, Rng* rng) const {
   const Windows windows = make_windows(sequences, config_.markov_order);
   const Tensor image =
       at::embedding(parameters_.at("item_embeddings.weight"), windows.items) * windows.filled;
-  Tensor features = convolve(image);
-  if (rng != nullptr)
-    features = masked_dropout(features, {config_.dropout, rng->next()}, numerics());
+  const Tensor features =
+      masked_dropout(convolve(image), DropoutDraws(config_.dropout, rng).next(), numerics());
   Tensor states = at::relu(linear(features, "dense"));
   if (config_.user_embedding_size > 0)
     states = at::cat({states, user_rows(parameters_.at("user_embeddings.weight"), sequences)}, 1);

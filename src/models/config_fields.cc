@@ -5,6 +5,16 @@
 
 namespace etrlrec {
 
+void require_size(const std::string& name, const char* key, int64_t value, ExitCode code) {
+  require(value > 0 && value <= (int64_t{1} << 31), code,
+          "{}: {}: expected a positive value, found {}", name, key, value);
+}
+
+void require_dropout(const std::string& name, double value, ExitCode code) {
+  require(value >= 0 && value < 1, code, "{}: dropout: expected a value in [0, 1), found {}", name,
+          value);
+}
+
 void check_positive(const std::string& name, const char* key, int64_t value) {
   CHECK(value > 0, kModel, "{}: {}: expected a positive number, found {}", name, key, value);
 }

@@ -18,6 +18,11 @@ void require(bool holds, ExitCode code, fmt::format_string<Args...> format, Args
   if (!holds) fail(code, format, std::forward<Args>(args)...);
 }
 
+// Error (`code`): a size of a recommender that is not in [1, 2^31], a dropout that is not in [0,
+// 1).
+void require_size(const std::string& name, const char* key, int64_t value, ExitCode code);
+void require_dropout(const std::string& name, double value, ExitCode code);
+
 void check_positive(const std::string& name, const char* key, int64_t value);
 // eos_token_id: one id, a list of at least one, or absent: {fallback}.
 std::vector<int64_t> read_end_tokens(const nlohmann::json& json, int64_t fallback,

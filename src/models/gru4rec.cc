@@ -22,17 +22,12 @@ namespace fs = std::filesystem;
 
 void check_gru4rec(const Gru4RecConfig& config, const std::string& name,
                    ExitCode code = ExitCode::kModel) {
-  const auto positive = [&](const char* key, int64_t value) {
-    require(value > 0 && value <= (int64_t{1} << 31), code,
-            "{}: {}: expected a positive value, found {}", name, key, value);
-  };
-  positive("num_items", config.num_items);
-  positive("hidden_size", config.hidden_size);
-  positive("embedding_size", config.embedding_size);
-  positive("num_hidden_layers", config.num_hidden_layers);
-  positive("max_length", config.max_length);
-  require(config.dropout >= 0 && config.dropout < 1, code,
-          "{}: dropout: expected a value in [0, 1), found {}", name, config.dropout);
+  require_size(name, "num_items", config.num_items, code);
+  require_size(name, "hidden_size", config.hidden_size, code);
+  require_size(name, "embedding_size", config.embedding_size, code);
+  require_size(name, "num_hidden_layers", config.num_hidden_layers, code);
+  require_size(name, "max_length", config.max_length, code);
+  require_dropout(name, config.dropout, code);
 }
 
 OrderedJson gru4rec_json(const Gru4RecConfig& c) {
@@ -136,9 +131,9 @@ Gru4Rec::Gru4Rec(const Gru4RecConfig& config, uint64_t seed) : config_(config) {
 }
 
 Tensor Gru4Rec::hidden_states(const ItemSequences& sequences, Rng* rng) const {
+  DropoutDraws dropout(config_.dropout, rng);
   const auto dropped = [&](const Tensor& values) {
-    return rng == nullptr ? values
-                          : masked_dropout(values, {config_.dropout, rng->next()}, numerics());
+    return masked_dropout(values, dropout.next(), numerics());
   };
   const Steps steps = make_steps(sequences, config_);
   Tensor states = dropped(item_weight().index_select(0, steps.items));  // [T, C] by steps

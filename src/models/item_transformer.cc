@@ -13,21 +13,16 @@ using at::Tensor;
 
 void check_item_transformer(const ItemTransformerConfig& config, const std::string& name,
                             ExitCode code) {
-  const auto positive = [&](const char* key, int64_t value) {
-    require(value > 0 && value <= (int64_t{1} << 31), code,
-            "{}: {}: expected a positive value, found {}", name, key, value);
-  };
-  positive("num_items", config.num_items);
-  positive("hidden_size", config.hidden_size);
-  positive("num_hidden_layers", config.num_hidden_layers);
-  positive("num_attention_heads", config.num_attention_heads);
-  positive("intermediate_size", config.intermediate_size);
-  positive("max_length", config.max_length);
+  require_size(name, "num_items", config.num_items, code);
+  require_size(name, "hidden_size", config.hidden_size, code);
+  require_size(name, "num_hidden_layers", config.num_hidden_layers, code);
+  require_size(name, "num_attention_heads", config.num_attention_heads, code);
+  require_size(name, "intermediate_size", config.intermediate_size, code);
+  require_size(name, "max_length", config.max_length, code);
   require(config.hidden_size % config.num_attention_heads == 0, code,
           "{}: hidden_size {} is no multiple of num_attention_heads {}", name, config.hidden_size,
           config.num_attention_heads);
-  require(config.dropout >= 0 && config.dropout < 1, code,
-          "{}: dropout: expected a value in [0, 1), found {}", name, config.dropout);
+  require_dropout(name, config.dropout, code);
   require(config.hidden_act == "gelu" || config.hidden_act == "relu", code,
           "{}: hidden_act: expected gelu or relu, found \"{}\"", name, config.hidden_act);
   require(config.position_alignment == "end" || config.position_alignment == "start", code,
@@ -44,6 +39,15 @@ void check_fixed_keys(const ItemTransformerConfig& config, const ItemTransformer
   fixed("position_alignment", config.position_alignment, own.position_alignment);
   fixed("scale_embeddings", config.scale_embeddings, own.scale_embeddings);
   fixed("embedding_norm", config.embedding_norm, own.embedding_norm);
+}
+
+void set_layers(const OptionValues& given, ItemTransformerConfig& config) {
+  config.hidden_size = option_or(given, "hidden_size", config.hidden_size);
+  config.num_hidden_layers = option_or(given, "num_hidden_layers", config.num_hidden_layers);
+  config.num_attention_heads = option_or(given, "num_attention_heads", config.num_attention_heads);
+  config.intermediate_size = option_or(given, "intermediate_size", 4 * config.hidden_size);
+  config.dropout = option_or(given, "dropout", config.dropout);
+  config.max_length = option_or(given, "max_length", config.max_length);
 }
 
 ItemTransformerConfig read_item_transformer(const Json& json, const std::string& name) {

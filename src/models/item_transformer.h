@@ -10,7 +10,7 @@
 #include <string>
 
 #include "base/check.h"
-#include "base/rng.h"
+#include "models/recommender.h"
 #include "nn/noise.h"
 #include "nn/numerics.h"
 #include "nn/parameters.h"
@@ -42,6 +42,9 @@ void check_item_transformer(const ItemTransformerConfig& config, const std::stri
 // `own`: for models that do not look at these keys.
 void check_fixed_keys(const ItemTransformerConfig& config, const ItemTransformerConfig& own,
                       const std::string& name, ExitCode code);
+// What the options hidden_size, num_hidden_layers, num_attention_heads, intermediate_size, dropout
+// and max_length say; an intermediate_size that nobody gives is four times the hidden size.
+void set_layers(const OptionValues& given, ItemTransformerConfig& config);
 // All but num_items.
 nlohmann::ordered_json to_json(const ItemTransformerConfig& config);
 ItemTransformerConfig read_item_transformer(const nlohmann::json& json, const std::string& name);
@@ -50,17 +53,6 @@ ItemTransformerConfig read_item_transformer(const nlohmann::json& json, const st
 // the configuration, and "layers.<n>." attention_norm, attention.qkv, attention.out,
 // feed_forward_norm, feed_forward.up and feed_forward.down.
 ParameterMap item_transformer_parameters(const ItemTransformerConfig& config, uint64_t seed);
-
-// How dropout is drawn for one pass: each mask takes one value of the stream, none without one.
-class DropoutDraws {
- public:
-  DropoutDraws(double rate, Rng* rng) : rate_(rate), rng_(rng) {}
-  DropoutMask next() { return rng_ == nullptr ? DropoutMask{} : DropoutMask{rate_, rng_->next()}; }
-
- private:
-  double rate_;
-  Rng* rng_;
-};
 
 // Queries, keys and values side by side [T, 3 C] of a layer -> what its heads gather [T, C].
 using Attend = std::function<at::Tensor(const at::Tensor& qkv, int64_t layer)>;

@@ -1,6 +1,7 @@
 #include "models/recommender_loss.h"
 
 #include <ATen/ATen.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>
@@ -145,12 +146,9 @@ std::vector<std::string> loss_names() {
 }
 
 const LossType& loss_type(const std::string& name) {
-  std::string known;
-  for (const LossType& type : kLosses) {
+  for (const LossType& type : kLosses)
     if (name == type.name) return type;
-    known += (known.empty() ? "" : ", ") + std::string(type.name);
-  }
-  fail(ExitCode::kUsage, "unknown loss \"{}\"; known: {}", name, known);
+  fail(ExitCode::kUsage, "unknown loss \"{}\"; known: {}", name, fmt::join(loss_names(), ", "));
 }
 
 LossOptions complete_loss(const LossOptions& given, const std::string& own, int64_t num_items) {

@@ -31,12 +31,7 @@ constexpr RecommenderOption kOptions[] = {
 SasrecConfig config_of(int64_t num_items, const OptionValues& given) {
   SasrecConfig config;
   config.num_items = num_items;
-  config.hidden_size = option_or(given, "hidden_size", config.hidden_size);
-  config.num_hidden_layers = option_or(given, "num_hidden_layers", config.num_hidden_layers);
-  config.num_attention_heads = option_or(given, "num_attention_heads", config.num_attention_heads);
-  config.intermediate_size = option_or(given, "intermediate_size", 4 * config.hidden_size);
-  config.dropout = option_or(given, "dropout", config.dropout);
-  config.max_length = option_or(given, "max_length", config.max_length);
+  set_layers(given, config);
   return config;
 }
 

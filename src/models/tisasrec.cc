@@ -53,14 +53,8 @@ constexpr RecommenderOption kTiSasrecOptions[] = {
 
 TiSasrecConfig tisasrec_config(int64_t num_items, const OptionValues& given) {
   TiSasrecConfig config;
-  ItemTransformerConfig& layers = config.layers;
-  layers.num_items = num_items;
-  layers.hidden_size = option_or(given, "hidden_size", layers.hidden_size);
-  layers.num_hidden_layers = option_or(given, "num_hidden_layers", layers.num_hidden_layers);
-  layers.num_attention_heads = option_or(given, "num_attention_heads", layers.num_attention_heads);
-  layers.intermediate_size = option_or(given, "intermediate_size", 4 * layers.hidden_size);
-  layers.dropout = option_or(given, "dropout", layers.dropout);
-  layers.max_length = option_or(given, "max_length", layers.max_length);
+  config.layers.num_items = num_items;
+  set_layers(given, config.layers);
   config.time_span = option_or(given, "time_span", config.time_span);
   return config;
 }

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 
+#include "base/rng.h"
 #include "nn/forest.h"
 #include "nn/numerics.h"
 
@@ -33,6 +34,16 @@ struct DropoutMask {
 // dropout(values), same shape, differentiable; fp32 contiguous.
 at::Tensor masked_dropout(const at::Tensor& values, const DropoutMask& mask,
                           const Numerics& numerics = {});
+// How dropout is drawn for one pass: each mask takes one value of the stream, none without one.
+class DropoutDraws {
+ public:
+  DropoutDraws(double rate, Rng* rng) : rate_(rate), rng_(rng) {}
+  DropoutMask next() { return rng_ == nullptr ? DropoutMask{} : DropoutMask{rate_, rng_->next()}; }
+
+ private:
+  double rate_;
+  Rng* rng_;
+};
 // residual + dropout(values), same shapes; fp32 contiguous.
 at::Tensor residual_dropout(const at::Tensor& residual, const at::Tensor& values,
                             const DropoutMask& mask, const Numerics& numerics = {});

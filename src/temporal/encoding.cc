@@ -23,6 +23,15 @@ bool numbers_begin_others(const std::vector<std::vector<int64_t>>& numbers) {
 
 }  // namespace
 
+std::vector<int64_t> encode_between(const Tokenizer& tokenizer, std::span<const int64_t> before,
+                                    std::string_view text, std::span<const int64_t> after) {
+  std::vector<int64_t> ids(before.begin(), before.end());
+  const std::vector<int64_t> inner = tokenizer.encode(text);
+  ids.insert(ids.end(), inner.begin(), inner.end());
+  ids.insert(ids.end(), after.begin(), after.end());
+  return ids;
+}
+
 AnswerEncoding encode_answers(const Tokenizer& tokenizer, std::span<const std::string> texts,
                               const PromptOptions& options, int32_t most_candidates) {
   const PromptStyle& style = find_style(options.style);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -11,6 +12,10 @@
 #include "text/tokenizer.h"
 
 namespace etrlrec {
+
+// The ids of a text between others, which are never parsed with it.
+std::vector<int64_t> encode_between(const Tokenizer& tokenizer, std::span<const int64_t> before,
+                                    std::string_view text, std::span<const int64_t> after);
 
 struct AnswerEncoding {
   std::vector<int64_t> close;  // e.g. "</reasoning><answer>", or nothing for the direct answer

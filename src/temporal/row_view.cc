@@ -1,7 +1,8 @@
 #include "temporal/row_view.h"
 
 #include "base/check.h"
-#include "data/candidates.h"
+#include "data/histories.h"
+#include "temporal/encoding.h"
 
 namespace etrlrec {
 
@@ -29,11 +30,7 @@ std::vector<std::string> RowView::answers() const {
 
 std::vector<int64_t> RowView::encoding(const Tokenizer& tokenizer, std::span<const int64_t> before,
                                        std::span<const int64_t> after) const {
-  std::vector<int64_t> ids(before.begin(), before.end());
-  const std::vector<int64_t> text = tokenizer.encode(prompt());
-  ids.insert(ids.end(), text.begin(), text.end());
-  ids.insert(ids.end(), after.begin(), after.end());
-  return ids;
+  return encode_between(tokenizer, before, prompt(), after);
 }
 
 }  // namespace etrlrec
