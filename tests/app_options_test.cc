@@ -72,6 +72,8 @@ constexpr Refused kRefused[] = {
     {"fit --model popularity --lr 0.5", "models that are trained", "--model sasrec"},
     {"fit --model markov --patience 2", "models that are trained", "--model markov,sasrec"},
     {"fit --model markov --batch-size 2", "models that are trained", "--model sasrec"},
+    {"fit --model markov --optim adam", "models that are trained", "--model sasrec"},
+    {"fit --preset gsasrec --search 5", "not with --preset", ""},
     {"fit --model markov --hidden-size 7", "models that have it", "--model sasrec"},
     {"fit --model sasrec --embeddings x", "--model content", "--model content"},
     {"generate --temperature 0 --top-k 5", "--temperature above 0", "--temperature 1"},

@@ -70,6 +70,21 @@ TEST(FitPresets, another_loss_takes_nothing_of_the_preset_s_own) {
   EXPECT_NO_THROW(complete_loss(options.loss, "ce", 100));
 }
 
+TEST(FitPresets, another_optimiser_does_not_take_the_preset_s_rate) {
+  FitOptions options;
+  options.trainer.optim = "adam";
+  const double own = options.trainer.learning_rate;
+  const auto with = [&](const std::set<std::string>& given) {
+    FitOptions changed = options;
+    apply_preset(
+        fit_preset("gru4rec/delrec"), [&](const std::string& flag) { return given.contains(flag); },
+        changed);
+    return std::pair(changed.trainer.optim, changed.trainer.learning_rate);
+  };
+  EXPECT_EQ(with({}), std::pair(std::string("adagrad"), 0.01));
+  EXPECT_EQ(with({"--optim"}), std::pair(std::string("adam"), own));
+}
+
 TEST(FitPresets, refuses_another_model_and_unknown_names) {
   FitOptions options;
   options.models = {"gru4rec"};

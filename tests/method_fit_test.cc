@@ -151,5 +151,61 @@ TEST_F(Fit, options_of_all_models_are_checked_before_the_first_is_trained) {
     EXPECT_FALSE(fs::exists(folder_.path() / folder)) << folder;
 }
 
+// Best by validation, numbers of all, weights of the best alone.
+TEST_F(Fit, a_search_keeps_the_best_setting_and_goes_on_where_it_was_stopped) {
+  FitOptions options = options_of("item-knn", "");
+  options.models = {"item-knn", "fpmc"};
+  options.search.trials = 3;
+  options.evaluate = "full";
+  const auto summaries = fit(options);
+  for (const FitSummary& summary : summaries) {
+    const Json record = read_json(summary.folder / "search.json");
+    ASSERT_EQ(record["trials"].size(), 3U) << summary.model;
+    const auto best = record["best"].get<size_t>();
+    for (size_t i = 0; i < 3; ++i) {
+      const fs::path trial = summary.folder / "search" / std::to_string(i);
+      EXPECT_LE(record["trials"][i]["valid_ndcg@10"].get<double>(),
+                record["trials"][best]["valid_ndcg@10"].get<double>());
+      EXPECT_EQ(fs::exists(trial / "model.safetensors"), i == best) << trial;
+    }
+    EXPECT_EQ(summary.metrics.at("valid/all/ndcg@10"),
+              record["trials"][best]["valid_ndcg@10"].get<double>());
+    EXPECT_TRUE(summary.metrics.contains("test/all/ndcg@10"));
+    EXPECT_EQ(record["trials"][best]["setting"], summary.setting);
+    EXPECT_TRUE(at::isfinite(scores_of_folder(summary.folder)).all().item<bool>());
+  }
+  // What is finished is not fitted again: its time stays.
+  const fs::path knn = summaries[0].folder;
+  const auto seconds = [&](size_t i) {
+    return read_json(knn / "search.json")["trials"][i]["seconds"].get<double>();
+  };
+  const double first = seconds(0);
+  options.search.trials = 5;
+  EXPECT_EQ(fit(options)[0].trials, 5);
+  EXPECT_EQ(seconds(0), first);
+  // Fewer trials than there are: the best of them, though its weights may have gone.
+  options.search.trials = 1;
+  EXPECT_EQ(fit(options)[0].trials, 1);
+  EXPECT_TRUE(at::isfinite(scores_of_folder(knn)).all().item<bool>());
+  options.recommender["neighbours"] = int64_t{7};
+  refuses([&] { fit(options); }, ExitCode::kUsage, "--replace");
+}
+
+// Part way through the second trial, and a whole run for comparison.
+TEST_F(Fit, a_search_that_was_cut_off_ends_like_one_that_was_not) {
+  FitOptions options = options_of("fpmc", "");
+  options.search.trials = 3;
+  const fs::path whole = fit(options)[0].folder;
+  options.out = folder_.path() / "cut";
+  options.search.trials = 2;
+  const fs::path cut = fit(options)[0].folder;
+  fs::remove(cut / "search" / "1" / "trial.json");
+  fs::remove(cut / "search.json");
+  options.search.trials = 3;
+  fit(options);
+  EXPECT_EQ(read_json(cut / "search.json")["best"], read_json(whole / "search.json")["best"]);
+  EXPECT_TRUE(at::equal(scores_of_folder(cut), scores_of_folder(whole)));
+}
+
 }  // namespace
 }  // namespace etrlrec

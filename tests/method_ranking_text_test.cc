@@ -24,7 +24,8 @@ Ranking ranking() {
     ExplainedClaim claim;
     claim.begin = 6 * i, claim.end = 6 * i + 5, claim.verdict = verdicts[i];
     claim.sentence = "Sentence " + std::to_string(i);
-    claim.number = i == 1 ? "2 of 3" : "";
+    claim.number = i == 1 ? "2 of 3 choices" : "";
+    claim.is_known = true;
     claim.dimension = i == 0 ? Dimension::kUET : Dimension::kIS;
     ranking.explanation.claims.push_back(claim);
   }
@@ -42,28 +43,42 @@ TEST(RankingText, document_holds_items_with_ranks_and_claims_with_verdicts) {
   EXPECT_EQ(explanation["claims"][1], (OrderedJson{{"dimension", "IS"},
                                                    {"sentence", "Sentence 1"},
                                                    {"verdict", "false"},
-                                                   {"number", "2 of 3"},
+                                                   {"number", "2 of 3 choices"},
                                                    {"claim", "c( d)"}}));
   EXPECT_EQ(explanation["decision"], "The lasting taste decides.");
   EXPECT_EQ(explanation["valid"], true);
 }
 
-TEST(RankingText, lines_hold_rank_id_title_attributes_and_score) {
+TEST(RankingText, lines_hold_rank_id_title_attributes_and_probability) {
   EXPECT_EQ(format_ranking(ranking(), kCatalogue, ExplanationForm::kNone),
-            " 1  i1           Loud City                                "
-            "                             0.750\n"
-            " 2  i0           Calm Sea                                 "
-            "drama quiet                  0.250\n");
+            "    id  title                   probability\n"
+            " 1  i1  Loud City               75.0 %\n"
+            " 2  i0  Calm Sea   drama quiet  25.0 %\n");
+  Ranking rare = ranking();
+  rare.items = {{1, 0.00012F}};
+  EXPECT_EQ(format_ranking(rare, kCatalogue, ExplanationForm::kNone),
+            "    id  title      probability\n"
+            " 1  i1  Loud City  0.012 %\n");
+}
+
+// A letter of two bytes takes one place.
+TEST(RankingText, columns_are_as_wide_as_their_longest_text) {
+  Catalogue catalogue = kCatalogue;
+  catalogue.titles = {"Ä", "Loud City of the very long name that never ends anywhere"};
+  const std::string text = format_ranking(ranking(), catalogue, ExplanationForm::kNone);
+  const std::string last = text.substr(text.find("Ä"));
+  EXPECT_TRUE(last.starts_with("Ä" + std::string(catalogue.titles[1].size() + 1, ' ') + "drama"))
+      << text;
 }
 
 TEST(RankingText, people_read_sentences_by_dimension) {
   const std::string text = format_ranking(ranking(), kCatalogue, ExplanationForm::kSentences);
   const std::string expected =
-      "why:\n"
-      "  When and in what order\n"
-      "    ✗ Sentence 1  (2 of 3)\n"
+      "why, each statement checked against the data (✓ true, ✗ false, ? cannot be checked):\n"
+      "  Time and order\n"
+      "    ✗ Sentence 1  (2 of 3 choices)\n"
       "    ? Sentence 2\n"
-      "  What this person likes\n"
+      "  Taste\n"
       "    ✓ Sentence 0\n"
       "  The lasting taste decides.\n";
   EXPECT_TRUE(text.ends_with(expected)) << text;

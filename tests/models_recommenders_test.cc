@@ -36,13 +36,14 @@ TEST(Recommenders, the_list_has_a_line_for_every_type) {
 }
 
 // What `fit` declares once for all types must mean the same to all of them.
-TEST(Recommenders, types_that_share_an_option_share_key_and_default) {
+TEST(Recommenders, types_that_share_an_option_share_key_default_and_search) {
   std::map<std::string, RecommenderOption> options;
   for (const RecommenderType* type : recommender_types()) {
     for (const RecommenderOption& option : type->options) {
       const auto [known, is_new] = options.try_emplace(option.flag, option);
       EXPECT_EQ(std::string(known->second.key), option.key) << option.flag;
       EXPECT_EQ(known->second.default_value, option.default_value) << option.flag;
+      EXPECT_EQ(std::string(known->second.search), option.search) << option.flag;
     }
   }
 }

@@ -272,15 +272,58 @@ TEST_F(Sentences, explain_a_compact_reasoning_to_people) {
   const auto claims = judge_claims(style.read(reasoning, context).claims, context, {});
   const Explanation explanation = explain(reasoning, claims, context, style);
   EXPECT_EQ(explanation.decision,
-            "The lasting taste decides: it should be crime; the choice is \"Paper Crown\", as "
-            "it is crime.");
+            "The lasting taste decides, but what is said of it above is false: it should be crime; "
+            "the choice is "
+            "\"Paper Crown\", as it is crime.");
   const std::string text = explanation_text(explanation);
   EXPECT_EQ(text.find("need("), text.npos);
-  EXPECT_LT(text.find("When and in what order"), text.find("What follows what"));
-  EXPECT_LT(text.find("What follows what"), text.find("What this person likes"));
+  EXPECT_LT(text.find("Time and order"), text.find("What tends to follow"));
+  EXPECT_LT(text.find("What tends to follow"), text.find("Taste"));
   EXPECT_NE(text.find("✓ \"Hollow River\" was chosen 6 days ago\n"), text.npos) << text;
-  EXPECT_NE(text.find("✗ Horror was chosen 3 times  (0 of 5)"), text.npos) << text;
-  EXPECT_NE(text.find("✗ Crime is the lasting taste  (3 of 5)"), text.npos) << text;
+  EXPECT_NE(text.find("✗ Horror was chosen 3 times  (in truth 0 of 5 choices)"), text.npos) << text;
+  EXPECT_NE(text.find("✗ Crime is the lasting taste  (3 of 5 choices)"), text.npos) << text;
+}
+
+TEST_F(Sentences, explain_which_of_the_items_shown_the_wish_fits) {
+  const FactSheet facts = sheet();
+  const ClaimContext context{catalogue, request, facts};
+  const PromptStyle& style = find_style("compact");
+  const std::string reasoning = " taste need( crime)";
+  const auto claims = judge_claims(style.read(reasoning, context).claims, context, {});
+  const auto list = [&](const std::vector<int32_t>& shown) {
+    return explain(reasoning, claims, context, style, shown).list;
+  };
+  EXPECT_EQ(list({}), "");
+  EXPECT_EQ(list({1}), "These reasons fit the item above (crime).");
+  EXPECT_EQ(list({1, 3}), "These reasons fit all 2 items above (crime).");
+  EXPECT_EQ(list({1, 2, 3}), "These reasons fit numbers 1 and 3 above (crime), not the others.");
+  EXPECT_EQ(list({2, 3, 4}), "These reasons fit number 2 above (crime), not the others.");
+  EXPECT_EQ(list({2, 4}),
+            "These reasons fit no item above, none is crime: they do not explain the list.");
+  const Explanation explanation = explain(reasoning, claims, context, style, std::vector{1});
+  EXPECT_TRUE(
+      explanation_text(explanation).ends_with("  These reasons fit the item above (crime).\n"));
+  EXPECT_EQ(to_json(explanation, reasoning)["list"], "These reasons fit the item above (crime).");
+}
+
+// What names nothing is counted, not shown; what follows something says whether that was last.
+TEST_F(Sentences, explain_nothing_that_people_cannot_read) {
+  const FactSheet facts = sheet();
+  const ClaimContext context{catalogue, request, facts};
+  const PromptStyle& style = find_style("compact");
+  const std::string reasoning = " trans( drama crime) gap( 99 now tie) gap( 99 now week)";
+  const auto claims = judge_claims(style.read(reasoning, context).claims, context, {});
+  ASSERT_EQ(claims.size(), 3U);
+  const Explanation explanation = explain(reasoning, claims, context, style);
+  const std::string text = explanation_text(explanation);
+  EXPECT_EQ(text.find("gap("), text.npos) << text;
+  EXPECT_NE(text.find("2 more statements could not be read\n"), text.npos) << text;
+  const bool drama = has_attribute(catalogue, request.history.back(), 0);
+  EXPECT_NE(text.find(fmt::format("(the last choice {} drama)", drama ? "was" : "was not")),
+            text.npos)
+      << text;
+  EXPECT_EQ(text.find("more often than usual"), text.npos) << text;
+  EXPECT_NE(text.find("times as often as usual"), text.npos) << text;
 }
 
 }  // namespace

@@ -11,6 +11,7 @@
 #include "base/json.h"
 #include "method/fit_presets.h"
 #include "models/recommenders.h"
+#include "tuning/optim.h"
 
 namespace etrlrec {
 namespace {
@@ -25,6 +26,8 @@ void run_fit(FitOptions options, const Command& command, const CommonOptions& co
   for (const RecommenderType* type : recommender_types())
     for (const RecommenderOption& option : type->options)
       if (!command.is_given(option.flag)) options.recommender.erase(option.key);
+  options.search.learning_rate = !command.is_given("--learning-rate");
+  options.search.train_batch_size = !command.is_given("--train-batch-size");
   if (!options.preset.empty())
     apply_preset(
         fit_preset(options.preset),
@@ -123,6 +126,10 @@ void add_training_options(Command& command, FitOptions& options) {
   };
   for (Option& option : add_schedule_options(command, options.trainer))
     option.only_with(kTrained, trains);
+  command.add_option("--optim", options.trainer.optim, "optimiser")
+      .group("Training")
+      .one_of(optimizer_names())
+      .only_with(kTrained, trains);
   command
       .add_option("--train-batch-size,--batch-size", options.trainer.train_batch_size,
                   "windows of one step")
@@ -173,6 +180,12 @@ void add_fit(CommandLine& app, CommonOptions& common) {
       .only_with("--folds", [=] { return options->left_out.count != 0; });
   command.add_flag("--mask-seen", options->mask_seen, "leave seen items out in validation");
   command.add_option("--eval-rows", options->eval_rows, "validation rows used, 0: all");
+  command
+      .add_option("--search", options->search.trials,
+                  "settings tried for each model, drawn from the values of --list, the best by "
+                  "validation NDCG@10 is kept; what is given stays as it is; 0: none")
+      .range(0, 10000)
+      .only_with("models by name, not with --preset", [=] { return options->preset.empty(); });
   command.add_option("--evaluate", options->evaluate, "metrics on the test rows")
       .one_of({"none", "full", "candidates"});
   command.add_flag("--replace", options->replace, "replace models fitted with other inputs");
@@ -180,7 +193,8 @@ void add_fit(CommandLine& app, CommonOptions& common) {
   command.add_flag("--list", *list, "list the recommenders, losses and presets");
   command.on_run([options, command, list, &common] {
     if (*list) {
-      fmt::print("{}\npresets:\n{}", format_recommenders(), format_presets());
+      fmt::print("{}\npresets:\n{}\nvalues that --search draws from:\n{}", format_recommenders(),
+                 format_presets(), format_search_space());
     } else {
       run_fit(*options, command, common);
     }

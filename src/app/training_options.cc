@@ -5,6 +5,7 @@
 #include "app/command_line.h"
 #include "base/json.h"
 #include "method/stage.h"
+#include "tuning/optim.h"
 
 namespace etrlrec {
 namespace {
@@ -42,7 +43,7 @@ void add_training_options(Command& command, TrainerOptions& options, const int64
   const std::string validation = "a validation, not with --eval-rows 0";
   add_schedule_options(command, options);
   add("--optim", options.optim, "optimiser; lion wants a rate three to ten times lower")
-      .one_of({"adamw", "adam", "lion", "sgd"});
+      .one_of(optimizer_names());
   add("--max-grad-norm", options.max_grad_norm, "gradient clipping, 0: off");
   add("--per-device-train-batch-size,--batch-size", options.train_batch_size,
       "rows of one micro-batch (reinforce: prompts)");

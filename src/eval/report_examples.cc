@@ -78,6 +78,8 @@ std::string render_explanation(const Explanation& explanation) {
     }
     out += "</ul>";
   }
+  if (const std::string unknown = unknown_claims(explanation); !unknown.empty())
+    append(out, "<p>{}.</p>", unknown);
   if (!explanation.decision.empty())
     append(out, R"(<p class="decision">{}</p>)", escape_html(explanation.decision));
   return out;

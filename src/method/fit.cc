@@ -55,6 +55,7 @@ OrderedJson inputs_of(const FitOptions& options, const RecommenderType& type,
       t.learning_rate,           t.lr_scheduler_type, t.warmup_ratio, t.weight_decay,
       t.train_batch_size,        t.num_train_epochs,  t.max_steps,    t.seed,
       t.early_stopping_patience, t.eval_steps,        t.max_grad_norm};
+  if (t.optim != "adamw") inputs["optim"] = t.optim;
   if (t.ema_decay > 0) inputs["ema_decay"] = t.ema_decay;
   const LossOptions loss = complete_loss(options.loss, type.loss, log.num_items);
   if (loss.name != "ce")  // folders of older versions do not name it
@@ -75,19 +76,21 @@ bool same_inputs(Json inputs, const Json& recorded) {
   return inputs == recorded;
 }
 
-// Says whether `folder` already holds the finished model of these inputs.
-bool prepare_folder(const fs::path& folder, const OrderedJson& inputs, bool replace) {
-  const fs::path record = folder / "inputs.json";
+// Says whether `folder` already holds the finished model of these inputs, which `record` in it
+// holds.
+bool prepare_folder(const fs::path& folder, const fs::path& record, const OrderedJson& inputs,
+                    bool replace) {
   if (fs::exists(record) && same_inputs(inputs, read_json(record)))
     return fs::exists(folder / "metrics.json");
   if (fs::exists(folder) && !fs::is_empty(folder)) {
     CHECK(replace, kUsage,
           "{}: holds another model or other inputs\nhint: --replace, or another --out",
           folder.string());
-    CHECK(fs::exists(record), kUsage, "{}: not written by fit; remove it by hand", folder.string());
+    CHECK(fs::exists(folder / "inputs.json") || fs::exists(record), kUsage,
+          "{}: not written by fit; remove it by hand", folder.string());
     fs::remove_all(folder);
   }
-  fs::create_directories(folder);
+  fs::create_directories(record.parent_path());
   write_json_atomic(record, inputs);
   return false;
 }
@@ -158,14 +161,14 @@ void check_models(const FitOptions& options, int64_t num_items) {
   }
 }
 
-FitSummary fit_one(const FitOptions& options, const FitData& data, const std::string& name) {
+FitSummary fit_one(const FitOptions& options, const FitData& data, const std::string& name,
+                   const fs::path& folder) {
   const Stopwatch watch;
-  FitSummary summary{name, fs::path(options.out) / name, {}, 0};
-  const fs::path& folder = summary.folder;
+  FitSummary summary{name, folder, {}, 0};
   const RecommenderType& type = recommender_type(name);
   const OrderedJson inputs = inputs_of(options, type, data.dataset, data.split, data.log);
   std::unique_ptr<Recommender> model;
-  if (prepare_folder(folder, inputs, options.replace)) {
+  if (prepare_folder(folder, folder / "inputs.json", inputs, options.replace)) {
     log_info("{}: fitted before with the same inputs", folder.string());
     model = load_recommender(folder, options.numerics);
   } else if (type.create != nullptr) {
@@ -182,6 +185,85 @@ FitSummary fit_one(const FitOptions& options, const FitData& data, const std::st
     model->save(folder);
   }
   summary.metrics = final_metrics(*model, data, options);
+  write_json_atomic(folder / "metrics.json", OrderedJson(summary.metrics));
+  summary.seconds = watch.seconds();
+  return summary;
+}
+
+// The options of one trial of a search: a fit without a look at test rows.
+FitOptions trial_options(const FitOptions& options, const FitSetting& setting,
+                         const std::string& label) {
+  FitOptions trial = options;
+  trial.search = {};
+  trial.recommender = setting.recommender;
+  if (setting.learning_rate > 0) trial.trainer.learning_rate = setting.learning_rate;
+  if (setting.train_batch_size > 0) trial.trainer.train_batch_size = setting.train_batch_size;
+  trial.trainer.label = label;
+  trial.evaluate = "none";
+  return trial;
+}
+
+struct Trial {
+  fs::path folder;
+  FitOptions options;
+  double metric = 0, seconds = 0;
+};
+
+// Fits the setting, or reads how it did; with `keeps_model` a model that was dropped comes back.
+void run_trial(Trial& trial, const FitData& data, const std::string& name, bool keeps_model) {
+  const bool masked = trial.options.mask_seen;
+  const std::string metric = masked ? "valid/unseen/ndcg@10" : "valid/all/ndcg@10";
+  const fs::path result = trial.folder / "trial.json";
+  if (!fs::exists(result) || (keeps_model && !fs::exists(trial.folder / "config.json"))) {
+    const FitSummary summary = fit_one(trial.options, data, name, trial.folder);
+    write_json_atomic(result, OrderedJson{{"metric", metric},
+                                          {"value", summary.metrics.at(metric)},
+                                          {"seconds", summary.seconds}});
+  }
+  const Json record = read_json(result);
+  trial.metric = get<double>(record, "value", result.string());
+  trial.seconds = get<double>(record, "seconds", result.string());
+}
+
+// Of a trial that is beaten only the numbers stay.
+void drop_model(const fs::path& folder) {
+  for (const char* file : {"metrics.json", "config.json", "model.safetensors"})
+    fs::remove(folder / file);
+  fs::remove_all(folder / "training");
+}
+
+FitSummary search_one(const FitOptions& options, const FitData& data, const std::string& name) {
+  const Stopwatch watch;
+  const RecommenderType& type = recommender_type(name);
+  const fs::path folder = fs::path(options.out) / name;
+  OrderedJson inputs = inputs_of(options, type, data.dataset, data.split, data.log);
+  inputs["search"] = {options.search.learning_rate, options.search.train_batch_size};
+  prepare_folder(folder, folder / "search" / "inputs.json", inputs, options.replace);
+  const auto settings = draw_settings(type, options.recommender, options.trainer, options.search);
+  std::vector<Trial> trials;
+  size_t best = 0;
+  for (size_t i = 0; i < settings.size(); ++i) {
+    const auto label = fmt::format("{} {}/{}", name, i + 1, settings.size());
+    trials.push_back(
+        {folder / "search" / fmt::format("{}", i), trial_options(options, settings[i], label)});
+    run_trial(trials[i], data, name, false);
+    if (i == 0) continue;
+    const bool is_better = trials[i].metric > trials[best].metric;
+    drop_model(trials[is_better ? best : i].folder);
+    if (is_better) best = i;
+  }
+  run_trial(trials[best], data, name, true);
+  OrderedJson table = OrderedJson::array();
+  for (size_t i = 0; i < trials.size(); ++i)
+    table.push_back({{"setting", format_setting(type, settings[i])},
+                     {"valid_ndcg@10", trials[i].metric},
+                     {"seconds", trials[i].seconds}});
+  write_json_atomic(folder / "search.json",
+                    OrderedJson{{"schema_version", 1}, {"best", best}, {"trials", table}});
+  for (const char* file : {"config.json", "model.safetensors", "inputs.json"})
+    fs::copy_file(trials[best].folder / file, folder / file, fs::copy_options::overwrite_existing);
+  FitSummary summary{name, folder, {}, 0, format_setting(type, settings[best]), std::ssize(trials)};
+  summary.metrics = final_metrics(*load_recommender(folder, options.numerics), data, options);
   write_json_atomic(folder / "metrics.json", OrderedJson(summary.metrics));
   summary.seconds = watch.seconds();
   return summary;
@@ -323,17 +405,26 @@ std::vector<FitSummary> fit(const FitOptions& options) {
   if (data.valid.size() < data.split.valid.size())
     log_info("--eval-rows: {} of {} validation rows", data.valid.size(), data.split.valid.size());
   std::vector<FitSummary> summaries;
-  for (const std::string& name : options.models) summaries.push_back(fit_one(options, data, name));
+  CHECK(options.search.trials == 0 || !data.valid.empty(), kInput,
+        "{}: --search chooses by validation rows, the split has none", options.data);
+  for (const std::string& name : options.models)
+    summaries.push_back(options.search.trials > 0
+                            ? search_one(options, data, name)
+                            : fit_one(options, data, name, fs::path(options.out) / name));
   return summaries;
 }
 
 OrderedJson to_json(std::span<const FitSummary> summaries) {
   OrderedJson document{{"schema_version", 1}, {"models", OrderedJson::array()}};
-  for (const FitSummary& summary : summaries)
-    document["models"].push_back({{"model", summary.model},
-                                  {"folder", summary.folder.string()},
-                                  {"seconds", summary.seconds},
-                                  {"metrics", summary.metrics}});
+  for (const FitSummary& summary : summaries) {
+    OrderedJson& model =
+        document["models"].emplace_back(OrderedJson{{"model", summary.model},
+                                                    {"folder", summary.folder.string()},
+                                                    {"seconds", summary.seconds},
+                                                    {"metrics", summary.metrics}});
+    if (summary.trials > 0)
+      model["search"] = {{"trials", summary.trials}, {"setting", summary.setting}};
+  }
   return document;
 }
 
@@ -346,6 +437,9 @@ std::string format_fit(std::span<const FitSummary> summaries) {
       {"test/candidates/", "test, candidates"}};
   std::string text;
   for (const FitSummary& summary : summaries) {
+    if (summary.trials > 0)
+      text += fmt::format("{:<12}best of {} settings by validation: {}\n", summary.model,
+                          summary.trials, summary.setting);
     for (const auto& [prefix, title] : parts) {
       if (!summary.metrics.contains(prefix + "hit@10")) continue;
       text += fmt::format(

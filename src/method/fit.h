@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "data/dataset.h"
+#include "method/fit_search.h"
 #include "method/user_folds.h"
 #include "models/ranking.h"
 #include "models/recommender.h"
@@ -62,6 +63,7 @@ struct FitOptions {
   Numerics numerics;         // of models that are trained
   OptionValues recommender;  // options of the models, by key; those left out have their defaults
   LossOptions loss;          // of models that are trained; no name: each its own
+  FitSearch search{};        // tries settings of each model, the best by validation is kept
   // Of models that are trained. An empty label: the name of the model.
   TrainerOptions trainer = next_item_trainer_options();
   bool mask_seen = false;         // in validation
@@ -77,10 +79,15 @@ struct FitSummary {
   std::filesystem::path folder;
   std::map<std::string, double> metrics;  // "valid/ndcg@10", "test/unseen/hit@10", …
   double seconds = 0;
+  std::string setting{};  // what a search chose
+  int64_t trials = 0;     // settings that it tried
 };
 // One folder per model below `out`: config.json, model.safetensors, inputs.json, metrics.json. A
 // model that is there with the same inputs is not fitted again, with other inputs it is an error
 // (kUsage) unless `replace`. The options of all models are checked (kUsage) before the first.
+// A search keeps the setting with the best NDCG@10 of the validation rows (kInput: there are none);
+// "search/<trial>" below the model's folder says how each did, search.json all of it. It goes on
+// where it was stopped, and from fewer trials to more; test rows are looked at after it.
 std::vector<FitSummary> fit(const FitOptions& options);
 
 nlohmann::ordered_json to_json(std::span<const FitSummary> summaries);

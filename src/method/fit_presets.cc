@@ -8,8 +8,8 @@
 namespace etrlrec {
 namespace {
 
-// Where the source trains with Adagrad, a rate of 1e-3 of Adam is taken instead. A number of
-// negatives that is the loss's own is left to it, which takes fewer in small catalogues.
+// A number of negatives that is the loss's own is left to it, which takes fewer in small
+// catalogues.
 const FitPreset kPresets[] = {
     {.name = "sasrec/paper",
      .model = "sasrec",
@@ -52,12 +52,14 @@ const FitPreset kPresets[] = {
     {.name = "gru4rec/official",
      .model = "gru4rec",
      .source = "Hidasi, official PyTorch code, parameters of Retailrocket",
-     .departures = "Adam for Adagrad, no momentum for .4, whole windows for session-parallel "
-                   "batches, no ELU of scores, no hidden dropout for .05, up to 200 epochs for 10",
+     .departures = "no momentum for .4, whole windows for session-parallel batches, no ELU of "
+                   "scores, no hidden dropout for .05, up to 200 epochs for 10",
      .recommender = {{"hidden_size", int64_t{224}},
                      {"num_hidden_layers", int64_t{1}},
                      {"dropout", 0.5}},
      .loss = {.name = "bpr-max", .negative_alpha = 0.4, .bpreg = 1.95},
+     .optim = "adagrad",
+     .learning_rate = 0.05,
      .train_batch_size = 80,
      .early_stopping_patience = 15},
     {.name = "caser/paper",
@@ -108,9 +110,10 @@ const FitPreset kPresets[] = {
     {.name = "gru4rec/delrec",
      .model = "gru4rec",
      .source = "Zhang et al. 2025 (DELRec), code",
-     .departures = "Adam for Adagrad",
      .recommender = {{"hidden_size", int64_t{64}}, {"num_hidden_layers", int64_t{3}}},
      .loss = {.name = "ce"},
+     .optim = "adagrad",
+     .learning_rate = 0.01,
      .train_batch_size = 50},
     {.name = "caser/delrec",
      .model = "caser",
@@ -175,7 +178,10 @@ void apply_preset(const FitPreset& preset,
     set("--bpreg", loss.bpreg, preset.loss.bpreg);
   }
   TrainerOptions& trainer = options.trainer;
-  set("--learning-rate", trainer.learning_rate, preset.learning_rate);
+  if (!is_given("--optim") || trainer.optim == preset.optim) {
+    trainer.optim = preset.optim;
+    set("--learning-rate", trainer.learning_rate, preset.learning_rate);
+  }
   set("--train-batch-size", trainer.train_batch_size, preset.train_batch_size);
   set("--num-train-epochs", trainer.num_train_epochs, preset.num_train_epochs);
   set("--patience", trainer.early_stopping_patience, preset.early_stopping_patience);

@@ -19,6 +19,7 @@ struct FitPreset {
   const char* departures = "";  // what the source has otherwise
   OptionValues recommender{};   // by key
   LossOptions loss{};
+  const char* optim = "adamw";
   double learning_rate = 1e-3;
   int64_t train_batch_size = 128;
   double num_train_epochs = 200;
@@ -32,8 +33,8 @@ const FitPreset& fit_preset(const std::string& name);
 std::string format_presets();
 
 // Sets what the preset says and `is_given(flag)` does not claim. Where another loss than the
-// preset's is given, none of the preset's settings of its loss is taken. Error (kUsage) where
-// --model is given and names others.
+// preset's is given, none of the preset's settings of its loss is taken; where another optimiser
+// is, its rate is not. Error (kUsage) where --model is given and names others.
 void apply_preset(const FitPreset& preset,
                   const std::function<bool(const std::string& flag)>& is_given,
                   FitOptions& options);

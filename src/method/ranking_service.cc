@@ -279,9 +279,11 @@ std::vector<Ranking> Ranker::rank(std::span<const Request> requests, int32_t k) 
     ranking.items.resize(std::min(ranking.items.size(), static_cast<size_t>(k)));
     if (ranking.reasoning.empty()) continue;
     const RowView view(catalogue(), &study_.statistics, requests[r], model_.card.prompt);
+    std::vector<int32_t> shown;
+    for (const auto& ranked : ranking.items) shown.push_back(ranked.item);
     ranking.explanation =
         explain(ranking.reasoning, judge_claims(view.claims(ranking.reasoning), view.context(), {}),
-                view.context(), view.style());
+                view.context(), view.style(), shown);
   }
   return rankings;
 }

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "base/json.h"
 #include "temporal/explanation.h"
 
@@ -29,7 +31,24 @@ std::string raw_reasoning(const Ranking& ranking) {
 
 std::string reasoning_sentences(const Ranking& ranking) {
   const std::string text = explanation_text(ranking.explanation);
-  return "why:\n" + (text.empty() ? "  nothing that can be checked was said\n" : text);
+  if (text.empty()) return "why:\n  nothing that can be checked was said\n";
+  return "why, each statement checked against the data (✓ true, ✗ false, ? cannot be checked):\n" +
+         text;
+}
+
+std::string percent_text(double percent) {
+  return percent >= 0.95 ? fmt::format("{:.1f} %", percent) : fmt::format("{:.2g} %", percent);
+}
+
+// Characters, not bytes, of UTF-8.
+size_t width_of(const std::string& text) {
+  return static_cast<size_t>(std::count_if(text.begin(), text.end(), [](char c) {
+    return (static_cast<unsigned char>(c) & 0xC0) != 0x80;
+  }));
+}
+
+std::string padded(const std::string& text, size_t width) {
+  return text + std::string(width - std::min(width, width_of(text)), ' ');
 }
 
 }  // namespace
@@ -51,12 +70,29 @@ OrderedJson to_json(const Ranking& ranking, const Catalogue& catalogue) {
 
 std::string format_ranking(const Ranking& ranking, const Catalogue& catalogue,
                            ExplanationForm form) {
+  struct Line {
+    std::string id, title, attributes, probability;
+  };
+  std::vector<Line> lines{{"id", "title", "", "probability"}};
+  for (const auto& ranked : ranking.items) {
+    const auto item = static_cast<size_t>(ranked.item);
+    lines.push_back({catalogue.item_ids[item], catalogue.titles[item],
+                     attributes_text(catalogue, ranked.item),
+                     percent_text(100 * static_cast<double>(ranked.score))});
+  }
+  size_t id = 0, title = 0, attributes = 0;
+  for (const Line& line : lines) {
+    id = std::max(id, width_of(line.id));
+    title = std::max(title, width_of(line.title));
+    attributes = std::max(attributes, width_of(line.attributes));
+  }
   std::string text;
-  for (size_t i = 0; i < ranking.items.size(); ++i) {
-    const auto item = static_cast<size_t>(ranking.items[i].item);
-    text += fmt::format("{:>2}  {:<12} {:<40} {:<28} {:.3f}\n", i + 1, catalogue.item_ids[item],
-                        catalogue.titles[item], attributes_text(catalogue, ranking.items[i].item),
-                        ranking.items[i].score);
+  for (size_t i = 0; i < lines.size(); ++i) {
+    const Line& line = lines[i];
+    text += fmt::format("{:>2}  {}  {}  {}{}{}\n", i == 0 ? "" : fmt::format("{}", i),
+                        padded(line.id, id), padded(line.title, title),
+                        padded(line.attributes, attributes), attributes > 0 ? "  " : "",
+                        line.probability);
   }
   if (form == ExplanationForm::kNone) return text;
   text += form == ExplanationForm::kRaw ? raw_reasoning(ranking) : reasoning_sentences(ranking);

@@ -13,6 +13,7 @@
 #include "models/random_matrix.h"
 #include "models/recommender_file.h"
 #include "models/sasrec_ops.h"
+#include "models/trained_options.h"
 
 namespace etrlrec {
 namespace {
@@ -38,14 +39,14 @@ OrderedJson bert4rec_json(const Bert4RecConfig& config) {
 }
 
 constexpr RecommenderOption kBert4RecOptions[] = {
-    {"--hidden-size", "hidden_size", int64_t{64}, "width"},
-    {"--num-hidden-layers", "num_hidden_layers", int64_t{2}, "layers"},
-    {"--num-attention-heads", "num_attention_heads", int64_t{2}, "heads"},
-    {"--intermediate-size", "intermediate_size", int64_t{256},
-     "width of the feed-forward layer, default four times the hidden size"},
-    {"--mask-probability", "mask_probability", 0.2, "share of the items that training masks"},
-    {"--dropout", "dropout", 0.2, "of embeddings and branches"},
-    {"--max-length", "max_length", int64_t{50}, "most recent items that are seen"},
+    kHiddenSize,
+    kNumHiddenLayers,
+    kNumAttentionHeads,
+    kIntermediateSize,
+    {"--mask-probability", "mask_probability", 0.2, "share of the items that training masks",
+     "0.15, 0.2, 0.4, 0.6"},
+    kDropout,
+    kMaxLength,
 };
 
 Bert4RecConfig bert4rec_config(int64_t num_items, const OptionValues& given) {

@@ -11,6 +11,7 @@
 #include "models/config_fields.h"
 #include "models/random_matrix.h"
 #include "models/recommender_file.h"
+#include "models/trained_options.h"
 #include "models/user_vectors.h"
 #include "nn/noise.h"
 
@@ -77,10 +78,11 @@ CaserConfig read_caser(const fs::path& path) {
 }
 
 constexpr RecommenderOption kCaserOptions[] = {
-    {"--hidden-size", "hidden_size", int64_t{64}, "width"},
+    kHiddenSize,
     {"--user-embedding-size", "user_embedding_size", int64_t{64},
      "width of the users' vectors, default the hidden size; 0: users are not looked at"},
-    {"--markov-order", "markov_order", int64_t{5}, "most recent items that the convolutions see"},
+    {"--markov-order", "markov_order", int64_t{5}, "most recent items that the convolutions see",
+     "3, 5, 9"},
     {"--num-horizontal-filters", "num_horizontal_filters", int64_t{16},
      "horizontal filters of each size"},
     {"--min-filter-size", "min_filter_size", int64_t{1}, "items under the smallest filter"},
@@ -89,8 +91,8 @@ constexpr RecommenderOption kCaserOptions[] = {
     {"--num-vertical-filters", "num_vertical_filters", int64_t{4}, "vertical filters"},
     {"--tie-word-embeddings", "tie_word_embeddings", false,
      "score by the item embeddings instead of a matrix of their own"},
-    {"--dropout", "dropout", 0.2, "of embeddings and branches"},
-    {"--max-length", "max_length", int64_t{50}, "most recent items that are seen"},
+    kDropout,
+    kMaxLength,
 };
 
 CaserConfig caser_config(int64_t num_items, int64_t num_users, const OptionValues& given) {

@@ -42,6 +42,7 @@ class Caser : public CausalRecommender {
 
   ParameterMap& parameters() override { return parameters_; }
   int64_t max_length() const override { return config_.max_length; }
+  int64_t context_length() const override { return config_.markov_order; }
   const at::Tensor& item_weight() const override;
   at::Tensor item_bias() const override;
   // [T, hidden_size] when tied, else [T, hidden_size + user_embedding_size]

@@ -7,6 +7,7 @@
 #include "models/config_fields.h"
 #include "models/random_matrix.h"
 #include "models/recommender_file.h"
+#include "models/trained_options.h"
 #include "models/user_vectors.h"
 
 namespace etrlrec {
@@ -26,7 +27,7 @@ void check_fpmc(const FpmcConfig& config, const std::string& name,
 }
 
 constexpr RecommenderOption kFpmcOptions[] = {
-    {"--hidden-size", "hidden_size", int64_t{64}, "width"},
+    kHiddenSize,
 };
 
 FpmcConfig fpmc_config(int64_t num_items, int64_t num_users, const OptionValues& given) {

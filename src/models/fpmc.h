@@ -30,7 +30,8 @@ class Fpmc : public CausalRecommender {
   static std::unique_ptr<Fpmc> load(const std::filesystem::path& folder);
 
   ParameterMap& parameters() override { return parameters_; }
-  int64_t max_length() const override { return 50; }  // pairs of one row; a state sees one item
+  int64_t max_length() const override { return 50; }  // pairs of one row
+  int64_t context_length() const override { return 1; }
   // v^U and v^L of each item side by side. [N, 2 d]
   const at::Tensor& item_weight() const override {
     return parameters_.at("item_embeddings.weight");

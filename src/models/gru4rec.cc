@@ -12,6 +12,7 @@
 #include "models/config_fields.h"
 #include "models/random_matrix.h"
 #include "models/recommender_file.h"
+#include "models/trained_options.h"
 #include "nn/noise.h"
 
 namespace etrlrec {
@@ -55,12 +56,12 @@ Gru4RecConfig read_gru4rec(const fs::path& path) {
 }
 
 constexpr RecommenderOption kGruOptions[] = {
-    {"--hidden-size", "hidden_size", int64_t{64}, "width"},
-    {"--num-hidden-layers", "num_hidden_layers", int64_t{2}, "layers"},
+    kHiddenSize,
+    kNumHiddenLayers,
     {"--embedding-size", "embedding_size", int64_t{64},
      "width of the item embeddings, default the hidden size"},
-    {"--dropout", "dropout", 0.2, "of embeddings and branches"},
-    {"--max-length", "max_length", int64_t{50}, "most recent items that are seen"},
+    kDropout,
+    kMaxLength,
 };
 
 Gru4RecConfig gru4rec_config(int64_t num_items, const OptionValues& given) {

@@ -17,9 +17,10 @@ namespace {
 constexpr double kSecondsPerDay = 86400;
 
 constexpr RecommenderOption kOptions[] = {
-    {"--neighbours", "neighbours", int64_t{200}, "most similar items kept for each"},
+    {"--neighbours", "neighbours", int64_t{200}, "most similar items kept for each",
+     "50, 200, 1000"},
     {"--decay-half-life-days", "decay_half_life_days", 30.0,
-     "age at which an event of the history counts half"},
+     "age at which an event of the history counts half", "1, 3, 10, 30, 100, 1000"},
 };
 
 struct Options {

@@ -74,7 +74,7 @@ class Markov : public Recommender {
 };
 
 constexpr RecommenderOption kOptions[] = {
-    {"--smoothing", "smoothing", 10.0, "popularity prior of markov"},
+    {"--smoothing", "smoothing", 10.0, "popularity prior of markov", "1, 3, 10, 30, 100"},
 };
 
 double smoothing_of(const OptionValues& given) {

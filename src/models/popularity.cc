@@ -111,7 +111,7 @@ class Recency : public Recommender {
 };
 
 constexpr RecommenderOption kRecencyOptions[] = {
-    {"--half-life-days", "half_life_days", 30.0, "of recency"},
+    {"--half-life-days", "half_life_days", 30.0, "of recency", "1, 3, 10, 30, 100"},
 };
 
 double half_life_of(const OptionValues& given) {

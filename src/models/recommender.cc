@@ -72,7 +72,7 @@ at::Tensor TrainableRecommender::score(std::span<const HistoryView> histories) c
   for (int64_t row = 0; row < batch; ++row) {
     HistoryView history = histories[static_cast<size_t>(row)];
     if (history.items.empty()) continue;
-    const auto most = static_cast<size_t>(max_length());
+    const auto most = static_cast<size_t>(context_length());
     history.items = history.items.last(std::min(history.items.size(), most));
     history.times = history.times.last(std::min(history.times.size(), most));
     sequences.add_history(history);

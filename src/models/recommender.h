@@ -86,6 +86,8 @@ class TrainableRecommender : public Recommender {
   virtual ParameterMap& parameters() = 0;
   // The greatest number of items of one sequence.
   virtual int64_t max_length() const = 0;
+  // How many of the last items decide the state after them.
+  virtual int64_t context_length() const { return max_length(); }
   virtual const at::Tensor& item_weight() const = 0;   // [N, C]
   virtual at::Tensor item_bias() const { return {}; }  // [N], undefined: none
   // The state after each sequence, without dropout. [sequences, C]
@@ -93,7 +95,7 @@ class TrainableRecommender : public Recommender {
   // With dropout; `targets` [T] is the item that follows each of the sequences' items.
   virtual TrainingStates training_states(const ItemSequences& sequences,
                                          std::span<const int64_t> targets, Rng& rng) const = 0;
-  // Scores of the state after at most max_length() items; an empty history scores every item 0.
+  // Scores of the state after at most context_length() items; an empty history scores every item 0.
   at::Tensor score(std::span<const HistoryView> histories) const override;
 };
 
@@ -111,12 +113,13 @@ using OptionValue = std::variant<int64_t, double, bool>;
 using OptionValues = std::map<std::string, OptionValue>;  // by RecommenderOption::key
 
 // An option of a type, which `etrlrec fit` declares. Types may share an option: they then give it
-// the same key and the same default.
+// the same key, the same default and the same values to search.
 struct RecommenderOption {
   const char* flag;  // "--half-life-days"
   const char* key;   // its name in OptionValues and in config.json
   OptionValue default_value;
   const char* help;
+  const char* search = "";  // values that a search draws from, "32, 64"; "": it keeps the default
 };
 
 // What the program knows about one type of recommender. Exactly one of `count` and `create` is set:

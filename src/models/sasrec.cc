@@ -11,6 +11,7 @@
 #include "models/random_matrix.h"
 #include "models/recommender_file.h"
 #include "models/sasrec_ops.h"
+#include "models/trained_options.h"
 #include "nn/attention.h"
 
 namespace etrlrec {
@@ -19,13 +20,7 @@ namespace {
 using at::Tensor;
 
 constexpr RecommenderOption kOptions[] = {
-    {"--hidden-size", "hidden_size", int64_t{64}, "width"},
-    {"--num-hidden-layers", "num_hidden_layers", int64_t{2}, "layers"},
-    {"--num-attention-heads", "num_attention_heads", int64_t{2}, "heads"},
-    {"--intermediate-size", "intermediate_size", int64_t{256},
-     "width of the feed-forward layer, default four times the hidden size"},
-    {"--dropout", "dropout", 0.2, "of embeddings and branches"},
-    {"--max-length", "max_length", int64_t{50}, "most recent items that are seen"},
+    kHiddenSize, kNumHiddenLayers, kNumAttentionHeads, kIntermediateSize, kDropout, kMaxLength,
 };
 
 SasrecConfig config_of(int64_t num_items, const OptionValues& given) {

@@ -14,6 +14,7 @@
 #include "models/padded_rows.h"
 #include "models/random_matrix.h"
 #include "models/recommender_file.h"
+#include "models/trained_options.h"
 
 namespace etrlrec {
 namespace {
@@ -40,15 +41,14 @@ OrderedJson tisasrec_json(const TiSasrecConfig& config) {
 }
 
 constexpr RecommenderOption kTiSasrecOptions[] = {
-    {"--hidden-size", "hidden_size", int64_t{64}, "width"},
-    {"--num-hidden-layers", "num_hidden_layers", int64_t{2}, "layers"},
-    {"--num-attention-heads", "num_attention_heads", int64_t{2}, "heads"},
-    {"--intermediate-size", "intermediate_size", int64_t{256},
-     "width of the feed-forward layer, default four times the hidden size"},
+    kHiddenSize,
+    kNumHiddenLayers,
+    kNumAttentionHeads,
+    kIntermediateSize,
     {"--time-span", "time_span", int64_t{256},
-     "greatest interval that is told apart, in smallest gaps of the user"},
-    {"--dropout", "dropout", 0.2, "of embeddings and branches"},
-    {"--max-length", "max_length", int64_t{50}, "most recent items that are seen"},
+     "greatest interval that is told apart, in smallest gaps of the user", "64, 256, 1024"},
+    kDropout,
+    kMaxLength,
 };
 
 TiSasrecConfig tisasrec_config(int64_t num_items, const OptionValues& given) {

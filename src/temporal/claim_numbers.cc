@@ -128,7 +128,7 @@ std::string rounded_text(const ClaimNumber& number) {
 std::string number_text(const ClaimNumber& number, const ResolvedClaim& claim,
                         const ClaimContext& context) {
   if (number.unit == NumberUnit::kCount)
-    return fmt::format("{:.0f} of {}", number.value, context.request.history.size());
+    return fmt::format("{:.0f} of {} choices", number.value, context.request.history.size());
   const MeasuredRow* row = measured_row(claim);
   return fmt::format(fmt::runtime(row == nullptr ? "{}" : row->phrase), rounded_text(number));
 }

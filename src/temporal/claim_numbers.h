@@ -25,7 +25,7 @@ struct ClaimNumber {
 // Nothing where the predicate measures nothing, or the history is too short to measure it.
 std::optional<ClaimNumber> claim_number(const ResolvedClaim& claim, const ClaimContext& context);
 
-// "2.1 times as often as usual", "3 of 12", "23 days"; a number in words for people.
+// "2.1 times as often as usual", "3 of 12 choices", "23 days"; a number in words for people.
 std::string number_text(const ClaimNumber& number, const ResolvedClaim& claim,
                         const ClaimContext& context);
 

@@ -27,7 +27,7 @@ struct TrainerOptions {
   std::string lr_scheduler_type =
       "cosine";  // cosine | linear | constant, after linear warm-up, as in Transformers
   double warmup_ratio = 0.03;
-  std::string optim = "adamw";  // adamw | adam | lion | sgd (tuning/optim.h)
+  std::string optim = "adamw";  // adamw | adam | lion | sgd | adagrad (tuning/optim.h)
   double weight_decay = 0.01;   // on tensors of two or more dimensions
   double adam_beta1 = 0.9, adam_beta2 = 0.98, adam_epsilon = 1e-8;  // lion takes the betas, too
   double max_grad_norm = 1.0;                                       // 0: no clipping

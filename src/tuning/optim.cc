@@ -4,9 +4,11 @@
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <numbers>
 #include <vector>
 
@@ -60,6 +62,17 @@ void sgd_range(float* __restrict parameter, float* __restrict buffer,
   }
 }
 
+ETRLREC_VECTORIZE
+void adagrad_range(float* __restrict parameter, float* __restrict sum,
+                   const float* __restrict gradient, int64_t begin, int64_t end, float l2,
+                   float learning_rate, float epsilon) {
+  for (int64_t i = begin; i < end; ++i) {
+    const float g = gradient[i] + l2 * parameter[i];
+    sum[i] += g * g;
+    parameter[i] -= learning_rate * g / (std::sqrt(sum[i]) + epsilon);
+  }
+}
+
 namespace plain {
 
 void adam_step(at::Tensor parameter, at::Tensor exp_avg, at::Tensor exp_avg_sq,
@@ -84,11 +97,25 @@ void sgd_step(at::Tensor parameter, at::Tensor buffer, const at::Tensor& gradien
   parameter.sub_(buffer, learning_rate);
 }
 
+void adagrad_step(at::Tensor parameter, at::Tensor sum, const at::Tensor& gradient, double l2,
+                  double learning_rate, double epsilon) {
+  const at::Tensor g = gradient + parameter * l2;
+  sum.addcmul_(g, g);
+  parameter.addcdiv_(g, sum.sqrt() + epsilon, -learning_rate);
+}
+
 double sum_of_squares(const at::Tensor& tensor) {
   return tensor.to(at::kDouble).square().sum().item<double>();
 }
 
 }  // namespace plain
+
+// The first of the tensors that a rule keeps, of every rule.
+const std::map<std::string, const char*> kFirstState = {{"adamw", "exp_avg."},
+                                                        {"adam", "exp_avg."},
+                                                        {"lion", "exp_avg."},
+                                                        {"sgd", "momentum_buffer."},
+                                                        {"adagrad", "sum."}};
 
 bool is_adam(const OptimizerOptions& options) {
   return options.optim == "adamw" || options.optim == "adam";
@@ -123,11 +150,14 @@ ParameterMap trainable_parameters(const ParameterMap& parameters) {
   return trainable;
 }
 
+std::vector<std::string> optimizer_names() { return {"adamw", "adam", "lion", "sgd", "adagrad"}; }
+
 Optimizer::Optimizer(ParameterMap parameters, const OptimizerOptions& options,
                      const Numerics& numerics)
     : options_(options), numerics_(numerics), parameters_(std::move(parameters)) {
-  CHECK(is_adam(options) || options.optim == "lion" || options.optim == "sgd", kUsage,
-        "unknown optimiser \"{}\"; known: adamw, adam, lion, sgd", options.optim);
+  const auto first = kFirstState.find(options.optim);
+  CHECK(first != kFirstState.end(), kUsage, "unknown optimiser \"{}\"; known: {}", options.optim,
+        fmt::join(optimizer_names(), ", "));
   CHECK(options.beta1 >= 0 && options.beta1 < 1 && options.beta2 >= 0 && options.beta2 < 1, kUsage,
         "adam_beta1, adam_beta2: expected values in [0, 1), found {}, {}", options.beta1,
         options.beta2);
@@ -135,8 +165,7 @@ Optimizer::Optimizer(ParameterMap parameters, const OptimizerOptions& options,
   for (const auto& [name, tensor] : parameters_) {
     CHECK(tensor.scalar_type() == at::kFloat && tensor.is_contiguous(), kModel,
           "{}: a trainable tensor must be float32 and contiguous", name);
-    const char* first = options.optim == "sgd" ? "momentum_buffer." : "exp_avg.";
-    state_[first + name] = at::zeros(tensor.sizes(), tensor.device());
+    state_[first->second + name] = at::zeros(tensor.sizes(), tensor.device());
     if (!is_adam(options)) continue;
     state_["exp_avg_sq." + name] = at::zeros(tensor.sizes(), tensor.device());
     state_["step." + name] = at::zeros({1}, at::kLong);
@@ -205,6 +234,23 @@ void Optimizer::sgd_step(const std::string& name, const at::Tensor& tensor, doub
   });
 }
 
+void Optimizer::adagrad_step(const std::string& name, const at::Tensor& tensor,
+                             double learning_rate, double decay) {
+  const at::Tensor gradient = tensor.grad().contiguous();
+  const at::Tensor& state = state_.at("sum." + name);
+  if (takes_plain_way(tensor, numerics_))
+    return plain::adagrad_step(tensor.detach(), state, gradient, decay, learning_rate,
+                               options_.epsilon);
+  float* values = static_cast<float*>(tensor.data_ptr());
+  float* sum = state.data_ptr<float>();
+  const float* gradients = gradient.const_data_ptr<float>();
+  const auto rate = static_cast<float>(learning_rate), l2 = static_cast<float>(decay),
+             epsilon = static_cast<float>(options_.epsilon);
+  at::parallel_for(0, tensor.numel(), kBlock, [&](int64_t begin, int64_t end) {
+    adagrad_range(values, sum, gradients, begin, end, l2, rate, epsilon);
+  });
+}
+
 void Optimizer::step(double learning_rate) {
   for (const auto& [name, tensor] : parameters_) {
     if (!tensor.grad().defined()) continue;
@@ -213,6 +259,8 @@ void Optimizer::step(double learning_rate) {
       lion_step(name, tensor, learning_rate, decay);
     else if (options_.optim == "sgd")
       sgd_step(name, tensor, learning_rate, decay);
+    else if (options_.optim == "adagrad")
+      adagrad_step(name, tensor, learning_rate, decay);
     else
       adam_step(name, tensor, learning_rate, decay);
     tensor.unsafeGetTensorImpl()->bump_version();

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "nn/numerics.h"
 #include "nn/parameters.h"
@@ -18,6 +19,7 @@ struct OptimizerOptions {
   // adam: Kingma and Ba 2015, decay inside the gradient (L2)
   // lion: Chen et al. 2023, sign of an interpolated momentum, decay apart from the gradient
   // sgd: with momentum, decay inside the gradient
+  // adagrad: Duchi et al. 2011, sum of squares, decay inside the gradient
   std::string optim = "adamw";
   double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;  // lion: beta2 0.99 in the paper
   double momentum = 0.9;                              // sgd
@@ -26,6 +28,9 @@ struct OptimizerOptions {
 
 // The tensors of a model that an optimiser may change.
 ParameterMap trainable_parameters(const ParameterMap& parameters);
+
+// The names of OptimizerOptions::optim.
+std::vector<std::string> optimizer_names();
 
 class Optimizer {
  public:
@@ -41,7 +46,7 @@ class Optimizer {
 
   // What the rule keeps of every tensor, without copying. adamw, adam: "exp_avg.<name>",
   // "exp_avg_sq.<name>" (fp32) and "step.<name>" (int64, one value); lion: "exp_avg.<name>"; sgd:
-  // "momentum_buffer.<name>".
+  // "momentum_buffer.<name>"; adagrad: "sum.<name>".
   ParameterMap state() const;
   // Copies; error (kInput, naming `source`) unless names and shapes are exactly those of state().
   void load_state(const ParameterMap& state, const std::string& source);
@@ -53,6 +58,8 @@ class Optimizer {
                  double decay);
   void sgd_step(const std::string& name, const at::Tensor& tensor, double learning_rate,
                 double decay);
+  void adagrad_step(const std::string& name, const at::Tensor& tensor, double learning_rate,
+                    double decay);
   OptimizerOptions options_;
   Numerics numerics_;
   ParameterMap parameters_, state_;

@@ -51,6 +51,7 @@ def paths():
         "adamw_eps_1e-3_wd_0.1": lambda p: adamw(p, lr=3e-3, eps=1e-3, weight_decay=0.1),
         "adam_l2_0.01": lambda p: adam(p, lr=1e-2, weight_decay=0.01),
         "sgd_momentum_0.9": lambda p: sgd(p, lr=1e-2, momentum=0.9, weight_decay=0.01),
+        "adagrad_l2_0.01": lambda p: torch.optim.Adagrad(p, lr=1e-2, weight_decay=0.01, eps=1e-8),
         "lion_wd_0.1": lambda p: Lion(p, lr=1e-2, weight_decay=0.1),
         "lion_betas_0.95_0.98": lambda p: Lion(p, lr=1e-3, betas=(0.95, 0.98)),
     }
