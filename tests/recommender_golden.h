@@ -25,7 +25,7 @@ inline std::filesystem::path recommender_golden(const std::string& name) {
 // With the weights of `folder` the model has its features, logits, cross-entropy and gradients, all
 // to 1e-5. `theirs`: what the folder calls a parameter; at least `fewest` gradients are compared.
 inline void expect_recommender_golden(CausalRecommender& model, const std::filesystem::path& folder,
-                                      const std::function<std::string(std::string)>& theirs,
+                                      const std::function<std::string(const std::string&)>& theirs,
                                       int64_t fewest) {
   using at::Tensor;
   const ParameterMap weights = load_safetensors(folder / "weights.safetensors"),
