@@ -72,6 +72,12 @@ TAKES = {
     "construct --data": (["construct", "-d", "X", "--limit", 4, "-o", "OUT"], {"a data", "b data"}),
     "construct --recommender": (["construct", *A, "--knowledge", "pattern", "--recommender", "X", "--limit", 4, "-o", "OUT"],
                                 {"a early"}),
+    "construct --teacher-model": (["construct", *A, "--teacher", "local", "--teacher-model", "X", "--limit", 2, "--draws", 1,
+                                   "--hint-policy", "never", "--max-new-tokens", 2, "--style", "natural", "-o", "OUT"], ANY_MODEL),
+    "construct --teacher-file": (["construct", *A, "--teacher", "file", "--teacher-file", "X", "--limit", 2, "-o", "OUT"], set()),
+    "construct --student": (["construct", *A, "--teacher", "local", "--teacher-model", "a-base", "--student", "X", "--limit", 2,
+                             "--draws", 1, "--hint-policy", "never", "--max-new-tokens", 2, "--style", "natural", "-o", "OUT"],
+                            ANY_MODEL | {"encoder", "damaged model"}),   # only its tokenizer is read
     "new-lm --data": (["new-lm", "-d", "X", "--hidden-size", 32, "--num-attention-heads", 1, "--num-hidden-layers", 2,
                        "--init", "random", "-o", "OUT"], {"a data", "b data"}),
     "pretrain --data": (["pretrain", "-d", "X", "-m", "a-base", *STEP], {"a data", "b data"}),

@@ -18,6 +18,7 @@ MAY_USE = {
     "text": {"base"},
     "data": {"base", "text"},
     "temporal": {"base", "data", "text"},
+    "remote": {"base", "text"},
     "kernels": {"base"},
     "nn": {"base", "kernels"},
     "tuning": {"base", "kernels", "nn"},
@@ -25,13 +26,14 @@ MAY_USE = {
     "engine": {"base", "text", "kernels", "nn", "tuning", "models"},
     "train": {"base", "text", "nn", "tuning", "models", "engine"},
     "eval": {"base", "data", "text", "temporal", "nn", "tuning", "models", "engine"},
-    "method": {"base", "data", "text", "temporal", "kernels", "nn", "tuning", "models", "engine", "train", "eval"},
+    "method": {"base", "data", "text", "temporal", "remote", "kernels", "nn", "tuning", "models", "engine", "train", "eval"},
 }
 MAY_USE["app"] = set(MAY_USE)
-TORCH_FREE = {"base", "data", "text", "temporal", "kernels"}
+TORCH_FREE = {"base", "data", "text", "temporal", "remote", "kernels"}
 ONLY_IN = {  # heavy headers and the places that may include them
     r"arrow/|parquet/": "data/",
     r"CLI/": "app/",
+    r"httplib\.h": "remote/http_client.cc",
     r"sentencepiece_": "text/sentencepiece.cc",
     r"toml\+\+/": "method/recipe_file.cc",
     r"torch/torch\.h": None,

@@ -2,7 +2,8 @@
 
 PORT_PACKAGES=(clang libomp-dev g++-aarch64-linux-gnu qemu-user)
 ARM_PACKAGES=(libfmt9 libfmt-dev nlohmann-json3-dev libpcre2-8-0 libpcre2-dev libutf8proc2 libutf8proc-dev
-  libsentencepiece0 libsentencepiece-dev libssl3 libssl-dev googletest libgtest-dev)
+  libsentencepiece0 libsentencepiece-dev libssl3 libssl-dev libcpp-httplib0.11 libcpp-httplib-dev libbrotli1
+  libbrotli-dev zlib1g zlib1g-dev googletest libgtest-dev)
 
 # Debian's arm64 libraries and Arrow's wheel, unpacked in a folder: the machine's own package state stays as it is.
 install_arm_libraries() { # FOLDER

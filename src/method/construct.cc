@@ -1,6 +1,7 @@
 #include "method/construct.h"
 
 #include <ATen/Parallel.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <fstream>
@@ -11,6 +12,12 @@
 #include "base/io.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/sha256.h"
+#include "method/endpoint_teacher.h"
+#include "method/file_teacher.h"
+#include "method/llm_rows.h"
+#include "method/local_teacher.h"
+#include "method/reasoning_file.h"
 #include "temporal/claim_weights.h"
 #include "temporal/prompts.h"
 #include "temporal/statistics.h"
@@ -22,36 +29,6 @@ namespace {
 
 constexpr int64_t kRowsPerPart = 512;
 constexpr int64_t kWeightContexts = 2000;
-
-// Phrases that betray that the answer was known.
-constexpr std::string_view kBetrayals[] = {"the hint",     "hinted",      "actual next",
-                                           "ground truth", "true next",   "correct answer",
-                                           "given answer", "target item", "revealed"};
-
-bool betrays(std::string text) {
-  std::transform(text.begin(), text.end(), text.begin(),
-                 [](unsigned char c) { return c < 128 ? std::tolower(c) : c; });
-  return std::any_of(std::begin(kBetrayals), std::end(kBetrayals), [&](std::string_view phrase) {
-    return text.find(phrase) != std::string::npos;
-  });
-}
-
-PromptOptions prompt_options(const ConstructOptions& options) {
-  return {.max_history = options.max_history,
-          .with_times = options.with_times,
-          .style = options.style,
-          .answer = options.answer,
-          .knowledge = options.knowledge,
-          .knowledge_items = options.knowledge_items,
-          .list_candidates = options.list_candidates,
-          .with_attributes = options.with_attributes};
-}
-
-std::string completion_of(const TeacherReply& reply, const std::vector<std::string>& answers,
-                          const PromptOptions& prompt) {
-  return completion_text(reply.reasoning, answers.at(static_cast<size_t>(reply.answer) - 1),
-                         prompt);
-}
 
 struct Judged {
   std::string verdict = "kept";  // or the first filter that refused
@@ -71,7 +48,7 @@ Judged judge(const TeacherReply& reply, const ClaimContext& context, const Claim
   judged.text = completion_of(reply, answers, prompt);
   if (parse_completion(judged.text, answers, prompt).code != AnswerCode::kValid)
     judged.verdict = "format";
-  else if (betrays(reply.reasoning))
+  else if (betrays(reply.reasoning, false))
     judged.verdict = "betrayal";
   else if (options.filter_answer && reply.answer != context.request.target_slot + 1)
     judged.verdict = "wrong_answer";
@@ -95,28 +72,27 @@ std::unique_ptr<Teacher> teacher_of(const ConstructSetup& setup) {
                        .style = options.style});
 }
 
+// Measured on training rows spread over all that may be written; independent of --limit.
+ClaimWeights measure_weights(const ConstructSetup& setup) {
+  std::vector<RowView> views;
+  for (const int64_t index : spread_rows(std::ssize(setup.usable), kWeightContexts))
+    views.push_back(setup.source.view(setup.usable[static_cast<size_t>(index)]));
+  at::parallel_for(0, std::ssize(views), 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) views[static_cast<size_t>(i)].facts();
+  });
+  std::vector<TrainingContext> contexts;
+  for (const RowView& view : views)
+    contexts.push_back({view.context(), view.request().candidates[view.request().target_slot]});
+  return measure_claim_weights(contexts, setup.options.seed);
+}
+
 class Constructor {
  public:
-  explicit Constructor(const ConstructSetup& setup)
+  Constructor(const ConstructSetup& setup, const ClaimWeights& weights)
       : options_(setup.options),
         source_(setup.source),
-        usable_(setup.usable),
-        teacher_(teacher_of(setup)) {}
-
-  // Measured on training rows spread over all that may be written; independent of --limit.
-  void measure_weights() {
-    std::vector<RowView> views;
-    for (const int64_t index : spread_rows(std::ssize(usable_), kWeightContexts))
-      views.push_back(source_.view(usable_[static_cast<size_t>(index)]));
-    at::parallel_for(0, std::ssize(views), 1, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) views[static_cast<size_t>(i)].facts();
-    });
-    std::vector<TrainingContext> contexts;
-    for (const RowView& view : views)
-      contexts.push_back({view.context(), view.request().candidates[view.request().target_slot]});
-    weights_ = measure_claim_weights(contexts, options_.seed);
-  }
-  const ClaimWeights& weights() const { return weights_; }
+        teacher_(teacher_of(setup)),
+        weights_(weights) {}
 
   const Teacher& teacher() const { return *teacher_; }
 
@@ -156,9 +132,8 @@ class Constructor {
  private:
   const ConstructOptions& options_;
   const RowSource& source_;
-  const std::vector<int64_t>& usable_;
   std::unique_ptr<Teacher> teacher_;
-  ClaimWeights weights_;
+  const ClaimWeights& weights_;
 };
 
 void check_options(const ConstructOptions& options) {
@@ -171,6 +146,28 @@ void check_options(const ConstructOptions& options) {
         "--list-candidates: prompts with answers by number always list them\n"
         "hint: leave the option out, or --answer title");
   find_style(options.style, "--style");
+  const auto teachers = construct_teachers();
+  CHECK(std::find(teachers.begin(), teachers.end(), options.teacher) != teachers.end(), kUsage,
+        "unknown teacher \"{}\"; known: {}", options.teacher, fmt::join(teachers, ", "));
+}
+
+// What else decides the result of a teacher that writes free text. Where an endpoint is, does not.
+OrderedJson llm_fingerprint(const ConstructOptions& options, const Catalogue& catalogue) {
+  const LlmTeacherOptions& llm = options.llm;
+  const GuidanceTexts texts = guidance_of(llm, catalogue);
+  OrderedJson print = {{"keep", llm.reasoning}, {"student", llm.student}};
+  if (!llm.student.empty()) print["max_completion_tokens"] = llm.max_completion_tokens;
+  if (llm.usefulness_filter) print["min_usefulness"] = llm.min_usefulness;
+  if (options.teacher == "file") {
+    print["file"] = sha256_file(llm.file);
+    return print;
+  }
+  print["model"] = llm.model;
+  print["parameters"] = Json::parse(call_parameters(options));
+  print["fact_sheet"] = llm.fact_sheet;
+  print["domain"] = texts.domain;
+  print["guidance"] = sha256_hex(to_json(texts).dump());
+  return print;
 }
 
 // The options that decide the result. Those that older versions did not have stand here only where
@@ -194,6 +191,8 @@ OrderedJson fingerprint(const ConstructSetup& setup) {
                        {"seed", options.seed}};
   if (options.limit > 0) print["limit"] = options.limit;
   if (!options.with_attributes) print["with_attributes"] = false;
+  if (writes_free_text(options.teacher))
+    print["llm"] = llm_fingerprint(options, setup.study->dataset.catalogue);
   write_knowledge(setup.source.prompt(), setup.pattern, print);
   return print;
 }
@@ -269,82 +268,54 @@ void write_parts(const Constructor& constructor, const fs::path& path,
   }
 }
 
-// reasoning.jsonl from the part file: one line per kept draw, usable as it is by other trainers.
-ConstructSummary collect(const fs::path& part, const fs::path& out, const RowSource& source) {
-  const Study& study = source.study();
-  ConstructSummary summary;
-  const fs::path temporary = out.string() + ".tmp";
-  std::ofstream file(temporary, std::ios::binary | std::ios::trunc);
-  const auto& ids = study.dataset.catalogue.item_ids;
-  for_each_json_line(part, [&](const Json& line, int64_t) {
-    ++summary.rows;
-    for (const Json& draw : line.at("draws")) {
-      ++summary.draws;
-      if (draw.at("verdict") != "kept") ++summary.rejected[draw.at("verdict")];
-    }
-    summary.rows_kept += !line.at("kept").empty();
-    if (line.at("kept").empty()) return;
-    const auto row = get<int64_t>(line, "row", part.string());
-    const RowView view = source.view(row);
-    const Request& request = view.request();
-    OrderedJson candidates = OrderedJson::array();
-    for (const int32_t item : request.candidates) candidates.push_back(ids[item]);
-    for (const Json& kept : line.at("kept")) {
-      ++summary.kept;
-      summary.hinted += get<bool>(kept, "hinted", part.string());
-      const TeacherReply reply{kept.at("reasoning"), kept.at("answer"), kept.at("hinted")};
-      OrderedJson meta = {{"row", row},
-                          {"user_id", study.dataset.user_ids[request.user]},
-                          {"target_item_id", ids[request.candidates[request.target_slot]]},
-                          {"target", request.target_slot + 1},
-                          {"answer", reply.answer},
-                          {"candidates", candidates},
-                          {"now", request.now},
-                          {"hinted", reply.hinted},
-                          {"precision", kept.at("precision")},
-                          {"coverage", kept.at("coverage")},
-                          {"r_ver", kept.at("r_ver")}};
-      file << OrderedJson{{"prompt", view.prompt()},
-                          {"completion", completion_of(reply, view.answers(), source.prompt())},
-                          {"meta", meta}}
-                  .dump()
-           << '\n';
-    }
-  });
+std::unique_ptr<ReplySource> reply_source(const ConstructSetup& setup) {
+  const ConstructOptions& options = setup.options;
+  const fs::path calls = fs::path(options.out) / "calls.jsonl";
+  if (options.teacher == "endpoint") return endpoint_teacher(options.llm, calls);
+  if (options.teacher == "local") return local_teacher(options, calls);
+  return file_teacher(options.llm.file, setup.source, setup.rows);
+}
+
+void write_llm_part(LlmRows& teacher, std::span<const int64_t> rows, const fs::path& path) {
+  std::ofstream file(path, std::ios::trunc | std::ios::binary);
+  teacher.write(rows, [&](const std::string& line) { file << line << '\n'; });
   file.close();
-  CHECK(file.good(), kFailure, "{}: cannot write", temporary.string());
-  fs::rename(temporary, out);
-  return summary;
+  CHECK(file.good(), kFailure, "{}: cannot write", path.string());
+}
+
+// Why the teacher gave up; nothing where it answered everything. What it has is written either way.
+std::optional<Error> write_llm_rows(const ConstructSetup& setup, const ClaimWeights& weights,
+                                    ReplySource& replies, const fs::path& path) {
+  LlmRows teacher(setup.options, setup.source, weights, replies);
+  try {
+    write_llm_part(teacher, setup.rows, path);
+    return std::nullopt;
+  } catch (const Error& error) {
+    if (error.code() != ExitCode::kTeacher && error.code() != ExitCode::kResumable) throw;
+    replies.go_offline();
+    write_llm_part(teacher, setup.rows, path);
+    return error;
+  }
+}
+
+// Records what the folder was begun with; error (kUsage) where that was something else.
+void begin_folder(const fs::path& out, const fs::path& part, const OrderedJson& effective) {
+  const fs::path begun = out / "construct.part.json";
+  if (!fs::exists(begun)) {
+    CHECK(!fs::exists(part), kInput, "{}: part file without its options", part.string());
+    return write_json_atomic(begun, effective);
+  }
+  Json found = read_json(begun);
+  // What older versions did not write.
+  if (!found.contains("style")) found["style"] = PromptOptions{}.style;
+  if (!found.contains("answer")) found["answer"] = answer_kind_name(AnswerKind::kNumber);
+  CHECK(found == Json::parse(effective.dump()), kUsage,
+        "{}: begun with other options\nhint: repeat the command with the old ones, or choose "
+        "another folder",
+        out.string());
 }
 
 }  // namespace
-
-OrderedJson to_json(const ConstructSummary& summary) {
-  OrderedJson rejected = OrderedJson::object();
-  for (const auto& [name, count] : summary.rejected) rejected[name] = count;
-  return {{"schema_version", 1},    {"rows", summary.rows}, {"rows_kept", summary.rows_kept},
-          {"draws", summary.draws}, {"kept", summary.kept}, {"hinted", summary.hinted},
-          {"rejected", rejected}};
-}
-
-std::string format_summary(const ConstructSummary& summary) {
-  const auto share = [](int64_t part, int64_t whole) {
-    return whole == 0 ? 0.0 : 100.0 * static_cast<double>(part) / static_cast<double>(whole);
-  };
-  std::string text =
-      fmt::format("rows {}, with reasoning {} ({:.1f} %), of these hinted draws {}\n", summary.rows,
-                  summary.rows_kept, share(summary.rows_kept, summary.rows), summary.hinted);
-  int64_t left = summary.draws;
-  text += fmt::format("draws {}\n", left);
-  for (const char* filter : {"format", "betrayal", "wrong_answer", "precision", "repeated"}) {
-    const auto found = summary.rejected.find(filter);
-    const int64_t refused = found == summary.rejected.end() ? 0 : found->second;
-    text += fmt::format("  {:<13} passed {:5.1f} % ({} of {})\n", filter,
-                        share(left - refused, left), left - refused, left);
-    left -= refused;
-  }
-  return text;
-}
 
 OrderedJson to_json(const ConstructPlan& plan) {
   return {{"schema_version", 1},
@@ -363,6 +334,8 @@ ReasoningRecord read_reasoning_record(const fs::path& folder) {
   CHECK(fs::exists(name), kInput, "{}: no construct.json: not a finished folder of construct",
         folder.string());
   const Json json = read_json(name);
+  if (!get_or<bool>(json, "complete", true, name))
+    log_warning("{}: its teacher gave up before all rows were written", folder.string());
   const Json made = get<Json>(json, "options", name);
   PromptOptions prompt;
   prompt.max_history = get<int32_t>(made, "max_history", name);
@@ -379,6 +352,7 @@ ReasoningRecord read_reasoning_record(const fs::path& folder) {
 ConstructSetup setup(const ConstructOptions& asked) {
   check_options(asked);
   ConstructOptions options = asked;
+  if (writes_free_text(options.teacher)) check_llm_options(options);
   if (options.max_history == 0) options.max_history = usual_history(options.answer);
   auto study = std::make_unique<const Study>(open_study(options.data));
   options.with_times = options.with_times && !study->dataset.order_only;
@@ -404,42 +378,77 @@ ConstructPlan plan(const ConstructSetup& setup) {
   const ConstructOptions& options = setup.options;
   ConstructPlan plan;
   plan.rows = std::ssize(setup.rows);
-  plan.rows_done = read_part(*teacher_of(setup), part_file(options), setup.rows).rows;
+  const bool free_text = writes_free_text(options.teacher);
+  // Free text is judged again in each run: what counts is the file of calls.
+  if (!free_text)
+    plan.rows_done = read_part(*teacher_of(setup), part_file(options), setup.rows).rows;
   const int32_t draws = (options.hint_policy != "always" ? options.draws : 0) +
                         (options.hint_policy != "never" ? options.hinted_draws : 0);
   plan.most_draws = (plan.rows - plan.rows_done) * draws;
+  const fs::path calls = fs::path(options.out) / "calls.jsonl";
+  if (free_text && fs::exists(calls))
+    plan.most_draws = std::max<int64_t>(0, plan.most_draws - count_calls(calls).totals.replies);
   return plan;
 }
 
 ConstructSummary run(const ConstructSetup& setup) {
   const ConstructOptions& options = setup.options;
-  const fs::path out = options.out, part = part_file(options), begun = out / "construct.part.json";
+  const fs::path out = options.out, part = part_file(options);
+  const bool free_text = writes_free_text(options.teacher);
+  CHECK(options.teacher != "file" || !options.llm.file.empty(), kUsage,
+        "--teacher file: expected --teacher-file");
+  // A file or a model that is none is refused before anything is written.
+  std::unique_ptr<ReplySource> replies;
+  if (free_text && options.teacher != "endpoint") replies = reply_source(setup);
   fs::create_directories(out);
   const ExclusiveUse use(out);
   const OrderedJson effective = fingerprint(setup);
-  if (fs::exists(begun)) {
-    Json found = read_json(begun);
-    // What older versions did not write.
-    if (!found.contains("style")) found["style"] = PromptOptions{}.style;
-    if (!found.contains("answer")) found["answer"] = answer_kind_name(AnswerKind::kNumber);
-    CHECK(found == Json::parse(effective.dump()), kUsage,
-          "{}: begun with other options\nhint: repeat the command with the old ones, or choose "
-          "another folder",
-          out.string());
-  } else {
-    CHECK(!fs::exists(part), kInput, "{}: part file without its options", part.string());
-    write_json_atomic(begun, effective);
-  }
-  Constructor constructor(setup);
-  constructor.measure_weights();
-  write_claim_weights(constructor.weights(), out / "claim_weights.json");
-  write_parts(constructor, part, setup.rows);
-  const ConstructSummary summary = collect(part, out / "reasoning.jsonl", setup.source);
+  begin_folder(out, part, effective);
+  const ClaimWeights weights = measure_weights(setup);
+  write_claim_weights(weights, out / "claim_weights.json");
+  std::optional<Error> stopped;
+  if (options.teacher == "endpoint") replies = reply_source(setup);
+  if (free_text)
+    stopped = write_llm_rows(setup, weights, *replies, part);
+  else
+    write_parts(Constructor(setup, weights), part, setup.rows);
+  const ConstructSummary summary =
+      collect_reasoning({.part = part,
+                         .reasoning = out / "reasoning.jsonl",
+                         .quarantine = free_text ? out / "quarantine.jsonl" : fs::path(),
+                         .messages = options.messages ? out / "messages.jsonl" : fs::path()},
+                        setup.source);
   OrderedJson record = to_json(summary);
   record["options"] = effective;
   record["catalogue_hash"] = setup.study->catalogue_hash;
+  if (free_text) record["complete"] = !stopped;
   write_json_atomic(out / "construct.json", record);
+  if (stopped) throw *stopped;
   return summary;
+}
+
+int64_t write_requests(const ConstructSetup& setup, const fs::path& path) {
+  const ConstructOptions& options = setup.options;
+  const ClaimWeights weights;
+  const auto replies = file_teacher({}, setup.source, setup.rows);
+  const LlmRows teacher(options, setup.source, weights, *replies);
+  AtomicFile file(path);
+  int64_t lines = 0;
+  for (const int64_t row : setup.rows) {
+    const RowView view = setup.source.view(row);
+    for (const bool hinted : {false, true}) {
+      if (options.hint_policy == (hinted ? "never" : "always")) continue;
+      OrderedJson messages = OrderedJson::array();
+      for (const ChatMessage& message : teacher.messages(view, row, hinted))
+        messages.push_back({{"role", message.role}, {"content", message.content}});
+      const OrderedJson line = {{"messages", messages},
+                                {"meta", {{"row", row}, {"hinted", hinted}}}};
+      file.write(line.dump(-1, ' ', false, OrderedJson::error_handler_t::replace) + "\n");
+      ++lines;
+    }
+  }
+  file.commit();
+  return lines;
 }
 
 ConstructSummary construct(const ConstructOptions& options) { return run(setup(options)); }

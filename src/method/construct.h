@@ -1,54 +1,26 @@
 // Stage 1 of the method (method.md G.2): facts and teacher reasoning for the training rows of a
-// data set, filtered by the verifier. Every row has a random stream of its own and is written to a
-// part file as soon as its batch is done, so a stopped run continues to the same result.
+// data set, filtered by the verifier. Rows of the program have random streams of their own and are
+// written to a part file as soon as their batch is done, so a stopped run continues to the same
+// result. Language models are asked by calls whose answers are kept in calls.jsonl; everything else
+// follows from that file and is made again in each run.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
-#include <map>
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "method/construct_filters.h"
+#include "method/construct_options.h"
 #include "method/knowledge.h"
 #include "method/row.h"
 #include "method/study.h"
 #include "temporal/prompts.h"
 
 namespace etrlrec {
-
-struct ConstructOptions {
-  std::string data, out;
-  std::string teacher = "program";
-  int32_t draws = 4, hinted_draws = 2;
-  std::string hint_policy =
-      "fallback";  // fallback: hinted draws only where all others were rejected | never | always
-  double temperature = 1.0;
-  bool filter_answer = true;    // only draws that answer with the target are kept
-  double min_precision = 0.9;   // of the claims
-  int32_t max_per_row = 1;      // kept draws of one row, all different
-  int32_t max_history = 0;      // entries of a prompt, 0: usual_history(answer)
-  bool with_times = true;       // false: no claim about gaps or the season
-  bool with_attributes = true;  // false: prompts show titles alone; claims speak of attributes
-  std::string style = PromptOptions{}.style;
-  AnswerKind answer = AnswerKind::kTitle;  // kNumber: the contract of ETRLRec
-  Knowledge knowledge = Knowledge::kNone;  // besides history and candidates
-  std::string recommender;  // folder of fit --train-share, where the knowledge has a pattern
-  int32_t knowledge_items = PromptOptions{}.knowledge_items;
-  bool list_candidates = false;  // of answers by title: the prompt names them
-  Numerics numerics;             // of the recommender
-  int64_t limit = 0;             // rows, drawn by the seed; 0: all
-  uint64_t seed = 42;
-};
-struct ConstructSummary {
-  int64_t rows = 0, rows_kept = 0, draws = 0, kept = 0, hinted = 0;
-  std::map<std::string, int64_t> rejected;  // by the first filter that refused
-};
-nlohmann::ordered_json to_json(const ConstructSummary& summary);
-// Rows, draws, and what passed each filter of those that the filters before let through.
-std::string format_summary(const ConstructSummary& summary);
 
 // What the later stages must repeat of a construct folder (construct.json).
 struct ReasoningRecord {
@@ -80,15 +52,20 @@ struct ConstructPlan {
 nlohmann::ordered_json to_json(const ConstructPlan& plan);
 std::string format_plan(const ConstructPlan& plan);  // one line, without its end
 
-// Errors: kUsage for an unknown teacher or hint policy, numbers of draws that make no sense,
-// list_candidates of answers by number, and knowledge of a pattern without a recommender or the
-// reverse; kInput for an unknown style and where a
-// recommender has learned from all rows.
+// Errors: kUsage for an unknown teacher, hint policy or domain, numbers of draws that make no
+// sense, list_candidates of answers by number, and knowledge of a pattern without a recommender or
+// the reverse; kInput for an unknown style and where a recommender has learned from all rows.
 ConstructSetup setup(const ConstructOptions& asked);
 ConstructPlan plan(const ConstructSetup& setup);
-// Writes reasoning.jsonl, claim_weights.json and, last, construct.json. An interrupted run
-// continues; error (kUsage) where it was begun with other options.
+// Writes reasoning.jsonl, claim_weights.json and, last, construct.json; of teachers that write free
+// text also quarantine.jsonl, what was refused and why. An interrupted run continues; error
+// (kUsage) where it was begun with other options. Where an endpoint gives up or the budget is
+// spent, the files hold what is there, construct.json says "complete": false, and the error
+// (kTeacher, kResumable) follows.
 ConstructSummary run(const ConstructSetup& setup);
 ConstructSummary construct(const ConstructOptions& options);  // run(setup(options))
+// The lines that another program may answer (construct --write-requests): messages and meta of the
+// first draw of each row, and of the first hinted one where the policy has any.
+int64_t write_requests(const ConstructSetup& setup, const std::filesystem::path& path);
 
 }  // namespace etrlrec

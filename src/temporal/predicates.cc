@@ -334,6 +334,30 @@ std::optional<ResolvedClaim> resolve_claim(const Claim& claim, const ClaimContex
   return std::nullopt;
 }
 
+std::string argument_word(ArgumentKind kind, int32_t value, const ClaimContext& context) {
+  switch (kind) {
+    case kMoment:
+      if (value == entries(context)) return "now";
+      [[fallthrough]];
+    case kEntry:
+    case kCandidate:
+    case kPlace:
+      return fmt::format("{}", value + 1);
+    case kAttribute:
+      return attribute_word(context.catalogue, value);
+    case kBucket:
+      return gap_word(static_cast<GapBucket>(value));
+    case kSeason:
+      return season_word(value);
+    case kStage:
+      return std::string(stage_word(value));
+    case kNumber:
+    case kNone:
+      break;
+  }
+  return fmt::format("{}", value);
+}
+
 int64_t argument_domain(ArgumentKind kind, const ClaimContext& context) {
   const int64_t n = entries(context);
   switch (kind) {

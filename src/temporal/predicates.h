@@ -64,6 +64,9 @@ struct ResolvedClaim {
 };
 std::optional<ResolvedClaim> resolve_claim(const Claim& claim, const ClaimContext& context);
 
+// The inverse for one argument: the word that stands for a value in a claim.
+std::string argument_word(ArgumentKind kind, int32_t value, const ClaimContext& context);
+
 std::string_view stage_word(int32_t stage);  // new | active | returning
 
 // Number of values an argument of this kind can take in a context; attributes are those of the fact

@@ -36,32 +36,6 @@ std::string entry_text(const ClaimContext& context, size_t entry) {
   return again ? fmt::format("{} (entry {})", title, entry + 1) : title;
 }
 
-// The argument of a compact claim.
-std::string argument_word(ArgumentKind kind, int32_t value, const ClaimContext& context) {
-  const auto n = static_cast<int32_t>(context.request.history.size());
-  switch (kind) {
-    case kMoment:
-      if (value == n) return "now";
-      [[fallthrough]];
-    case kEntry:
-    case kCandidate:
-    case kPlace:
-      return fmt::format("{}", value + 1);
-    case kAttribute:
-      return attribute_word(context.catalogue, value);
-    case kBucket:
-      return gap_word(static_cast<GapBucket>(value));
-    case kSeason:
-      return season_word(value);
-    case kStage:
-      return std::string(stage_word(value));
-    case kNumber:
-    case kNone:
-      break;
-  }
-  return fmt::format("{}", value);
-}
-
 std::string argument_text(const ResolvedClaim& claim, size_t i, const ClaimContext& context,
                           AttributeNames names) {
   const ArgumentKind kind = predicate_table()[claim.index].kinds[i];
