@@ -103,7 +103,7 @@ TEST(Protocols, say_what_they_ask_of_a_model) {
     if (work.has_rounds) in_rounds.push_back(name);
     if (work.asks_twice) twice.push_back(name);
   }
-  EXPECT_EQ(by_title, (std::vector<std::string>{"title-sum", "title-mean"}));
+  EXPECT_EQ(by_title, (std::vector<std::string>{"title-sum", "title-mean", "verbalizer"}));
   EXPECT_EQ(sampled, std::vector<std::string>{"likelihood"});
   EXPECT_EQ(in_rounds, std::vector<std::string>{"elimination"});
   EXPECT_EQ(twice, std::vector<std::string>{"swapped-reasoning"});

@@ -50,7 +50,7 @@ class Patterns : public Stages {
   static DistillOptions pattern_student(const std::string& name) {
     DistillOptions options = distill_into(name);
     options.reasoning = root_ / "pattern";
-    options.recommender = root_ / "early/markov";
+    options.recommenders = {root_ / "early/markov"};
     return options;
   }
 
@@ -75,7 +75,8 @@ TEST_F(Patterns, are_those_of_the_recommender_before_the_request) {
   EXPECT_LT(open.size(), 150u);
   const auto recommender = load_recommender_of(root_ / "early/markov", study.dataset);
   for (int64_t row = 0; row < rows.size(); ++row) {
-    const bool may = rows.request_time(row) > *source->trained_until();
+    const bool may = source->may_ask(study.dataset, rows.set().rows[static_cast<size_t>(row)]);
+    EXPECT_EQ(may, rows.request_time(row) > trained_until(root_ / "early/markov"));
     EXPECT_EQ(std::binary_search(open.begin(), open.end(), row), may);
     EXPECT_EQ(rows.known(row).pattern.size(), may ? 3u : 0u);
     if (!may) {
@@ -173,14 +174,14 @@ TEST_F(Patterns, distill_shows_them_and_learns_from_later_rows_only) {
 
 TEST_F(Patterns, distill_refuses_another_recommender_and_none) {
   DistillOptions options = pattern_student("never");
-  options.recommender.clear();
+  options.recommenders.clear();
   refuses([&] { setup(options); }, ExitCode::kUsage, "expected a markov");
-  options.recommender = root_ / "late/markov";
+  options.recommenders = {root_ / "late/markov"};
   refuses([&] { setup(options); }, ExitCode::kModel, "of another markov");
-  options.recommender = root_ / "early/popularity";
+  options.recommenders = {root_ / "early/popularity"};
   refuses([&] { setup(options); }, ExitCode::kModel, "patterns of a markov, found a popularity");
   options = distill_into("never");
-  options.recommender = root_ / "early/markov";
+  options.recommenders = {root_ / "early/markov"};
   refuses([&] { setup(options); }, ExitCode::kUsage, "without knowledge");
 }
 
@@ -238,23 +239,23 @@ TEST_F(Patterns, recommend_shows_what_its_recommender_says) {
 
 TEST_F(Patterns, audit_makes_them_again) {
   const std::string early = root_ / "early/markov";
-  EXPECT_EQ(audit({root_ / "data", root_ / "pattern", early}).total(), 0);
+  EXPECT_EQ(audit({root_ / "data", root_ / "pattern", {early}}).total(), 0);
   refuses(
       [&] {
-        audit({root_ / "data", root_ / "pattern", ""});
+        audit({root_ / "data", root_ / "pattern"});
       },
       ExitCode::kUsage, "expected a markov");
   refuses(
       [&] {
-        audit({root_ / "data", root_ / "reasoning", early});
+        audit({root_ / "data", root_ / "reasoning", {early}});
       },
       ExitCode::kUsage, "without knowledge");
   // A recommender that has learned from the rows is found, and so is a line that says what it
   // would.
-  const AuditReport late = audit({root_ / "data", root_ / "pattern", root_ / "late/markov"});
+  const AuditReport late = audit({root_ / "data", root_ / "pattern", {root_ / "late/markov"}});
   EXPECT_GT(late.counts.at("pattern"), 20);
   forge_first_prompt("pattern", "Pattern; ", "changed");
-  EXPECT_EQ(audit({root_ / "data", root_ / "changed", early}).counts.at("prompt"), 1);
+  EXPECT_EQ(audit({root_ / "data", root_ / "changed", {early}}).counts.at("prompt"), 1);
 }
 
 }  // namespace

@@ -49,7 +49,6 @@ TEST_F(TimeKnowledge, is_that_of_everybody_before_the_row) {
                  {.knowledge = Knowledge::kTime, .knowledge_items = 4});
   const auto source = open_knowledge(rows.prompt(), {}, "", study.dataset, {}, "test");
   EXPECT_FALSE(source->record());
-  EXPECT_FALSE(source->trained_until());
   const std::vector<int64_t> open = add_training_knowledge(*source, rows);
   EXPECT_EQ(std::ssize(open), rows.size());  // nobody has learned from any
   const Moments moments(study.dataset);
@@ -94,9 +93,9 @@ TEST_F(TimeKnowledge, goes_from_stage_to_stage_without_a_recommender) {
 }
 
 TEST_F(TimeKnowledge, is_made_again_by_audit) {
-  EXPECT_EQ(audit({root_ / "data", root_ / "time", ""}).total(), 0);
+  EXPECT_EQ(audit({root_ / "data", root_ / "time"}).total(), 0);
   forge_first_prompt("time", "Lately; ", "changed");
-  EXPECT_EQ(audit({root_ / "data", root_ / "changed", ""}).counts.at("prompt"), 1);
+  EXPECT_EQ(audit({root_ / "data", root_ / "changed"}).counts.at("prompt"), 1);
 }
 
 TEST_F(TimeKnowledge, is_shown_by_recommend_too) {
@@ -122,7 +121,7 @@ TEST_F(TimeKnowledge, and_listed_candidates_are_for_answers_by_title_among_given
   construct(options);
   const ReasoningRecord record = read_reasoning_record(root_ / "listed");
   EXPECT_TRUE(record.prompt.list_candidates);
-  EXPECT_EQ(audit({root_ / "data", root_ / "listed", ""}).total(), 0);
+  EXPECT_EQ(audit({root_ / "data", root_ / "listed"}).total(), 0);
   DistillOptions student = distill_into("listing");
   student.reasoning = root_ / "listed";
   distill(student);

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "base/check.h"
+#include "models/t5.h"
 #include "train/reading.h"
 #include "train_tiny_model.h"
 
@@ -78,6 +79,56 @@ TEST(Reading, drops_the_same_in_the_reference_arithmetic) {
     losses.push_back(objective.loss(std::vector<int64_t>{0, 1, 2}, 0, rng).loss.item<double>());
   }
   EXPECT_NEAR(losses[0], losses[1], 1e-5);
+}
+
+// An encoder reads the beginning of a text; the rest is written from the start token on.
+TEST(Reading, with_an_encoder_is_the_loss_of_what_follows_the_source) {
+  T5Config config;
+  config.vocab_size = 14;
+  config.d_model = 16;
+  config.d_kv = 8;
+  config.d_ff = 24;
+  config.num_layers = config.num_decoder_layers = 2;
+  config.num_heads = 2;
+  config.relative_attention_num_buckets = 8;
+  config.relative_attention_max_distance = 20;
+  const auto model = new_t5(config, 3);
+  const std::vector<ReadingText> texts{{{1, 2, 3, 4, 5}, {0, 0, 1, 0, 0.5f}, 2},
+                                       {{7, 8, 9}, {0, 0, 1}, 2}};
+  double expected = 0;
+  for (const ReadingText& text : texts) {
+    const at::NoGradGuard no_grad;
+    const auto cut = text.ids.begin() + text.source;
+    std::vector<int64_t> written{config.decoder_start_token_id};
+    written.insert(written.end(), cut, text.ids.end());
+    TokenForest forest;
+    forest.add(-1, written, std::vector<int64_t>(text.ids.begin(), cut));
+    const at::Tensor logprobs =
+        model->hidden_states(forest).matmul(model->head_weight().t()).log_softmax(-1);
+    for (int64_t t = 1; t < std::ssize(written); ++t)
+      expected -= text.weights[static_cast<size_t>(text.source + t - 1)] *
+                  logprobs[t - 1][written[static_cast<size_t>(t)]].item<double>();
+  }
+  const auto read = [&texts](int64_t row, int64_t) { return texts[static_cast<size_t>(row)]; };
+  for (const int64_t tokens_per_pass : {0, 2}) {
+    ReadingObjective objective(*model, 2, read, {.tokens_per_pass = tokens_per_pass});
+    Rng rng(1, "unused");
+    const LossOutput output = objective.loss_in_parts(
+        std::vector<int64_t>{0, 1}, 0, rng, [](const at::Tensor& part) { part.backward(); });
+    EXPECT_NEAR(output.loss.item<double>(), expected / 3, 1e-5);
+  }
+  EXPECT_THROW(ReadingObjective(*model, 2, read, {.hidden_dropout = 0.1}), Error);
+  // A decoder has no source, an encoder needs one, and nothing is learned of it.
+  const auto decoder = tiny_model();
+  const auto refuses = [](LanguageModel& reader, const ReadingText& text) {
+    ReadingObjective objective(reader, 1, [&text](int64_t, int64_t) { return text; }, {});
+    Rng rng(1, "unused");
+    EXPECT_THROW(objective.loss(std::vector<int64_t>{0}, 0, rng), Error);
+  };
+  refuses(*decoder, texts[0]);
+  refuses(*model, text_of(0, 0));
+  refuses(*model, {{1, 2, 3}, {0, 1, 1}, 2});
+  refuses(*model, {{1, 2}, {0, 0}, 2});
 }
 
 TEST(Reading, refuses_texts_without_anything_to_learn) {

@@ -35,9 +35,18 @@ void add_audit(CommandLine& app, CommonOptions& common) {
   command.add_option("--reasoning", options->reasoning, "folder of construct, checked too")
       .existing_folder();
   command
-      .add_option("--recommender", options->recommender,
-                  "of a reasoning with --knowledge pattern: what it was written with")
+      .add_option("--model", options->model,
+                  "folder of soft-prompt, or of distill --knowledge list: that its recommenders "
+                  "were cross-fitted is checked")
       .existing_folder();
+  command
+      .add_option("--recommender", options->recommenders,
+                  "of a reasoning with --knowledge pattern or list: what it was written with; of "
+                  "--model: all whose lists it was trained with, repeatable")
+      .repeatable()
+      .existing_folder()
+      .only_with("--reasoning or --model",
+                 [=] { return !options->reasoning.empty() || !options->model.empty(); });
   command.on_run([options, &common] { report_audit(audit(*options), common); });
 }
 

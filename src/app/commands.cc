@@ -13,18 +13,19 @@ namespace etrlrec {
 // Each command is in the file of its name: it adds itself to the command line, binds its options
 // struct and says what runs. `CommonOptions` outlives the parse.
 using AddCommand = void(CommandLine&, CommonOptions&);
-AddCommand add_own, add_run, add_demo, add_movielens, add_prepare, add_inspect, add_fit, add_new_lm,
-    add_construct, add_pretrain, add_soft_prompt, add_distill, add_reinforce, add_evaluate,
-    add_compare, add_audit, add_recommend, add_generate, add_import, add_embed, add_export,
-    add_doctor, add_candidates, add_score;
+AddCommand add_own, add_run, add_demo, add_movielens, add_delrec, add_prepare, add_inspect, add_fit,
+    add_new_lm, add_construct, add_pretrain, add_soft_prompt, add_distill, add_reinforce,
+    add_evaluate, add_compare, add_audit, add_recommend, add_generate, add_import, add_embed,
+    add_export, add_doctor, add_candidates, add_score;
 
 namespace {
 
 constexpr AddCommand* kCommands[] = {
-    add_own,       add_run,      add_demo,     add_movielens,   add_prepare,    add_inspect,
-    add_fit,       add_new_lm,   add_pretrain, add_soft_prompt, add_construct,  add_distill,
-    add_reinforce, add_evaluate, add_compare,  add_audit,       add_recommend,  add_generate,
-    add_import,    add_embed,    add_export,   add_doctor,      add_candidates, add_score};
+    add_own,         add_run,       add_demo,      add_movielens,  add_delrec,
+    add_prepare,     add_inspect,   add_fit,       add_new_lm,     add_pretrain,
+    add_soft_prompt, add_construct, add_distill,   add_reinforce,  add_evaluate,
+    add_compare,     add_audit,     add_recommend, add_generate,   add_import,
+    add_embed,       add_export,    add_doctor,    add_candidates, add_score};
 
 // Options every command understands, added to each so that they may come after its name.
 void add_common(Command& command, CommonOptions& common) {

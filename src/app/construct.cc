@@ -72,14 +72,14 @@ void add_prompt_options(Command& command, const Given& given) {
       .add_option("--knowledge", given->known,
                   "what a prompt says besides history and candidates: time, what everybody chooses "
                   "lately, what usually follows and what is new; pattern, what a recommender puts "
-                  "first")
+                  "first of the candidates; list, of all that the user has not seen")
       .one_of(knowledge_names());
   command
       .add_option("--recommender", options.recommender,
                   "with knowledge of a pattern: folder of fit --train-share; only rows after its "
                   "training are written")
-      .only_with("--knowledge pattern or time+pattern",
-                 [=] { return given->known.find("pattern") != std::string::npos; });
+      .only_with("--knowledge pattern, time+pattern or list",
+                 [=] { return knows_pattern(knowledge(given->known)); });
   command.add_option("--knowledge-items", options.knowledge_items, "items of each list, at most")
       .range(1, 100)
       .only_with("--knowledge", [=] { return given->known != "none"; });

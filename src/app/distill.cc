@@ -46,6 +46,7 @@ void add_loss_options(Command& command, DistillOptions& distill,
 struct Shown {
   bool times = true, attributes = true;
   int32_t max_history = PromptOptions{}.max_history;
+  std::string knowledge = "none";
 };
 
 void add_shown(Command& command, Shown& shown) {
@@ -55,6 +56,20 @@ void add_shown(Command& command, Shown& shown) {
                    "attributes in the prompt; only without --reasoning, which says so itself");
   command.add_option("--max-history", shown.max_history,
                      "history entries in a prompt; only without --reasoning, which says so itself");
+}
+
+void add_knowledge(Command& command, Shown& shown, DistillOptions& options) {
+  command
+      .add_option("--knowledge", shown.knowledge,
+                  "what a prompt says besides history and candidates, without --reasoning: as "
+                  "construct has it; list: what a recommender puts first of all that the user has "
+                  "not seen")
+      .one_of(knowledge_names())
+      .only_with("--label-only and no --reasoning",
+                 [&options] { return options.label_only && options.reasoning.empty(); });
+  command.add_option("--knowledge-items", options.knowledge_items, "items of each list, at most")
+      .range(1, 100)
+      .only_with("--knowledge", [&shown] { return shown.knowledge != "none"; });
 }
 
 }  // namespace
@@ -70,9 +85,11 @@ void add_distill(CommandLine& app, CommonOptions& common) {
   auto field_weights = std::make_shared<std::vector<std::string>>();
   command.add_option("-d,--data", options->data, "data set folder").required().existing_folder();
   command.add_option("--reasoning", options->reasoning, "folder of construct");
-  command.add_option("--recommender", options->recommender,
-                     "of a reasoning (or a model) with --knowledge pattern: its recommender; only "
-                     "rows after its training are used");
+  command
+      .add_option("--recommender", options->recommenders,
+                  "of prompts that show a pattern or a list: its recommender; only rows that it "
+                  "has not learned from are used; of lists repeatable, for those of fit --folds")
+      .repeatable();
   command.add_option("-m,--model", options->model, "language model folder to start from")
       .required()
       .existing_folder();
@@ -100,6 +117,7 @@ void add_distill(CommandLine& app, CommonOptions& common) {
       .range(0.0, 1.0);
   auto shown = std::make_shared<Shown>();
   add_shown(command, *shown);
+  add_knowledge(command, *shown, *options);
   add_style(command, options->style);
   command.add_option("--max-reasoning-tokens", options->max_reasoning_tokens,
                      "budget of a reasoning; longer rows are dropped");
@@ -124,6 +142,7 @@ void add_distill(CommandLine& app, CommonOptions& common) {
     if (!shown->times) options->with_times = false;
     if (!shown->attributes) options->with_attributes = false;
     if (command.is_changed("--max-history")) options->max_history = shown->max_history;
+    if (shown->knowledge != "none") options->knowledge = knowledge(shown->knowledge);
     DistillSetup stage = setup(*options);
     if (*dry_run) return report_estimate(plan(stage), "distill", common);
     carry_out(std::move(stage), command, common, watch);

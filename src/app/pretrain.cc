@@ -37,9 +37,11 @@ void add_pretrain(CommandLine& app, CommonOptions& common) {
       .add_option("--train-share", options->train_share,
                   "earliest share of the training interactions that is read")
       .range(0.0, 1.0);
+  auto hidden_dropout = std::make_shared<double>(0.3);
   command
-      .add_option("--hidden-dropout", options->reading.hidden_dropout,
-                  "dropout of embeddings, blocks and final states")
+      .add_option(
+          "--hidden-dropout", *hidden_dropout,
+          "dropout of embeddings, blocks and final states; a model with an encoder has none")
       .range(0.0, 0.95);
   command
       .add_option("--tokens-per-pass", options->reading.tokens_per_pass,
@@ -56,6 +58,7 @@ void add_pretrain(CommandLine& app, CommonOptions& common) {
     options->trainer.seed = common.seed;
     options->numerics = common.numerics();
     options->lora = adapter->config();
+    if (command.is_given("--hidden-dropout")) options->hidden_dropout = *hidden_dropout;
     check_trainable(options->dtype, *adapter);
     CHECK(!adapter->prompt(), kUsage,
           "--adapter prompt: pretrain trains all weights, or a LoRA or AdaLoRA adapter\n"

@@ -1,4 +1,5 @@
-// etrlrec run, own, demo and movielens: runs of several arms from recipes.
+// etrlrec run, own, demo, movielens and delrec: runs of several arms from recipes.
+#include <array>
 #include <memory>
 
 #include "app/commands.h"
@@ -147,6 +148,26 @@ void add_movielens(CommandLine& app, CommonOptions& common) {
     Recipe recipe = open_recipe(given ? "movielens-student" : "movielens-100k");
     if (given) options->words.push_back(options->student);
     give_arguments(recipe, options->words);
+    start(std::move(recipe), options->out, command, common);
+  });
+}
+
+void add_delrec(CommandLine& app, CommonOptions& common) {
+  Command command = app.add_command(
+      "delrec", "both stages of DELRec on a prepared data set, beside what they start from");
+  command.example("delrec --data shop --model shop-timeline --out shop-delrec");
+  auto options = std::make_shared<RunWords>();
+  auto words = std::make_shared<std::array<std::string, 2>>();
+  command.add_option("-d,--data", words->front(), "data set folder").required().existing_folder();
+  command
+      .add_option("-m,--model", words->back(),
+                  "language model folder that answers by title, e.g. of pretrain")
+      .required()
+      .existing_folder();
+  add_out(command, options->out);
+  command.on_run([=, &common] {
+    Recipe recipe = open_recipe("delrec");
+    give_arguments(recipe, {words->front(), words->back()});
     start(std::move(recipe), options->out, command, common);
   });
 }

@@ -12,6 +12,7 @@
 #include "data/world_probability.h"
 #include "engine/scoring.h"
 #include "eval/calibration.h"
+#include "eval/verbalizer.h"
 #include "temporal/encoding.h"
 #include "temporal/names.h"
 #include "temporal/row_view.h"
@@ -280,6 +281,26 @@ void title_likelihood(const Asked& asked, std::span<const Request> requests,
   }
 }
 
+// The direct form of the prompt, and of every candidate's label words the first tokens alone.
+void verbalizer(const Asked& asked, std::span<const Request> requests,
+                const ProtocolOptions& options, int64_t first_row, Predictions& out) {
+  CHECK(options.prompt.answer == AnswerKind::kTitle, kUsage,
+        "verbalizer: expected a model that answers by title, found one that answers by number\n"
+        "hint: --protocol likelihood");
+  PromptOptions prompt = options.prompt;
+  prompt.reasoning = false;
+  std::vector<std::vector<int64_t>> prompts;
+  for (const Request& request : requests)
+    prompts.push_back(prompt_ids(asked.encoder, request, prompt));
+  const auto scores = verbalizer_scores(asked.model, asked.tokenizer(), asked.encoder.catalogue,
+                                        find_style(prompt.style), prompts, requests);
+  for (size_t r = 0; r < requests.size(); ++r) {
+    Prediction prediction = new_prediction(requests[r], first_row + static_cast<int64_t>(r));
+    set_ranking(prediction, scores[r]);
+    out.rows.push_back(std::move(prediction));
+  }
+}
+
 struct Protocol {
   std::string_view name;
   void (*ask)(const Asked&, std::span<const Request>, const ProtocolOptions&, int64_t first_row,
@@ -292,7 +313,8 @@ constexpr Protocol kProtocols[] = {{"likelihood", likelihood, {.samples = true}}
                                    {"first-answer", first_answer},
                                    {"elimination", elimination, {.has_rounds = true}},
                                    {"title-sum", title_likelihood, {.reads_titles = true}},
-                                   {"title-mean", title_likelihood, {.reads_titles = true}}};
+                                   {"title-mean", title_likelihood, {.reads_titles = true}},
+                                   {"verbalizer", verbalizer, {.reads_titles = true}}};
 
 const Protocol& find_protocol(std::string_view name) {
   for (const Protocol& protocol : kProtocols)

@@ -11,6 +11,8 @@
 //                 at the truth
 //   title-sum     no reasoning; candidates are ranked by the log-likelihood of their whole titles
 //   title-mean    the same divided by the number of tokens
+//   verbalizer    no reasoning; candidates are ranked by the first tokens of their titles alone, as
+//                 DELRec's released program does (eval/verbalizer.h)
 // Recommenders, the exact world and the teacher are ranked by their scores ("score").
 #pragma once
 

@@ -6,13 +6,20 @@
 #include <cmath>
 #include <limits>
 #include <optional>
+#include <set>
 #include <unordered_set>
 
+#include "base/check.h"
 #include "base/io.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "data/split.h"
 #include "method/construct.h"
+#include "method/cross_fitted_lists.h"
+#include "method/fit.h"
+#include "method/model_folder.h"
 #include "method/row.h"
+#include "method/user_folds.h"
 
 namespace etrlrec {
 namespace {
@@ -95,9 +102,7 @@ void check_knowledge(const KnowledgeSource& knowledge, const ReasoningRecord& re
     findings.add("pattern", "the reasoning was written with another recommender");
   std::vector<int64_t> rows;
   for (int64_t row = 0; row < source.size(); ++row) rows.push_back(row);
-  std::vector<Request> requests = source.recommender_requests(rows);
-  for (Request& request : requests) request.target_slot = -1;
-  source.set_known(knowledge.known(requests, false));
+  source.set_known(knowledge.known_in_training(source, rows));
 }
 
 // At the history length that construct.json records.
@@ -108,7 +113,6 @@ void check_reasoning(const Study& study, const Split& split, const fs::path& fol
   if (record.candidates != source.set().hash || record.catalogue_hash != study.catalogue_hash)
     return findings.add("reasoning", folder.string() + ": written for another candidate file");
   if (knowledge != nullptr) check_knowledge(*knowledge, record, source, findings);
-  const auto asked_until = knowledge != nullptr ? knowledge->trained_until() : std::nullopt;
   int64_t lines = 0, hinted = 0;
   for_each_json_line(folder / "reasoning.jsonl", [&](const Json& line, int64_t number) {
     const std::string name = fmt::format("reasoning.jsonl:{}", number);
@@ -121,12 +125,71 @@ void check_reasoning(const Study& study, const Split& split, const fs::path& fol
     const Row& row = source.set().rows[static_cast<size_t>(r)];
     if (row.position >= split.train_end[static_cast<size_t>(row.user)])
       findings.add("reasoning", name + ": its target lies outside the training part");
-    if (asked_until && source.request_time(r) <= *asked_until)
+    if (knowledge != nullptr && !knowledge->may_ask(study.dataset, row)) {
       findings.add("pattern", name + ": the recommender has learned from this row or later events");
+      if (record.prompt.knowledge == Knowledge::kList) return;  // it makes no list for such a row
+    }
     check_line(source, line, name, findings);
   });
   findings.passed("reasoning", lines);
   log_info("reasoning: {} lines, {} written with a hint", lines, hinted);
+}
+
+// The recommenders that a folder records are those that are given.
+void check_recorded(const Study& study, const fs::path& model, const CrossFittedLists& lists,
+                    AuditReport& findings) {
+  const fs::path path = model / "soft_prompt.json";
+  if (!fs::exists(path)) {
+    const ModelCard card = open_model_folder(model, study.catalogue_hash).card;
+    CHECK(card.prompt.knowledge == Knowledge::kList && card.pattern, kUsage,
+          "--model: {}: was trained with no recommender's lists", model.string());
+    if (*card.pattern != lists.record())
+      findings.add("recommender", model.string() + ": was trained with lists of others");
+    return;
+  }
+  const Json json = read_json(path);
+  CHECK(json.contains("recommenders"), kUsage,
+        "--model: {}: was trained with no recommender's lists", model.string());
+  std::set<std::string> recorded, given;
+  const auto key = [](const std::string& fit_hash, const UserFold& left_out) {
+    return fmt::format("{} without fold {} of {}", fit_hash, left_out.fold, left_out.count);
+  };
+  for (const Json& one : json.at("recommenders"))
+    recorded.insert(
+        key(get<std::string>(one, "fit_hash", path.string()), read_user_fold(one, path.string())));
+  for (const auto& [pattern, left_out] : lists.records())
+    given.insert(key(pattern.fit_hash, left_out));
+  if (recorded != given)
+    findings.add("recommender", model.string() + ": was trained with lists of others");
+}
+
+// A recommender has learned from what it says, and from no event of a user from a row on about
+// which it would be asked.
+void check_learned(const Study& study, const Split& split, const fs::path& folder,
+                   AuditReport& findings) {
+  const Dataset& dataset = study.dataset;
+  const fs::path path = folder / "inputs.json";
+  const Json inputs = read_json(path);
+  const UserFold left_out = read_user_fold(inputs, path.string());
+  const int64_t until = trained_until(folder);
+  InteractionLog log = training_log_until(dataset, split, until);
+  leave_out(left_out, dataset, log);
+  if (get_or<std::string>(inputs, "training_log", "", path.string()) != training_log_hash(log))
+    findings.add("cross-fitting", folder.string() + ": has learned from other events than it says");
+  int64_t asked = 0;
+  for (const Row& row : study.candidates("train").rows) {
+    const auto user = static_cast<size_t>(row.user);
+    const bool may = left_out.count > 0 ? left_out.contains(dataset.user_ids[user])
+                                        : dataset.times[static_cast<size_t>(row.position)] > until;
+    if (!may) continue;
+    ++asked;
+    if (log.user_offsets[user + 1] - log.user_offsets[user] >
+        row.position - dataset.user_offsets[user])
+      findings.add("cross-fitting",
+                   fmt::format("{}: {}: is asked about it and has learned from it or later events",
+                               folder.string(), row_name(study, row)));
+  }
+  findings.passed(fmt::format("lists of {}", folder.string()), asked);
 }
 
 void check_statistics(const Study& study, const Split& split, AuditReport& findings) {
@@ -191,8 +254,19 @@ void audit_request(const Study& study, const Row& row, const Request& request,
 }
 
 AuditReport audit(const AuditOptions& options) {
-  return audit(open_study(options.data), load_split(options.data), options.reasoning,
-               options.recommender);
+  const Study study = open_study(options.data);
+  const Split split = load_split(options.data);
+  CHECK(options.reasoning.empty() || options.model.empty(), kUsage,
+        "audit: expected a reasoning or a model whose recommenders are checked, found both\n"
+        "hint: one after the other");
+  CHECK(options.recommenders.size() <= 1 || options.reasoning.empty(), kUsage,
+        "--recommender: a reasoning was written with one, found {}", options.recommenders.size());
+  if (options.model.empty())
+    return audit(study, split, options.reasoning,
+                 options.recommenders.empty() ? "" : options.recommenders.front());
+  AuditReport report = audit(study, split, {});
+  audit_cross_fitting(study, split, options.model, options.recommenders, report);
+  return report;
 }
 
 AuditReport audit(const Study& study, const Split& split, const fs::path& reasoning,
@@ -210,6 +284,17 @@ AuditReport audit(const Study& study, const Split& split, const fs::path& reason
     check_candidates(study, split, part, prompt, report);
   if (record) check_reasoning(study, split, reasoning, *record, knowledge.get(), report);
   return report;
+}
+
+void audit_cross_fitting(const Study& study, const Split& split, const fs::path& model,
+                         const std::vector<std::string>& recommenders, AuditReport& report) {
+  CHECK(!recommenders.empty(), kUsage,
+        "{}: expected the recommenders whose lists it was trained with, found none\n"
+        "hint: --recommender FOLDER of each",
+        model.string());
+  const CrossFittedLists lists(recommenders, study.dataset, split.protocol, {}, 2);
+  check_recorded(study, model, lists, report);
+  for (const std::string& folder : recommenders) check_learned(study, split, folder, report);
 }
 
 OrderedJson to_json(const AuditReport& report) {

@@ -1,5 +1,6 @@
 // The audit re-derives from the artefacts that nothing after a request entered a history, a
-// statistic or a prompt, and that no prompt holds an answer (method.md G.7).
+// statistic or a prompt, that no prompt holds an answer (method.md G.7), and that no list of a
+// recommender comes from one that has learned from the row or from later events of its user (B.9).
 #pragma once
 
 #include <cstdint>
@@ -18,8 +19,10 @@ namespace etrlrec {
 
 struct AuditOptions {
   std::string data;
-  std::string reasoning;      // folder of construct; empty: not checked
-  std::string recommender{};  // that it was written with; empty: with none
+  std::string reasoning;  // folder of construct; empty: not checked
+  // That it was written with, none or one; or all that made the lists of `model`.
+  std::vector<std::string> recommenders{};
+  std::string model{};  // folder of soft-prompt, or of distill --knowledge list; empty: not checked
 };
 
 // Findings by kind, the first few of each are logged, and what was checked.
@@ -44,6 +47,13 @@ AuditReport audit(const Study& study, const Split& split, const std::filesystem:
 // candidates and prompt.
 void audit_request(const Study& study, const Row& row, const Request& request,
                    const PromptOptions& prompt, AuditReport& report);
+// Adds what is wrong with the recommenders that made the lists which a model was trained with: kind
+// recommender where they are others than its folder records, and cross-fitting where one has
+// learned from other events than it says. What it says is checked by its training log, made again
+// from the data set. Errors: kUsage where the model was trained with no lists or none of the
+// recommenders is given.
+void audit_cross_fitting(const Study& study, const Split& split, const std::filesystem::path& model,
+                         const std::vector<std::string>& recommenders, AuditReport& report);
 nlohmann::ordered_json to_json(const AuditReport& report);
 
 }  // namespace etrlrec

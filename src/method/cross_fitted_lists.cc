@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <map>
 #include <set>
 
 #include "base/check.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/sha256.h"
 #include "data/candidates.h"
 #include "method/row.h"
 
@@ -21,7 +23,7 @@ UserFold fold_of_folder(const std::filesystem::path& folder, const std::string& 
   const std::filesystem::path path = folder / "inputs.json";
   const Json inputs = read_json(path);
   const auto fitted = get<std::string>(inputs, "protocol", path.string());
-  CHECK(fitted == protocol, kModel,
+  CHECK(protocol.empty() || fitted == protocol, kModel,
         "{}: fitted on the split {}, but the rows are of {}\nhint: fit it on this data set",
         folder.string(), fitted, protocol);
   return read_user_fold(inputs, path.string());
@@ -36,7 +38,8 @@ CrossFittedLists::CrossFittedLists(const std::vector<std::string>& folders, cons
   CHECK(!folders.empty(), kUsage,
         "--recommender: expected a recommender whose lists are shown, found none\n"
         "hint: folders of fit --folds 2 --leave-out-fold 0 and 1, or one of fit --train-share 0.5");
-  CHECK(items >= 2, kUsage, "--list-items: expected at least 2, found {}", items);
+  CHECK(items >= 2, kUsage, "--knowledge-items, --list-items: expected at least 2, found {}",
+        items);
   for (const std::string& folder : folders) {
     Source source{{folder, dataset, numerics, kAskedPerItem * items}, {}};
     source.left_out = fold_of_folder(folder, protocol);
@@ -67,6 +70,23 @@ std::vector<CrossFittedLists::Record> CrossFittedLists::records() const {
   for (const Source& source : sources_)
     records.push_back({source.pattern.record(), source.left_out});
   return records;
+}
+
+PatternRecord CrossFittedLists::record() const {
+  PatternRecord record = sources_.front().pattern.record();
+  if (sources_.size() == 1) return record;
+  std::map<int32_t, std::string> by_fold;  // whatever the order in which they were given
+  for (const Source& source : sources_)
+    by_fold[source.left_out.fold] = source.pattern.record().fit_hash;
+  std::string all;
+  for (const auto& [fold, hash] : by_fold) all += hash;
+  record.fit_hash = sha256_hex(all);
+  return record;
+}
+
+bool CrossFittedLists::may_ask(const Row& row) const {
+  return std::any_of(sources_.begin(), sources_.end(),
+                     [&](const Source& source) { return may_ask(source, row); });
 }
 
 bool CrossFittedLists::may_ask(const Source& source, const Row& row) const {
@@ -106,24 +126,54 @@ std::vector<size_t> CrossFittedLists::ask(const Source& source, std::span<const 
       requests.push_back(history_request(dataset_, rows[place], kRecommenderHistory));
     const auto found = source.pattern.patterns(requests, true, asked);
     for (size_t i = 0; i < batch.size(); ++i) {
-      lists[batch[i]] = unseen_titles(rows[batch[i]], found[i]);
-      if (lists[batch[i]].empty()) too_few.push_back(batch[i]);
+      const Row& row = rows[batch[i]];
+      const auto begin = static_cast<size_t>(dataset_.user_offsets[static_cast<size_t>(row.user)]);
+      const auto seen = static_cast<size_t>(row.position) - begin;
+      std::vector<int32_t>& list = lists[batch[i]];
+      list = unseen_titles(std::span(dataset_.items).subspan(begin, seen), found[i]);
+      if (std::ssize(list) == items_) continue;
+      list.clear();
+      too_few.push_back(batch[i]);
     }
   }
   return too_few;
 }
 
-std::vector<int32_t> CrossFittedLists::unseen_titles(const Row& row,
+std::vector<std::vector<int32_t>> CrossFittedLists::lists(std::span<const Request> requests) const {
+  std::vector<std::vector<int32_t>> lists(requests.size());
+  for (const Source& source : sources_) {
+    std::vector<size_t> places;
+    std::vector<Request> open;
+    for (size_t r = 0; r < requests.size(); ++r) {
+      if (source_of(requests[r].user) != &source) continue;
+      places.push_back(r);
+      Request& request = open.emplace_back(requests[r]);
+      request.candidates.clear();  // the whole catalogue
+      request.target_slot = -1;
+    }
+    const auto found = source.pattern.patterns(open, true, int64_t{kAskedPerItem} * items_);
+    for (size_t i = 0; i < places.size(); ++i)
+      lists[places[i]] = unseen_titles(open[i].history, found[i]);
+  }
+  return lists;
+}
+
+const CrossFittedLists::Source* CrossFittedLists::source_of(int32_t user) const {
+  if (user >= 0)
+    for (const Source& source : sources_)
+      if (source.left_out.contains(dataset_.user_ids[static_cast<size_t>(user)])) return &source;
+  return &sources_.front();
+}
+
+std::vector<int32_t> CrossFittedLists::unseen_titles(std::span<const int32_t> seen,
                                                      std::span<const int32_t> list) const {
   std::set<int32_t> titles;
-  for (int64_t i = dataset_.user_offsets[static_cast<size_t>(row.user)]; i < row.position; ++i)
-    titles.insert(canonical_[static_cast<size_t>(dataset_.items[static_cast<size_t>(i)])]);
+  for (const int32_t item : seen) titles.insert(canonical_[static_cast<size_t>(item)]);
   std::vector<int32_t> kept;
   for (const int32_t item : list) {
     if (std::ssize(kept) == items_) break;
     if (titles.insert(canonical_[static_cast<size_t>(item)]).second) kept.push_back(item);
   }
-  if (std::ssize(kept) < items_) kept.clear();
   return kept;
 }
 

@@ -60,6 +60,10 @@ PromptOptions prompt_of(const DistillOptions& options, const CandidateSet& set, 
     prompt.with_attributes = options.with_attributes.value_or(prompt.with_attributes);
     if (!options.style.empty()) prompt.style = find_style(options.style, "--style").name;
     pattern = card.pattern;
+    if (!options.knowledge) return prompt;
+    prompt.knowledge = *options.knowledge;
+    prompt.knowledge_items = options.knowledge_items;
+    pattern.reset();
     return prompt;
   }
   const ReasoningRecord record = read_reasoning_record(options.reasoning);
@@ -79,29 +83,32 @@ PromptOptions prompt_of(const DistillOptions& options, const CandidateSet& set, 
         with_or_without(card.prompt.with_attributes),
         card.prompt.with_attributes ? "--attributes" : "--no-attributes");
   CHECK(!options.max_history && !options.with_times && !options.with_attributes &&
-            options.style.empty(),
+            options.style.empty() && !options.knowledge,
         kUsage,
-        "--max-history, --times, --attributes, --style: only without --reasoning; {} was written "
-        "for {} entries {} times and {} attributes in the style {}",
+        "--max-history, --times, --attributes, --style, --knowledge: only without --reasoning; {} "
+        "was written for {} entries {} times and {} attributes in the style {}",
         options.reasoning, record.prompt.max_history, with_or_without(record.prompt.with_times),
         with_or_without(record.prompt.with_attributes), record.prompt.style);
   pattern = record.pattern;
   return record.prompt;
 }
 
-// Gives the rows what their prompts show, and what the reasoning speaks of.
-void add_knowledge(const DistillOptions& options, std::optional<PatternRecord> recorded,
-                   RowSource& source, DistillSetup& setup) {
+// Gives the rows what their prompts show, and what the reasoning speaks of. Returns the rows that
+// may be learned from, ascending; nothing where all may.
+std::optional<std::vector<int64_t>> add_knowledge(const DistillOptions& options,
+                                                  std::optional<PatternRecord> recorded,
+                                                  RowSource& source, DistillSetup& setup) {
   const std::string& artefact = options.reasoning.empty() ? options.model : options.reasoning;
-  check_no_pattern(source.prompt(), options.recommender, artefact);
-  setup.knowledge = open_knowledge(source.prompt(), recorded, options.recommender,
-                                   setup.study->dataset, options.numerics, artefact);
-  if (!setup.knowledge) return;
+  check_no_pattern(source.prompt(), options.recommenders, artefact);
+  setup.knowledge = open_knowledge(source.prompt(), recorded, options.recommenders,
+                                   load_split(setup.study->folder).protocol, setup.study->dataset,
+                                   options.numerics, artefact);
+  if (!setup.knowledge) return std::nullopt;
   CHECK(options.reasoning.empty() || setup.knowledge->record() == recorded, kModel,
         "{}: written with the patterns of another {} than {}\n"
         "hint: --recommender as it was given to construct",
-        options.reasoning, recorded->recommender, options.recommender);
-  add_training_knowledge(*setup.knowledge, source);
+        options.reasoning, recorded->recommender, fmt::join(options.recommenders, ", "));
+  return add_training_knowledge(*setup.knowledge, source);
 }
 
 // Turns rows of the candidate file into rows to be trained on.
@@ -148,11 +155,12 @@ class RowMaker {
 };
 
 // What may be trained on, in the order of the file: reasoning of distillation rows, or with
-// label_only the rows themselves; not what the model has read or the recommender of a pattern
-// has learned from.
+// label_only the rows themselves; not what the model has read or, outside of `open`, the
+// recommender of a pattern has learned from.
 std::vector<TeacherRow> eligible_rows(const DistillOptions& options, const RowSource& source,
                                       const DistillationRows& chosen,
-                                      std::optional<int64_t> learned_until) {
+                                      std::optional<int64_t> read_until,
+                                      const std::optional<std::vector<int64_t>>& open) {
   std::vector<TeacherRow> rows;
   if (options.label_only) {
     for (int64_t row = 0; row < source.size(); ++row) rows.push_back({row, 0, {}});
@@ -160,21 +168,21 @@ std::vector<TeacherRow> eligible_rows(const DistillOptions& options, const RowSo
     rows = read_reasoning(options.reasoning, source);
   }
   const auto is_known = [&](int64_t row) {
-    return learned_until && source.request_time(row) <= *learned_until;
+    return (read_until && source.request_time(row) <= *read_until) ||
+           (open && !std::binary_search(open->begin(), open->end(), row));
   };
   std::erase_if(
       rows, [&](const TeacherRow& row) { return !chosen.contains(row.row) || is_known(row.row); });
   return rows;
 }
 
-void make_rows(const RowSource& source, const DistillationRows& chosen, DistillSetup& setup) {
+void make_rows(const RowSource& source, const DistillationRows& chosen,
+               const std::optional<std::vector<int64_t>>& open, DistillSetup& setup) {
   const DistillOptions& options = setup.options;
   RowMaker maker(options, source, setup.model);
   const uint64_t seed = options.trainer.seed;
-  std::optional<int64_t> learned_until = setup.card.read_until;
-  const auto asked_until = setup.knowledge ? setup.knowledge->trained_until() : std::nullopt;
-  learned_until = std::max(learned_until, asked_until);  // a time is above none
-  const std::vector<TeacherRow> eligible = eligible_rows(options, source, chosen, learned_until);
+  const std::vector<TeacherRow> eligible =
+      eligible_rows(options, source, chosen, setup.card.read_until, open);
   std::vector<int64_t> drawn = draw_limited(std::ssize(eligible), options.limit, seed);
   std::sort(drawn.begin(), drawn.end());
   for (const int64_t index : drawn) {
@@ -286,12 +294,12 @@ DistillSetup setup(const DistillOptions& options) {
   if (options.negatives == "popular")
     set = among_popular(study.dataset, load_split(study.folder), set);
   RowSource source(study, std::move(set), prompt);
-  add_knowledge(options, recorded, source, setup);
+  const auto open = add_knowledge(options, recorded, source, setup);
   setup.prompt = plan_prompt(options.model, options.prompt_tuning, setup.model, options.lora);
   const DistillationRows chosen{options.sft_share, options.trainer.seed, rows_hash};
   setup.card = card_of(options, study, prompt, chosen, setup.model);
   if (setup.knowledge) setup.card.pattern = setup.knowledge->record();
-  make_rows(source, chosen, setup);
+  make_rows(source, chosen, open, setup);
   check_field_weights(setup.options.sft);
   return setup;
 }

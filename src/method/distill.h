@@ -21,7 +21,9 @@ namespace etrlrec {
 
 struct DistillOptions {
   std::string data, reasoning, model, out, dtype = "float32";
-  std::string recommender;  // whose patterns the prompts show, where they show any
+  // Whose patterns the prompts show, where they show any: one, or of lists those of several folds
+  // of users (method/cross_fitted_lists.h).
+  std::vector<std::string> recommenders;
   std::string init_prompt;  // folder of a soft prompt that texts begin with (open_with_prompt)
   Numerics numerics;
   bool label_only = false;
@@ -35,6 +37,8 @@ struct DistillOptions {
   std::optional<int32_t> max_history;
   std::optional<bool> with_times, with_attributes;
   std::string style;  // empty: nothing
+  std::optional<Knowledge> knowledge;
+  int32_t knowledge_items = PromptOptions{}.knowledge_items;  // of each list, with knowledge
   int64_t max_reasoning_tokens = 160;
   int64_t limit = 0;        // training rows, drawn by the seed; 0: all
   int64_t eval_rows = 500;  // of the validation rows, 0: no validation

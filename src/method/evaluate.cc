@@ -450,6 +450,10 @@ Evaluation run(EvaluateSetup setup) {
                               : rank(setup, evaluation);
   predictions.stage = stage_of(setup);
   evaluation.reasoning = quality_of(setup, predictions);
+  if (setup.model && setup.protocol.name == "verbalizer")
+    evaluation.collisions =
+        count_collisions(*setup.model->tokenizer, setup.dataset.catalogue,
+                         find_style(setup.protocol.prompt.style), setup.requests);
   const EvaluateOptions& options = setup.options;
   predictions.model =
       !options.name.empty() ? options.name : fs::path(options.model).filename().string();

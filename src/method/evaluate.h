@@ -16,6 +16,7 @@
 #include "eval/predictions.h"
 #include "eval/protocol.h"
 #include "eval/trend.h"
+#include "eval/verbalizer.h"
 #include "method/memory_estimate.h"
 #include "method/model_folder.h"
 #include "temporal/reasoning_quality.h"
@@ -76,6 +77,7 @@ struct Evaluation {
   std::optional<double> beam_recall;          // of the ten best exact items, on the first rows
   int64_t recall_rows = 0;                    // those rows
   std::optional<ReasoningQuality> reasoning;  // of a model that reasons, about listed candidates
+  std::optional<VerbalizerCollisions> collisions;  // of --protocol verbalizer
 };
 
 // Errors (kUsage): a model whose prompts show patterns without a recommender, or the reverse;

@@ -23,6 +23,7 @@ OrderedJson summary_of(const Evaluation& evaluation) {
     summary["recommender_trends"].push_back(trend ? to_json(*trend) : OrderedJson());
   if (evaluation.beam_recall) summary["beam_recall@10"] = *evaluation.beam_recall;
   if (evaluation.reasoning) summary["reasoning"] = to_json(*evaluation.reasoning);
+  if (evaluation.collisions) summary["collisions"] = to_json(*evaluation.collisions);
   if (!evaluation.row.hit1_by_slot.empty()) summary["hit@1_by_slot"] = evaluation.row.hit1_by_slot;
   summary["random"] = {{"hit@1", level.hit1}, {"hit@10", level.hit10}, {"ndcg@10", level.ndcg10}};
   return summary;
@@ -42,6 +43,7 @@ std::string format_evaluation(const Evaluation& evaluation) {
         "its probabilities: calibration error (ECE) {:.3f}, -log p of the target {:.3f}\n",
         row.calibration->ece, row.calibration->nll);
   if (evaluation.reasoning) text += reasoning_quality_text(*evaluation.reasoning) + "\n";
+  if (evaluation.collisions) text += collisions_text(*evaluation.collisions) + "\n";
   if (evaluation.beam_recall)
     text += fmt::format("recall@10 of the beam against exact scores: {:.4f} (first {} rows)\n",
                         *evaluation.beam_recall, evaluation.recall_rows);

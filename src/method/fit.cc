@@ -29,16 +29,10 @@ std::string users_hash(const Dataset& dataset) {
 // Everything that decides a fitted model.
 OrderedJson inputs_of(const FitOptions& options, const RecommenderType& type,
                       const Dataset& dataset, const Split& split, const InteractionLog& log) {
-  const auto bytes = [](const auto& values) {
-    return std::string_view(reinterpret_cast<const char*>(values.data()),
-                            values.size() * sizeof(values[0]));
-  };
-  const std::string hash = sha256_hex(sha256_hex(bytes(log.items)) + sha256_hex(bytes(log.times)) +
-                                      sha256_hex(bytes(log.user_offsets)));
   OrderedJson inputs{{"model", type.name},
                      {"catalogue_hash", catalogue_hash(dataset.catalogue)},
                      {"protocol", split.protocol},
-                     {"training_log", hash},
+                     {"training_log", training_log_hash(log)},
                      {"trained_until", *std::max_element(log.times.begin(), log.times.end())}};
   if (!options.preset.empty()) inputs["preset"] = options.preset;
   if (type.knows_users) inputs["users_hash"] = users_hash(dataset);
@@ -285,6 +279,10 @@ InteractionLog training_log(const Dataset& dataset, const Split& split, double s
     std::nth_element(times.begin(), cut, times.end());
     last = *cut;
   }
+  return training_log_until(dataset, split, last);
+}
+
+InteractionLog training_log_until(const Dataset& dataset, const Split& split, int64_t last) {
   InteractionLog log;
   log.num_items = dataset.catalogue.num_items();
   for (int64_t user = 0; user < dataset.num_users(); ++user) {
@@ -298,6 +296,15 @@ InteractionLog training_log(const Dataset& dataset, const Split& split, double s
     log.user_offsets.push_back(static_cast<int64_t>(log.items.size()));
   }
   return log;
+}
+
+std::string training_log_hash(const InteractionLog& log) {
+  const auto bytes = [](const auto& values) {
+    return std::string_view(reinterpret_cast<const char*>(values.data()),
+                            values.size() * sizeof(values[0]));
+  };
+  return sha256_hex(sha256_hex(bytes(log.items)) + sha256_hex(bytes(log.times)) +
+                    sha256_hex(bytes(log.user_offsets)));
 }
 
 int64_t trained_until(const fs::path& folder) {

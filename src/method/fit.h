@@ -23,6 +23,10 @@ namespace etrlrec {
 // The interactions a model may learn from, [user_offsets[u], train_end[u]) of every user; with a
 // share below 1 only the earliest ones, up to and including that quantile of their times.
 InteractionLog training_log(const Dataset& dataset, const Split& split, double share = 1);
+// Those of them up to and including this time.
+InteractionLog training_log_until(const Dataset& dataset, const Split& split, int64_t last);
+// SHA-256 of what a model has learned from, "training_log" of its inputs.json.
+std::string training_log_hash(const InteractionLog& log);
 
 // The latest time a fitted model has learned from; its folder must be one of fit (kModel).
 int64_t trained_until(const std::filesystem::path& folder);

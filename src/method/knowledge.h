@@ -1,6 +1,7 @@
 // What prompts show besides history and candidates: who is asked for it, about which rows, and what
 // artefacts record of it. Time (temporal/moments) is known to everybody who asks at a moment; what
-// a recommender says (method/pattern) may be shown only where it has not learned from the row.
+// a recommender says (method/pattern of candidates, method/cross_fitted_lists of the catalogue) may
+// be shown only where it has not learned from the row.
 #pragma once
 
 #include <cstdint>
@@ -12,6 +13,7 @@
 #include <vector>
 
 #include "data/dataset.h"
+#include "method/cross_fitted_lists.h"
 #include "method/pattern.h"
 #include "method/row.h"
 #include "nn/numerics.h"
@@ -31,38 +33,52 @@ std::optional<PatternRecord> read_knowledge(const nlohmann::json& json, const st
 // Everybody who is asked for what the prompts of an artefact show.
 class KnowledgeSource {
  public:
-  // Either may be null. `items` of each list at most.
+  // Any may be null; one of pattern and lists is. `items` of each list at most.
   KnowledgeSource(std::unique_ptr<const PatternSource> pattern,
+                  std::unique_ptr<const CrossFittedLists> lists,
                   std::unique_ptr<const Moments> moments, int32_t items);
 
   std::optional<PatternRecord> record() const;  // of the recommender, where one is asked
-  // Rows of the training part up to this time may not be asked about; none: every row may.
-  std::optional<int64_t> trained_until() const;
+  // Whether this row of the training part may be asked about.
+  bool may_ask(const Dataset& dataset, const Row& row) const;
   // What requests show, [requests]. `whole`: with the history that a recommender may see;
-  // mask_seen: of the whole catalogue without the items of it.
+  // mask_seen: of the whole catalogue without the items of it, which a list never has.
   std::vector<KnownItems> known(std::span<const Request> whole, bool mask_seen) const;
+  // What these rows of the training part show; the others of the source, and those without a list,
+  // show nothing. Reads no target. [rows of the source]
+  std::vector<KnownItems> known_in_training(const RowSource& rows,
+                                            std::span<const int64_t> asked) const;
   // Gives it to requests of the same moments.
   void fill(std::span<const Request> whole, bool mask_seen, std::span<Request> requests) const;
 
  private:
   std::unique_ptr<const PatternSource> pattern_;
+  std::unique_ptr<const CrossFittedLists> lists_;
   std::unique_ptr<const Moments> moments_;
   int32_t items_;
 };
 
-// The source that prompts of `prompt` need, null where they need none; `folder` is the
-// recommender's
-// (--recommender). Errors: kUsage where a pattern is shown and no folder is given, and for lists of
-// no items; kModel where `trained` names another type of recommender. `artefact`: what was made
-// with these prompts, for errors.
+// The source that prompts of `prompt` need, null where they need none; `folders` are the
+// recommender's (--recommender): one, or for lists those of several folds of users. `protocol`: as
+// CrossFittedLists has it. Errors: kUsage where a pattern is shown and no folder is given, or
+// several are and it is none of lists, for lists of no items, and for lists where answers are
+// numbers; kModel where `trained` names another type of recommender. `artefact`: what was made with
+// these prompts, for errors.
+std::unique_ptr<const KnowledgeSource> open_knowledge(
+    const PromptOptions& prompt, const std::optional<PatternRecord>& trained,
+    const std::vector<std::string>& folders, const std::string& protocol, const Dataset& dataset,
+    const Numerics& numerics, const std::string& artefact);
+// The same with one folder, empty: none, and where no row of the training part has a list.
 std::unique_ptr<const KnowledgeSource> open_knowledge(const PromptOptions& prompt,
                                                       const std::optional<PatternRecord>& trained,
                                                       const std::string& folder,
                                                       const Dataset& dataset,
                                                       const Numerics& numerics,
                                                       const std::string& artefact);
-// Error (kUsage) where a folder is given and prompts show no pattern.
+// Error (kUsage) where there is a folder and prompts show no pattern.
 void check_no_pattern(const PromptOptions& prompt, const std::string& folder,
+                      const std::string& artefact);
+void check_no_pattern(const PromptOptions& prompt, const std::vector<std::string>& folders,
                       const std::string& artefact);
 
 // Requests of rows of a candidate file with at most max_history entries, with what they show where

@@ -11,6 +11,7 @@
 #include "method/row.h"
 #include "method/study.h"
 #include "models/lookup_init.h"
+#include "models/t5.h"
 #include "temporal/names.h"
 #include "temporal/prompts.h"
 #include "temporal/teachers.h"
@@ -76,31 +77,58 @@ std::vector<std::string> frequent_titles(const Study& study, const NewLmOptions&
   return titles;
 }
 
-LlmConfig model_config(const NewLmOptions& options, const Tokenizer& tokenizer) {
+void check_numbers(const NewLmOptions& options) {
+  CHECK(options.family == "qwen2" || options.family == "t5", kUsage,
+        "--family: expected qwen2 or t5, found \"{}\"", options.family);
   CHECK(options.num_attention_heads > 0 &&
             options.hidden_size % (2 * options.num_attention_heads) == 0,
         kUsage, "--hidden-size: expected a multiple of twice the number of heads ({}), found {}",
         2 * options.num_attention_heads, options.hidden_size);
   CHECK(options.num_hidden_layers > 0, kUsage,
         "--num-hidden-layers: expected a positive number, found {}", options.num_hidden_layers);
+}
+
+int64_t feed_forward_width(const NewLmOptions& options) {
+  return options.intermediate_size > 0 ? options.intermediate_size : 3 * options.hidden_size;
+}
+
+std::unique_ptr<LanguageModel> new_encoder_decoder(const NewLmOptions& options,
+                                                   const Tokenizer& tokenizer) {
+  T5Config config;
+  config.vocab_size = tokenizer.vocab_size();
+  config.d_model = options.hidden_size;
+  config.num_heads = options.num_attention_heads;
+  config.d_kv = options.hidden_size / options.num_attention_heads;
+  config.d_ff = feed_forward_width(options);
+  config.num_layers = config.num_decoder_layers = options.num_hidden_layers;
+  config.feed_forward_proj = "gated-gelu";
+  config.pad_token_id = config.decoder_start_token_id = tokenizer.eos_id();
+  config.eos_token_ids = {tokenizer.eos_id()};
+  return new_t5(config, options.seed);
+}
+
+std::unique_ptr<LanguageModel> new_decoder_of(const NewLmOptions& options,
+                                              const Tokenizer& tokenizer) {
   LlmConfig config;
   config.vocab_size = tokenizer.vocab_size();
   config.hidden_size = options.hidden_size;
   config.num_hidden_layers = options.num_hidden_layers;
   config.num_attention_heads = config.num_key_value_heads = options.num_attention_heads;
   config.head_dim = options.hidden_size / options.num_attention_heads;
-  config.intermediate_size =
-      options.intermediate_size > 0 ? options.intermediate_size : 3 * options.hidden_size;
+  config.intermediate_size = feed_forward_width(options);
   config.max_position_embeddings = options.max_position_embeddings;
   config.rope.theta = 1e6;
   config.eos_token_ids = {tokenizer.eos_id()};
-  return config;
+  auto model = new_decoder(config, options.seed);
+  if (options.init == "lookup") initialize_lookup(*model, {}, options.seed);
+  return model;
 }
 
 }  // namespace
 
 void make_new_lm(const NewLmOptions& options) {
   const PromptStyle& style = find_style(options.style, "--style");
+  check_numbers(options);
   const Study study = open_study(options.data);
   const CandidateSet train = study.candidates("train");
   FolderWriter writer(options.out);
@@ -110,10 +138,11 @@ void make_new_lm(const NewLmOptions& options) {
   bpe.phrases = frequent_titles(study, options);
   train_bpe(tokenizer_documents(study, train, options), bpe, writer.path());
   const auto tokenizer = load_tokenizer(writer.path());
-  const auto model = new_decoder(model_config(options, *tokenizer), options.seed);
+  const std::unique_ptr<LanguageModel> model = options.family == "t5"
+                                                   ? new_encoder_decoder(options, *tokenizer)
+                                                   : new_decoder_of(options, *tokenizer);
   log_info("new language model: {} parameters, {} tokens",
            format_count(static_cast<double>(model->num_parameters())), tokenizer->vocab_size());
-  if (options.init == "lookup") initialize_lookup(*model, {}, options.seed);
   model->save(writer.path());
   writer.commit();
 }

@@ -15,6 +15,8 @@
 namespace etrlrec {
 namespace {
 
+constexpr double kUsualDropout = 0.3;  // of hidden states, with a decoder
+
 // The interactions of each user that are read: the training part, or its earliest share.
 std::vector<ReadingWindow> read_parts(const Dataset& dataset, const InteractionLog& log) {
   std::vector<ReadingWindow> users;
@@ -45,10 +47,25 @@ ModelCard card_of(const PretrainOptions& options, const Study& study, const Load
   return card;
 }
 
+// The interaction that a source asks about; the first one of a user has nothing before it.
+int64_t asked_of(const ReadingWindow& window, uint64_t seed, int64_t row, int64_t epoch) {
+  const int64_t count = window.end - window.begin;
+  if (count == 1) return window.begin;
+  Rng rng(seed, "reading questions",
+          static_cast<uint64_t>(epoch) << 32 | static_cast<uint64_t>(row));
+  return window.begin + 1 + static_cast<int64_t>(rng.below(static_cast<uint64_t>(count - 1)));
+}
+
 ReadingFn reader(const PretrainSetup& setup) {
   return [&setup, around = setup.model.frame(setup.card.prompt)](int64_t row, int64_t epoch) {
-    return reading_text({*setup.model.tokenizer, around}, setup.study->dataset,
-                        setup.windows->at(row, epoch), setup.card.prompt, setup.age_weights);
+    const ReadingCodec codec{*setup.model.tokenizer, around};
+    const ReadingWindow window = setup.windows->at(row, epoch);
+    if (!setup.model.model->has_encoder())
+      return reading_text(codec, setup.study->dataset, window, setup.card.prompt,
+                          setup.age_weights);
+    return reading_text_from(codec, setup.study->dataset, window,
+                             asked_of(window, setup.options.trainer.seed, row, epoch),
+                             setup.card.prompt, setup.age_weights);
   };
 }
 
@@ -110,6 +127,8 @@ class WeightedText {
     text_.weights.resize(begun);
     add_pieces(text, titles, weights);
   }
+  // What has been added so far is read by an encoder.
+  void end_source() { text_.source = std::ssize(text_.ids); }
   ReadingText take() { return std::move(text_); }
 
  private:
@@ -156,6 +175,37 @@ ReadingText reading_text(const ReadingCodec& codec, const Dataset& dataset,
   return text.take();
 }
 
+ReadingText reading_text_from(const ReadingCodec& codec, const Dataset& dataset,
+                              const ReadingWindow& window, int64_t asked,
+                              const PromptOptions& prompt, const AgeWeights& age_weights) {
+  CHECK(asked >= window.begin && asked < window.end, kInput,
+        "reading: expected an interaction of the window [{}, {}), found {}", window.begin,
+        window.end, asked);
+  const int64_t shown = std::max(window.begin, asked - prompt.max_history);
+  const auto begin = static_cast<size_t>(shown), count = static_cast<size_t>(window.end - shown);
+  const auto times = std::span(dataset.times).subspan(begin, count);
+  const TimeLine line =
+      find_style(prompt.style)
+          .time_line(dataset.catalogue, std::span(dataset.items).subspan(begin, count), times,
+                     prompt);
+  const auto first = static_cast<size_t>(asked - shown);
+  const size_t cut = line.titles[first].begin;
+  std::vector<TimeLine::Span> titles;
+  std::vector<float> weights;
+  for (size_t j = first; j < count; ++j) {
+    titles.push_back({line.titles[j].begin - cut, line.titles[j].end - cut});
+    weights.push_back(age_weights.at(times[j]));
+  }
+  const std::string_view all = line.text;
+  WeightedText text(codec.tokenizer);
+  text.add_ids(codec.around.before, 0);
+  text.add(all.substr(0, cut), 0);
+  text.add_ids(codec.around.after, 0);
+  text.end_source();
+  text.add_line(all.substr(cut), titles, weights);
+  return text.take();
+}
+
 AgeWeights::AgeWeights(std::span<const int64_t> times, double half_life_days)
     : last_(*std::max_element(times.begin(), times.end())),
       half_life_(half_life_days * static_cast<double>(kSecondsPerDay)) {
@@ -181,6 +231,9 @@ PretrainSetup setup(const PretrainOptions& options) {
   setup.study = std::make_unique<const Study>(open_study(options.data));
   setup.model = open_model_folder(options.model, setup.study->catalogue_hash, options.dtype,
                                   options.numerics);
+  setup.options.reading.hidden_dropout =
+      options.hidden_dropout.value_or(setup.model.model->has_encoder() ? 0 : kUsualDropout);
+  check_hidden_dropout(*setup.model.model, setup.options.reading.hidden_dropout);
   setup.card = card_of(options, *setup.study, setup.model);
   const Split split = load_split(options.data);
   const InteractionLog log = training_log(setup.study->dataset, split, options.train_share);
@@ -196,8 +249,10 @@ PretrainSetup setup(const PretrainOptions& options) {
 MemoryEstimate plan(const PretrainSetup& setup) {
   std::vector<RowTokens> tokens;
   const ReadingFn read = reader(setup);
-  for (int64_t row = 0; row < setup.windows->num_rows(); ++row)
-    tokens.push_back({0, std::ssize(read(row, 0).ids)});
+  for (int64_t row = 0; row < setup.windows->num_rows(); ++row) {
+    const ReadingText text = read(row, 0);
+    tokens.push_back({text.source, std::ssize(text.ids) - text.source});
+  }
   return estimate_training(*setup.model.model, {setup.options.lora}, setup.options.trainer,
                            std::move(tokens), setup.options.reading.tokens_per_pass);
 }

@@ -1,11 +1,14 @@
 // Reading the log: a language model learns the users' time lines as plain text, in exactly the form
 // in which prompts with answers by title show a history, so that what was read is what is asked.
 // Every event of the training part is a target; the answer to a request is the likelihood of each
-// candidate's title after the user's time line (docs/experiments.md has what this reaches).
+// candidate's title after the user's time line (docs/experiments.md has what this reaches). A model
+// with an encoder reads a prompt, cut at an event that is drawn anew in each epoch, and writes that
+// event's title, as it will be asked to, and then the rest of the time line.
 #pragma once
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -31,10 +34,11 @@ struct PretrainOptions {
   // A title's weight halves with every so many days between its event and the last one that is
   // read: what was usual long ago counts less. 0: all events weigh alike.
   double half_life_days = 0;
-  double train_share = 1;   // earliest share of the training interactions that is read
-  int64_t eval_rows = 500;  // of the validation rows, 0: no validation
-  ReadingOptions reading{.hidden_dropout = 0.3};
-  LoraConfig lora;  // r = 0: all weights
+  double train_share = 1;                // earliest share of the training interactions that is read
+  int64_t eval_rows = 500;               // of the validation rows, 0: no validation
+  std::optional<double> hidden_dropout;  // nothing: .3 with a decoder, which alone can have it
+  ReadingOptions reading;                // its hidden_dropout is that
+  LoraConfig lora;                       // r = 0: all weights
   // eval_steps = 0: once an epoch; its seed is the seed of the stage.
   TrainerOptions trainer{.train_batch_size = 8, .num_train_epochs = 12};
 };
@@ -106,5 +110,11 @@ struct ReadingCodec {
 ReadingText reading_text(const ReadingCodec& codec, const Dataset& dataset,
                          const ReadingWindow& window, const PromptOptions& prompt,
                          const AgeWeights& age_weights = {});
+// The same for a model with an encoder: its source is the prompt that asks about interaction
+// `asked` of the window, with at most max_history entries before it; the text that it writes begins
+// with that title and goes on to the window's end.
+ReadingText reading_text_from(const ReadingCodec& codec, const Dataset& dataset,
+                              const ReadingWindow& window, int64_t asked,
+                              const PromptOptions& prompt, const AgeWeights& age_weights = {});
 
 }  // namespace etrlrec

@@ -10,7 +10,7 @@
 namespace etrlrec {
 namespace {
 
-constexpr std::array<const char*, 4> kKnowledge{"none", "time", "pattern", "time+pattern"};
+constexpr std::array<const char*, 5> kKnowledge{"none", "time", "pattern", "time+pattern", "list"};
 
 }  // namespace
 
@@ -38,7 +38,8 @@ bool knows_time(Knowledge knowledge) {
 }
 
 bool knows_pattern(Knowledge knowledge) {
-  return knowledge == Knowledge::kPattern || knowledge == Knowledge::kTimePattern;
+  return knowledge == Knowledge::kPattern || knowledge == Knowledge::kTimePattern ||
+         knowledge == Knowledge::kList;
 }
 
 int32_t usual_history(AnswerKind kind) { return kind == AnswerKind::kTitle ? 50 : 8; }

@@ -26,14 +26,16 @@ AnswerKind answer_kind(std::string_view name);  // number | title; error (kUsage
 const char* answer_kind_name(AnswerKind kind);
 
 // What a prompt says besides history and candidates (Request::known), as facts that claims may
-// speak of. Pattern: the first items of a conventional recommender. Time: what everybody's events
-// before the request say about the moment (moments.h).
-enum class Knowledge : int8_t { kNone, kTime, kPattern, kTimePattern };
+// speak of. Pattern: the first of the candidates by a conventional recommender. Time: what
+// everybody's events before the request say about the moment (moments.h). List: a pattern of the
+// whole catalogue, without what the user has seen, as DELRec shows a recommender (method.md B.3);
+// for answers by title, as an item of it need not be a candidate.
+enum class Knowledge : int8_t { kNone, kTime, kPattern, kTimePattern, kList };
 Knowledge knowledge(std::string_view name);  // error (kUsage) lists the names
 const char* knowledge_name(Knowledge knowledge);
-std::vector<std::string> knowledge_names();  // none | time | pattern | time+pattern
+std::vector<std::string> knowledge_names();  // none | time | pattern | time+pattern | list
 bool knows_time(Knowledge knowledge);
-bool knows_pattern(Knowledge knowledge);
+bool knows_pattern(Knowledge knowledge);  // of candidates or of the catalogue
 
 // Entries of a prompt where nobody says otherwise: 8 where candidates take the room, 50 (what
 // SASRec sees) on a time line.

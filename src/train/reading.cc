@@ -2,16 +2,25 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
+
 #include "base/check.h"
 #include "nn/logprob.h"
 
 namespace etrlrec {
 namespace {
 
-void check_text(const ReadingText& text, int64_t row) {
+void check_text(const LanguageModel& model, const ReadingText& text, int64_t row) {
   CHECK(text.ids.size() >= 2 && text.weights.size() == text.ids.size(), kInput,
         "reading, row {}: expected at least two tokens and as many weights, found {} and {}", row,
         text.ids.size(), text.weights.size());
+  CHECK((text.source > 0) == model.has_encoder() && text.source < std::ssize(text.ids), kInput,
+        "reading, row {}: expected {}, found {} of {} tokens", row,
+        model.has_encoder() ? "a source that an encoder reads, and a text" : "no source",
+        text.source, text.ids.size());
+  const auto source = text.weights.begin() + text.source;
+  CHECK(std::all_of(text.weights.begin(), source, [](float weight) { return weight == 0; }), kInput,
+        "reading, row {}: expected no weights in what an encoder reads", row);
   double sum = 0;
   for (size_t t = 1; t < text.weights.size(); ++t) {
     CHECK(text.weights[t] >= 0, kInput, "reading, row {}: expected weights of 0 or more, found {}",
@@ -28,8 +37,18 @@ struct Part {
   std::vector<float> weights;
 
   void add(const LanguageModel& model, const ReadingText& text) {
-    const int64_t first = forest.num_tokens();
-    model.add_prompt(forest, std::span(text.ids).first(text.ids.size() - 1));
+    const auto ids = std::span(text.ids).first(text.ids.size() - 1);
+    int64_t first = forest.num_tokens();
+    if (text.source == 0) {
+      model.add_prompt(forest, ids);
+    } else {
+      const auto read = static_cast<size_t>(text.source);
+      const PromptParts parts = model.prompt_parts(ids.first(read));
+      std::vector<int64_t> written(parts.text.begin(), parts.text.end());
+      written.insert(written.end(), ids.begin() + text.source, ids.end());
+      forest.add(-1, written, parts.source);
+      first += std::ssize(parts.text) - text.source;  // where the first token read would stand
+    }
     for (size_t t = 1; t < text.ids.size(); ++t) {
       if (text.weights[t] == 0) continue;
       sources.push_back(first + static_cast<int64_t>(t) - 1);
@@ -44,10 +63,7 @@ struct Part {
 ReadingObjective::ReadingObjective(LanguageModel& model, int64_t num_rows, ReadingFn read,
                                    ReadingOptions options)
     : model_(model), num_rows_(num_rows), read_(std::move(read)), options_(options) {
-  CHECK(!model.has_encoder(), kUsage,
-        "reading: expected a decoder, found {}\nhint: a model with an encoder learns from prompts "
-        "and answers (distill)",
-        model.type());
+  check_hidden_dropout(model, options.hidden_dropout);
 }
 
 LossOutput ReadingObjective::loss(std::span<const int64_t> rows, int64_t, Rng& rng) {
@@ -66,7 +82,7 @@ LossOutput ReadingObjective::loss_of(std::span<const int64_t> rows, int64_t toke
   double total = 0;
   for (const int64_t row : rows) {
     const ReadingText text = read_(row, epoch_);
-    check_text(text, row);
+    check_text(model_, text, row);
     const bool fits = !parts.empty() &&
                       (tokens_per_pass <= 0 ||
                        parts.back().forest.num_tokens() + std::ssize(text.ids) <= tokens_per_pass);

@@ -1,5 +1,6 @@
 // Training of a language model on texts as such: cross-entropy of the weighted tokens of texts that
-// are drawn anew in every epoch, each one root of the token forest. Knows token ids only.
+// are drawn anew in every epoch, each one root of the token forest. A model with an encoder reads
+// the beginning of a text as its source and writes the rest. Knows token ids only.
 #pragma once
 
 #include <cstdint>
@@ -15,6 +16,7 @@ struct ReadingText {
   std::vector<int64_t> ids;    // at least two tokens
   std::vector<float> weights;  // [ids] of predicting each token from those before it, >= 0; that of
                                // the first one is not used
+  int64_t source = 0;  // the first ids, of weight 0, that an encoder reads; 0 exactly for decoders
 };
 // The text of a row in an epoch; depends on its arguments only.
 using ReadingFn = std::function<ReadingText(int64_t row, int64_t epoch)>;
@@ -28,8 +30,9 @@ struct ReadingOptions {
 
 // Loss: the sum of weight * -log p over a micro-batch, divided by the number of tokens that have a
 // weight. Weights need not be 0 or 1: with a mean of 1 over all texts, a micro-batch of heavy ones
-// moves the model more than one of light ones. Metric "nll": the same. Error (kInput) for
-// a text without two tokens, with other weights or with a sum of weights of 0.
+// moves the model more than one of light ones. Metric "nll": the same. Errors: kInput for a text
+// without two tokens, with other weights or with a sum of weights of 0, and for one whose source is
+// not what the model needs; kUsage for hidden dropout with an encoder.
 class ReadingObjective : public Objective {
  public:
   ReadingObjective(LanguageModel& model, int64_t num_rows, ReadingFn read, ReadingOptions options);
