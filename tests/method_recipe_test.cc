@@ -261,6 +261,10 @@ TEST_F(Recipes, words_go_where_the_recipe_wants_them) {
   EXPECT_THROW(give_arguments(recipe, {}), Error);
   give_arguments(recipe, {"no/such/folder"});
   EXPECT_EQ(recipe.stages[0].word("items"), "no/such/folder/items.tsv.gz");
+  recipe = read_recipe(find_recipe("delrec").text, "delrec.toml");
+  give_arguments(recipe, {"a/log", "a/model"});
+  EXPECT_NE(recipe.next.find("recommend --data a/log --model {out}/"), std::string::npos)
+      << recipe.next;
 }
 
 TEST_F(Recipes, only_some_rows_need_only_their_stages) {

@@ -25,8 +25,8 @@ struct LlmTeacherOptions {
   double top_p = 1;
   std::vector<std::string> parameters;  // NAME=JSON, sent with each call; null takes one out
   EndpointOptions endpoint;
-  std::string dtype = "float32";  // local: of the weights
-  std::string student;            // folder of an untuned student; empty: it is not asked
+  std::string dtype = "float32";   // local: of the weights
+  std::string student;             // folder of an untuned student; empty: it is not asked
   bool usefulness_filter = false;  // a reasoning must help the student by min_usefulness nats
   double min_usefulness = 0;
   int64_t max_completion_tokens = 512;  // of the student; 16 of them stay free

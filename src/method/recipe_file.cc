@@ -397,6 +397,8 @@ void give_arguments(Recipe& recipe, const std::vector<std::string>& words) {
         fs::exists(words[i]) ? fs::absolute(words[i]).lexically_normal().string() : words[i];
     const std::string sign = "{" + recipe.arguments[i] + "}";
     recipe.given.emplace_back(recipe.arguments[i], value);
+    if (const size_t at = recipe.next.find(sign); at != std::string::npos)
+      recipe.next.replace(at, sign.size(), words[i]);
     for (std::vector<RecipeStep>* steps : {&recipe.stages, &recipe.judges})
       for (RecipeStep& step : *steps)
         for (RecipeOption& option : step.options)
