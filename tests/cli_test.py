@@ -293,7 +293,7 @@ class Memory(unittest.TestCase):
 class Distill(unittest.TestCase):
     def test_times_belong_to_the_reasoning_or_to_the_label(self):
         message = run(*SFT, "--no-times", "--max-steps", 1, "-o", "no-times", code=2)
-        self.assertIn("--attributes, --style: only without --reasoning", message)
+        self.assertIn("--attributes, --style, --knowledge: only without --reasoning", message)
         run("distill", "-d", "data", "--label-only", "-m", "base", "--no-times", "--no-attributes", "--limit", 20, "--eval-rows", 0, "--max-steps", 1, "-q",
             "-o", "no-times")
         with open(ROOT + "/no-times/etrlrec.json", encoding="utf-8") as card:
