@@ -39,7 +39,7 @@ std::vector<OptionValue> values_of(const char* list, const OptionValue& like) {
 
 // A value that is not listed stands alone: it was given.
 std::vector<Axis> space_of(const RecommenderType& type, const OptionValues& given,
-                                const TrainerOptions& trainer, const FitSearch& search) {
+                           const TrainerOptions& trainer, const FitSearch& search) {
   std::vector<Axis> space;
   for (const RecommenderOption& option : type.options)
     if (*option.search != 0 && !given.contains(option.key))
