@@ -39,13 +39,6 @@ class EncoderDecoder : public Stages {
     options.trainer.logging_steps = 1;
     return options;
   }
-  static EvaluateOptions evaluation_of(const std::string& model) {
-    EvaluateOptions options;
-    options.data = root_ / "data";
-    options.model = root_ / model;
-    options.candidates = root_ / "data/candidates-valid.jsonl";
-    return options;
-  }
   static inline TrainingResult result_;
 };
 

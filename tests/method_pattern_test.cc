@@ -53,15 +53,6 @@ class Patterns : public Stages {
     options.recommenders = {root_ / "early/markov"};
     return options;
   }
-
-  static EvaluateOptions evaluation_of(const std::string& model, const std::string& recommender) {
-    EvaluateOptions options;
-    options.data = root_ / "data";
-    options.model = root_ / model;
-    options.candidates = root_ / "data/candidates-valid.jsonl";
-    if (!recommender.empty()) options.recommender = root_ / recommender;
-    return options;
-  }
 };
 
 TEST_F(Patterns, are_those_of_the_recommender_before_the_request) {

@@ -33,14 +33,6 @@ class TimeKnowledge : public Stages {
     options.filter_answer = false;
     return options;
   }
-
-  static EvaluateOptions evaluation_of(const std::string& model) {
-    EvaluateOptions options;
-    options.data = root_ / "data";
-    options.model = root_ / model;
-    options.candidates = root_ / "data/candidates-valid.jsonl";
-    return options;
-  }
 };
 
 TEST_F(TimeKnowledge, is_that_of_everybody_before_the_row) {

@@ -15,6 +15,7 @@
 #include "data/synthetic.h"
 #include "method/construct.h"
 #include "method/distill.h"
+#include "method/evaluate.h"
 #include "method/reinforce.h"
 #include "models/decoder.h"
 #include "text/bpe_train.h"
@@ -97,6 +98,17 @@ class Stages : public ::testing::Test {
     options.trainer.max_steps = 3;
     options.trainer.train_batch_size = 4;
     options.trainer.logging_steps = 1;
+    return options;
+  }
+
+  // On the validation rows; empty: no recommender.
+  static EvaluateOptions evaluation_of(const std::string& model,
+                                       const std::string& recommender = "") {
+    EvaluateOptions options;
+    options.data = root_ / "data";
+    options.model = root_ / model;
+    options.candidates = root_ / "data/candidates-valid.jsonl";
+    if (!recommender.empty()) options.recommender = root_ / recommender;
     return options;
   }
 

@@ -6,6 +6,7 @@
 
 #include "base/json.h"
 #include "temporal/explanation.h"
+#include "text/utf8.h"
 
 namespace etrlrec {
 namespace {
@@ -40,15 +41,8 @@ std::string percent_text(double percent) {
   return percent >= 0.95 ? fmt::format("{:.1f} %", percent) : fmt::format("{:.2g} %", percent);
 }
 
-// Characters, not bytes, of UTF-8.
-size_t width_of(const std::string& text) {
-  return static_cast<size_t>(std::count_if(text.begin(), text.end(), [](char c) {
-    return (static_cast<unsigned char>(c) & 0xC0) != 0x80;
-  }));
-}
-
 std::string padded(const std::string& text, size_t width) {
-  return text + std::string(width - std::min(width, width_of(text)), ' ');
+  return text + std::string(width - std::min(width, code_points(text)), ' ');
 }
 
 }  // namespace
@@ -82,9 +76,9 @@ std::string format_ranking(const Ranking& ranking, const Catalogue& catalogue,
   }
   size_t id = 0, title = 0, attributes = 0;
   for (const Line& line : lines) {
-    id = std::max(id, width_of(line.id));
-    title = std::max(title, width_of(line.title));
-    attributes = std::max(attributes, width_of(line.attributes));
+    id = std::max(id, code_points(line.id));
+    title = std::max(title, code_points(line.title));
+    attributes = std::max(attributes, code_points(line.attributes));
   }
   std::string text;
   for (size_t i = 0; i < lines.size(); ++i) {
