@@ -255,7 +255,8 @@ GuidanceTexts read_guidance(const fs::path& path, const GuidanceTexts& base) {
   const auto domain = get_or<std::string>(json, "domain", base.domain, name);
   const bool known = std::find(domains.begin(), domains.end(), domain) != domains.end();
   GuidanceTexts texts = known ? guidance_texts(domain) : base;
-  for (const auto& [key, value] : json.items()) {
+  for (const auto& entry : json.items()) {
+    const std::string& key = entry.key();  // clang 14: a lambda captures no structured binding
     const auto member = std::find_if(kMembers.begin(), kMembers.end(),
                                      [&](const auto& pair) { return pair.first == key; });
     CHECK(member != kMembers.end(), kInput, "{}: unknown member \"{}\"", name, key);
