@@ -154,6 +154,12 @@ constexpr Refused kRefused[] = {
     {"reinforce --beta 0 --kl-estimator k2", "--beta above 0", "--beta 1"},
     {"reinforce --advantage rloo --std-floor 0.5", "--advantage group or batch",
      "--advantage batch"},
+    {"reinforce --judge-model m", "--judge", "--judge local"},
+    {"reinforce --judge-reveal", "--judge", "--judge endpoint"},
+    {"reinforce --judge local --base-url http://a/v1", "--judge endpoint", "--judge endpoint"},
+    {"reinforce --judge local --judge-calls c", "--judge endpoint", "--judge endpoint"},
+    {"reinforce --judge local --reward-mode faithful --judge-share 0.5", "--reward-mode verified",
+     "--reward-mode verified"},
     {"reinforce --no-rb --lambda-ce 0.123", "--rb", "--rb"},
     {"reinforce --rb --pass-at-k 4", "--no-rb", "--no-rb"},
 };

@@ -33,7 +33,7 @@ def options_of(arguments):
     parser.add_argument("--status", type=int, default=0, help="answers everything with this status")
     parser.add_argument("--redirect", default="", help="answers everything with a redirect to this")
     parser.add_argument("--key", default="", help="the only key that is let in")
-    parser.add_argument("--answers", choices=["echo", "reason", "think"], default="echo")
+    parser.add_argument("--answers", choices=["echo", "reason", "think", "score"], default="echo")
     parser.add_argument("--no-usage", action="store_true")
     parser.add_argument("--log", default="")
     parser.add_argument("--cert", default="")
@@ -81,6 +81,11 @@ def reasoning_of(question, nonce):
     return f"<reasoning>\nNonce {nonce} stands here. {sentences}\n</reasoning>\n<answer>{answer}</answer>"
 
 
+def score_of(question):
+    """From 0 to 1000, of the question's bytes alone."""
+    return int(hashlib.sha256(question.encode()).hexdigest(), 16) % 1001
+
+
 def make_handler(state):
     options = state.options
 
@@ -110,8 +115,10 @@ def make_handler(state):
         def completion(self, request, nonce):
             question = request["messages"][-1]["content"]
             text = f"echo {nonce} {hashlib.sha256(question.encode()).hexdigest()[:16]}"
-            if options.answers != "echo":
+            if options.answers in ("reason", "think"):
                 text = reasoning_of(question, nonce)
+            if options.answers == "score":
+                text = json.dumps({"score": score_of(question)})
             if options.answers == "think":
                 text = "<think>POISON I was told the number.</think>" + text
             message = {"role": "assistant", "content": text}

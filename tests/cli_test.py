@@ -10,6 +10,7 @@ import json
 import math
 import os
 import random
+import re
 import shutil
 import signal
 import struct
@@ -288,6 +289,29 @@ class Memory(unittest.TestCase):
         estimated = self.estimate("wide") - self.estimate("base")
         self.assertGreater(estimated, 150 * 2**20)
         self.assertLess(abs(measured - estimated), estimated / 3, f"estimated {estimated >> 20} MB, measured {measured / 2**20:.0f} MB")
+
+
+class Reproduce(unittest.TestCase):
+    """docs/reproduce.md asks for nothing that the program does not know."""
+
+    def test_commands_recipes_and_options_exist(self):
+        home = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+        with open(os.path.join(home, "docs", "reproduce.md"), encoding="utf-8") as file:
+            blocks = re.findall(r"^```sh\n(.*?)^```$", file.read(), re.M | re.S)
+        recipes, helps, seen = run("run", "--list"), {}, 0
+        for command in "\n".join(blocks).replace("\\\n", " ").splitlines():
+            called = re.search(r"(?:build/etrlrec|\./run) ([a-z-]+)(.*)", command)
+            if not called or called[1] in ("ablations", "bench"):
+                continue
+            name, words = called[1], called[2].split()
+            if name == "run" and "$" not in words[0]:
+                self.assertIn(words[0], recipes.split(), command)
+            help_text = helps.setdefault(name, run(name, "--help"))
+            for word in words:
+                if word.startswith("-"):
+                    self.assertRegex(help_text, r"(^|[\s,])" + re.escape(word) + r"[\s,]", command)
+                    seen += 1
+        self.assertGreater(seen, 40)
 
 
 class Distill(unittest.TestCase):

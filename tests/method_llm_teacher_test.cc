@@ -1,7 +1,9 @@
 // Stage 1 with teachers that write free text: a file, an endpoint, a local model.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <functional>
+#include <limits>
 #include <regex>
 
 #include "base/check.h"
@@ -241,6 +243,48 @@ TEST_F(LlmTeachers, a_local_model_keeps_the_contract_and_is_asked_once) {
   construct(options);
   EXPECT_EQ(read_file(root_ / "local/calls.jsonl"), calls);
   EXPECT_EQ(audit_construct(root_ / "local").total(), 0);
+}
+
+TEST_F(LlmTeachers, a_student_refuses_what_is_too_long_or_of_no_use) {
+  // What the program wrote for answers by title, which the untuned base model can read.
+  ConstructOptions own = construct_into("of-student");
+  own.limit = 12;
+  construct(own);
+  ConstructOptions options = own;
+  options.teacher = "file";
+  options.llm.file = root_ / "of-student/reasoning.jsonl";
+  const auto rejected = [&](const std::string& name, const std::string& filter) {
+    options.out = root_ / name;
+    const ConstructSummary summary = construct(options);
+    const auto found = summary.rejected.find(filter);
+    return std::pair(summary.kept, found == summary.rejected.end() ? 0 : found->second);
+  };
+  const auto [kept, none] = rejected("free", "length");
+  ASSERT_GT(kept, 6);
+  EXPECT_EQ(none, 0);
+  options.llm.student = root_ / "base";
+  int64_t longest = 0, shortest = std::numeric_limits<int64_t>::max();
+  const auto tokenizer = load_tokenizer(root_ / "base");
+  for (const Json& line : lines(options.llm.file)) {
+    const auto tokens = std::ssize(tokenizer->encode(line["completion"].get<std::string>()));
+    longest = std::max(longest, tokens);
+    shortest = std::min(shortest, tokens);
+  }
+  ASSERT_LT(shortest, longest);
+  options.llm.max_completion_tokens = longest + 16;
+  EXPECT_EQ(rejected("fits", "length"), std::pair(kept, int64_t{0}));
+  options.llm.max_completion_tokens = longest + 15;
+  EXPECT_GE(rejected("longest", "length").second, 1);
+  options.llm.max_completion_tokens = shortest + 15;
+  EXPECT_EQ(rejected("all", "length"), std::pair(int64_t{0}, kept));
+  options.llm.max_completion_tokens = longest + 16;
+  options.llm.usefulness_filter = true;
+  options.llm.min_usefulness = -1e6;
+  EXPECT_EQ(rejected("useful", "usefulness"), std::pair(kept, int64_t{0}));
+  options.llm.min_usefulness = 1e6;
+  EXPECT_EQ(rejected("useless", "usefulness"), std::pair(int64_t{0}, kept));
+  for (const Json& line : lines(root_ / "useless/quarantine.jsonl"))
+    EXPECT_EQ(line["verdict"], "usefulness");
 }
 
 TEST_F(LlmTeachers, options_that_make_no_sense_are_refused_before_anything_is_written) {

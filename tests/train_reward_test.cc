@@ -161,6 +161,42 @@ TEST(Reward, a_mode_brings_its_own_recommender_term) {
   EXPECT_THROW(set_reward_mode(options, "verified", "rank"), Error);
 }
 
+TEST(Reward, a_judge_counts_for_its_share_and_leads_the_claims_by_little) {
+  RewardOptions options;  // verified, omega .7
+  RewardInput input = answer(3, 3);
+  input.reasoning = 0.5;
+  EXPECT_DOUBLE_EQ(reasoning_reward(input, options), 0.5);
+  input.judge = 0.6;
+  EXPECT_NEAR(reasoning_reward(input, options), 0.7 * 0.5 + 0.3 * 0.6, 1e-12);
+  input.judge = 1;  // counts as 0.8
+  EXPECT_NEAR(reasoning_reward(input, options), 0.7 * 0.5 + 0.3 * 0.8, 1e-12);
+  input.judge = 0;
+  EXPECT_NEAR(reasoning_reward(input, options), 0.35, 1e-12);
+  input.judge = 1;
+  EXPECT_DOUBLE_EQ(reasoning_reward(input, faithful()), 1);
+  input.judge = 1.01;
+  EXPECT_THROW(compute_reward(input, kLater, options), Error);
+}
+
+TEST(Reward, a_judge_that_said_nothing_is_neither_zero_nor_nan) {
+  const RewardWeights rest = without_reasoning(kLater);  // (.2, .2, .6)
+  EXPECT_DOUBLE_EQ(rest.alpha, 0);
+  EXPECT_NEAR(rest.beta, 0.25, 1e-12);
+  EXPECT_NEAR(rest.gamma, 0.75, 1e-12);
+  EXPECT_DOUBLE_EQ(without_reasoning({1, 0, 0}).gamma, 0);
+  const auto scores = sure_of(3);
+  RewardInput input = answer(3, 3);
+  input.crm_scores = scores;
+  input.is_judged = true;
+  EXPECT_NEAR(compute_reward(input, kLater, faithful()).total, 1, 1e-6);
+  input.judge = 0.0;
+  EXPECT_NEAR(compute_reward(input, kLater, faithful()).total, 0.8, 1e-6);
+  // Without a reasoning there was nothing to judge: -1 keeps its weight.
+  input.judge.reset();
+  input.has_reasoning = false;
+  EXPECT_NEAR(compute_reward(input, kLater, faithful()).total, 0.6, 1e-6);
+}
+
 TEST(Reward, values_that_are_not_finite_are_errors) {
   RewardInput input = answer(3, 3);
   input.reasoning = std::numeric_limits<double>::quiet_NaN();

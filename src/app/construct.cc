@@ -10,6 +10,7 @@
 
 #include "app/command.h"
 #include "app/command_line.h"
+#include "app/endpoint_options.h"
 #include "base/check.h"
 #include "base/json.h"
 #include "method/construct_status.h"
@@ -23,7 +24,8 @@ struct ConstructCommand {
   ConstructOptions options;
   std::string answer = "title", known = "none";
   std::string fact_sheet = "on";
-  std::string api_key_file, api_key_env = "ETRLREC_API_KEY", write_requests;
+  EndpointCommand endpoint;
+  std::string write_requests;
   bool dry_run = false, status = false, audit = false;
 
   bool has_teacher(std::initializer_list<const char*> teachers) const {
@@ -152,48 +154,6 @@ void add_llm_options(Command& command, const Given& given) {
       [=] { return given->options.llm.usefulness_filter; });
 }
 
-void add_endpoint_options(Command& command, const Given& given) {
-  EndpointOptions& endpoint = given->options.llm.endpoint;
-  const auto add = [&](const std::string& name, auto& value, const std::string& help) {
-    return command.add_option(name, value, help)
-        .group("Teacher endpoint")
-        .only_with("--teacher endpoint", [=] { return given->has_teacher({"endpoint"}); });
-  };
-  add("--base-url", endpoint.base_url,
-      "of an OpenAI-compatible server, e.g. http://localhost:8000/v1");
-  add("--api-key-file", given->api_key_file, "file that holds the key").existing_file();
-  add("--api-key-env", given->api_key_env, "environment variable that holds the key, else");
-  add("--ca-file", endpoint.ca_file, "certificates (PEM) that are trusted instead of the system's")
-      .existing_file();
-  add("--parameter", given->options.llm.parameters,
-      "NAME=JSON that each call sends, too; null takes one out; repeatable")
-      .repeatable();
-  add("--concurrency", endpoint.concurrency, "calls at a time").range(1, 1024);
-  add("--requests-per-minute", endpoint.requests_per_minute, "0: no limit").at_least(0);
-  add("--tokens-per-minute", endpoint.tokens_per_minute, "asked and answered; 0: no limit")
-      .at_least(0);
-  add("--max-tokens-total", endpoint.budget.max_tokens,
-      "budget of all runs in this folder, asked and answered; 0: no limit")
-      .at_least(0);
-  add("--max-money", endpoint.budget.max_money, "the same in money; 0: no limit").at_least(0);
-  add("--price-prompt", endpoint.budget.prices.prompt, "money per million tokens asked")
-      .at_least(0);
-  add("--price-completion", endpoint.budget.prices.completion, "money per million tokens answered")
-      .at_least(0);
-  add("--timeout", endpoint.timeout_seconds, "seconds of one call").at_least(0.001);
-  add("--max-attempts", endpoint.max_attempts,
-      "of one call; connections, 408, 409, 429 and 5xx are tried again")
-      .range(1, 100);
-  add("--retry-seconds", endpoint.retry_seconds, "first pause between attempts; it doubles, to 60")
-      .at_least(0);
-  add("--max-failures", endpoint.max_failures, "failed calls in a row that end the run")
-      .range(1, 1000000);
-  command
-      .add_flag("--retry", endpoint.retry_failed, "also make the calls that were refused for good")
-      .group("Teacher endpoint")
-      .only_with("--teacher endpoint", [=] { return given->has_teacher({"endpoint"}); });
-}
-
 // Options that only looking at a folder does not heed.
 void check_only_looks(const Command& command, const std::string& mode) {
   const std::set<std::string> heeded{"data",        "out",     mode,   "json",       "quiet",
@@ -266,7 +226,10 @@ void add_construct(CommandLine& app, CommonOptions& common) {
   add_teacher_options(command, given);
   add_prompt_options(command, given);
   add_llm_options(command, given);
-  add_endpoint_options(command, given);
+  add_endpoint_options(command,
+                       {"Teacher endpoint", "--teacher endpoint", "--parameter",
+                        [=] { return given->has_teacher({"endpoint"}); }},
+                       given->options.llm.endpoint, given->endpoint, given->options.llm.parameters);
   command.add_flag("--messages", given->options.messages,
                    "also write messages.jsonl, the same lines as chats");
   command.add_flag("--dry-run", given->dry_run, "only print what would be written");
@@ -281,7 +244,8 @@ void add_construct(CommandLine& app, CommonOptions& common) {
   command.on_run([=, &common] {
     ConstructCommand& asked = *given;
     if (asked.options.teacher == "endpoint" && !asked.status && !asked.audit)
-      asked.options.llm.endpoint.api_key = read_api_key(asked.api_key_file, asked.api_key_env);
+      asked.options.llm.endpoint.api_key =
+          read_api_key(asked.endpoint.api_key_file, asked.endpoint.api_key_env);
     run_construct(asked, command, common);
   });
 }

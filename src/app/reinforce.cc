@@ -5,8 +5,10 @@
 
 #include "app/command.h"
 #include "app/command_line.h"
+#include "app/endpoint_options.h"
 #include "app/training_options.h"
 #include "base/check.h"
+#include "temporal/guidance.h"
 
 namespace etrlrec {
 namespace {
@@ -54,6 +56,53 @@ void add_reward_options(Command& command, ReinforceOptions& options, std::string
       .group(group);
   command.add_option("--check-rewards", check_prompts, "only roll out and score that many prompts")
       .group(group);
+}
+
+void add_judge_options(Command& command, ReinforceOptions& options, const std::string& mode,
+                       std::string& facts, EndpointCommand& endpoint) {
+  JudgeOptions& judge = options.judge;
+  const std::string group = "Judge";
+  const auto asked = [&judge] { return judge.is_asked(); };
+  const auto add = [&](const char* name, auto& value, const char* text) {
+    return command.add_option(name, value, text).group(group).only_with("--judge", asked);
+  };
+  command
+      .add_option(
+          "--judge", judge.kind,
+          "a language model scores each reasoning, too: behind an endpoint, or of a folder; "
+          "it does not see the target; where it says nothing in time, the other terms count")
+      .one_of({"endpoint", "local"})
+      .group(group);
+  add("--judge-model", judge.model, "endpoint: its name there; local: its folder");
+  add("--judge-dtype", judge.dtype, "local: of the weights")
+      .one_of({"float32", "bfloat16", "int8"});
+  add("--judge-share", options.reward.judge_share,
+      "of its score beside the verified claims, which it exceeds by 0.3 at most; in faithful mode "
+      "its score alone counts")
+      .range(0.0, 1.0)
+      .only_with("--judge and --reward-mode verified",
+                 [&] { return options.judge.is_asked() && mode == "verified"; });
+  auto domains = guidance_domains();
+  domains.insert(domains.begin(), "auto");
+  add("--judge-domain", judge.domain,
+      "whose words the question has; auto: by titles and attributes")
+      .one_of(domains);
+  add("--judge-facts", facts, "on: the question lists facts that were counted in the data")
+      .one_of({"on", "off"});
+  command
+      .add_flag("--judge-reveal", judge.reveal,
+                "show it the target, the answer and the recommender's scores, as ETRLRec does")
+      .group(group)
+      .only_with("--judge", asked);
+  const auto by_endpoint = [&judge] { return judge.kind == "endpoint"; };
+  command
+      .add_option("--judge-calls", judge.calls,
+                  "file that keeps what it said, default OUT/judge_calls.jsonl")
+      .group(group)
+      .only_with("--judge endpoint", by_endpoint);
+  add_endpoint_options(command,
+                       {"Judge endpoint", "--judge endpoint", "--judge-parameter", by_endpoint},
+                       judge.endpoint, endpoint, judge.parameters);
 }
 
 void add_policy_options(Command& command, GrpoOptions& options) {
@@ -135,6 +184,9 @@ void add_reinforce(CommandLine& app, CommonOptions& common) {
   command.add_option("--samples", options->samples, "completions kept of every logged step");
   auto check_prompts = std::make_shared<int64_t>(0);
   add_reward_options(command, *options, *mode, *crm, *check_prompts);
+  auto facts = std::make_shared<std::string>("on");
+  auto endpoint = std::make_shared<EndpointCommand>();
+  add_judge_options(command, *options, *mode, *facts, *endpoint);
   add_policy_options(command, options->grpo);
   add_training_options(command, options->trainer, options->eval_rows);
   add_init_prompt(command, options->init_prompt);
@@ -152,6 +204,10 @@ void add_reinforce(CommandLine& app, CommonOptions& common) {
     check_trainable(options->dtype, *adapter);
     CHECK(*dry_run || *check_prompts > 0 || !options->out.empty(), kUsage, "--out is required");
     set_reward_mode(options->reward, *mode, *crm);
+    JudgeOptions& judge = options->judge;
+    judge.fact_sheet = *facts == "on";
+    if (judge.kind == "endpoint")
+      judge.endpoint.api_key = read_api_key(endpoint->api_key_file, endpoint->api_key_env);
     ReinforceSetup stage = setup(*options);
     if (*dry_run) {
       report_estimate(plan(stage), "reinforce", common);

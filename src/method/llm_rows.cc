@@ -47,25 +47,28 @@ GuidanceTexts guidance_of(const LlmTeacherOptions& options, const Catalogue& cat
   return options.guidance.empty() ? texts : read_guidance(options.guidance, texts);
 }
 
-std::string call_parameters(const ConstructOptions& options) {
-  Json parameters = {{"temperature", options.temperature},
-                     {"max_tokens", options.llm.max_new_tokens}};
-  if (options.llm.top_p < 1) parameters["top_p"] = options.llm.top_p;
-  for (const std::string& text : options.llm.parameters) {
+std::string call_parameters(Json usual, const std::vector<std::string>& texts, const char* option) {
+  for (const std::string& text : texts) {
     const size_t equals = text.find('=');
     const std::string name = text.substr(0, equals);
     const Json value = equals == text.npos ? Json(Json::value_t::discarded)
                                            : Json::parse(text.substr(equals + 1), nullptr, false);
     CHECK(!name.empty() && !value.is_discarded(), kUsage,
-          "--parameter: expected NAME=JSON, found \"{}\"\nhint: texts need quotes, "
+          "{}: expected NAME=JSON, found \"{}\"\nhint: texts need quotes, "
           "reasoning_effort='\"low\"'",
-          text);
+          option, text);
     CHECK(name != "model" && name != "messages" && name != "n" && name != "stream", kUsage,
-          "--parameter: \"{}\" is set by the call itself", name);
-    if (name == "max_completion_tokens") parameters.erase("max_tokens");
-    parameters[name] = value;
+          "{}: \"{}\" is set by the call itself", option, name);
+    if (name == "max_completion_tokens") usual.erase("max_tokens");
+    usual[name] = value;
   }
-  return parameters.dump();
+  return usual.dump();
+}
+
+std::string call_parameters(const ConstructOptions& options) {
+  Json usual = {{"temperature", options.temperature}, {"max_tokens", options.llm.max_new_tokens}};
+  if (options.llm.top_p < 1) usual["top_p"] = options.llm.top_p;
+  return call_parameters(std::move(usual), options.llm.parameters, "--parameter");
 }
 
 void check_llm_options(const ConstructOptions& options) {

@@ -9,6 +9,7 @@
 #include <nlohmann/json_fwd.hpp>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "method/construct_options.h"
 #include "method/reply_source.h"
@@ -26,8 +27,11 @@ GuidanceTexts guidance_of(const LlmTeacherOptions& options, const Catalogue& cat
 // Errors (kUsage) in options that no data are needed for: --keep, --parameter, the domain, an
 // endpoint without model or address; kModel for a local model that cannot be opened.
 void check_llm_options(const ConstructOptions& options);
-// What each call sends besides model and messages, as JSON. Errors (kUsage): a parameter that is no
-// NAME=JSON, or that the call itself sets (model, messages, n, stream).
+// What a call sends besides model and messages, as JSON: `usual`, and each of `texts`, which
+// `option` gave. Errors (kUsage): one that is no NAME=JSON, or that the call itself sets (model,
+// messages, n, stream).
+std::string call_parameters(nlohmann::json usual, const std::vector<std::string>& texts,
+                            const char* option);
 std::string call_parameters(const ConstructOptions& options);
 
 class LlmRows {

@@ -73,23 +73,6 @@ class LocalTeacher : public ReplySource {
   }
 
  private:
-  std::vector<int64_t> prompt_of(const ChatCall& call) const {
-    const Tokenizer& tokenizer = *loaded_.tokenizer;
-    std::vector<int64_t> ids;
-    if (loaded_.chat) {
-      ids = loaded_.virtual_tokens;
-      const auto chat = encode_chat(tokenizer, render_chat(*loaded_.chat, call.messages, true));
-      ids.insert(ids.end(), chat.begin(), chat.end());
-    } else {
-      std::string text;
-      for (const ChatMessage& message : call.messages) text += message.content + "\n\n";
-      ids = loaded_.encode_raw(text, false);
-    }
-    const auto open = tokenizer.encode(kReasoningOpen);
-    ids.insert(ids.end(), open.begin(), open.end());
-    return ids;
-  }
-
   // Texts of equal numbers of candidates share their closing tags.
   AnswerEncoding answers_of(int32_t candidates) const {
     std::vector<std::string> texts;
@@ -103,7 +86,7 @@ class LocalTeacher : public ReplySource {
     std::vector<GenerationRequest> requests;
     std::vector<const TeacherCall*> asked;
     for (const TeacherCall& call : calls) {
-      GenerationRequest request{prompt_of(call.call), {}};
+      GenerationRequest request{prompt_of(loaded_, call.call.messages, kReasoningOpen), {}};
       CHECK(call.candidates == candidates, kInput,
             "teacher: expected rows with {} candidates, found {}", candidates, call.candidates);
       request.answers = encoding.answers;
@@ -160,6 +143,24 @@ class LocalTeacher : public ReplySource {
 };
 
 }  // namespace
+
+std::vector<int64_t> prompt_of(const LoadedModel& model, std::span<const ChatMessage> messages,
+                               std::string_view begun) {
+  const Tokenizer& tokenizer = *model.tokenizer;
+  std::vector<int64_t> ids;
+  if (model.chat) {
+    ids = model.virtual_tokens;
+    const auto chat = encode_chat(tokenizer, render_chat(*model.chat, messages, true));
+    ids.insert(ids.end(), chat.begin(), chat.end());
+  } else {
+    std::string text;
+    for (const ChatMessage& message : messages) text += message.content + "\n\n";
+    ids = model.encode_raw(text, false);
+  }
+  const auto open = tokenizer.encode(begun);
+  ids.insert(ids.end(), open.begin(), open.end());
+  return ids;
+}
 
 std::unique_ptr<ReplySource> local_teacher(const ConstructOptions& options, const fs::path& calls) {
   return std::make_unique<LocalTeacher>(options, calls);

@@ -105,6 +105,8 @@ RewardSetup reward_setup(const ReinforceSetup& setup) {
   made.curriculum.total_steps = planned_steps(std::ssize(setup.rows), options.trainer);
   made.fixed_weights = options.reward_weights;
   made.rank_credit = options.rank_credit;
+  made.judge = options.judge;
+  made.seed = options.trainer.seed;
   made.item_embeddings = setup.item_embeddings;
   const auto around = static_cast<int64_t>(format.close.size() + format.finish.size());
   made.reward.max_length = options.length_limit > 0
@@ -141,6 +143,26 @@ ModelCard card_of(const ReinforceOptions& options, const LoadedModel& model,
   return card;
 }
 
+void check_judge_of(const ReinforceOptions& options, const PromptOptions& prompt) {
+  check_judge(options.judge, options.numerics);
+  if (!options.judge.is_asked()) return;
+  CHECK(prompt.reasoning, kUsage, "--judge: {} answers without a reasoning that could be judged",
+        options.model);
+  CHECK(!options.judge.reveal || !options.grpo.exact_answer_expectation, kUsage,
+        "--judge-reveal: the judge speaks of the sampled answer, --rb asks for the reward of every "
+        "answer\nhint: leave one of them out");
+  CHECK(options.judge.kind == "local" || !options.judge.calls.empty() || !options.out.empty(),
+        kUsage, "--judge endpoint: expected --out or --judge-calls, where its answers are kept");
+}
+
+std::unique_ptr<Judge> judge_of(const ReinforceOptions& options) {
+  const JudgeOptions& judge = options.judge;
+  if (!judge.is_asked()) return nullptr;
+  return make_judge(
+      judge, options.numerics,
+      judge.calls.empty() ? fs::path(options.out) / "judge_calls.jsonl" : fs::path(judge.calls));
+}
+
 // The policy with its weights, its reward and the reference of the divergence. Parts point to each
 // other and to the setup: it stays where it was made.
 class Learner {
@@ -149,8 +171,9 @@ class Learner {
       : setup_(setup),
         num_rows_(std::ssize(setup.rows)),
         reference_(load_models()),
+        judge_(judge_of(setup.options)),
         reward_(reward_setup(setup), setup.source, setup.recommender.get(), setup.claim_weights,
-                *setup.model.tokenizer),
+                *setup.model.tokenizer, judge_.get()),
         objective_(*setup.model.model, reference_, std::move(setup.rows), setup.grpo,
                    std::cref(reward_),
                    SampleWriter(setup.options.out, setup.options.samples,
@@ -185,6 +208,7 @@ class Learner {
   int64_t num_rows_;
   std::unique_ptr<LanguageModel> frozen_;
   LanguageModel* reference_;
+  std::unique_ptr<Judge> judge_;  // null: nobody judges
   RecommendationReward reward_;
   GrpoObjective objective_;
 };
@@ -198,6 +222,7 @@ ReinforceSetup setup(const ReinforceOptions& options) {
                                        options.numerics, options.init_prompt);
   CHECK(!model.card.catalogue_hash.empty(), kModel,
         "{}: not trained on this data set\nhint: etrlrec distill first", options.model);
+  check_judge_of(options, model.card.prompt);
   const DistillationRows distilled = distilled_rows(options, model.card, set);
   PromptPlan prompt = plan_prompt(options.model, options.prompt_tuning, model, options.lora);
   RowSource source(*study, std::move(set), model.card.prompt);
@@ -256,6 +281,7 @@ MemoryEstimate plan(const ReinforceSetup& setup) {
   load.rows_per_prompt = grpo.num_generations;
   load.total_rows = options.trainer.train_batch_size * grpo.num_generations;
   load.new_tokens = completion;
+  add_judge(options.judge, estimate);
   const MemoryEstimate update = estimate;
   add_rollouts(*model.model, load, estimate);
   // Every trained token was rolled out before, by one forward pass.

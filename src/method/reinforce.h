@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "method/judge.h"
 #include "method/memory_estimate.h"
 #include "method/model_folder.h"
 #include "method/prompt_adapter.h"
@@ -28,6 +29,7 @@ struct ReinforceOptions {
   std::string init_prompt{};  // folder of a soft prompt that texts begin with (open_with_prompt)
   Numerics numerics;
   RewardOptions reward;
+  JudgeOptions judge;
   int64_t length_limit =
       0;  // tokens where the length penalty is complete, 0: the completion's budget
   Curriculum curriculum;
@@ -65,8 +67,9 @@ struct ReinforceSetup {
 // are rows that the recommender may have learned from (method.md G.3 (3)). Errors: kModel for a
 // model that was not trained on this data set or candidate file, or a reasoning folder of another
 // data set or style; kUsage where the folder does not name its distillation rows and sft_share is
-// missing, where sft_share contradicts the folder, or where prompts show patterns and no
-// recommender is given; kInput where no row is left.
+// missing, where sft_share contradicts the folder, where prompts show patterns and no recommender
+// is given, or for a judge of a model that does not reason (check_judge); kInput where no row is
+// left.
 ReinforceSetup setup(const ReinforceOptions& options);
 // Memory and work of run().
 MemoryEstimate plan(const ReinforceSetup& setup);

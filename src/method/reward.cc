@@ -9,8 +9,10 @@
 
 #include "base/check.h"
 #include "eval/metrics.h"
+#include "eval/mix.h"
 #include "eval/protocol.h"
 #include "temporal/claim_weights.h"
+#include "temporal/judge_text.h"
 #include "temporal/prompts.h"
 #include "temporal/verifier.h"
 
@@ -60,12 +62,18 @@ double calibrate_recommender(const Recommender& recommender, const Study& study,
 
 RecommendationReward::RecommendationReward(RewardSetup setup, const RowSource& rows,
                                            const Recommender* recommender,
-                                           ClaimWeights claim_weights, const Tokenizer& tokenizer)
+                                           ClaimWeights claim_weights, const Tokenizer& tokenizer,
+                                           Judge* judge)
     : setup_(std::move(setup)),
       rows_(rows),
       recommender_(recommender),
       claim_weights_(std::move(claim_weights)),
-      tokenizer_(tokenizer) {
+      tokenizer_(tokenizer),
+      judge_(judge) {
+  if (judge_ != nullptr)
+    judge_texts_ =
+        guidance_texts(setup_.judge.domain == "auto" ? guess_domain(rows.study().dataset.catalogue)
+                                                     : setup_.judge.domain);
   CHECK(setup_.fixed_weights.empty() || setup_.fixed_weights.size() == 3, kUsage,
         "reward weights: expected three (reasoning, recommender, label), found {}",
         setup_.fixed_weights.size());
@@ -120,16 +128,53 @@ std::vector<RecommendationReward::RowContext> RecommendationReward::prepare(
   return contexts;
 }
 
+std::string RecommendationReward::text_of(const Rollout& rollout) const {
+  std::vector<int64_t> ids = rollout.output->ids;
+  while (!ids.empty() && ids.back() == tokenizer_.eos_id()) ids.pop_back();
+  return tokenizer_.decode(ids);
+}
+
+std::vector<std::optional<double>> RecommendationReward::ask_judge(
+    std::span<const Rollout> rollouts, std::span<const RowContext> rows,
+    std::span<const size_t> row_of_rollout) const {
+  std::vector<std::optional<double>> scores(rollouts.size());
+  if (judge_ == nullptr) return scores;
+  const PromptOptions& prompt = rows_.prompt();
+  const GuidanceOptions shown{.fact_sheet = setup_.judge.fact_sheet,
+                              .with_times = prompt.with_times,
+                              .with_attributes = prompt.with_attributes};
+  std::vector<std::vector<ChatMessage>> questions;
+  std::vector<size_t> asked;
+  for (size_t i = 0; i < rollouts.size(); ++i) {
+    const RowContext& row = rows[row_of_rollout[i]];
+    const ParsedCompletion parsed = row.view->parse(text_of(rollouts[i]));
+    if (parsed.code == AnswerCode::kNoReasoning) continue;
+    std::optional<RevealedOutcome> outcome;
+    std::vector<double> shares;
+    if (setup_.judge.reveal) {
+      for (const float score : row.crm_scores)
+        shares.push_back(score / setup_.reward.crm_temperature);
+      if (!shares.empty()) shares = softmax(std::move(shares));
+      outcome = RevealedOutcome{static_cast<int32_t>(rollouts[i].output->answer) + 1, shares};
+    }
+    Rng rng(setup_.seed, "judge", static_cast<uint64_t>(rollouts[i].id));
+    questions.push_back(
+        judge_messages(judge_texts_, row.view->context(), parsed.reasoning, shown, outcome, rng));
+    asked.push_back(i);
+  }
+  const auto said = judge_->scores(questions);
+  for (size_t q = 0; q < asked.size(); ++q) scores[asked[q]] = said[q];
+  return scores;
+}
+
 ScoredCompletion RecommendationReward::score(const Rollout& rollout, const RowContext& row,
+                                             const std::optional<double>& judged,
                                              const RewardWeights& weights) const {
   const Completion& output = *rollout.output;
   const Request& request = row.view->request();
   const auto n = static_cast<int32_t>(request.candidates.size());
   const int32_t target = request.target_slot + 1;
-  std::vector<int64_t> ids = output.ids;
-  while (!ids.empty() && ids.back() == tokenizer_.eos_id()) ids.pop_back();
-  const std::string text = tokenizer_.decode(ids);
-  const ParsedCompletion parsed = row.view->parse(text);
+  const ParsedCompletion parsed = row.view->parse(text_of(rollout));
 
   RewardInput input;
   input.num_candidates = n;
@@ -145,9 +190,11 @@ ScoredCompletion RecommendationReward::score(const Rollout& rollout, const RowCo
     input.rank = rank_reward(mean_rank(p, target - 1));
     input.has_rank = true;
   }
-  const bool judged = rows_.prompt().reasoning;
+  input.is_judged = judge_ != nullptr;
+  input.judge = judged;
+  const bool verifies = rows_.prompt().reasoning;
   std::vector<JudgedClaim> claims;
-  if (judged)
+  if (verifies)
     claims = judge_claims(row.view->claims(parsed.reasoning), row.view->context(), claim_weights_);
 
   ScoredCompletion scored;
@@ -155,7 +202,7 @@ ScoredCompletion RecommendationReward::score(const Rollout& rollout, const RowCo
     input.answer = k;
     input.semantic = semantic_reward(row.similarities, k, target);
     ReasoningScore reasoning;
-    if (judged) reasoning = score_reasoning(claims, k, row.view->context());
+    if (verifies) reasoning = score_reasoning(claims, k, row.view->context());
     input.reasoning = reasoning.r_ver;
     const RewardParts parts = compute_reward(input, weights, setup_.reward);
     scored.reward_by_answer.push_back(parts.total);
@@ -169,6 +216,13 @@ ScoredCompletion RecommendationReward::score(const Rollout& rollout, const RowCo
                     {"precision", reasoning.precision},
                     {"coverage", reasoning.coverage},
                     {"link", reasoning.r_link}};
+    if (judge_ != nullptr && input.has_reasoning) {
+      scored.parts["judge_missing"] = judged ? 0 : 1;
+      if (judged) {
+        scored.parts["judge"] = *judged;
+        scored.parts["judge_lead"] = *judged - reasoning.r_ver;
+      }
+    }
   }
   if (!input.format_ok)
     scored.invalid = answer_code_name(parsed.code);
@@ -186,10 +240,11 @@ std::vector<ScoredCompletion> RecommendationReward::operator()(std::span<const R
     hits += rollouts[i].output->answer == rows[row_of_rollout[i]].view->request().target_slot;
   const RewardWeights now =
       weights(step, rollouts.empty() ? 0 : hits / static_cast<double>(rollouts.size()));
+  const auto judged = ask_judge(rollouts, rows, row_of_rollout);
   std::vector<ScoredCompletion> scored(rollouts.size());
   at::parallel_for(0, static_cast<int64_t>(rollouts.size()), 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i)
-      scored[i] = score(rollouts[i], rows[row_of_rollout[i]], now);
+      scored[i] = score(rollouts[i], rows[row_of_rollout[i]], judged[i], now);
   });
   return scored;
 }

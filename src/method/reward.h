@@ -4,12 +4,17 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
 #include <unordered_map>
 #include <vector>
 
+#include "method/judge.h"
 #include "method/row.h"
 #include "models/recommender.h"
 #include "temporal/claim_weights.h"
+#include "temporal/guidance.h"
 #include "text/tokenizer.h"
 #include "train/grpo.h"
 #include "train/reward.h"
@@ -21,6 +26,9 @@ struct RewardSetup {
   Curriculum curriculum;
   std::vector<double> fixed_weights;  // alpha, beta, gamma; empty: the curriculum
   bool rank_credit = true;
+  // What a judge is told, if one is asked.
+  JudgeOptions judge{};
+  uint64_t seed = 0;  // of the wording of its questions
   // Near misses are items like the target: by these vectors of length 1, float [items, C], or,
   // where there are none, by the attributes.
   at::Tensor item_embeddings{};
@@ -32,11 +40,13 @@ double calibrate_recommender(const Recommender& recommender, const Study& study,
 
 class RecommendationReward {
  public:
-  // `rows`, `recommender` (null: its weight is 0) and `tokenizer` outlive the object. Rollout ids
+  // `rows`, `recommender` (null: its weight is 0), `tokenizer` and `judge` (null: nobody judges)
+  // outlive the object. Rollout ids
   // are rows of `rows`. The hit rate of curriculum C4 is that of the rollouts at hand, so that
   // nothing has to be remembered between steps.
   RecommendationReward(RewardSetup setup, const RowSource& rows, const Recommender* recommender,
-                       ClaimWeights claim_weights, const Tokenizer& tokenizer);
+                       ClaimWeights claim_weights, const Tokenizer& tokenizer,
+                       Judge* judge = nullptr);
   ~RecommendationReward();
   // One call at a time. Views of rows are kept between calls, so that facts of a row that comes
   // back are not computed again; the results depend on the arguments only.
@@ -47,14 +57,21 @@ class RecommendationReward {
   struct RowContext;
   std::vector<RowContext> prepare(std::span<const Rollout> rollouts,
                                   std::vector<size_t>& row_of_rollout) const;
+  std::string text_of(const Rollout& rollout) const;
+  // Of each rollout, what the judge says about its reasoning; nothing where there is none.
+  std::vector<std::optional<double>> ask_judge(std::span<const Rollout> rollouts,
+                                               std::span<const RowContext> rows,
+                                               std::span<const size_t> row_of_rollout) const;
   ScoredCompletion score(const Rollout& rollout, const RowContext& row,
-                         const RewardWeights& weights) const;
+                         const std::optional<double>& judged, const RewardWeights& weights) const;
 
   RewardSetup setup_;
   const RowSource& rows_;
   const Recommender* recommender_;
   ClaimWeights claim_weights_;
   const Tokenizer& tokenizer_;
+  Judge* judge_;
+  GuidanceTexts judge_texts_;  // of judge_
   mutable std::unordered_map<int64_t, RowView> views_;
 };
 

@@ -18,12 +18,12 @@
 namespace etrlrec {
 
 struct EndpointOptions {
-  std::string base_url;  // "https://api.example.org/v1"; /chat/completions is added
-  std::string api_key;   // empty: none is sent. Never in a message, a file or a log.
-  std::string ca_file;   // trusted certificates (PEM) instead of the system's
+  std::string base_url{};  // "https://api.example.org/v1"; /chat/completions is added
+  std::string api_key{};   // empty: none is sent. Never in a message, a file or a log.
+  std::string ca_file{};   // trusted certificates (PEM) instead of the system's
   int32_t concurrency = 4;
   double requests_per_minute = 0, tokens_per_minute = 0;  // 0: no limit
-  BudgetOptions budget;
+  BudgetOptions budget{};
   double timeout_seconds = 300;                      // of one call
   int32_t max_attempts = 6;                          // of one call
   double retry_seconds = 1, max_retry_seconds = 60;  // first and longest pause between them

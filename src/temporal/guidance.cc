@@ -87,9 +87,49 @@ constexpr std::array<std::pair<std::string_view, Member>, 14> kMembers{
      {"contract", &GuidanceTexts::contract},
      {"notice", &GuidanceTexts::notice}}};
 
-// The text with the words of the domain; a slot inside a word that was put in stays as it is.
-std::string with_words(std::string_view text, const GuidanceTexts& texts,
-                       std::string_view number = {}, std::string_view title = {}) {
+std::string shown_title(const ClaimContext& context, int32_t item) {
+  return plain_title(context.catalogue.titles[static_cast<size_t>(item)]);
+}
+
+// "\"Paper Crown\" (crime, dark)"
+std::string entry_of(const ClaimContext& context, int32_t item, const GuidanceOptions& options) {
+  std::string text = fmt::format("\"{}\"", shown_title(context, item));
+  std::string attributes;
+  size_t count = 0;
+  if (options.with_attributes) {
+    for (const int32_t a : context.catalogue.attributes_of(item)) {
+      if (count++ == kShownAttributes) break;
+      attributes += (attributes.empty() ? "" : ", ") + attribute_word(context.catalogue, a);
+    }
+  }
+  return attributes.empty() ? text : fmt::format("{} ({})", text, attributes);
+}
+
+// How many of the words are attributes of the catalogue.
+int64_t attributes_among(const Catalogue& catalogue, const std::set<std::string>& words) {
+  return std::count_if(catalogue.attributes.begin(), catalogue.attributes.end(),
+                       [&](const std::string& name) { return words.contains(ascii_lower(name)); });
+}
+
+bool ends_in_year(std::string_view title) {
+  title = trim(title);
+  return title.size() > 6 && title.back() == ')' && title[title.size() - 6] == '(' &&
+         (title[title.size() - 5] == '1' || title[title.size() - 5] == '2');
+}
+
+bool has_field(const Catalogue& catalogue, std::initializer_list<std::string_view> parts) {
+  return std::any_of(catalogue.fields.begin(), catalogue.fields.end(), [&](const auto& field) {
+    return std::any_of(parts.begin(), parts.end(), [&](std::string_view part) {
+      return ascii_lower(field).find(part) != std::string::npos;
+    });
+  });
+}
+
+}  // namespace
+
+// A slot inside a word that was put in stays as it is.
+std::string with_words(std::string_view text, const GuidanceTexts& texts, std::string_view number,
+                       std::string_view title) {
   const std::array<std::pair<std::string_view, std::string_view>, 7> slots{
       {{"{item}", texts.item},
        {"{items}", texts.items},
@@ -115,24 +155,6 @@ std::string with_words(std::string_view text, const GuidanceTexts& texts,
     }
   }
   return out;
-}
-
-std::string shown_title(const ClaimContext& context, int32_t item) {
-  return plain_title(context.catalogue.titles[static_cast<size_t>(item)]);
-}
-
-// "\"Paper Crown\" (crime, dark)"
-std::string entry_of(const ClaimContext& context, int32_t item, const GuidanceOptions& options) {
-  std::string text = fmt::format("\"{}\"", shown_title(context, item));
-  std::string attributes;
-  size_t count = 0;
-  if (options.with_attributes) {
-    for (const int32_t a : context.catalogue.attributes_of(item)) {
-      if (count++ == kShownAttributes) break;
-      attributes += (attributes.empty() ? "" : ", ") + attribute_word(context.catalogue, a);
-    }
-  }
-  return attributes.empty() ? text : fmt::format("{} ({})", text, attributes);
 }
 
 std::string history_text(const GuidanceTexts& texts, const ClaimContext& context,
@@ -173,28 +195,6 @@ std::string facts_text(const GuidanceTexts& texts, const ClaimContext& context,
   }
   return out;
 }
-
-// How many of the words are attributes of the catalogue.
-int64_t attributes_among(const Catalogue& catalogue, const std::set<std::string>& words) {
-  return std::count_if(catalogue.attributes.begin(), catalogue.attributes.end(),
-                       [&](const std::string& name) { return words.contains(ascii_lower(name)); });
-}
-
-bool ends_in_year(std::string_view title) {
-  title = trim(title);
-  return title.size() > 6 && title.back() == ')' && title[title.size() - 6] == '(' &&
-         (title[title.size() - 5] == '1' || title[title.size() - 5] == '2');
-}
-
-bool has_field(const Catalogue& catalogue, std::initializer_list<std::string_view> parts) {
-  return std::any_of(catalogue.fields.begin(), catalogue.fields.end(), [&](const auto& field) {
-    return std::any_of(parts.begin(), parts.end(), [&](std::string_view part) {
-      return ascii_lower(field).find(part) != std::string::npos;
-    });
-  });
-}
-
-}  // namespace
 
 std::vector<std::string> guidance_domains() {
   std::vector<std::string> names;
@@ -315,16 +315,22 @@ std::string one_line(std::string_view text) {
   return out;
 }
 
-TeacherAnswer read_teacher_answer(std::string_view text, int32_t num_candidates) {
+std::optional<std::string_view> behind_thought(std::string_view text) {
   constexpr std::string_view kThink = "<think>", kThought = "</think>";
-  TeacherAnswer answer;
   const size_t thought = text.rfind(kThought);
-  if (thought != text.npos) {
-    text.remove_prefix(thought + kThought.size());
-  } else if (text.find(kThink) != text.npos) {
+  if (thought != text.npos) return text.substr(thought + kThought.size());
+  if (text.find(kThink) != text.npos) return std::nullopt;
+  return text;
+}
+
+TeacherAnswer read_teacher_answer(std::string_view text, int32_t num_candidates) {
+  TeacherAnswer answer;
+  const auto said = behind_thought(text);
+  if (!said) {
     answer.problem = "the thinking part has no end";
     return answer;
   }
+  text = *said;
   const size_t open = text.find(kReasoningOpen);
   if (open == text.npos) {
     answer.problem = "no <reasoning>";

@@ -6,6 +6,7 @@
 
 #include <filesystem>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -40,6 +41,16 @@ struct GuidanceOptions {
   bool with_attributes = true;  // of entries and candidates
   bool hinted = false;          // reveals request.target_slot
 };
+// Paragraphs of the guidance, for whoever else is told of a request: history and candidates as
+// numbered lists, the counted facts as one sentence a line (`rng` draws their wording).
+std::string history_text(const GuidanceTexts& texts, const ClaimContext& context,
+                         const GuidanceOptions& options);
+std::string candidates_text(const ClaimContext& context, const GuidanceOptions& options);
+std::string facts_text(const GuidanceTexts& texts, const ClaimContext& context,
+                       const GuidanceOptions& options, Rng& rng);
+// The words of a domain in the place of their slots.
+std::string with_words(std::string_view text, const GuidanceTexts& texts,
+                       std::string_view number = {}, std::string_view title = {});
 // A system and a user message. `rng` draws the wording of the facts.
 std::vector<ChatMessage> guidance_messages(const GuidanceTexts& texts, const ClaimContext& context,
                                            const GuidanceOptions& options, Rng& rng);
@@ -54,6 +65,8 @@ struct TeacherAnswer {
 // `text` may begin with a thinking part, <think> … </think>, and a preface; both are left out. The
 // contract: one pair of each tag in this order, nothing behind them, a number of the candidates.
 TeacherAnswer read_teacher_answer(std::string_view text, int32_t num_candidates);
+// An answer without the thinking part that it may begin with; nothing where that has no end.
+std::optional<std::string_view> behind_thought(std::string_view text);
 // White space as single blanks, one in front.
 std::string one_line(std::string_view text);
 

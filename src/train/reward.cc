@@ -17,6 +17,7 @@ constexpr RewardWeights kEarly{0.4, 0.4, 0.2};
 constexpr RewardWeights kLate{0.2, 0.2, 0.6};
 constexpr double kLargestPenalty = 0.2;
 constexpr double kToleratedRepetition = 0.2;
+constexpr double kJudgeLead = 0.3;  // of a judge over the verified claims
 constexpr double kGateMargin = 0.9;
 
 RewardWeights between(const RewardWeights& a, const RewardWeights& b, double share) {
@@ -42,6 +43,7 @@ void check_input(const RewardInput& input, const RewardWeights& weights) {
     CHECK(std::isfinite(weight) && weight >= 0, kUsage,
           "reward weights: expected numbers that are not negative, found {}", weight);
   check_unit(input.reasoning, "reasoning");
+  if (input.judge) check_unit(*input.judge, "judge");
   check_unit(input.semantic, "semantic closeness");
   if (input.has_rank) check_unit(input.rank, "rank");
   check_unit(input.repetition, "repetition");
@@ -120,9 +122,24 @@ double dominance_gate(const RewardWeights& weights, double eta) {
   return other <= 0 ? 1 : std::min(1.0, kGateMargin * weights.gamma * (1 - eta) / other);
 }
 
-RewardParts compute_reward(const RewardInput& input, const RewardWeights& weights,
+double reasoning_reward(const RewardInput& input, const RewardOptions& options) {
+  check_unit(options.judge_share, "judge's share");
+  if (!input.judge) return input.reasoning;
+  if (options.mode == RewardMode::kFaithful) return *input.judge;
+  const double anchored = std::min(*input.judge, input.reasoning + kJudgeLead);
+  return input.reasoning + options.judge_share * (anchored - input.reasoning);
+}
+
+RewardWeights without_reasoning(const RewardWeights& weights) {
+  const double others = weights.beta + weights.gamma;
+  if (others <= 0) return {};
+  const double factor = 1 + weights.alpha / others;
+  return {0, factor * weights.beta, factor * weights.gamma};
+}
+
+RewardParts compute_reward(const RewardInput& input, const RewardWeights& given,
                            const RewardOptions& options) {
-  check_input(input, weights);
+  check_input(input, given);
   CHECK(options.eta >= 0 && options.eta < 1, kUsage, "reward: eta: expected [0, 1), found {}",
         options.eta);
   bool in_range = input.answer >= 1 && input.answer <= input.num_candidates;
@@ -135,7 +152,10 @@ RewardParts compute_reward(const RewardInput& input, const RewardWeights& weight
   parts.crm = invalid_crm(input);
   if (earns && in_range && !input.crm_scores.empty())
     parts.crm = crm_reward(input.crm_scores, input.answer, options.crm, options.crm_temperature);
-  parts.reasoning = !input.has_reasoning ? -1 : (earns ? input.reasoning : 0);
+  parts.reasoning = !input.has_reasoning ? -1 : (earns ? reasoning_reward(input, options) : 0);
+  const bool is_missing = faithful && input.has_reasoning && input.is_judged && !input.judge;
+  if (is_missing) parts.reasoning = 0;
+  const RewardWeights weights = is_missing ? without_reasoning(given) : given;
   if (faithful) {
     parts.outcome = parts.label;
     parts.total =

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -35,7 +36,9 @@ struct RewardInput {
   int32_t num_candidates = 0;
   bool has_reasoning = false, format_ok = false;
   int32_t target = 0;                 // 1-based
-  double reasoning = 0;               // r_ver (or a judge's score) in [0, 1]
+  double reasoning = 0;               // r_ver in [0, 1]
+  bool is_judged = false;             // a judge was asked about the reasoning
+  std::optional<double> judge{};      // its score in [0, 1]; nothing: it did not say
   std::span<const float> crm_scores;  // [n] recommender scores of the candidates; empty: no term
   double semantic = 0, rank = 0;      // r_sem, r_rank of G.3 (4), (2)
   bool has_rank = false;
@@ -46,8 +49,9 @@ struct RewardOptions {
   RewardMode mode = RewardMode::kVerified;
   CrmReward crm = CrmReward::kCalibrated;
   double crm_temperature = 0.3;
-  double eta = 0.3;         // partial credit of misses
-  std::string gate = "on";  // on | off | reasoning-only
+  double judge_share = 0.3;  // verified mode: of a judge's score in r_reason, 1 - omega
+  double eta = 0.3;          // partial credit of misses
+  std::string gate = "on";   // on | off | reasoning-only
   int64_t max_length = 512, length_buffer = 128;
 };
 // Mode and recommender's term by their names; without a `crm` the term is the mode's own: faithful,
@@ -63,6 +67,13 @@ struct RewardParts {
 // mode: alpha r_reason + beta r_CRM + gamma r_label, no penalties.
 RewardParts compute_reward(const RewardInput& input, const RewardWeights& weights,
                            const RewardOptions& options);
+// r_reason of a valid completion (G.3 (6)). Faithful mode: the judge's score alone. Verified mode:
+// omega r_ver + (1 - omega) min(judge, r_ver + 0.3), so that no judge lifts a reasoning far above
+// what its claims carry; without the judge's score r_ver.
+double reasoning_reward(const RewardInput& input, const RewardOptions& options);
+// Where a judge is all that rewards reasonings and said nothing, the reasoning's weight goes to the
+// other terms in their proportions; where they have none, it is lost.
+RewardWeights without_reasoning(const RewardWeights& weights);
 // kappa of a wrong answer: min(1, 0.9 gamma (1 - eta) / (alpha + beta)).
 double dominance_gate(const RewardWeights& weights, double eta);
 
