@@ -127,14 +127,14 @@ TEST_F(Judges, reinforcement_takes_the_score_into_the_reward) {
   ReinforceOptions options = judged_into("judged", endpoint(server));
   EXPECT_EQ(reinforce(options).steps, 2);
   const Json metrics = last_metrics("judged");
-  EXPECT_TRUE(metrics.contains("rewards/judge_missing/mean")) << metrics;
+  EXPECT_TRUE(metrics.contains("train/rewards/judge_missing/mean")) << metrics;
   EXPECT_GT(num_calls(root_ / "judged/judge_calls.jsonl"), 0);
   // A judge whose share is nothing leaves everything as it was.
   options = judged_into("judged-zero", endpoint(server));
   options.reward.judge_share = 0;
   reinforce(options);
   reinforce(judged_into("unjudged", {}));
-  EXPECT_EQ(last_metrics("judged-zero")["reward"], last_metrics("unjudged")["reward"]);
+  EXPECT_EQ(last_metrics("judged-zero")["train/reward"], last_metrics("unjudged")["train/reward"]);
   EXPECT_EQ(sha256_file(root_ / "judged-zero/model.safetensors"),
             sha256_file(root_ / "unjudged/model.safetensors"));
 }
