@@ -174,6 +174,76 @@ TEST(Candidates, cold_ones_are_items_without_a_training_interaction) {
   EXPECT_TRUE(cold_targets(dataset, split, split.train).empty());
 }
 
+// U and U* of method.md G.7: the same log of 19 items, of which 10 were learned, 8 are cold and one
+// was never chosen.
+TEST(Candidates, trained_ones_were_learned_and_the_catalogue_has_all) {
+  Dataset dataset;
+  for (int i = 0; i < 19; ++i) dataset.catalogue.item_ids.push_back(std::to_string(i));
+  dataset.catalogue.titles = dataset.catalogue.item_ids;
+  dataset.catalogue.attribute_offsets.assign(20, 0);
+  for (int32_t u = 0; u < 9; ++u) {
+    dataset.user_ids.push_back(std::to_string(u));
+    for (int32_t j = 0; j < 4; ++j) {
+      dataset.items.push_back(j < 3 ? (u + j) % 10 : u == 8 ? 3 : 10 + u);
+      dataset.times.push_back(10 * j + u);
+    }
+    dataset.user_offsets.push_back(dataset.num_interactions());
+  }
+  const Split split = split_leave_one_out(dataset);
+  const auto draw = [&](CandidateKind kind, int32_t count) {
+    const CandidateSet set = draw_candidates(dataset, split, split.test, {kind, count, 42});
+    expect_valid(dataset, set);
+    return set;
+  };
+  // Two training items of each user and the validation item are past, and so is a known target.
+  const CandidateSet trained = draw(CandidateKind::kTrained, 7);
+  for (size_t r = 0; r < trained.rows.size(); ++r)
+    for (int32_t c = 0; c < 7; ++c)
+      if (c != trained.slots[r]) {
+        EXPECT_LT(trained.items[r * 7 + static_cast<size_t>(c)], 10) << r;
+      }
+  EXPECT_THROW(draw(CandidateKind::kTrained, 9), Error) << "seven are left";
+  const auto holds_unchosen = [](const CandidateSet& set) {
+    return std::count(set.items.begin(), set.items.end(), 18);
+  };
+  EXPECT_EQ(holds_unchosen(draw(CandidateKind::kCatalogue, 16)), 9) << "all 15 that are left";
+  EXPECT_THROW(draw(CandidateKind::kUniform, 16), Error) << "the one nobody chose is not drawn";
+  EXPECT_EQ(holds_unchosen(draw(CandidateKind::kUniform, 15)), 0);
+  EXPECT_EQ(count_negatives(dataset, split, split.test, {CandidateKind::kCatalogue, 16, 42}),
+            std::vector<int32_t>(9, 15));
+}
+
+TEST(Candidates, sets_of_every_kind_have_the_published_sizes) {
+  // 60 items, each chosen by somebody.
+  Dataset dataset;
+  for (int i = 0; i < 60; ++i) dataset.catalogue.item_ids.push_back(std::to_string(i));
+  dataset.catalogue.titles = dataset.catalogue.item_ids;
+  dataset.catalogue.attribute_offsets.assign(61, 0);
+  for (int32_t u = 0; u < 40; ++u) {
+    dataset.user_ids.push_back(std::to_string(u));
+    for (int32_t j = 0; j < 5; ++j) {
+      dataset.items.push_back((5 * u + 7 * j) % 60);
+      dataset.times.push_back(100 * j + u);
+    }
+    dataset.user_offsets.push_back(dataset.num_interactions());
+  }
+  const Split split = split_leave_one_out(dataset);
+  std::vector<std::vector<int32_t>> tops(split.test.size());
+  for (auto& top : tops)
+    for (int32_t item = 0; item < 50; ++item) top.push_back(item);
+  for (const std::string& name : candidate_kind_names()) {
+    if (name == "cold") continue;
+    const CandidateKind kind = candidate_kind(name);
+    EXPECT_EQ(candidate_kind_name(kind), name);
+    for (const int32_t count : {15, 20, 25}) {
+      const CandidateSet set = draw_candidates(dataset, split, split.test, {kind, count, 42}, tops);
+      expect_valid(dataset, set);
+      EXPECT_EQ(set.items.size(), static_cast<size_t>(count) * split.test.size());
+    }
+  }
+  EXPECT_THROW(candidate_kind("U"), Error);
+}
+
 TEST(Candidates, refuse_a_row_with_too_few_possible_negatives) {
   Drawn drawn;
   EXPECT_THROW(drawn.draw(CandidateKind::kUniform, 42, 40), Error);
@@ -182,7 +252,8 @@ TEST(Candidates, refuse_a_row_with_too_few_possible_negatives) {
 
 TEST(Candidates, counted_negatives_say_exactly_which_rows_can_be_drawn) {
   Drawn drawn;
-  for (const auto kind : {CandidateKind::kUniform, CandidateKind::kPopular}) {
+  for (const auto kind : {CandidateKind::kUniform, CandidateKind::kPopular, CandidateKind::kTrained,
+                          CandidateKind::kCatalogue}) {
     const CandidateOptions options{kind, 31, 42};
     const auto counts = count_negatives(drawn.dataset, drawn.split, drawn.split.train, options);
     for (size_t r = 0; r < counts.size(); r += 7) {

@@ -4,6 +4,8 @@
 // by rejection; where few items are left, the exact remaining weights are listed.
 #include "data/candidates.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <cmath>
 #include <numeric>
@@ -18,6 +20,9 @@
 
 namespace etrlrec {
 namespace {
+
+// In the order of CandidateKind.
+constexpr const char* kKindNames[] = {"uniform", "popular", "hard", "cold", "trained", "catalogue"};
 
 constexpr double kPopularityPower = 0.75;
 constexpr int32_t kTriesPerNegative = 20;
@@ -120,7 +125,7 @@ class Pool {
     for (size_t i = 0; i < tree_.size(); ++i) {
       const bool cold = train_count_[i] == 0 && later_count[i] > 0;
       cold_.push_back(cold);
-      if (cold || (kind == CandidateKind::kUniform && train_count_[i] > 0)) add(i, 1);
+      if (starts_alive(kind, train_count_[i] > 0, cold)) add(i, 1);
     }
     if (!moves(kind)) {
       for (size_t i = 0; i < tree_.size(); ++i)
@@ -144,7 +149,7 @@ class Pool {
 
   // Whether weights of this kind change with time.
   static bool moves(CandidateKind kind) {
-    return kind != CandidateKind::kUniform && kind != CandidateKind::kCold;
+    return kind == CandidateKind::kPopular || kind == CandidateKind::kMixedHard;
   }
 
   const WeightTree& tree() const { return tree_; }
@@ -175,6 +180,22 @@ class Pool {
         on_event(p, p < split_.train_end[u]);
       }
     }
+  }
+  // Whether an item may be drawn before any event; `trained`: it has a training interaction.
+  static bool starts_alive(CandidateKind kind, bool trained, bool cold) {
+    switch (kind) {
+      case CandidateKind::kUniform:
+        return trained || cold;
+      case CandidateKind::kTrained:
+        return trained;
+      case CandidateKind::kCatalogue:
+        return true;
+      case CandidateKind::kPopular:
+      case CandidateKind::kMixedHard:
+      case CandidateKind::kCold:
+        break;
+    }
+    return cold;
   }
   void add(size_t item, double weight) {
     num_alive_ += tree_.weight(item) == 0;
@@ -450,25 +471,17 @@ std::string candidate_hash(const CandidateSet& set) {
 }
 
 const char* candidate_kind_name(CandidateKind kind) {
-  switch (kind) {
-    case CandidateKind::kUniform:
-      return "uniform";
-    case CandidateKind::kPopular:
-      return "popular";
-    case CandidateKind::kMixedHard:
-      return "hard";
-    case CandidateKind::kCold:
-      return "cold";
-  }
-  return "";
+  return kKindNames[static_cast<size_t>(kind)];
+}
+
+std::vector<std::string> candidate_kind_names() {
+  return {std::begin(kKindNames), std::end(kKindNames)};
 }
 
 CandidateKind candidate_kind(const std::string& name) {
-  for (const auto kind : {CandidateKind::kUniform, CandidateKind::kPopular,
-                          CandidateKind::kMixedHard, CandidateKind::kCold}) {
-    if (name == candidate_kind_name(kind)) return kind;
-  }
-  fail(ExitCode::kUsage, "unknown candidates \"{}\"; known: uniform, popular, hard, cold", name);
+  for (size_t kind = 0; kind < std::size(kKindNames); ++kind)
+    if (name == kKindNames[kind]) return static_cast<CandidateKind>(kind);
+  fail(ExitCode::kUsage, "unknown candidates \"{}\"; known: {}", name, fmt::join(kKindNames, ", "));
 }
 
 }  // namespace etrlrec

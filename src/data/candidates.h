@@ -12,8 +12,9 @@
 
 namespace etrlrec {
 
-// The sets U, P and H of method.md G.7, and cold ones; see draw_candidates.
-enum class CandidateKind { kUniform, kPopular, kMixedHard, kCold };
+// The sets of method.md G.7, kTrained is U, kCatalogue U*, kPopular P and kMixedHard H; and two of
+// our own. See draw_candidates. F is the whole catalogue (eval/full_ranking.h, eval/reranking.h).
+enum class CandidateKind { kUniform, kPopular, kMixedHard, kCold, kTrained, kCatalogue };
 
 struct CandidateOptions {
   CandidateKind kind = CandidateKind::kUniform;
@@ -33,7 +34,8 @@ struct CandidateSet {
 
 // Every row has its own random stream, named by its position: the candidates of a row do not depend
 // on which other rows are drawn. No two candidates share a normalised title, and none but the
-// target shares one with the user's past. Items without any interaction are never drawn.
+// target shares one with the user's past. Items without any interaction are drawn by kCatalogue
+// alone.
 //
 // kUniform draws from items with an interaction anywhere in the data set, as every target has; time
 // plays no part.
@@ -49,6 +51,10 @@ struct CandidateSet {
 //
 // kCold draws from items without a training interaction: for rows with such a target
 // (cold_targets), so that only titles and attributes can tell the target from the others.
+//
+// kTrained draws from items with a training interaction: a cold target stands out, as it alone of
+// the candidates was never learned. kCatalogue draws from all items of the catalogue, those that
+// nobody ever chose included.
 //
 // Errors (kInput) when a row has fewer than count - 1 possible negatives, or with kCold a target
 // with a training interaction. `threads` (0: as many as the machine has) share the rows of kinds
@@ -67,7 +73,9 @@ std::vector<Row> cold_targets(const Dataset& dataset, const Split& split,
                               std::span<const Row> rows);
 
 std::string candidate_hash(const CandidateSet& set);  // of everything but `hash`
-const char* candidate_kind_name(CandidateKind kind);  // uniform | popular | hard | cold
+const char* candidate_kind_name(CandidateKind kind);
+std::vector<std::string>
+candidate_kind_names();  // uniform | popular | hard | cold | trained | catalogue
 CandidateKind candidate_kind(const std::string& name);
 
 // The request of row r of the set, with at most max_history most recent entries.

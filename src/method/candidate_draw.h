@@ -21,7 +21,7 @@ CandidateSet among_popular(const Dataset& dataset, const Split& split, const Can
 
 struct CandidateDrawOptions {
   std::string data, out;         // data set folder; the file to write (JSON Lines)
-  std::string kind = "uniform";  // uniform | popular | hard | cold (rows with cold targets alone)
+  std::string kind = "uniform";  // candidate_kind_names(); cold: rows with cold targets alone
   std::string recommender;       // hard: a folder of fit
   std::string part = "test";     // of the split: train | valid | test
   int32_t count = 20;            // per row, the target included
