@@ -376,8 +376,18 @@ class Judging(unittest.TestCase):
         for protocol in ["first-answer", "elimination"]:
             row = self.evaluate("p-" + protocol, "-m", "student", "--protocol", protocol, limit=10)
             self.assertTrue(row["protocol"].startswith(protocol))
+        curve = [self.evaluate(f"t-{share}", "-m", "student", "--protocol", "truncated-reasoning", "--reasoning-share", share, limit=10)
+                 for share in [0, .5, 1]]
+        self.assertTrue(curve[1]["protocol"].startswith("truncated-reasoning(0.5)["))
+        self.assertAlmostEqual(curve[2]["reasoning_change"]["total_variation"], 0, places=4)
+        self.assertGreater(curve[0]["reasoning_change"]["total_variation"], 0)
+        flipped = self.evaluate("f", "-m", "student", "--protocol", "flipped-claims", limit=20)["reasoning_change"]
+        self.assertLessEqual(flipped["flipped"], flipped["claims"])
+        self.assertGreater(flipped["flipped"], 0)
+        self.assertGreater(flipped["flipped_total_variation"], 0)
+        run("evaluate", "-d", "data", "-m", "student", "--reasoning-share", .5, code=2)
         self.evaluate("a-none", "-m", "student")
-        for ablation in ["shuffle-history", "permute-gaps", "shift-season"]:
+        for ablation in ["shuffle-history", "reverse-history", "permute-gaps", "inflate-gaps", "shift-season", "remove-times"]:
             self.evaluate("a-" + ablation, "-m", "student", "--ablate", ablation)
             self.assertNotEqual(sha256("a-none/predictions.jsonl"), sha256(f"a-{ablation}/predictions.jsonl"))
 
@@ -396,6 +406,27 @@ class Candidates(unittest.TestCase):
         self.assertIn("hard20", hard["protocol"])
         run("candidates", "-d", "data", "--kind", "hard", "-o", "x.jsonl", code=2)
         run("candidates", "-d", "data", "-o", "hard.jsonl", code=2)
+
+    def test_u_and_its_literal_form_can_be_judged_on(self):
+        for kind, count in [("trained", 25), ("catalogue", 15)]:
+            run("candidates", "-d", "data", "--kind", kind, "--num-candidates", count, "-o", f"{kind}.jsonl", "--limit", 30)
+            row = json.loads(run("evaluate", "-d", "data", "-m", "random", "--candidates", f"{kind}.jsonl", "--json"))
+            self.assertIn(f"{kind}{count}", row["protocol"])
+
+    def test_first_items_of_a_recommender_are_ranked_again(self):
+        row = json.loads(run("evaluate", "-d", "data", "-m", "student", "--candidates", "all", "--retrieve", "recommenders/markov",
+                             "--top-n", 10, "--limit", 40, "--json"))
+        self.assertTrue(row["protocol"].startswith("top10+likelihood[all"))
+        self.assertEqual(row["first_stage"]["top_n"], 10)
+        self.assertGreaterEqual(row["first_stage"]["recall"], row["hit@10"] - 1e-9)
+        self.assertGreater(row["first_stage"]["recall"], 0)
+        run("evaluate", "-d", "data", "-m", "student", "--retrieve", "recommenders/markov", code=2)
+        run("evaluate", "-d", "data", "-m", "recommenders/markov", "--candidates", "all", "--retrieve", "recommenders/markov", code=2)
+
+    def test_several_orders_are_averaged(self):
+        row = json.loads(run("evaluate", "-d", "data", "-m", "student", "--permutations", 2, "--limit", 10, "--json"))
+        self.assertEqual(row["n"], 10)
+        run("evaluate", "-d", "data", "-m", "recommenders/markov", "--permutations", 2, "--limit", 10, code=2)
 
     def test_cold_ones_belong_to_rows_whose_target_nobody_chose_before(self):
         error = run("candidates", "-d", "data", "--kind", "cold", "--part", "train", "-o", "cold.jsonl", code=3)

@@ -5,7 +5,10 @@
 #include <set>
 
 #include "base/check.h"
+#include "base/strings.h"
 #include "eval/ablation.h"
+#include "temporal/prompts.h"
+#include "temporal_fixture.h"
 
 namespace etrlrec {
 namespace {
@@ -75,6 +78,82 @@ TEST(Ablation, a_shifted_season_leaves_order_and_gaps) {
   EXPECT_EQ(shifts.size(), 4u);
 }
 
+TEST(Ablation, a_reversed_history_keeps_its_neighbours_and_the_gap_to_the_request) {
+  const auto before = some_requests();
+  const auto after = ablate_requests(before, "reverse-history", 1);
+  EXPECT_EQ(after[0].history, (std::vector<int32_t>{14, 13, 12, 11, 10}));
+  EXPECT_EQ(after[0].times, (std::vector<int64_t>{1000, 1008, 1012, 1014, 1015}));
+  EXPECT_EQ(after[0].now, 1031);
+  const auto twice = ablate_requests(after, "reverse-history", 1);
+  for (size_t r = 0; r < before.size(); ++r) {
+    EXPECT_EQ(twice[r].history, before[r].history);
+    EXPECT_EQ(twice[r].times, before[r].times);
+  }
+}
+
+TEST(Ablation, inflated_gaps_are_four_times_as_long) {
+  const auto before = some_requests();
+  const auto after = ablate_requests(before, "inflate-gaps", 1);
+  EXPECT_EQ(after[0].times, (std::vector<int64_t>{907, 911, 919, 935, 967}));
+  for (size_t r = 0; r < before.size(); ++r) {
+    EXPECT_EQ(after[r].history, before[r].history);
+    EXPECT_EQ(after[r].now, before[r].now);
+    auto gaps = gaps_of(before[r]);
+    for (int64_t& gap : gaps) gap *= kGapInflation;
+    EXPECT_EQ(gaps_of(after[r]), gaps);
+  }
+}
+
+TEST(Ablation, without_times_rows_differ_by_their_items_alone) {
+  auto before = some_requests();
+  before[3].history = {14, 10};
+  before[3].times.resize(2);
+  const auto after = ablate_requests(before, "remove-times", 1);
+  for (size_t r = 0; r < before.size(); ++r) {
+    EXPECT_EQ(after[r].history, before[r].history);
+    EXPECT_EQ(after[r].now, before[19].now) << "the lower median of 40";
+    EXPECT_EQ(after[r].times, std::vector<int64_t>(before[r].history.size(), before[19].now));
+  }
+  EXPECT_TRUE(ablate_requests({}, "remove-times", 1).empty());
+}
+
+// The texts that models read: no word of them can tell the rows apart.
+TEST(Ablation, without_times_prompts_say_one_gap_and_one_season) {
+  const Catalogue catalogue = small_catalogue();
+  std::vector<Request> requests{small_request(), small_request(), small_request()};
+  for (int64_t& time : requests[1].times) time -= 100 * kDay;
+  requests[1].now -= 90 * kDay;  // another quarter, other gaps
+  requests[2].now += 900 * kDay;
+  for (const PromptStyle& style : prompt_styles())
+    for (const AnswerKind answer : {AnswerKind::kNumber, AnswerKind::kTitle}) {
+      const PromptOptions options{.style = std::string(style.name), .answer = answer};
+      const auto text = [&](const Request& request) {
+        return student_prompt(catalogue, request, options);
+      };
+      EXPECT_NE(text(requests[0]), text(requests[1]));
+      const auto after = ablate_requests(requests, "remove-times", 1);
+      EXPECT_EQ(text(after[0]), text(after[1]));
+      EXPECT_EQ(text(after[0]), text(after[2]));
+      for (const char* word : {"sitting", "hour", "day", "week", "month", "quarter"})
+        EXPECT_EQ(ascii_lower(text(after[0])).find(word), std::string::npos) << text(after[0]);
+    }
+}
+
+TEST(Ablation, names_and_what_they_move) {
+  std::vector<std::string> moving;
+  ASSERT_EQ(ablation_names().front(), "none");
+  EXPECT_EQ(ablation_names().size(), 7u);
+  const auto before = some_requests();
+  for (const std::string& name : ablation_names()) {
+    const auto after = ablate_requests(before, name, 1);
+    int64_t moved = 0;
+    for (size_t r = 0; r < before.size(); ++r) moved += after[r].now != before[r].now;
+    EXPECT_EQ(moved > 0, moves_request_time(name)) << name;
+    if (moved > 0) moving.push_back(name);
+  }
+  EXPECT_EQ(moving, (std::vector<std::string>{"shift-season", "remove-times"}));
+}
+
 TEST(Ablation, none_changes_nothing_and_other_names_are_refused) {
   const auto before = some_requests();
   const auto after = ablate_requests(before, "none", 1);
@@ -88,7 +167,7 @@ TEST(Ablation, none_changes_nothing_and_other_names_are_refused) {
 TEST(Ablation, short_histories_stay_whole) {
   Request request;
   request.now = 5;
-  for (const char* name : {"shuffle-history", "permute-gaps", "shift-season"}) {
+  for (const std::string& name : ablation_names()) {
     EXPECT_TRUE(ablate_requests(std::span(&request, 1), name, 1)[0].history.empty());
   }
 }

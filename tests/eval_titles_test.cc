@@ -106,7 +106,8 @@ TEST(Protocols, say_what_they_ask_of_a_model) {
   EXPECT_EQ(by_title, (std::vector<std::string>{"title-sum", "title-mean", "verbalizer"}));
   EXPECT_EQ(sampled, std::vector<std::string>{"likelihood"});
   EXPECT_EQ(in_rounds, std::vector<std::string>{"elimination"});
-  EXPECT_EQ(twice, std::vector<std::string>{"swapped-reasoning"});
+  EXPECT_EQ(twice, (std::vector<std::string>{"swapped-reasoning", "truncated-reasoning",
+                                             "flipped-claims"}));
   EXPECT_THROW(protocol_work("title-max"), Error);
 }
 

@@ -96,6 +96,8 @@ TAKES = {
     "audit --reasoning": (["audit", *A, "--reasoning", "X"], {"a reasoning"}),
     "audit --recommender": (["audit", *A, "--reasoning", "a-pattern", "--recommender", "X"], {"a early"}),
     "evaluate --recommender": (["evaluate", *A, "-m", "a-knowing", "--recommender", "X", *RUNS, "-o", "OUT"], RECOMMENDERS),
+    "evaluate --retrieve": (["evaluate", *A, "-m", "a-student", "--candidates", "all", "--retrieve", "X", "--top-n", 5, "--limit", 2,
+                             "-o", "OUT"], RECOMMENDERS),
     "evaluate --data": (["evaluate", "-d", "X", "-m", "random", *RUNS, "-o", "OUT"], {"a data", "b data"}),
     "evaluate --model": (["evaluate", *A, "-m", "X", *RUNS, "-o", "OUT"], MODELS | RECOMMENDERS),
     "evaluate --candidates": (["evaluate", *A, "-m", "random", "--candidates", "X", *RUNS, "-o", "OUT"], {"a candidates"}),

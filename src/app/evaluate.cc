@@ -10,6 +10,7 @@
 #include "base/check.h"
 #include "base/io.h"
 #include "base/json.h"
+#include "eval/ablation.h"
 #include "method/evaluation_text.h"
 
 namespace etrlrec {
@@ -53,6 +54,52 @@ void evaluate(const EvaluateOptions& options, const Output& output, const Comman
         output.fail_under);
 }
 
+// What --candidates all adds.
+void add_catalogue_options(Command& command, const std::shared_ptr<EvaluateOptions>& options) {
+  const auto is_full = [=] { return options->candidates == "all"; };
+  command.add_flag("--mask-seen", options->mask_seen, "with --candidates all: leave seen items out")
+      .only_with("--candidates all", is_full);
+  command
+      .add_option("--retrieve", options->retrieve,
+                  "with --candidates all: a recommender folder whose first items a language model "
+                  "ranks, as candidates in an order drawn by seed; prints their recall")
+      .existing_folder()
+      .only_with("--candidates all", is_full);
+  command.add_option("--top-n", options->top_n, "items of --retrieve")
+      .range(2, 1000)
+      .only_with("--retrieve", [=] { return !options->retrieve.empty(); });
+  command
+      .add_option("--beam", options->beam,
+                  "with --candidates all: beam search with so many beams instead of scores of all "
+                  "titles; prints its recall@10, 0: exact")
+      .range(0, 1000)
+      .only_with("--candidates all", is_full);
+}
+
+// How a language model is asked.
+void add_protocol_options(Command& command, const std::shared_ptr<EvaluateOptions>& options) {
+  command.add_option("--protocol", options->protocol.name, "how a language model is asked")
+      .one_of(protocol_names());
+  command
+      .add_option("--reasonings", options->protocol.reasonings,
+                  "likelihood: reasonings averaged, above 1 sampled")
+      .range(1, 64)
+      .only_with("--protocol likelihood", [=] { return options->protocol.name == "likelihood"; });
+  command
+      .add_option("--permutations", options->protocol.permutations,
+                  "likelihood: orders of the candidates averaged, the stored one and others drawn; "
+                  "in each --reasonings are asked for")
+      .range(1, 64)
+      .only_with("--protocol likelihood", [=] { return options->protocol.name == "likelihood"; });
+  command
+      .add_option("--reasoning-share", options->protocol.reasoning_share,
+                  "truncated-reasoning: the share of the model's own reasoning that it answers "
+                  "below, 0 none to 1 all")
+      .range(0.0, 1.0)
+      .only_with("--protocol truncated-reasoning",
+                 [=] { return options->protocol.name == "truncated-reasoning"; });
+}
+
 }  // namespace
 
 void add_evaluate(CommandLine& app, CommonOptions& common) {
@@ -74,27 +121,13 @@ void add_evaluate(CommandLine& app, CommonOptions& common) {
   command.add_option("--candidates", options->candidates,
                      "candidate file, default DATA/candidates-test.jsonl; all: the test rows "
                      "against the whole catalogue, as fit --evaluate full");
-  const auto is_full = [=] { return options->candidates == "all"; };
-  command.add_flag("--mask-seen", options->mask_seen, "with --candidates all: leave seen items out")
-      .only_with("--candidates all", is_full);
-  command
-      .add_option("--beam", options->beam,
-                  "with --candidates all: beam search with so many beams instead of scores of all "
-                  "titles; prints its recall@10, 0: exact")
-      .range(0, 1000)
-      .only_with("--candidates all", is_full);
+  add_catalogue_options(command, options);
   command.add_option("-o,--out", output->folder, "folder for predictions.jsonl and summary.json");
   command.add_option("--name", options->name,
                      "name of the row in tables, default the folder's name");
-  command.add_option("--protocol", options->protocol.name, "how a language model is asked")
-      .one_of(protocol_names());
-  command
-      .add_option("--reasonings", options->protocol.reasonings,
-                  "likelihood: reasonings averaged, above 1 sampled")
-      .range(1, 64)
-      .only_with("--protocol likelihood", [=] { return options->protocol.name == "likelihood"; });
+  add_protocol_options(command, options);
   command.add_option("--ablate", options->ablate, "what is taken from a language model's input")
-      .one_of({"none", "shuffle-history", "permute-gaps", "shift-season"});
+      .one_of(ablation_names());
   command
       .add_option("--mix", options->mix,
                   "recommender folder: its scores are mixed with the model's answer probabilities, "

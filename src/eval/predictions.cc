@@ -37,6 +37,9 @@ void check_row(const Prediction& row, int32_t num_candidates, const std::string&
         "{}: answer: expected 0 to {} in a valid row, found {}", name, num_candidates, row.answer);
   CHECK(row.scores.empty() || static_cast<int32_t>(row.scores.size()) == num_candidates, kInput,
         "{}: scores: expected none or {}, found {}", name, num_candidates, row.scores.size());
+  CHECK(!row.change || (row.change->flipped >= 0 && row.change->flipped <= row.change->claims &&
+                        row.change->total_variation >= 0 && row.change->total_variation < 1.001),
+        kInput, "{}: expected 0 to `claims` flipped claims and a total variation in [0, 1]", name);
   for (const float score : row.scores) {
     CHECK(std::isfinite(score), kInput, "{}: scores: expected finite numbers, found {}", name,
           score);
@@ -68,6 +71,9 @@ Prediction read_row(const Json& line, int32_t num_candidates, const std::string&
   row.scores = get_or<std::vector<float>>(line, "scores", {}, name);
   row.answer = get<int32_t>(line, "answer", name);
   row.reasoning = get_or<std::string>(line, "reasoning", "", name);
+  if (line.contains("total_variation"))
+    row.change = {get<int32_t>(line, "claims", name), get<int32_t>(line, "flipped", name),
+                  get<double>(line, "total_variation", name)};
   check_row(row, num_candidates, name);
   return row;
 }
@@ -88,9 +94,10 @@ void set_ranking(Prediction& prediction, std::span<const double> scores) {
 std::optional<std::vector<AnswerProbabilities>> answer_probabilities(
     const Predictions& predictions) {
   constexpr std::string_view kOfProbabilities[] = {
-      "likelihood", "swapped-reasoning", "no-reasoning", "likelihood+trend", "score+trend"};
+      "likelihood",     "swapped-reasoning", "no-reasoning", "truncated-reasoning",
+      "flipped-claims", "likelihood+trend",  "score+trend"};
   const std::string_view protocol =
-      std::string_view(predictions.protocol).substr(0, predictions.protocol.find('['));
+      std::string_view(predictions.protocol).substr(0, predictions.protocol.find_first_of("[("));
   if (std::find(std::begin(kOfProbabilities), std::end(kOfProbabilities), protocol) ==
       std::end(kOfProbabilities))
     return std::nullopt;
@@ -176,6 +183,9 @@ Comparison compare_predictions(const Predictions& first, const Predictions& seco
   result.hit1 = paired_bootstrap(first_hits, second_hits, users, draws, seed);
   result.hit1.p_value = mcnemar_exact(result.only_first, result.only_second);
   result.hit1_adjusted = result.hit1.p_value;
+  result.discordance = static_cast<double>(result.only_first + result.only_second) /
+                       static_cast<double>(result.n);
+  result.rows_needed = rows_for_power(result.hit1.difference, result.discordance);
   result.ndcg10 = paired_bootstrap(first_ndcg, second_ndcg, users, draws, seed);
   return result;
 }
@@ -209,6 +219,9 @@ void save_predictions(const Predictions& predictions, const std::filesystem::pat
                    row.row, row.user, row.target_slot, row.rank, row.valid, row.answer);
     if (!row.scores.empty())
       fmt::format_to(std::back_inserter(text), R"(,"scores":[{}])", fmt::join(row.scores, ","));
+    if (row.change)
+      fmt::format_to(std::back_inserter(text), R"(,"claims":{},"flipped":{},"total_variation":{})",
+                     row.change->claims, row.change->flipped, row.change->total_variation);
     if (!row.reasoning.empty()) text += ",\"reasoning\":" + json_text(row.reasoning);
     text += "}\n";
   }

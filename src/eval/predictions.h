@@ -15,6 +15,12 @@
 
 namespace etrlrec {
 
+// What a control has changed in the reasoning that a model wrote (eval/reasoning_controls.h).
+struct ReasoningChange {
+  int32_t claims = 0, flipped = 0;  // true claims that could be flipped, and those that were
+  double total_variation = 0;       // of the answer's probabilities, 1/2 sum |p - q|
+};
+
 struct Prediction {
   int64_t row = 0;
   int32_t user = 0;
@@ -24,6 +30,7 @@ struct Prediction {
   std::vector<float> scores;  // [n] per candidate slot; empty for generated-answer protocols
   int32_t answer = 0;         // 1-based first answer, 0 none
   std::string reasoning;
+  std::optional<ReasoningChange> change = std::nullopt;
 };
 
 // Gives the prediction the scores of all candidates, the target's mean rank among them and the best
@@ -61,6 +68,9 @@ struct Comparison {
   PairedResult hit1;         // difference and interval by bootstrap over users, p by exact McNemar
   PairedResult ndcg10;       // bootstrap over users
   double hit1_adjusted = 1;  // Holm over the family, set by adjust_comparisons
+  double discordance = 0;    // of hits at 1: share of the rows, of several seeds the mean square
+                             // of the difference of a row's mean hits
+  std::optional<int64_t> rows_needed = std::nullopt;  // rows_for_power of hit1 (significance.h)
 };
 Comparison compare_predictions(const Predictions& first, const Predictions& second,
                                int64_t draws = 10'000, uint64_t seed = 42);

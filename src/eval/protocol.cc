@@ -11,7 +11,8 @@
 #include "base/rng.h"
 #include "data/world_probability.h"
 #include "engine/scoring.h"
-#include "eval/calibration.h"
+#include "eval/candidate_orders.h"
+#include "eval/reasoning_controls.h"
 #include "eval/verbalizer.h"
 #include "temporal/encoding.h"
 #include "temporal/names.h"
@@ -24,148 +25,60 @@ namespace {
 constexpr int64_t kScoreBatch = 256;    // histories scored together
 constexpr int64_t kRowsPerPass = 1024;  // requests generated together, bounds memory
 
-Prediction new_prediction(const Request& request, int64_t row) {
-  Prediction prediction;
-  prediction.row = row;
-  prediction.user = request.user;
-  prediction.target_slot = request.target_slot;
-  return prediction;
-}
-
-// A model, how it is asked, and everything that it is asked in all passes.
-struct Asked {
-  const LanguageModel& model;
-  const PromptEncoder& encoder;
-  std::span<const Request> all;
-  const Tokenizer& tokenizer() const { return encoder.tokenizer; }
+// All requests with their candidates in one of the orders.
+struct OrderedRequests {
+  std::vector<std::vector<int32_t>> slots;  // candidate_order of each
+  std::vector<Request> requests;
 };
 
-std::string decode_reasoning(const Asked& asked, const Completion& completion) {
-  return asked.tokenizer().decode(
-      std::span(completion.ids).first(static_cast<size_t>(completion.reasoning_tokens)));
-}
-
-std::vector<int64_t> prompt_ids(const PromptEncoder& encoder, const Request& request,
-                                const PromptOptions& options) {
-  return RowView(encoder.catalogue, nullptr, request, options)
-      .encoding(encoder.tokenizer, encoder.before, encoder.after);
-}
-
-int32_t most_candidates(std::span<const Request> requests) {
-  size_t most = 0;
-  for (const Request& request : requests) most = std::max(most, request.candidates.size());
-  return static_cast<int32_t>(most);
-}
-
-std::vector<GenerationRequest> generation_requests(const Asked& asked,
-                                                   std::span<const Request> requests,
-                                                   const ProtocolOptions& options, int32_t most) {
-  std::vector<GenerationRequest> prompts;
-  prompts.reserve(requests.size());
+OrderedRequests in_one_order(std::span<const Request> requests, uint64_t seed, int64_t first_row,
+                             int64_t order) {
+  OrderedRequests ordered;
   for (size_t r = 0; r < requests.size(); ++r) {
-    // The same titles as before, e.g. of a whole catalogue, are not encoded again; behind a
-    // reasoning they have a lead of their own.
-    if (r > 0 && options.prompt.answer == AnswerKind::kTitle && !options.prompt.reasoning &&
-        requests[r].candidates == requests[r - 1].candidates) {
-      Answers answers = prompts.back().answers;
-      prompts.push_back(
-          {prompt_ids(asked.encoder, requests[r], options.prompt), std::move(answers)});
-    } else {
-      prompts.push_back(generation_request(asked.encoder, requests[r], options.prompt, most));
-    }
+    ordered.slots.push_back(candidate_order(static_cast<int32_t>(requests[r].candidates.size()),
+                                            seed, first_row + static_cast<int64_t>(r), order));
+    ordered.requests.push_back(in_order(requests[r], ordered.slots.back()));
   }
-  return prompts;
-}
-
-std::vector<Completion> generate_for(const Asked& asked, std::span<const Request> requests,
-                                     const ProtocolOptions& options,
-                                     const GenerationOptions& generation, int32_t most) {
-  return generate(asked.model, generation_requests(asked, requests, options, most), generation);
-}
-
-// Among the candidates, [n].
-std::vector<double> answer_probabilities(const Completion& completion, const Request& request,
-                                         const ProtocolOptions& options) {
-  std::vector<double> values(completion.answer_logprobs.begin(), completion.answer_logprobs.end());
-  if (options.new_items) {
-    for (double& value : values) value += completion.answer_mass;
-    values = options.new_items->probabilities(request.candidates, values, request.now);
-  } else {
-    for (double& value : values) value = std::exp(value);
-  }
-  apply_temperature(values, options.temperature);
-  return values;
+  return ordered;
 }
 
 void likelihood(const Asked& asked, std::span<const Request> requests,
                 const ProtocolOptions& options, int64_t first_row, Predictions& out) {
-  const int32_t most = most_candidates(requests);
+  check_orders(options.prompt, options.permutations);
+  const int32_t most = largest_choice(requests);
   GenerationOptions generation = generation_options(asked.tokenizer(), options, most);
-  const int64_t samples = options.reasonings;
-  generation.completions_per_prompt = samples;
+  const auto samples = static_cast<size_t>(options.reasonings);
+  generation.completions_per_prompt = options.reasonings;
   if (samples > 1) generation.sampling.temperature = 1.0;
-  generation.sampling.seed = options.seed + static_cast<uint64_t>(first_row);
-  const auto completions = generate_for(asked, requests, options, generation, most);
+  const auto askings = static_cast<double>(options.permutations * options.reasonings);
+  std::vector<Prediction> rows;
+  std::vector<std::vector<double>> scores;
   for (size_t r = 0; r < requests.size(); ++r) {
-    Prediction prediction = new_prediction(requests[r], first_row + static_cast<int64_t>(r));
-    std::vector<double> scores(requests[r].candidates.size(), 0.0);
-    for (int64_t s = 0; s < samples; ++s) {
-      const Completion& completion =
-          completions[r * static_cast<size_t>(samples) + static_cast<size_t>(s)];
-      const std::vector<double> one = answer_probabilities(completion, requests[r], options);
-      for (size_t k = 0; k < scores.size(); ++k) scores[k] += one[k] / static_cast<double>(samples);
-      prediction.valid = prediction.valid && !completion.forced_close;
-      if (s == 0) prediction.reasoning = decode_reasoning(asked, completion);
-    }
-    if (options.log_scores)
-      for (double& score : scores)
-        score = std::log(std::max(score, std::numeric_limits<double>::min()));
-    set_ranking(prediction, scores);
-    out.rows.push_back(std::move(prediction));
+    rows.push_back(new_prediction(requests[r], first_row + static_cast<int64_t>(r)));
+    scores.emplace_back(requests[r].candidates.size(), 0.0);
   }
-}
-
-// For each of `count` requests from `first` on the next one of all, in a circle, that another user
-// made.
-std::vector<Request> of_other_users(std::span<const Request> all, size_t first, size_t count) {
-  std::vector<Request> others;
-  for (size_t r = first; r < first + count; ++r) {
-    size_t other = (r + 1) % all.size();
-    while (other != r && all[other].user == all[r].user) other = (other + 1) % all.size();
-    CHECK(other != r, kInput,
-          "swapped-reasoning: expected rows of several users, found only user {} in {} rows",
-          all[r].user, all.size());
-    others.push_back(all[other]);
-  }
-  return others;
-}
-
-// Answers below a reasoning that is not the model's own about this row: what another user's row
-// got, or none at all.
-void foreign_reasoning(const Asked& asked, std::span<const Request> requests,
-                       const ProtocolOptions& options, int64_t first_row, Predictions& out) {
-  CHECK(options.prompt.reasoning, kUsage,
-        "{}: expected a model that reasons, found one that answers at once\nhint: --protocol "
-        "likelihood",
-        options.name);
-  const int32_t most = most_candidates(requests);
-  GenerationOptions generation = generation_options(asked.tokenizer(), options, most);
-  std::vector<GenerationRequest> prompts = generation_requests(asked, requests, options, most);
-  if (options.name == "swapped-reasoning") {
-    const std::vector<Request> others =
-        of_other_users(asked.all, static_cast<size_t>(first_row), requests.size());
-    const std::vector<Completion> foreign =
-        generate_for(asked, others, options, generation, most_candidates(others));
+  for (int64_t order = 0; order < options.permutations; ++order) {
+    const OrderedRequests ordered = in_one_order(requests, options.seed, first_row, order);
+    const uint64_t seed = options.seed + static_cast<uint64_t>(first_row);
+    generation.sampling.seed =
+        order == 0 ? seed : Rng(seed, "candidate order", static_cast<uint64_t>(order)).next();
+    const auto completions = generate_for(asked, ordered.requests, options, generation, most);
     for (size_t r = 0; r < requests.size(); ++r)
-      prompts[r].prompt.insert(prompts[r].prompt.end(), foreign[r].ids.begin(),
-                               foreign[r].ids.begin() + foreign[r].reasoning_tokens);
+      for (size_t s = 0; s < samples; ++s) {
+        const Completion& completion = completions[r * samples + s];
+        const auto one = answer_probabilities(completion, ordered.requests[r], options);
+        for (size_t k = 0; k < one.size(); ++k)
+          scores[r][static_cast<size_t>(ordered.slots[r][k])] += one[k] / askings;
+        rows[r].valid = rows[r].valid && !completion.forced_close;
+        if (order == 0 && s == 0) rows[r].reasoning = decode_reasoning(asked, completion);
+      }
   }
-  generation.format.max_reasoning_tokens = 0;  // the close follows at once
-  const std::vector<Completion> completions = generate(asked.model, prompts, generation);
   for (size_t r = 0; r < requests.size(); ++r) {
-    Prediction prediction = new_prediction(requests[r], first_row + static_cast<int64_t>(r));
-    set_ranking(prediction, answer_probabilities(completions[r], requests[r], options));
-    out.rows.push_back(std::move(prediction));
+    if (options.log_scores)
+      for (double& score : scores[r])
+        score = std::log(std::max(score, std::numeric_limits<double>::min()));
+    set_ranking(rows[r], scores[r]);
+    out.rows.push_back(std::move(rows[r]));
   }
 }
 
@@ -173,7 +86,7 @@ void foreign_reasoning(const Asked& asked, std::span<const Request> requests,
 void first_answer(const Asked& asked, std::span<const Request> requests,
                   const ProtocolOptions& options, int64_t first_row, Predictions& out) {
   GenerationOptions generation =
-      generation_options(asked.tokenizer(), options, most_candidates(requests));
+      generation_options(asked.tokenizer(), options, largest_choice(requests));
   generation.format = {};
   generation.max_new_tokens = options.max_reasoning_tokens + 16;
   std::vector<GenerationRequest> prompts;
@@ -202,7 +115,7 @@ void first_answer(const Asked& asked, std::span<const Request> requests,
 
 void elimination(const Asked& asked, std::span<const Request> requests,
                  const ProtocolOptions& options, int64_t first_row, Predictions& out) {
-  const int32_t most = most_candidates(requests);
+  const int32_t most = largest_choice(requests);
   PrefixCache prefixes(kEliminationCacheBytes);
   GenerationOptions generation = generation_options(asked.tokenizer(), options, most);
   generation.prefix_cache = &prefixes;
@@ -307,14 +220,17 @@ struct Protocol {
               Predictions& out);
   ProtocolWork work = {};
 };
-constexpr Protocol kProtocols[] = {{"likelihood", likelihood, {.samples = true}},
-                                   {"swapped-reasoning", foreign_reasoning, {.asks_twice = true}},
-                                   {"no-reasoning", foreign_reasoning},
-                                   {"first-answer", first_answer},
-                                   {"elimination", elimination, {.has_rounds = true}},
-                                   {"title-sum", title_likelihood, {.reads_titles = true}},
-                                   {"title-mean", title_likelihood, {.reads_titles = true}},
-                                   {"verbalizer", verbalizer, {.reads_titles = true}}};
+constexpr Protocol kProtocols[] = {
+    {"likelihood", likelihood, {.samples = true}},
+    {"swapped-reasoning", foreign_reasoning, {.asks_twice = true}},
+    {"no-reasoning", foreign_reasoning},
+    {"truncated-reasoning", truncated_reasoning, {.asks_twice = true}},
+    {"flipped-claims", flipped_claims, {.asks_twice = true}},
+    {"first-answer", first_answer},
+    {"elimination", elimination, {.has_rounds = true}},
+    {"title-sum", title_likelihood, {.reads_titles = true}},
+    {"title-mean", title_likelihood, {.reads_titles = true}},
+    {"verbalizer", verbalizer, {.reads_titles = true}}};
 
 const Protocol& find_protocol(std::string_view name) {
   for (const Protocol& protocol : kProtocols)
@@ -333,40 +249,15 @@ std::vector<std::string> protocol_names() {
 
 ProtocolWork protocol_work(std::string_view name) { return find_protocol(name).work; }
 
-GenerationRequest generation_request(const PromptEncoder& encoder, const Request& request,
-                                     const PromptOptions& options, int32_t most_candidates) {
-  GenerationRequest result;
-  result.prompt = prompt_ids(encoder, request, options);
-  result.answers =
-      encode_answers(encoder.tokenizer, answer_texts(encoder.catalogue, request, options), options,
-                     most_candidates)
-          .answers;
-  return result;
-}
-
-GenerationOptions generation_options(const Tokenizer& tokenizer, const ProtocolOptions& options,
-                                     int32_t most_candidates) {
-  GenerationOptions generation;
-  generation.sampling.temperature = 0;
-  generation.sampling.seed = options.seed;
-  generation.answer_mass = options.new_items != nullptr;
-  const AnswerEncoding encoding =
-      encode_answers(tokenizer, {}, options.prompt, std::max(most_candidates, 1));
-  generation.format.close = encoding.close;
-  generation.format.finish = encoding.finish;
-  generation.format.max_reasoning_tokens =
-      options.prompt.reasoning ? options.max_reasoning_tokens : 0;
-  generation.eos_ids = {tokenizer.eos_id()};
-  return generation;
-}
-
 Predictions ask_language_model(const LanguageModel& model, const PromptEncoder& encoder,
                                std::span<const Request> requests, const ProtocolOptions& options,
                                const ProgressFn& on_progress) {
   const Asked asked{model, encoder, requests};
   const Protocol& protocol = find_protocol(options.name);
   Predictions out;
-  out.protocol = options.name;
+  out.protocol = options.name == "truncated-reasoning"
+                     ? fmt::format("{}({})", options.name, options.reasoning_share)
+                     : options.name;
   const auto total = static_cast<int64_t>(requests.size());
   for (int64_t begin = 0; begin < total; begin += kRowsPerPass) {
     const int64_t count = std::min(kRowsPerPass, total - begin);

@@ -5,6 +5,8 @@
 //                 ranked by their probability: one pass, deterministic; the headline
 //   swapped-reasoning  the same below the reasoning that the model wrote about another user's row
 //   no-reasoning  the same below an empty reasoning: controls of what the reasoning decides
+//   truncated-reasoning  the same below the first share of the model's own reasoning
+//   flipped-claims  the same below its own reasoning with false claims instead of the true ones
 //   first-answer  free generation, the first answer counts if the completion keeps the contract;
 //                 hit@1 and valid ratio
 //   elimination   asked again without the candidate it chose, up to `rounds` times, without looking
@@ -18,7 +20,6 @@
 
 #include <cstdint>
 #include <functional>
-#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -27,42 +28,14 @@
 #include "data/candidates.h"
 #include "data/dataset.h"
 #include "data/synthetic.h"
-#include "engine/engine.h"
-#include "eval/new_items.h"
+#include "eval/asking.h"
 #include "eval/predictions.h"
-#include "models/language_model.h"
 #include "models/recommender.h"
 #include "temporal/facts.h"
-#include "temporal/prompts.h"
 #include "temporal/statistics.h"
 #include "temporal/teacher.h"
-#include "text/tokenizer.h"
 
 namespace etrlrec {
-
-struct ProtocolOptions {
-  std::string name = "likelihood";
-  PromptOptions prompt;
-  int64_t max_reasoning_tokens = 160;
-  int64_t reasonings = 1;  // likelihood: > 1 averages p over that many samples at temperature 1
-  // likelihood and its controls: of the candidates' probabilities (eval/calibration.h).
-  double temperature = 1;
-  bool log_scores = false;  // likelihood: scores are log p, which keeps what is far below apart
-  // likelihood and its controls: what to do about items that the model has never read. Null: their
-  // titles are as likely as their spelling.
-  std::shared_ptr<const NewItems> new_items = nullptr;
-  int32_t rounds = 10;  // elimination; at most the items of a pattern in the prompts
-  uint64_t seed = 42;
-};
-
-// How requests become prompts of a model: its tokenizer, the catalogue that prompts are rendered
-// from, and what comes before and after the text of every prompt (virtual tokens of soft prompts,
-// a chat's other turns; the end token that an encoder reads).
-struct PromptEncoder {
-  const Tokenizer& tokenizer;
-  const Catalogue& catalogue;
-  std::vector<int64_t> before{}, after{};
-};
 
 // Elimination asks about one history again and again; its keys and values are kept between rounds.
 inline constexpr int64_t kEliminationCacheBytes = int64_t{256} << 20;
@@ -74,17 +47,11 @@ struct ProtocolWork {
   bool reads_titles = false;  // whole titles of all candidates, without reasoning; writes nothing
   bool samples = false;       // `reasonings` completions of a row
   bool has_rounds = false;    // `rounds` askings about the same history
-  bool asks_twice = false;    // another user's row before each row
+  bool asks_twice = false;    // each row, or another user's before it
 };
 ProtocolWork protocol_work(std::string_view name);  // error (kUsage) lists the names
 
 using ProgressFn = std::function<void(int64_t done, int64_t total)>;
-
-GenerationRequest generation_request(const PromptEncoder& encoder, const Request& request,
-                                     const PromptOptions& options, int32_t most_candidates = 0);
-// `most_candidates` of the requests that are asked together (temporal/encoding.h).
-GenerationOptions generation_options(const Tokenizer& tokenizer, const ProtocolOptions& options,
-                                     int32_t most_candidates);
 
 // Rows are numbered 0.. in the order of `requests`; scores are candidate probabilities, with
 // title-sum and title-mean log-likelihoods.

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <numeric>
 #include <unordered_map>
+#include <utility>
 
 #include "base/check.h"
 #include "base/rng.h"
@@ -56,9 +57,49 @@ std::vector<double> resample_means(const Units& units, int64_t draws, uint64_t s
   return means;
 }
 
+// Units of every seed; their counts are the same.
+std::vector<Units> units_of_seeds(const SeedValues& values, std::span<const int64_t> clusters) {
+  CHECK(!values.empty(), kInput, "bootstrap: expected values of at least one seed, found none");
+  std::vector<Units> units;
+  for (const std::vector<double>& of_seed : values) {
+    CHECK(of_seed.size() == values[0].size(), kInput,
+          "bootstrap: expected the same rows for every seed, found {} and {}", values[0].size(),
+          of_seed.size());
+    units.push_back(make_units(of_seed, clusters));
+  }
+  return units;
+}
+
+// Means of each side over drawn units and drawn seeds, one side after the other.
+void resample_sides(std::span<const std::vector<Units>* const> sides, Rng& rng,
+                    std::span<double> means) {
+  const std::vector<double>& counts = sides[0]->at(0).counts;
+  std::vector<size_t> drawn(counts.size());
+  double count = 0;
+  for (size_t& unit : drawn) {
+    unit = rng.below(counts.size());
+    count += counts[unit];
+  }
+  for (size_t side = 0; side < sides.size(); ++side) {
+    const std::vector<Units>& seeds = *sides[side];
+    double sum = 0;
+    for (size_t s = 0; s < seeds.size(); ++s) {
+      const Units& units = seeds[seeds.size() == 1 ? 0 : rng.below(seeds.size())];
+      for (const size_t unit : drawn) sum += units.sums[unit];
+    }
+    means[side] = sum / (count * static_cast<double>(seeds.size()));
+  }
+}
+
 double mean_of(const Units& units) {
   return std::accumulate(units.sums.begin(), units.sums.end(), 0.0) /
          std::accumulate(units.counts.begin(), units.counts.end(), 0.0);
+}
+
+double mean_of_seeds(const std::vector<Units>& seeds) {
+  double sum = 0;
+  for (const Units& units : seeds) sum += mean_of(units);
+  return sum / static_cast<double>(seeds.size());
 }
 
 }  // namespace
@@ -101,6 +142,56 @@ PairedResult paired_bootstrap(std::span<const double> first, std::span<const dou
   for (size_t i = 0; i < first.size(); ++i) differences[i] = first[i] - second[i];
   const Units units = make_units(differences, clusters);
   return summarize_resamples(mean_of(units), resample_means(units, draws, seed));
+}
+
+Interval bootstrap_seeds(const SeedValues& values, std::span<const int64_t> clusters, int64_t draws,
+                         uint64_t seed) {
+  const std::vector<Units> units = units_of_seeds(values, clusters);
+  if (units.size() == 1) return bootstrap_mean(values[0], clusters, draws, seed);
+  CHECK(draws > 0, kInput, "bootstrap: expected a positive number of draws, found {}", draws);
+  Rng rng(seed, "eval.bootstrap.seeds");
+  const std::vector<Units>* const sides[] = {&units};
+  std::vector<double> means(static_cast<size_t>(draws));
+  for (double& mean : means) resample_sides(sides, rng, {&mean, 1});
+  std::sort(means.begin(), means.end());
+  return {mean_of_seeds(units), quantile(means, 0.025), quantile(means, 0.975)};
+}
+
+PairedResult paired_seeds(const SeedValues& first, const SeedValues& second,
+                          std::span<const int64_t> clusters, int64_t draws, uint64_t seed) {
+  const std::vector<Units> a = units_of_seeds(first, clusters),
+                           b = units_of_seeds(second, clusters);
+  CHECK(first[0].size() == second[0].size(), kInput,
+        "paired test: expected the same rows, found {} and {}", first[0].size(), second[0].size());
+  if (a.size() == 1 && b.size() == 1)
+    return paired_bootstrap(first[0], second[0], clusters, draws, seed);
+  CHECK(draws > 0, kInput, "bootstrap: expected a positive number of draws, found {}", draws);
+  Rng rng(seed, "eval.bootstrap.seeds");
+  const std::vector<Units>* const sides[] = {&a, &b};
+  std::vector<double> differences(static_cast<size_t>(draws));
+  for (double& difference : differences) {
+    double means[2];
+    resample_sides(sides, rng, means);
+    difference = means[0] - means[1];
+  }
+  return summarize_resamples(mean_of_seeds(a) - mean_of_seeds(b), std::move(differences));
+}
+
+std::optional<int64_t> rows_for_power(double difference, double discordance) {
+  CHECK(discordance >= 0 && discordance <= 1 && std::abs(difference) <= 1, kInput,
+        "power: expected a difference in [-1, 1] and a discordance in [0, 1], found {} and {}",
+        difference, discordance);
+  if (difference == 0 || discordance == 0) return std::nullopt;
+  const double factor = kPowerFactor / difference;
+  // A whole number must not be rounded up for its last bit.
+  const double rows = std::ceil(factor * factor * discordance * (1 - 1e-12));
+  return rows < 1e18 ? std::optional(static_cast<int64_t>(rows)) : std::nullopt;
+}
+
+double detectable_difference(double discordance, int64_t rows) {
+  CHECK(discordance >= 0 && discordance <= 1 && rows > 0, kInput,
+        "power: expected a discordance in [0, 1] and rows, found {} and {}", discordance, rows);
+  return kPowerFactor * std::sqrt(discordance / static_cast<double>(rows));
 }
 
 double mcnemar_exact(int64_t only_first, int64_t only_second) {

@@ -7,15 +7,13 @@
 #include "base/check.h"
 #include "base/io.h"
 #include "base/log.h"
-#include "base/sha256.h"
 #include "data/candidate_file.h"
-#include "data/histories.h"
 #include "data/synthetic.h"
 #include "data/world_file.h"
 #include "eval/ablation.h"
-#include "eval/mix.h"
-#include "eval/title_beam.h"
-#include "method/candidate_draw.h"
+#include "eval/candidate_orders.h"
+#include "method/evaluation_catalogue.h"
+#include "method/evaluation_choices.h"
 #include "method/fit.h"
 #include "method/row.h"
 #include "method/unread_items.h"
@@ -28,121 +26,11 @@ namespace etrlrec {
 namespace {
 
 constexpr const char* kMemoryHint = "a smaller model";
-constexpr const char* kAllItems = "all";   // of --candidates
-constexpr int64_t kValidationRows = 1000;  // that choices are made on, at most
-constexpr int64_t kRecallRows = 100;       // on which beams are compared with exact scores, at most
-
-using Recommenders = std::vector<std::unique_ptr<Recommender>>;
-
-std::string folder_name(const std::string& folder) { return fs::path(folder).filename().string(); }
+constexpr const char* kAllItems = "all";  // of --candidates
 
 bool is_bound(const std::string& model) { return model == "bayes" || model == "random"; }
 // Models that have no folder.
 bool is_named(const std::string& model) { return is_bound(model) || model == "teacher"; }
-
-Predictions ask_about(const EvaluateSetup& setup, std::span<const Request> requests,
-                      const std::string& label) {
-  const LoadedModel& model = *setup.model;
-  ProgressBar bar(label, static_cast<int64_t>(requests.size()));
-  return ask_language_model(*model.model, model.prompt_encoder(setup.dataset.catalogue), requests,
-                            setup.protocol, [&bar](int64_t done, int64_t) { bar.update(done); });
-}
-
-std::unique_ptr<Recommender> load_for(const EvaluateSetup& setup, const std::string& folder) {
-  return with_new_items(load_recommender_of(folder, setup.dataset, setup.options.numerics),
-                        setup.protocol.new_items);
-}
-
-// The validation rows that a mix's weight and a trend are chosen on. Where the rows stand among
-// popular candidates, so do they: what tells popular items apart is not what tells any items apart.
-struct Validation {
-  CandidateSet set;
-  std::vector<int64_t> rows;
-  std::vector<Request> requests;  // for the model that is evaluated
-};
-
-Validation validation_of(const EvaluateSetup& setup) {
-  Validation valid;
-  valid.set =
-      load_candidates(fs::path(setup.options.data) / "candidates-valid.jsonl", setup.dataset);
-  if (setup.set.options.kind == CandidateKind::kPopular)
-    valid.set = among_popular(setup.dataset, load_split(setup.options.data), valid.set);
-  valid.rows = spread_rows(std::ssize(valid.set.rows), kValidationRows);
-  valid.requests = setup.model
-                       ? knowing_requests(setup.dataset, valid.set, valid.rows,
-                                          setup.protocol.prompt.max_history, setup.knowledge.get())
-                       : make_requests(setup.dataset, valid.set, valid.rows, kRecommenderHistory);
-  return valid;
-}
-
-// What one model says about the rows and about the validation rows.
-struct Answered {
-  Predictions rows, valid;
-};
-
-// Chooses the trend on answers to the validation rows; none where it does not help. `whose`: for
-// the log.
-std::optional<Trend> trend_of(const EvaluateSetup& setup, const Validation& valid,
-                              const Predictions& valid_answers, const std::string& whose,
-                              std::optional<TrendOptions>& chosen) {
-  Trend trend(setup.dataset, learned_events(setup.dataset, load_split(setup.options.data)));
-  chosen = choose_trend(trend, valid.requests, valid_answers);
-  if (!chosen) {
-    log_info("trend of {}: none that helps, on {} validation rows", whose, valid.rows.size());
-    return std::nullopt;
-  }
-  log_info(
-      "trend of {}: half-life {} days, pseudo count {}, power {}, chosen on {} validation rows",
-      whose, chosen->half_life_days, chosen->pseudo_count, chosen->power, valid.rows.size());
-  return trend;
-}
-
-// The same for the model that is evaluated; `recommender`: where it is one.
-std::optional<Trend> trend_of(const EvaluateSetup& setup, const Recommender* recommender,
-                              Evaluation& evaluation) {
-  const Validation valid = validation_of(setup);
-  return trend_of(setup, valid,
-                  recommender != nullptr ? rank_by_recommender(*recommender, valid.requests)
-                                         : ask_about(setup, valid.requests, "validation"),
-                  "the model", evaluation.trend);
-}
-
-void correct(const EvaluateSetup& setup, const Validation& valid, const std::string& whose,
-             std::optional<TrendOptions>& chosen, Answered& answered) {
-  const auto trend = trend_of(setup, valid, answered.valid, whose, chosen);
-  if (!trend) return;
-  answered.rows = with_trend(answered.rows, setup.requests, *trend);
-  answered.valid = with_trend(answered.valid, valid.requests, *trend);
-}
-
-void note_weight(const std::string& recommender, double weight, size_t num_rows,
-                 std::vector<double>& weights) {
-  weights.push_back(weight);
-  log_info("mix with {}: weight {:.2f} of what is there, chosen on {} validation rows",
-           folder_name(recommender), weight, num_rows);
-}
-
-// The answers mixed with recommenders' scores, which follow trends of their own; the weights come
-// from validation rows.
-Predictions mixed(const EvaluateSetup& setup, const Validation& valid, Answered answered,
-                  Evaluation& evaluation) {
-  for (const std::string& folder : setup.options.mix) {
-    const auto recommender = load_for(setup, folder);
-    const auto recommended = [&](const CandidateSet& set, std::span<const int64_t> rows) {
-      return rank_by_recommender(*recommender,
-                                 make_requests(setup.dataset, set, rows, kRecommenderHistory));
-    };
-    Answered second{recommended(setup.set, setup.rows), recommended(valid.set, valid.rows)};
-    if (setup.options.trend)
-      correct(setup, valid, "recommender " + folder_name(folder),
-              evaluation.recommender_trends.emplace_back(), second);
-    const double weight = choose_mix_weight(answered.valid, second.valid);
-    note_weight(folder, weight, valid.rows.size(), evaluation.mix_weights);
-    answered = {mix_predictions(answered.rows, second.rows, weight),
-                mix_predictions(answered.valid, second.valid, weight)};
-  }
-  return std::move(answered.rows);
-}
 
 Predictions ask(const EvaluateSetup& setup, Evaluation& evaluation) {
   Answered answered{ask_about(setup, setup.requests, "evaluate"), {}};
@@ -180,129 +68,6 @@ Predictions rank(const EvaluateSetup& setup, Evaluation& evaluation) {
   return rank_by_folder(setup, evaluation);
 }
 
-FullRows full_rows(const Dataset& dataset, std::vector<Row> rows, bool mask_seen) {
-  FullRows full;
-  full.tasks = ranking_tasks(dataset, rows);
-  full.rows = std::move(rows);
-  full.mask_seen = mask_seen;
-  return full;
-}
-
-// What a language model is asked about the rows, without candidates; `knowledge` may be null.
-std::vector<Request> requests_of(const FullRows& rows, int32_t max_history,
-                                 const KnowledgeSource* knowledge) {
-  std::vector<Request> requests;
-  for (size_t r = 0; r < rows.tasks.size(); ++r) {
-    const HistoryView& history = rows.tasks[r].history;
-    Request& request = requests.emplace_back();
-    request.user = rows.rows[r].user;
-    request.now = history.now;
-    set_recent_history(history.items, history.times, max_history, request);
-  }
-  if (knowledge != nullptr)
-    knowledge->fill(requests_of(rows, kRecommenderHistory, nullptr), rows.mask_seen, requests);
-  return requests;
-}
-
-// The test rows of the split, known by everything that says what they and their candidates are.
-void set_up_full(EvaluateSetup& setup) {
-  const EvaluateOptions& options = setup.options;
-  const Split split = load_split(options.data);
-  CHECK(!split.test.empty(), kInput, "{}: the split has no test rows", options.data);
-  std::vector<Row> rows = split.test;
-  if (options.limit > 0 && options.limit < std::ssize(rows)) {
-    log_info("--limit: {} of {} rows", options.limit, rows.size());
-    rows.resize(static_cast<size_t>(options.limit));
-  }
-  setup.full = full_rows(setup.dataset, std::move(rows), options.mask_seen);
-  setup.candidates = fs::path(options.data) / "split.json";
-  setup.set.hash = sha256_hex(fmt::format("whole catalogue, mask_seen={}, {}", options.mask_seen,
-                                          sha256_file(setup.candidates)));
-  setup.set.options.count = static_cast<int32_t>(setup.dataset.catalogue.num_items());
-}
-
-AskCatalogue ask_about_all(const EvaluateSetup& setup, const std::vector<Request>& requests) {
-  const LoadedModel& model = *setup.model;
-  return ask_titles(*model.model, model.prompt_encoder(setup.dataset.catalogue), requests,
-                    setup.protocol);
-}
-
-// The language model and recommenders, mixed with weights of validation rows.
-AskCatalogue mixed_about_all(const EvaluateSetup& setup, const Recommenders& recommenders,
-                             std::vector<double>& weights) {
-  const std::vector<Row> all = load_split(setup.options.data).valid;
-  std::vector<Row> chosen;
-  for (const int64_t row : spread_rows(std::ssize(all), kValidationRows))
-    chosen.push_back(all[static_cast<size_t>(row)]);
-  CHECK(!chosen.empty(), kInput, "--mix: {}: the split has no validation rows", setup.options.data);
-  const FullRows valid = full_rows(setup.dataset, std::move(chosen), setup.full->mask_seen);
-  const auto requests =
-      requests_of(valid, setup.protocol.prompt.max_history, setup.knowledge.get());
-  AskCatalogue ask = ask_about_all(setup, setup.requests),
-               about_valid = ask_about_all(setup, requests);
-  for (size_t i = 0; i < recommenders.size(); ++i) {
-    ProgressBar bar("validation", std::ssize(valid.rows));
-    const double weight =
-        choose_full_mix_weight(valid, setup.dataset.catalogue.num_items(), about_valid,
-                               ask_recommender(*recommenders[i], valid),
-                               [&bar](int64_t done, int64_t) { bar.update(done); });
-    note_weight(setup.options.mix[i], weight, valid.rows.size(), weights);
-    ask = ask_mix(ask, ask_recommender(*recommenders[i], *setup.full), weight);
-    if (i + 1 < recommenders.size())
-      about_valid = ask_mix(about_valid, ask_recommender(*recommenders[i], valid), weight);
-  }
-  return ask;
-}
-
-Predictions rank_by_beam(const EvaluateSetup& setup, Evaluation& evaluation) {
-  const LoadedModel& model = *setup.model;
-  const FullRows& rows = *setup.full;
-  const TitleBeam beam(*model.model, model.prompt_encoder(setup.dataset.catalogue), setup.protocol,
-                       setup.options.beam);
-  evaluation.recall_rows = std::min<int64_t>(kRecallRows, std::ssize(rows.rows));
-  evaluation.beam_recall = recall_of_beam(rows, beam, ask_about_all(setup, setup.requests),
-                                          setup.requests, evaluation.recall_rows);
-  ProgressBar bar("evaluate", std::ssize(rows.rows));
-  Predictions predictions =
-      rank_by_beam(rows, beam, setup.dataset.catalogue.num_items(), setup.requests,
-                   [&bar](int64_t done, int64_t) { bar.update(done); });
-  predictions.protocol = fmt::format("beam{}", setup.options.beam);
-  return predictions;
-}
-
-Predictions rank_everything(const EvaluateSetup& setup, Evaluation& evaluation) {
-  const EvaluateOptions& options = setup.options;
-  const FullRows& rows = *setup.full;
-  const int64_t num_items = setup.dataset.catalogue.num_items();
-  if (options.beam > 0) return rank_by_beam(setup, evaluation);
-  Recommenders recommenders;
-  const auto load = [&](const std::string& folder) -> const Recommender& {
-    return *recommenders.emplace_back(load_for(setup, folder));
-  };
-  World world;
-  AskCatalogue ask;
-  if (setup.model) {
-    for (const std::string& folder : options.mix) load(folder);
-    ask = options.mix.empty() ? ask_about_all(setup, setup.requests)
-                              : mixed_about_all(setup, recommenders, evaluation.mix_weights);
-  } else if (options.model == "bayes") {
-    world = load_world(options.data);
-    ask = ask_world(world, rows);
-  } else if (options.model == "random") {
-    ask = ask_at_random(num_items, options.protocol.seed);
-  } else {
-    ask = ask_recommender(load(options.model), rows);
-  }
-  std::optional<Trend> trend;
-  if (options.trend) {
-    const Recommender* const asked = recommenders.empty() ? nullptr : recommenders[0].get();
-    trend = trend_of(setup, asked, evaluation);
-    if (trend) ask = with_trend(std::move(ask), rows, *trend);
-  }
-  ProgressBar bar("evaluate", std::ssize(rows.rows));
-  return rank_catalogue(rows, num_items, ask, [&bar](int64_t done, int64_t) { bar.update(done); });
-}
-
 // Claims are judged with what was counted in the training part, as the teacher's were.
 std::optional<ReasoningQuality> quality_of(const EvaluateSetup& setup,
                                            const Predictions& predictions) {
@@ -328,6 +93,7 @@ void check_full_options(const EvaluateOptions& options) {
   if (options.candidates != kAllItems) {
     CHECK(!options.mask_seen, kUsage, "--mask-seen: only with --candidates all");
     CHECK(options.beam == 0, kUsage, "--beam: only with --candidates all");
+    CHECK(options.retrieve.empty(), kUsage, "--retrieve: only with --candidates all");
     return;
   }
   CHECK(options.model != "teacher", kUsage,
@@ -340,6 +106,10 @@ void check_full_options(const EvaluateOptions& options) {
         "--beam: --mix needs the scores of all titles\nhint: leave --beam out");
   CHECK(options.beam == 0 || options.protocol.reasonings == 1, kUsage,
         "--beam: expected one reasoning, found --reasonings {}", options.protocol.reasonings);
+  CHECK(options.protocol.permutations == 1 || !options.retrieve.empty(), kUsage,
+        "--permutations: with --candidates all only with --retrieve, which lists candidates");
+  CHECK(options.retrieve.empty() || (options.beam == 0 && options.mix.empty() && !options.trend),
+        kUsage, "--retrieve: with neither --beam nor --mix nor --trend");
 }
 
 // A trend changes probabilities, and those of models alone.
@@ -349,6 +119,8 @@ void check_trend(const EvaluateOptions& options) {
         options.model);
   CHECK(options.protocol.name == "likelihood", kUsage,
         "--trend: expected --protocol likelihood, found {}", options.protocol.name);
+  CHECK(!moves_request_time(options.ablate), kUsage,
+        "--trend: reads the request time, which --ablate {} moves", options.ablate);
 }
 
 void set_up_candidates(EvaluateSetup& setup) {
@@ -363,6 +135,13 @@ void set_up_candidates(EvaluateSetup& setup) {
   std::iota(setup.rows.begin(), setup.rows.end(), 0);
 }
 
+// As many candidates as will be retrieved, for the estimate of memory.
+void some_candidates(const EvaluateSetup& setup, Request& request) {
+  const int64_t items = setup.dataset.catalogue.num_items();
+  request.candidates.resize(static_cast<size_t>(std::min(setup.options.top_n, items)));
+  std::iota(request.candidates.begin(), request.candidates.end(), 0);
+}
+
 }  // namespace
 
 EvaluateSetup setup(const EvaluateOptions& options) {
@@ -373,7 +152,7 @@ EvaluateSetup setup(const EvaluateOptions& options) {
   check_trend(options);
   setup.dataset = load_dataset(options.data);
   if (options.candidates == kAllItems)
-    set_up_full(setup);
+    set_up_catalogue(setup);
   else
     set_up_candidates(setup);
   const auto requests = [&setup](int32_t max_history) {
@@ -391,10 +170,14 @@ EvaluateSetup setup(const EvaluateOptions& options) {
           "--dtype: only language models, found {}", options.model);
     CHECK(options.model == "teacher" || options.protocol.name == ProtocolOptions{}.name, kUsage,
           "--protocol: only language models, found {}", options.model);
+    CHECK(options.protocol.permutations == 1, kUsage,
+          "--permutations: only language models, found {}", options.model);
     CHECK(options.mix.empty(), kUsage, "--mix: only language models, found {}", options.model);
     CHECK(options.recommender.empty(), kUsage, "--recommender: only language models, found {}",
           options.model);
     CHECK(options.beam == 0, kUsage, "--beam: only language models, found {}", options.model);
+    CHECK(options.retrieve.empty(), kUsage, "--retrieve: only language models, found {}",
+          options.model);
     CHECK(!options.new_items || !is_named(options.model), kUsage,
           "--new-items: only recommenders, found {}", options.model);
     if (options.new_items) {
@@ -415,8 +198,13 @@ EvaluateSetup setup(const EvaluateOptions& options) {
   setup.protocol.max_reasoning_tokens = setup.model->card.max_reasoning_tokens;
   setup.protocol.new_items = unread_items(setup.model->card, setup.dataset, options.data);
   // It was fitted among candidates.
-  if (!setup.full) setup.protocol.temperature = setup.model->card.temperature;
-  if (setup.full) check_answers_by_title(*setup.model);
+  const bool all_at_once = setup.full && options.retrieve.empty();
+  if (!all_at_once) setup.protocol.temperature = setup.model->card.temperature;
+  if (setup.protocol.name == "flipped-claims")
+    setup.protocol.statistics = std::make_shared<const TemporalStatistics>(
+        count_statistics(setup.dataset, load_split(options.data)));
+  check_orders(setup.protocol.prompt, setup.protocol.permutations);
+  if (all_at_once) check_answers_by_title(*setup.model);
   const ModelCard& card = setup.model->card;
   check_no_pattern(card.prompt, options.recommender, options.model);
   setup.knowledge = open_knowledge(card.prompt, card.pattern, options.recommender, setup.dataset,
@@ -433,7 +221,9 @@ MemoryEstimate plan(const EvaluateSetup& setup) {
   if (!setup.full)
     return estimate_asking(*setup.model, setup.dataset.catalogue, setup.requests, setup.protocol);
   std::vector<Request> requests = setup.requests;
-  if (setup.options.beam == 0)
+  if (!setup.options.retrieve.empty())
+    for (Request& request : requests) some_candidates(setup, request);
+  else if (setup.options.beam == 0)
     requests.at(0).candidates = distinct_titles(setup.dataset.catalogue).items;
   return estimate_asking(*setup.model, setup.dataset.catalogue, requests, setup.protocol);
 }
@@ -469,6 +259,7 @@ Evaluation run(EvaluateSetup setup) {
   predictions.seed = options.protocol.seed;
   evaluation.num_candidates = candidates.count;
   evaluation.row = summarize(predictions, options.protocol.seed);
+  evaluation.changes = summarize_changes(predictions, options.protocol.seed);
   if (setup.full) evaluation.row.hit1_by_slot.clear();  // a slot is an item
   return evaluation;
 }

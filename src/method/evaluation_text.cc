@@ -21,8 +21,12 @@ OrderedJson summary_of(const Evaluation& evaluation) {
   if (evaluation.trend) summary["trend"] = to_json(*evaluation.trend);
   for (const auto& trend : evaluation.recommender_trends)
     summary["recommender_trends"].push_back(trend ? to_json(*trend) : OrderedJson());
+  if (const auto& stage = evaluation.first_stage)
+    summary["first_stage"] = {
+        {"recommender", stage->recommender}, {"top_n", stage->top_n}, {"recall", stage->recall}};
   if (evaluation.beam_recall) summary["beam_recall@10"] = *evaluation.beam_recall;
   if (evaluation.reasoning) summary["reasoning"] = to_json(*evaluation.reasoning);
+  if (evaluation.changes) summary["reasoning_change"] = to_json(*evaluation.changes);
   if (evaluation.collisions) summary["collisions"] = to_json(*evaluation.collisions);
   if (!evaluation.row.hit1_by_slot.empty()) summary["hit@1_by_slot"] = evaluation.row.hit1_by_slot;
   summary["random"] = {{"hit@1", level.hit1}, {"hit@10", level.hit10}, {"ndcg@10", level.ndcg10}};
@@ -43,7 +47,11 @@ std::string format_evaluation(const Evaluation& evaluation) {
         "its probabilities: calibration error (ECE) {:.3f}, -log p of the target {:.3f}\n",
         row.calibration->ece, row.calibration->nll);
   if (evaluation.reasoning) text += reasoning_quality_text(*evaluation.reasoning) + "\n";
+  if (evaluation.changes) text += reasoning_changes_text(*evaluation.changes) + "\n";
   if (evaluation.collisions) text += collisions_text(*evaluation.collisions) + "\n";
+  if (const auto& stage = evaluation.first_stage)
+    text += fmt::format("first stage: recall@{} of {} {:.4f}\n", stage->top_n, stage->recommender,
+                        stage->recall);
   if (evaluation.beam_recall)
     text += fmt::format("recall@10 of the beam against exact scores: {:.4f} (first {} rows)\n",
                         *evaluation.beam_recall, evaluation.recall_rows);

@@ -4,7 +4,7 @@
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 
-#include "method/evaluate.h"
+#include "method/evaluation.h"
 
 namespace etrlrec {
 

@@ -173,6 +173,10 @@ MemoryEstimate estimate_asking(const LoadedModel& model, const Catalogue& catalo
     add_forward(*model.model, {together * longest, together * answers, longest, false},
                 (count + together - 1) / together, estimate);
   }
+  if (work.samples) {  // orders are asked about one after the other
+    estimate.tokens *= protocol.permutations;
+    estimate.flops *= static_cast<double>(protocol.permutations);
+  }
   if (work.asks_twice) {
     estimate.tokens *= 2;
     estimate.flops *= 2;

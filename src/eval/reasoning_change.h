@@ -1,0 +1,29 @@
+// What a control has changed in the reasonings of all rows, in sums (method.md G.9.5).
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
+
+#include "eval/predictions.h"
+
+namespace etrlrec {
+
+struct ReasoningChanges {
+  int64_t rows = 0;
+  Interval total_variation;            // mean over all rows, bootstrap over users
+  int64_t claims = 0, flipped = 0;     // of flipped-claims
+  int64_t flipped_rows = 0;            // rows with a flipped claim
+  double flipped_total_variation = 0;  // mean over those rows; 0 without any
+};
+// Nothing for a protocol that changes no reasoning.
+std::optional<ReasoningChanges> summarize_changes(const Predictions& predictions,
+                                                  uint64_t seed = 42);
+
+// {"rows", "total_variation", "total_variation_low", "total_variation_high"} and, where there were
+// claims to flip, {"claims", "flipped", "flipped_rows", "flipped_total_variation"}.
+nlohmann::ordered_json to_json(const ReasoningChanges& changes);
+std::string reasoning_changes_text(const ReasoningChanges& changes);  // one line for people
+
+}  // namespace etrlrec
