@@ -144,6 +144,66 @@ TEST(Significance, mcnemar_equals_the_binomial_tail) {
   EXPECT_NEAR(mcnemar_exact(500, 620), 0.000372413755544, 1e-13);
 }
 
+// The numbers of method.md F.4: discordance .3.
+TEST(Significance, power_equals_the_published_table) {
+  EXPECT_NEAR(detectable_difference(0.3, 283), 0.091, 5e-4);
+  EXPECT_NEAR(detectable_difference(0.3, 5000), 0.022, 5e-4);
+  EXPECT_NEAR(detectable_difference(0.3, 20000), 0.011, 5e-4);
+  EXPECT_NEAR(detectable_difference(0.3, 283), 2.8 * std::sqrt(0.3 / 283), 1e-15);
+  const struct {
+    double difference, discordance;
+    int64_t rows;
+  } cases[] = {{0.1, 0.3, 236}, {-0.1, 0.3, 236}, {0.05, 0.2, 628},
+               {0.1, 1, 784},   {1, 1, 8},        {0.011, 0.3, 19439}};
+  for (const auto& c : cases) {
+    EXPECT_EQ(rows_for_power(c.difference, c.discordance), c.rows) << c.difference;
+    // So many rows show it, one less does not.
+    EXPECT_LE(detectable_difference(c.discordance, c.rows), std::abs(c.difference) + 1e-12);
+    EXPECT_GT(detectable_difference(c.discordance, c.rows - 1), std::abs(c.difference));
+  }
+  EXPECT_EQ(rows_for_power(0, 0.3), std::nullopt);
+  EXPECT_EQ(rows_for_power(1e-12, 0.3), std::nullopt) << "no number of rows";
+  EXPECT_THROW(rows_for_power(std::nan(""), 0.3), Error);
+  EXPECT_THROW(rows_for_power(0.1, 1.1), Error);
+  EXPECT_THROW(detectable_difference(0.3, 0), Error);
+}
+
+TEST(Significance, seeds_are_a_second_level) {
+  // Rows agree, seeds do not: two draws of two seeds give 0, .5 and 1 with 1/4, 1/2, 1/4.
+  const SeedValues of_seeds = {{1, 1, 1}, {0, 0, 0}};
+  const Interval between = bootstrap_seeds(of_seeds, {}, 4000, 1);
+  EXPECT_DOUBLE_EQ(between.mean, 0.5);
+  EXPECT_EQ(between.low, 0);
+  EXPECT_EQ(between.high, 1);
+  // Seeds agree, rows do not: the interval of the rows.
+  std::vector<double> rows(400, 0);
+  std::fill(rows.begin(), rows.begin() + 160, 1);
+  const Interval one = bootstrap_mean(rows, {}, 4000, 1),
+                 same = bootstrap_seeds({rows, rows, rows}, {}, 4000, 1);
+  EXPECT_DOUBLE_EQ(same.mean, 0.4);
+  EXPECT_NEAR(same.high - same.low, one.high - one.low, 0.005);
+  EXPECT_EQ(bootstrap_seeds({rows}, {}, 500, 1).low, bootstrap_mean(rows, {}, 500, 1).low);
+  // Both: a pair with the same rows loses their variance, not that of the seeds.
+  const SeedValues shifted = {rows, std::vector<double>(400, 0.5)};
+  const PairedResult paired = paired_seeds(shifted, shifted, {}, 4000, 1);
+  EXPECT_DOUBLE_EQ(paired.difference, 0);
+  EXPECT_LT(paired.low, -0.04);
+  EXPECT_GT(paired.high, 0.04);
+  const PairedResult still = paired_seeds({rows, rows}, {rows, rows}, {}, 500, 1);
+  EXPECT_EQ(still.low, 0);
+  EXPECT_EQ(still.high, 0);
+  EXPECT_EQ(still.p_value, 1);
+  // One seed on each side: the test of rows alone, bit by bit.
+  std::vector<double> other = rows;
+  other[399] = 1;
+  EXPECT_EQ(paired_seeds({rows}, {other}, {}, 500, 3).low,
+            paired_bootstrap(rows, other, {}, 500, 3).low);
+  EXPECT_NEAR(paired_seeds({rows, rows}, {other}, {}, 500, 3).difference, -1.0 / 400, 1e-12);
+  EXPECT_THROW(bootstrap_seeds({}, {}, 10, 1), Error);
+  EXPECT_THROW(bootstrap_seeds({{1, 0}, {1}}, {}, 10, 1), Error);
+  EXPECT_THROW(paired_seeds({{1, 0}, {1, 1}}, {{1}}, {}, 10, 1), Error);
+}
+
 TEST(Significance, holm_steps_down_and_keeps_the_order) {
   const std::vector<double> adjusted = holm(std::vector<double>{0.04, 0.01, 0.03, 0.5});
   const std::vector<double> expected = {0.09, 0.04, 0.09, 0.5};

@@ -63,8 +63,21 @@ TEST_F(Slices, rows_are_cold_where_item_or_user_was_hardly_seen) {
     for (const char* third : {"rare items", "middling items", "popular items"})
       parts += by_word[third].contains(row);
     EXPECT_EQ(parts, 1) << "row " << row << ", " << events << " training events";
+    const int64_t pause = dataset_.times[static_cast<size_t>(test.position)] -
+                          dataset_.times[static_cast<size_t>(test.position) - 1];
+    EXPECT_EQ(by_word["last event at most 1 day before"].contains(row), pause <= 86400);
+    EXPECT_EQ(by_word["last event 1 to 30 days before"].contains(row),
+              pause > 86400 && pause <= 30 * 86400);
+    EXPECT_EQ(by_word["last event more than 30 days before"].contains(row), pause > 30 * 86400);
   }
   EXPECT_GT(by_word["rare items"].size(), by_word["popular items"].size() / 4);
+  EXPECT_GE(by_word.count("last event at most 1 day before") +
+                by_word.count("last event 1 to 30 days before") +
+                by_word.count("last event more than 30 days before"),
+            2u);
+  dataset_.order_only = true;
+  for (const Slice& slice : slices_of(dataset_, split_, split_.test))
+    EXPECT_EQ(slice.name.find("last event"), std::string::npos) << "times say nothing";
 }
 
 TEST_F(Slices, runs_are_compared_on_each) {
@@ -103,7 +116,7 @@ TEST_F(Slices, runs_are_compared_on_each) {
     const bool known = slice.name.ends_with("training events)");
     EXPECT_TRUE(!known || slice.rows[0].hit1.mean == 1) << slice.name;
   }
-  EXPECT_NE(format_comparison(compared).find("\ncold items (no training event)\nmodel"),
+  EXPECT_NE(format_comparison(compared).find("\ncold items (no training event)\n\nmodel"),
             std::string::npos);
   options.runs = {run("other", true, "h"), run("others", false, "h")};
   EXPECT_THROW(compare_runs(options), Error);

@@ -1,4 +1,4 @@
-// Evaluated runs side by side, with paired tests on the same rows.
+// Evaluated arms side by side, with paired tests on the same rows.
 #pragma once
 
 #include <cstdint>
@@ -6,15 +6,18 @@
 #include <string>
 #include <vector>
 
-#include "eval/predictions.h"
+#include "eval/arms.h"
+#include "eval/document.h"
 
 namespace etrlrec {
 
 struct CompareOptions {
-  std::vector<std::string> runs;  // folders of evaluate, or predictions.jsonl files
-  int64_t draws = 10000;          // of the bootstrap
-  bool force = false;             // compare different protocols all the same
-  std::string data{};             // data set folder, for slices; empty: none
+  // Of each arm a folder of evaluate or a predictions.jsonl file, or those of several training
+  // seeds joined by commas. A path that exists is one, whatever commas are in it.
+  std::vector<std::string> runs;
+  int64_t draws = 10000;     // of the bootstrap
+  bool force = false;        // compare different protocols all the same
+  std::string data{};        // data set folder, for slices; empty: none
   std::string candidates{};  // with data, the file of the rows; empty: its candidates-test.jsonl
   uint64_t seed = 42;
 };
@@ -22,12 +25,12 @@ struct CompareOptions {
 // The same of a part of the rows (method/slices.h).
 struct ComparedSlice {
   std::string name;
-  std::vector<MetricRow> rows;
+  std::vector<ArmSummary> rows;
   std::vector<Comparison> pairs;  // Holm over the pairs of all slices
 };
 struct ComparedRuns {
-  std::vector<MetricRow> rows;    // in the order of the runs
-  std::vector<Comparison> pairs;  // every later run against every earlier one, Holm over all
+  std::vector<ArmSummary> rows;   // in the order of the runs
+  std::vector<Comparison> pairs;  // every later arm against every earlier one, Holm over all
   std::vector<ComparedSlice> slices;
 };
 
@@ -35,7 +38,13 @@ struct ComparedRuns {
 // protocols without `force`.
 ComparedRuns compare_runs(const CompareOptions& options);
 nlohmann::ordered_json to_json(const ComparedRuns& compared);  // docs/formats.md
-// The table, for the terminal or as rows of a LaTeX table, and a line for each pair.
-std::string format_comparison(const ComparedRuns& compared, bool latex = false);
+// Tables of arms and pairs, and of every slice. The last column of a pair is the power line: how
+// many rows its difference of hit@1 needs for p < .05 in 80 % of the cases (eval/significance.h).
+std::string format_comparison(const ComparedRuns& compared,
+                              DocumentFormat format = DocumentFormat::kText);
+
+// Tables of summaries and pairs, for reports of several arms.
+TableRows arm_table(const std::vector<ArmSummary>& arms);
+TableRows pair_table(const std::vector<Comparison>& pairs);
 
 }  // namespace etrlrec

@@ -51,6 +51,23 @@ void add_thirds(const std::vector<int64_t>& events, std::vector<Slice>& slices) 
   }
 }
 
+// By the time between the last event and the request.
+void add_pauses(const Dataset& dataset, std::span<const Row> rows, std::vector<Slice>& slices) {
+  const auto pause = [&](size_t row) {
+    const auto at = static_cast<size_t>(rows[row].position);
+    return dataset.times[at] - dataset.times[at - 1];
+  };
+  add_slice(
+      "last event at most 1 day before", rows.size(),
+      [&](size_t row) { return pause(row) <= kShortPause; }, slices);
+  add_slice(
+      "last event 1 to 30 days before", rows.size(),
+      [&](size_t row) { return pause(row) > kShortPause && pause(row) <= kLongPause; }, slices);
+  add_slice(
+      "last event more than 30 days before", rows.size(),
+      [&](size_t row) { return pause(row) > kLongPause; }, slices);
+}
+
 }  // namespace
 
 std::vector<Slice> slices_of(const Dataset& dataset, const Split& split,
@@ -69,6 +86,7 @@ std::vector<Slice> slices_of(const Dataset& dataset, const Split& split,
             slices);
   add_slice(
       "other users", rows.size(), [&](size_t row) { return !is_cold(row); }, slices);
+  if (!dataset.order_only) add_pauses(dataset, rows, slices);
   return slices;
 }
 
