@@ -5,6 +5,7 @@
 #include "app/commands.h"
 #include "base/check.h"
 #include "method/own_plan.h"
+#include "method/recipe_grid.h"
 #include "method/recipe_run.h"
 #include "method/recipe_texts.h"
 
@@ -12,17 +13,22 @@ namespace etrlrec {
 namespace {
 
 struct RunWords {
-  std::vector<std::string> words, settings, only;
+  std::vector<std::string> words, settings, only, ablations;
   std::string out, student, informative = "all";
   bool list = false, print = false, quick = false;
   double hours = 1;
 };
 
-void start(Recipe recipe, const std::string& out, const Command& command,
-           const CommonOptions& common, const std::vector<std::string>& comments = {}) {
+Recipe with_common(Recipe recipe, const std::string& out, const Command& command,
+                   const CommonOptions& common) {
   if (!out.empty()) recipe.out = out;
   if (command.is_given("--seed")) recipe.seeds = {common.seed};
-  run_recipe(recipe, program_commands(),
+  return recipe;
+}
+
+void start(Recipe recipe, const std::string& out, const Command& command,
+           const CommonOptions& common, const std::vector<std::string>& comments = {}) {
+  run_recipe(with_common(std::move(recipe), out, command, common), program_commands(),
              {words_for_stages(common), common.numerics(), common.json, comments});
 }
 
@@ -35,6 +41,11 @@ void run_any(RunWords asked, const Command& command, const CommonOptions& common
   give_arguments(recipe, asked.words);
   for (const std::string& setting : asked.settings) set_in_recipe(recipe, setting);
   if (!asked.only.empty()) keep_only(asked.only, recipe);
+  if (!asked.ablations.empty()) {
+    run_grid(with_common(std::move(recipe), asked.out, command, common), asked.ablations,
+             program_commands(), {words_for_stages(common), common.numerics(), common.json, {}});
+    return;
+  }
   start(std::move(recipe), asked.out, command, common);
 }
 
@@ -93,6 +104,12 @@ void add_run(CommandLine& app, CommonOptions& common) {
       .add_option("--only", options->only,
                   "id of something judged, a row of the table: it and the stages that it needs; "
                   "repeatable")
+      .repeatable();
+  command
+      .add_option("--ablate", options->ablations,
+                  "KEY=v1,v2: the recipe as it is, then once with each value, KEY as in --set; "
+                  "repeatable, one change at a time; each run has a folder in --out, what does not "
+                  "change is made once, and a table at the end compares them with the first")
       .repeatable();
   add_out(command, options->out);
   command.add_flag("--list", options->list, "list the recipes of the program");

@@ -19,6 +19,7 @@ struct JudgedArm {
   Predictions predictions;
   MetricRow row;
   std::optional<ReasoningQuality> reasoning;  // of a model that reasons
+  std::string key;                            // of what decides the result (method/recipe_plan.h)
 };
 
 // What a run brings to its report. Folders of stages are out/<id>; what a stage printed with --json

@@ -10,7 +10,6 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "eval/report_text.h"
-#include "method/recipe_report.h"
 #include "method/run_record.h"
 
 namespace etrlrec {
@@ -33,14 +32,18 @@ class RecipeRun {
  public:
   RecipeRun(const Recipe& recipe, const ProgramCommands& commands, const RunOptions& options,
             const fs::path& out, uint64_t seed);
-  ReportData execute();
+  RecipeOutcome execute();
 
  private:
   void claim_folder() const;
   void keep_recipe() const;
-  void read_records();
+  static std::map<std::string, StageRecord> records_of(const fs::path& out);
   void record(const std::string& name, const StageRecord& record);
   bool is_done(const std::string& name, const RecipeCall& call, const fs::path& product);
+  bool take_from_earlier(const std::string& name, const RecipeCall& call, const fs::path& product,
+                         const std::string& printed);
+  bool take(const fs::path& other, const std::string& name, const RecipeCall& call,
+            const fs::path& product, const std::string& printed);
   void make_way(const std::string& name, const RecipeCall& call, const fs::path& product);
   void carry_out(const RecipeCall& call);
   void call_command(const RecipeCall& call, const fs::path& out, const std::string& printed);
@@ -108,14 +111,16 @@ void RecipeRun::keep_recipe() const {
     write_file_atomic(copy, to_toml(recipe_, options_.comments));
 }
 
-void RecipeRun::read_records() {
-  const fs::path file = out_ / kRecords;
-  if (!fs::exists(file)) return;
+std::map<std::string, StageRecord> RecipeRun::records_of(const fs::path& out) {
+  std::map<std::string, StageRecord> records;
+  const fs::path file = out / kRecords;
+  if (!fs::exists(file)) return records;
   const Json found = read_json(file);
   for (const auto& [name, json] : found.items())
-    records_[name] = {get<std::string>(json, "key", file.string()),
-                      get<bool>(json, "done", file.string()),
-                      get<double>(json, "seconds", file.string())};
+    records[name] = {get<std::string>(json, "key", file.string()),
+                     get<bool>(json, "done", file.string()),
+                     get<double>(json, "seconds", file.string())};
+  return records;
 }
 
 void RecipeRun::record(const std::string& name, const StageRecord& record) {
@@ -154,6 +159,40 @@ void RecipeRun::make_way(const std::string& name, const RecipeCall& call, const 
   record(name, {call.key, false, 0});
 }
 
+// Takes a finished product of another run as its own.
+bool RecipeRun::take(const fs::path& other, const std::string& name, const RecipeCall& call,
+                     const fs::path& product, const std::string& printed) {
+  const auto records = records_of(other);
+  const auto found = records.find(name);
+  const fs::path source = other / product.lexically_relative(out_);
+  if (found == records.end() || !found->second.done || found->second.key != call.key ||
+      !fs::exists(source))
+    return false;
+  make_way(name, call, product);
+  const fs::path copy = product.string() + ".new";
+  fs::remove_all(product);
+  fs::remove_all(copy);
+  fs::create_directories(product.parent_path());
+  fs::copy(source, copy, fs::copy_options::recursive | fs::copy_options::create_hard_links);
+  const fs::path said = other / "stages" / printed;
+  if (fs::exists(said)) {
+    fs::create_directories(out_ / "stages");
+    fs::copy(said, out_ / "stages" / printed, fs::copy_options::overwrite_existing);
+  }
+  fs::rename(copy, product);
+  record(name, {call.key, true, found->second.seconds});
+  return true;
+}
+
+bool RecipeRun::take_from_earlier(const std::string& name, const RecipeCall& call,
+                                  const fs::path& product, const std::string& printed) {
+  return std::any_of(options_.earlier.begin(), options_.earlier.end(), [&](const fs::path& folder) {
+    const fs::path other =
+        recipe_.seeds.size() == 1 ? folder : folder / fmt::format("seed-{}", seed_);
+    return take(other, name, call, product, printed + ".json");
+  });
+}
+
 void RecipeRun::call_command(const RecipeCall& call, const fs::path& out,
                              const std::string& printed) {
   std::vector<std::string> words = call.words;
@@ -172,6 +211,8 @@ void RecipeRun::carry_out(const RecipeCall& call) {
   log_info("── {}", step.heading);
   if (is_done(step.id, call, folder)) {
     log_info("   {} is there", folder.string());
+  } else if (take_from_earlier(step.id, call, folder, step.id)) {
+    log_info("   as in an earlier run");
   } else {
     make_way(step.id, call, folder);
     const Stopwatch watch;
@@ -192,7 +233,7 @@ void RecipeRun::carry_out(const RecipeCall& call) {
 void RecipeRun::judge(const RecipeCall& call) {
   const std::string name = "judge/" + call.step->id, file = file_of(call);
   const fs::path product = out_ / "predictions" / (file + ".jsonl");
-  if (!is_done(name, call, product)) {
+  if (!is_done(name, call, product) && !take_from_earlier(name, call, product, "judge-" + file)) {
     make_way(name, call, product);
     const Stopwatch watch;
     const fs::path folder = out_ / "predictions" / ("." + file);
@@ -202,7 +243,8 @@ void RecipeRun::judge(const RecipeCall& call) {
     fs::remove_all(folder);
     record(name, {call.key, true, watch.seconds()});
   }
-  JudgedArm arm{call.step->id, call.step->word("model"), load_predictions(product), {}, {}};
+  JudgedArm arm{call.step->id, call.step->word("model"), load_predictions(product), {}, {},
+                call.key};
   const fs::path printed = out_ / "stages" / ("judge-" + file + ".json");
   const Json summary = fs::exists(printed) ? read_json(printed) : Json::object();
   if (summary.contains("reasoning"))
@@ -224,7 +266,7 @@ void RecipeRun::judge_what_is_ready() {
   }
 }
 
-ReportData RecipeRun::execute() {
+RecipeOutcome RecipeRun::execute() {
   const RecipeSettings settings{out_, seed_, name_of(options_.numerics.arithmetic)};
   std::vector<RecipeCall> stages;
   std::set<std::string> files;
@@ -239,7 +281,7 @@ ReportData RecipeRun::execute() {
   claim_folder();
   const ExclusiveUse use(out_);
   keep_recipe();
-  read_records();
+  records_ = records_of(out_);
   for (size_t s = 0; s < stages.size(); ++s) {
     carry_out(stages[s]);
     if (s + 1 < stages.size()) judge_what_is_ready();
@@ -249,7 +291,8 @@ ReportData RecipeRun::execute() {
   const Stopwatch watch;
   judge_what_is_ready();
   results_.seconds.emplace_back("judge", watch.seconds());
-  return write_recipe_report(results_);
+  ReportData report = write_recipe_report(results_);
+  return {std::move(results_), std::move(report)};
 }
 
 void print_end(const Recipe& recipe, const ReportData& report, const fs::path& path, bool json) {
@@ -268,24 +311,34 @@ void print_end(const Recipe& recipe, const ReportData& report, const fs::path& p
 
 }  // namespace
 
-fs::path run_recipe(const Recipe& recipe, const ProgramCommands& commands,
-                    const RunOptions& options) {
+std::vector<RecipeOutcome> carry_out_recipe(const Recipe& recipe, const ProgramCommands& commands,
+                                            const RunOptions& options) {
   CHECK(!recipe.out.empty(), kUsage, "recipe {}: no folder\nhint: --out DIR, or out in the recipe",
         recipe.name);
   const fs::path out = recipe.out;
-  std::vector<ReportData> reports;
-  std::vector<fs::path> folders;
+  std::vector<RecipeOutcome> runs;
   for (const uint64_t seed : recipe.seeds) {
-    folders.push_back(recipe.seeds.size() == 1 ? out : out / fmt::format("seed-{}", seed));
-    reports.push_back(RecipeRun(recipe, commands, options, folders.back(), seed).execute());
-    if (recipe.seeds.size() > 1) log_info("seed {}: {}", seed, reports.back().summary);
+    const fs::path folder = recipe.seeds.size() == 1 ? out : out / fmt::format("seed-{}", seed);
+    runs.push_back(RecipeRun(recipe, commands, options, folder, seed).execute());
+    if (recipe.seeds.size() > 1) log_info("seed {}: {}", seed, runs.back().report.summary);
+  }
+  return runs;
+}
+
+fs::path run_recipe(const Recipe& recipe, const ProgramCommands& commands,
+                    const RunOptions& options) {
+  std::vector<ReportData> reports;
+  fs::path first;  // folder
+  for (RecipeOutcome& run : carry_out_recipe(recipe, commands, options)) {
+    if (reports.empty()) first = run.results.out;
+    reports.push_back(std::move(run.report));
   }
   if (reports.size() > 1) {
-    write_json_atomic(out / "summary.json", seeds_json(reports));
+    write_json_atomic(fs::path(recipe.out) / "summary.json", seeds_json(reports));
     if (!options.json) fmt::print("{}\n", format_seeds(reports));
   }
-  print_end(recipe, reports.front(), folders.front() / "report.html", options.json);
-  return folders.front() / "report.html";
+  print_end(recipe, reports.front(), first / "report.html", options.json);
+  return first / "report.html";
 }
 
 }  // namespace etrlrec
