@@ -109,12 +109,12 @@ TEST_F(Slices, runs_are_compared_on_each) {
   const ComparedRuns compared = compare_runs(options);
   ASSERT_FALSE(compared.slices.empty());
   EXPECT_TRUE(compared.slices[0].name.starts_with("cold items"));
-  EXPECT_LT(compared.slices[0].rows[0].hit1.mean, 1);
-  EXPECT_EQ(compared.slices[0].rows[1].hit1.mean, 1);
+  EXPECT_LT(compared.slices[0].rows[0].row.hit1.mean, 1);
+  EXPECT_EQ(compared.slices[0].rows[1].row.hit1.mean, 1);
   EXPECT_GE(compared.slices[0].pairs[0].hit1_adjusted, compared.slices[0].pairs[0].hit1.p_value);
   for (const ComparedSlice& slice : compared.slices) {
     const bool known = slice.name.ends_with("training events)");
-    EXPECT_TRUE(!known || slice.rows[0].hit1.mean == 1) << slice.name;
+    EXPECT_TRUE(!known || slice.rows[0].row.hit1.mean == 1) << slice.name;
   }
   EXPECT_NE(format_comparison(compared).find("\ncold items (no training event)\n\nmodel"),
             std::string::npos);
