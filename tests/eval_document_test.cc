@@ -49,6 +49,19 @@ TEST(Document, escapes_every_mark_of_its_format) {
   }
 }
 
+TEST(Document, columns_of_numbers_are_flushed_right) {
+  const auto alignment = [](const std::vector<std::string>& cells) {
+    TableRows rows = {{"head"}};
+    for (const std::string& cell : cells) rows.push_back({cell});
+    const std::vector<DocumentPart> parts = {{DocumentPart::kTable, {}, rows}};
+    const std::string text = render(parts, DocumentFormat::kLatex);
+    return text.substr(std::string("\\begin{tabular}{").size(), 1);
+  };
+  EXPECT_EQ(alignment({"0.25", "1.7e-05", "", "–", "nan", "[-0.1, +0.2]"}), "r");
+  for (const char* word : {"e", "a1", "- ", "markov"})
+    EXPECT_EQ(alignment({"1", word}), "l") << word;
+}
+
 TEST(Document, formats_have_names_and_rows_equal_lengths) {
   for (const std::string& name : document_format_names()) EXPECT_NO_THROW(document_format(name));
   EXPECT_THROW(document_format("pdf"), Error);

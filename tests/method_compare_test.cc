@@ -21,10 +21,11 @@ class Compare : public ::testing::Test {
 
   // 40 rows of 10 candidates, of which the first `hits` are found.
   std::string run(const std::string& name, int64_t hits, const std::string& hash = "h",
-                  const std::string& protocol = "score[uniform10,seed=42]") {
+                  const std::string& protocol = "score[uniform10,seed=42]",
+                  const std::string& stage = "fit") {
     Predictions predictions;
     predictions.model = name;
-    predictions.stage = "fit";
+    predictions.stage = stage;
     predictions.protocol = protocol;
     predictions.candidates_hash = hash;
     predictions.num_candidates = 10;
@@ -106,6 +107,9 @@ TEST_F(Compare, takes_the_seeds_of_an_arm_together) {
   EXPECT_EQ(refusal({.runs = {seeds + ",", run("base", 8)}}), ExitCode::kUsage);
   EXPECT_EQ(refusal({.runs = {run("base", 8), seeds + "," + run("other", 8, "x")}}),
             ExitCode::kUsage);
+  const std::string mixed =
+      run("p1", 8) + "," + run("sft", 8, "h", "score[uniform10,seed=42]", "distill");
+  EXPECT_EQ(refusal({.runs = {run("base", 8), mixed}}), ExitCode::kUsage) << "two arms, no seeds";
   fs::rename(run("with", 8), folder_ / "with,comma.jsonl");
   EXPECT_EQ(compare_runs({.runs = {folder_ / "with,comma.jsonl", run("base", 8)}, .draws = 100})
                 .rows[0]

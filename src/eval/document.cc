@@ -69,9 +69,11 @@ std::string one_line(std::string_view text) {
   return line;
 }
 
+// "0.25", "[-0.1, +0.2]", "1.7e-05", and what stands for no number.
 bool is_number_cell(std::string_view cell) {
-  return cell.empty() || cell.find_first_not_of("+-–[]<,.0123456789 ") == std::string_view::npos ||
-         cell == "nan";
+  if (cell.empty() || cell == "–" || cell == "nan") return true;
+  return cell.find_first_not_of("+-[]<,.0123456789e ") == std::string_view::npos &&
+         cell.find_first_of("0123456789") != std::string_view::npos;
 }
 
 // Whether every cell below the head is a number.

@@ -142,6 +142,10 @@ Arms load_arms(const CompareOptions& options) {
           fs::is_directory(path) ? fs::path(path) / "predictions.jsonl" : fs::path(path));
       const Predictions& first = arms[0].empty() ? run : arms[0][0];
       check_comparable(path, run, options.runs[0], first, options.force);
+      CHECK(arms.back().empty() || options.force || run.stage == arms.back()[0].stage, kUsage,
+            "{}: expected the seeds of one arm, found stages {} and {}\nhint: --force takes them "
+            "together all the same",
+            word, arms.back()[0].stage, run.stage);
       arms.back().push_back(std::move(run));
     }
   }
