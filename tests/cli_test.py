@@ -387,7 +387,7 @@ class Judging(unittest.TestCase):
             self.assertEqual(flipped["total_variation"], 0)
         else:
             self.assertLessEqual(flipped["flipped"], flipped["claims"])
-        run("evaluate", "-d", "data", "-m", "student", "--reasoning-share", .5, code=2)
+        run("evaluate", "-d", "data", "-m", "student", "--reasoning-share", .25, code=2)
         self.evaluate("a-none", "-m", "student")
         for ablation in ["shuffle-history", "reverse-history", "permute-gaps", "inflate-gaps", "shift-season", "remove-times"]:
             self.evaluate("a-" + ablation, "-m", "student", "--ablate", ablation)

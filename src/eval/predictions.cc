@@ -183,8 +183,8 @@ Comparison compare_predictions(const Predictions& first, const Predictions& seco
   result.hit1 = paired_bootstrap(first_hits, second_hits, users, draws, seed);
   result.hit1.p_value = mcnemar_exact(result.only_first, result.only_second);
   result.hit1_adjusted = result.hit1.p_value;
-  result.discordance = static_cast<double>(result.only_first + result.only_second) /
-                       static_cast<double>(result.n);
+  result.discordance =
+      static_cast<double>(result.only_first + result.only_second) / static_cast<double>(result.n);
   result.rows_needed = rows_for_power(result.hit1.difference, result.discordance);
   result.ndcg10 = paired_bootstrap(first_ndcg, second_ndcg, users, draws, seed);
   return result;
