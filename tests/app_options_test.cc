@@ -158,7 +158,7 @@ constexpr Refused kRefused[] = {
     {"reinforce --reward-weights 1,1,1 --curriculum C2", "not with --reward-weights", ""},
     {"reinforce --curriculum C1 --curriculum-step 9", "--curriculum C0 or C2", "--curriculum C2"},
     {"reinforce --beta 0 --kl-estimator k2", "--beta above 0", "--beta 1"},
-    {"reinforce --advantage rloo --std-floor 0.5", "--advantage group or batch",
+    {"reinforce --advantage rloo --std-floor 0.5", "--advantage group, batch or gdpo",
      "--advantage batch"},
     {"reinforce --judge-model m", "--judge", "--judge local"},
     {"reinforce --judge-reveal", "--judge", "--judge endpoint"},
@@ -166,6 +166,9 @@ constexpr Refused kRefused[] = {
     {"reinforce --judge local --judge-calls c", "--judge endpoint", "--judge endpoint"},
     {"reinforce --judge local --reward-mode faithful --judge-share 0.5", "--reward-mode verified",
      "--reward-mode verified"},
+    {"reinforce --std-floor 0.5", "--advantage group, batch or gdpo", "--algorithm gdpo"},
+    {"reinforce --algorithm dapo --kl-estimator k2", "--beta above 0", "--algorithm grpo"},
+    {"reinforce --pass-at-k 4", "--no-rb", "--method faithful"},
     {"reinforce --no-rb --lambda-ce 0.123", "--rb", "--rb"},
     {"reinforce --rb --pass-at-k 4", "--no-rb", "--no-rb"},
 };

@@ -69,7 +69,7 @@ def write_safetensors(path, shapes):
 SFT = ["distill", "-d", "data", "--reasoning", "reasoning", "-m", "base", "--sft-share", ".5", "--max-reasoning-tokens",
        "96", "--batch-size", "8", "--save-steps", "5", "--eval-rows", "10", "--eval-steps", "20", "-t", "1", "-q"]
 RL = ["reinforce", "-d", "data", "--reasoning", "reasoning", "-m", "student", "--recommender", "early/sasrec",
-      "--batch-size", "4", "--group-size", "4", "--save-steps", "3", "--eval-rows", "10",
+      "--batch-size", "4", "--group-size", "4", "--save-steps", "3", "--eval-rows", "10", "--min-valid", "0",
       "--eval-steps", "10", "--beta", "0.05", "-t", "1", "-q"]
 
 PROMPT = ["--adapter", "prompt", "--num-virtual-tokens", "6", "--lr", ".1"]

@@ -17,6 +17,7 @@
 #include "method/distill.h"
 #include "method/fit.h"
 #include "method/reinforce.h"
+#include "method/reinforce_presets.h"
 #include "method/reward.h"
 #include "method/row.h"
 #include "method/sft_row.h"
@@ -378,6 +379,43 @@ TEST_F(Stages, audit_finds_reasoning_of_other_candidates) {
   record["options"]["candidates"] = "another hash";
   write_json_atomic(root_ / "foreign/construct.json", record);
   EXPECT_EQ(audit({root_ / "data", root_ / "foreign"}).counts.at("reasoning"), 1);
+}
+
+TEST_F(Stages, reinforce_refuses_a_model_whose_completions_are_hardly_valid) {
+  distill(distill_into("babbler"));
+  ReinforceOptions options = reinforce_into("babbler", "never");
+  options.min_valid = 0.5;
+  try {
+    reinforce(options);
+    ADD_FAILURE() << "a model of three steps keeps the contract";
+  } catch (const Error& error) {
+    const std::string text = error.what();
+    for (const char* words : {"babbler", "% of its completions are valid", "50 %", "--min-valid"})
+      EXPECT_NE(text.find(words), std::string::npos) << text;
+  }
+  EXPECT_FALSE(fs::exists(root_ / "never"));
+  // Without reasoning every answer is valid.
+  DistillOptions label = distill_into("label-valid");
+  label.label_only = true;
+  label.reasoning.clear();
+  distill(label);
+  ReinforceOptions answers = reinforce_into("label-valid", "label-valid-policy");
+  answers.min_valid = 1;
+  EXPECT_EQ(reinforce(answers).steps, 2);
+}
+
+TEST_F(Stages, algorithms_reinforce_with_the_composed_reward) {
+  distill(distill_into("many"));
+  for (const std::string& name : algorithm_names()) {
+    ReinforceOptions options = reinforce_into("many", "many-" + name);
+    options.trainer.max_steps = 1;
+    options.trainer.gradient_accumulation_steps = 2;
+    options.eval_rows = 0;
+    options.grpo.format.max_reasoning_tokens = 20;
+    apply_algorithm(
+        name, [](const std::string&) { return false; }, options);
+    EXPECT_EQ(reinforce(options).steps, 1) << name;
+  }
 }
 
 TEST_F(Stages, reinforce_refuses_a_model_that_was_not_distilled) {

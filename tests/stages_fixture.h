@@ -119,6 +119,7 @@ class Stages : public ::testing::Test {
     options.reasoning = root_ / "reasoning";
     options.out = root_ / name;
     options.eval_rows = 4;
+    options.min_valid = 0;  // models of three steps hardly say anything
     options.grpo.num_generations = 2;
     options.trainer.max_steps = 2;
     options.trainer.train_batch_size = 2;

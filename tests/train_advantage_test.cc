@@ -15,6 +15,10 @@ namespace {
 
 using Values = std::vector<double>;
 
+const Values kComponentAdvantages{1.579395550651,  -0.072751452545, -0.526465183550,
+                                  -0.980178914556, 0.855456299714,  0.855456299714,
+                                  -1.263025058945, -0.447887540484};
+
 void expect_near(const Values& found, const Values& expected, double tolerance) {
   ASSERT_EQ(found.size(), expected.size());
   for (size_t i = 0; i < found.size(); ++i) EXPECT_NEAR(found[i], expected[i], tolerance) << i;
@@ -59,6 +63,28 @@ TEST(Advantage, refuses_broken_groups_and_rewards_that_are_not_finite) {
   EXPECT_THROW(group_advantages(Values{1, std::nan("")}, 2, "mean", 0), Error);
   EXPECT_THROW(group_advantages(Values{1, 2}, 2, "median", 0), Error);
   EXPECT_THROW(group_advantages(Values{1, 2}, 1, "rloo", 0), Error);
+}
+
+// Reference: TRL's normalize_then_sum on the same numbers, in double (sample std, 1e-4).
+TEST(Advantage, of_components_are_z_scores_summed_and_whitened) {
+  const ComponentRewards label{{1, 0, 0, 0, 1, 1, 0, 0}, Values(8, 0.6)};
+  const ComponentRewards reasoning{{.2, .9, .5, .1, .3, .3, .3, .7}, Values(8, 0.2)};
+  const ComponentRewards silent{Values(8, -1), Values(8, 0.2)};
+  const std::vector<ComponentRewards> all{label, reasoning, silent};
+  expect_near(component_advantages(all, 4, 0), kComponentAdvantages, 1e-9);
+  // A floor keeps a term quiet whose values hardly differ.
+  const std::vector<ComponentRewards> tiny{label, {{0, 0, 0, 1e-3, 0, 0, 0, 1e-3}, Values(8, 1)}};
+  const Values floored = component_advantages(tiny, 4, 0.05);
+  EXPECT_LT(std::abs(floored[3] - floored[2]), 0.1);
+  EXPECT_GT(component_advantages(tiny, 4, 0)[3], 1);
+}
+
+TEST(Advantage, of_components_refuse_what_does_not_fit) {
+  EXPECT_THROW(component_advantages({}, 4, 0), Error);
+  const std::vector<ComponentRewards> uneven{{{1, 0}, {1, 1}}, {{1, 0, 1, 0}, {1, 1, 1, 1}}};
+  EXPECT_THROW(component_advantages(uneven, 2, 0), Error);
+  const std::vector<ComponentRewards> broken{{{1, std::nan("")}, {1, 1}}};
+  EXPECT_THROW(component_advantages(broken, 2, 0), Error);
 }
 
 TEST(Advantage, counts_groups_without_variance) {
@@ -110,8 +136,23 @@ TEST(PolicyLoss, sequence_ratio_is_the_geometric_mean) {
   EXPECT_NEAR(loss.mean_ratio, 1.05127, 1e-5);
 }
 
+TEST(PolicyLoss, cispo_clips_the_weight_and_keeps_every_gradient) {
+  PolicyLossOptions options;
+  options.loss_type = "cispo";
+  options.epsilon = 1, options.epsilon_high = 1;
+  // Ratios e and 1: the first weight is 2, both tokens have their gradient.
+  at::Tensor logprobs = floats({-1, -2}).requires_grad_(true);
+  PolicyLoss loss =
+      policy_loss(logprobs, floats({-2, -2}), {}, rows_of({0, 0}), floats({3}), options);
+  EXPECT_NEAR(loss.loss.item<double>(), -(2 * 3 * -1. + 3 * -2.) / 2, 1e-6);
+  EXPECT_TRUE(at::allclose(gradient_of(loss.loss, logprobs), floats({-3, -1.5})));
+  EXPECT_NEAR(loss.clip_high, 0.5, 1e-6);
+  options.importance_sampling_level = "sequence";
+  EXPECT_THROW(policy_loss(logprobs, {}, {}, rows_of({0, 0}), floats({3}), options), Error);
+}
+
 TEST(PolicyLoss, rows_without_tokens_cost_nothing) {
-  for (const char* kind : {"grpo", "dapo", "dr_grpo", "sum"}) {
+  for (const char* kind : {"grpo", "dapo", "dr_grpo", "sum", "cispo"}) {
     PolicyLossOptions options;
     options.loss_type = kind;
     options.max_completion_length = 8;
@@ -218,6 +259,32 @@ TEST_F(TrlGolden, losses_gradients_and_clip_shares_agree) {
     ++checked;
   }
   EXPECT_EQ(checked, 39);
+}
+
+// The larger file of the shared golden data has this loss, too. TRL gives the upper bound itself.
+TEST_F(TrlGolden, cispo_agrees) {
+  const std::filesystem::path file =
+      std::filesystem::path(ETRLREC_SOURCE_DIR) / "../shared/golden/grpo/golden.json";
+  if (!std::filesystem::exists(file)) GTEST_SKIP() << file << ": not here";
+  const Json golden = read_json(file), &inputs = golden["inputs"];
+  int checked = 0;
+  for (const Json& c : golden["cases"]) {
+    if (c["options"]["loss_type"] != "cispo") continue;
+    PolicyLossOptions options;
+    options.loss_type = "cispo";
+    options.epsilon = 1;
+    options.epsilon_high = c["options"]["eps_high"].get<double>() - 1;
+    const Json& mask = c["completion_mask"];
+    at::Tensor logprobs = pack(inputs["per_token_logps"], mask).requires_grad_(true);
+    const PolicyLoss found = policy_loss(logprobs, pack(inputs["old_per_token_logps"], mask), {},
+                                         rows(mask), floats(c["advantages"]), options);
+    EXPECT_NEAR(found.loss.item<double>(), c["loss"].get<double>(), 1e-5);
+    EXPECT_TRUE(at::allclose(gradient_of(found.loss, logprobs),
+                             pack(c["grad_per_token_logps"], mask), 1e-4, 1e-6));
+    EXPECT_NEAR(found.clip_ratio, c["metrics"]["cispo_clip_ratio"].get<double>(), 1e-6);
+    ++checked;
+  }
+  EXPECT_EQ(checked, 1);
 }
 
 }  // namespace

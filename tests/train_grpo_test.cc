@@ -6,65 +6,11 @@
 #include <cmath>
 
 #include "base/check.h"
-#include "models/decoder.h"
-#include "train/grpo.h"
+#include "tiny_policy.h"
 #include "train/policy_forest.h"
 
 namespace etrlrec {
 namespace {
-
-constexpr int64_t kClose = 1, kFinish = 2, kEos = 0;
-
-std::unique_ptr<LanguageModel> grpo_model(int64_t layers = 1) {
-  LlmConfig config;
-  config.vocab_size = 12;
-  config.hidden_size = 8;
-  config.num_hidden_layers = layers;
-  config.num_attention_heads = config.num_key_value_heads = 1;
-  config.intermediate_size = 12;
-  config.initializer_range = 0.5;
-  auto model = new_decoder(config, 11);
-  for (auto& [name, tensor] : model->parameters()) tensor.set_requires_grad(true);
-  return model;
-}
-
-GrpoOptions tiny_options() {
-  GrpoOptions options;
-  options.num_generations = 4;
-  options.format.close = {kClose};
-  options.format.finish = {kFinish, kEos};
-  options.format.max_reasoning_tokens = 3;
-  options.policy.loss_type = "sum";
-  return options;
-}
-
-std::vector<GrpoRow> tiny_rows() {
-  return {{{3, 4, 5}, {{6}, {7}, {8}}, 1, 100}, {{9, 3}, {{6}, {7}, {8}}, 2, 200}};
-}
-
-// Depends on what was written and on the answer, so that both have something to learn.
-std::vector<ScoredCompletion> toy_reward(std::span<const Rollout> rollouts, int64_t) {
-  std::vector<ScoredCompletion> scored;
-  for (const Rollout& rollout : rollouts) {
-    ScoredCompletion s;
-    double bonus = rollout.output->ids[0] == 9 ? 0.5 : 0;
-    for (int k = 0; k < 3; ++k) s.reward_by_answer.push_back(k == 1 ? 1 + bonus : 0.2 * k - bonus);
-    s.parts["label"] = rollout.output->answer == 1;
-    scored.push_back(s);
-  }
-  return scored;
-}
-
-at::Tensor gradient_of(LanguageModel& model, const at::Tensor& loss) {
-  for (auto& [name, tensor] : model.parameters()) tensor.mutable_grad() = at::Tensor();
-  loss.backward();
-  std::vector<at::Tensor> parts;
-  for (auto& [name, tensor] : model.parameters())
-    if (tensor.requires_grad())
-      parts.push_back(tensor.grad().defined() ? tensor.grad().flatten().clone()
-                                              : at::zeros({tensor.numel()}));
-  return at::cat(parts);
-}
 
 // One step of plain gradient descent.
 void descend(LanguageModel& model, const at::Tensor& loss) {
@@ -75,8 +21,6 @@ void descend(LanguageModel& model, const at::Tensor& loss) {
     tensor.mutable_grad().zero_();
   }
 }
-
-const std::vector<int64_t> kBoth{0, 1};
 
 TEST(Grpo, first_step_has_ratio_one_no_clipping_and_no_divergence) {
   for (bool exact : {true, false}) {
@@ -157,13 +101,13 @@ TEST(Grpo, order_inside_a_group_does_not_matter) {
     options.policy.loss_type = "dapo";
     GrpoObjective objective(*model, nullptr, tiny_rows(), options, toy_reward);
     GrpoObjective::Batch batch = objective.roll_out(kBoth, 0, 5);
-    at::Tensor before = gradient_of(*model, objective.batch_loss(batch, 0).loss);
+    at::Tensor before = policy_gradient(*model, objective.batch_loss(batch, 0).loss);
     for (size_t a : {0, 4}) {
       std::swap(batch.completions[a], batch.completions[a + 3]);
       std::swap(batch.scored[a], batch.scored[a + 3]);
       std::swap(batch.rewards[a], batch.rewards[a + 3]);
     }
-    at::Tensor after = gradient_of(*model, objective.batch_loss(batch, 0).loss);
+    at::Tensor after = policy_gradient(*model, objective.batch_loss(batch, 0).loss);
     EXPECT_TRUE(at::allclose(before, after, 1e-4, 1e-6));
   }
 }
@@ -172,7 +116,7 @@ TEST(Grpo, groups_in_one_forest_give_the_gradient_of_separate_groups) {
   auto model = grpo_model(2);
   GrpoObjective objective(*model, nullptr, tiny_rows(), tiny_options(), toy_reward);
   GrpoObjective::Batch both = objective.roll_out(kBoth, 0, 5);
-  at::Tensor together = gradient_of(*model, objective.batch_loss(both, 0).loss);
+  at::Tensor together = policy_gradient(*model, objective.batch_loss(both, 0).loss);
   at::Tensor apart;
   for (size_t g : {0, 1}) {
     GrpoObjective::Batch one;
@@ -182,7 +126,7 @@ TEST(Grpo, groups_in_one_forest_give_the_gradient_of_separate_groups) {
       one.scored.push_back(both.scored[i]);
       one.rewards.push_back(both.rewards[i]);
     }
-    at::Tensor gradient = gradient_of(*model, objective.batch_loss(one, 0).loss) / 2;
+    at::Tensor gradient = policy_gradient(*model, objective.batch_loss(one, 0).loss) / 2;
     apart = apart.defined() ? apart + gradient : gradient;
   }
   EXPECT_TRUE(at::allclose(together, apart, 1e-4, 1e-6));
@@ -191,10 +135,10 @@ TEST(Grpo, groups_in_one_forest_give_the_gradient_of_separate_groups) {
 TEST(Grpo, tokens_closed_by_force_carry_no_loss) {
   std::vector<std::vector<int64_t>> prompts{{3, 4}};
   std::vector<std::vector<std::vector<int64_t>>> answers{{{6}, {7}}};
-  std::vector<PolicySample> samples{{0, {5, 9, kClose}, 2, 0}, {0, {kClose}, 1, 1}};
+  std::vector<PolicySample> samples{{0, {5, 9, kTinyClose}, 2, 0}, {0, {kTinyClose}, 1, 1}};
   const auto model = grpo_model(2);
   PolicyForest forest = build_policy_forest(*model, prompts, answers, samples);
-  EXPECT_EQ(forest.targets, (std::vector<int64_t>{5, 9, kClose}));
+  EXPECT_EQ(forest.targets, (std::vector<int64_t>{5, 9, kTinyClose}));
   EXPECT_EQ(forest.rows, (std::vector<int64_t>{0, 0, 1}));
   EXPECT_EQ(forest.sources, (std::vector<int64_t>{1, 2, 1}));
   EXPECT_EQ(forest.node_sources, (std::vector<int64_t>{4, 5}));
@@ -204,10 +148,10 @@ TEST(Grpo, contract_is_the_likelihood_of_any_answer_and_then_the_finish) {
   auto model = grpo_model(2);
   at::NoGradGuard no_grad;
   const std::vector<std::vector<int64_t>> prompts{{3, 4}};
-  const std::vector<int64_t> reasoning{5, 9, kClose};
+  const std::vector<int64_t> reasoning{5, 9, kTinyClose};
   for (const std::vector<std::vector<int64_t>>& answers :
        {std::vector<std::vector<int64_t>>{{6}, {7}}, {{6, 2}, {7, 8}, {7, 2}}}) {
-    const PolicySample sample{0, reasoning, 2, 1, {8, kEos}};
+    const PolicySample sample{0, reasoning, 2, 1, {8, kTinyEos}};
     const PolicyOutput found = evaluate_policy(
         *model, build_policy_forest(*model, prompts, std::array{answers}, std::array{sample}),
         false);
@@ -216,7 +160,7 @@ TEST(Grpo, contract_is_the_likelihood_of_any_answer_and_then_the_finish) {
     for (size_t k = 0; k < answers.size(); ++k) {
       std::vector<int64_t> text = reasoning;
       text.insert(text.end(), answers[k].begin(), answers[k].end());
-      text.insert(text.end(), {8, kEos});
+      text.insert(text.end(), {8, kTinyEos});
       const PolicySample plain{0, text, static_cast<int64_t>(text.size())};
       const at::Tensor logprobs =
           evaluate_policy(
@@ -238,7 +182,7 @@ TEST(Grpo, the_weight_of_the_contract_raises_its_likelihood) {
   auto model = grpo_model();
   GrpoOptions options = tiny_options();
   options.lambda_format = 0.5;
-  options.format.finish = {8, kEos};
+  options.format.finish = {8, kTinyEos};
   GrpoObjective objective(*model, nullptr, tiny_rows(), options, toy_reward);
   double first = 0, last = 0;
   for (int step = 0; step < 20; ++step) {
@@ -262,7 +206,7 @@ TEST(Grpo, exact_expectation_has_the_gradient_of_sampling_and_less_variance) {
     std::vector<int64_t> row{0};
     for (int b = 0; b < kBatches; ++b) {
       Rng rng(exact ? 1 : 2, "batch", b);
-      gradients.push_back(gradient_of(*model, objective.loss(row, 0, rng).loss));
+      gradients.push_back(policy_gradient(*model, objective.loss(row, 0, rng).loss));
     }
     at::Tensor all = at::stack(gradients).to(at::kDouble);
     mean = all.mean(0);
@@ -331,7 +275,7 @@ TEST(Grpo, free_text_is_trained_on_all_of_its_tokens) {
   GrpoOptions options = tiny_options();
   options.exact_answer_expectation = false;
   options.max_new_tokens = 5;
-  options.eos_id = kEos;
+  options.eos_id = kTinyEos;
   std::vector<GrpoRow> rows{{{3, 4}, {}, -1, 1}};
   auto reward = [](std::span<const Rollout> rollouts, int64_t) {
     std::vector<ScoredCompletion> scored(rollouts.size());

@@ -243,6 +243,25 @@ TEST(Reward, repeated_share_counts_four_grams) {
   EXPECT_DOUBLE_EQ(repeated_share(std::vector<int64_t>(8, 7)), 0.8);
 }
 
+TEST(Reward, is_the_weighted_sum_of_its_components) {
+  auto other = sure_of(7);
+  for (const RewardOptions& options : {faithful(), RewardOptions{}}) {
+    for (const int32_t k : {3, 7}) {
+      for (const bool valid : {true, false}) {
+        RewardInput input = answer(k, 3);
+        input.crm_scores = other;
+        input.reasoning = 0.7, input.semantic = 0.4, input.repetition = 0.3;
+        input.format_ok = valid;
+        const RewardParts parts = compute_reward(input, kWarmUp, options);
+        EXPECT_NEAR(parts.total,
+                    kWarmUp.gamma * parts.outcome + kWarmUp.beta * parts.gated_crm +
+                        kWarmUp.alpha * parts.gated_reasoning - parts.penalties(),
+                    1e-12);
+      }
+    }
+  }
+}
+
 TEST(Reward, penalties_only_subtract_and_are_bounded) {
   RewardInput input = answer(3, 3);
   double plain = compute_reward(input, kLater, RewardOptions{}).total;

@@ -12,8 +12,9 @@ void add_style(Command& command, std::string& style) {
 }
 
 void write_run_record(const fs::path& folder, const Command& command, const CommonOptions& common,
-                      const std::map<std::string, fs::path>& inputs, double seconds) {
-  RunRequest request{command.name(), common.seed, common.numerics(), {}};
+                      const std::map<std::string, fs::path>& inputs, double seconds,
+                      const RunNotes& notes) {
+  RunRequest request{command.name(), common.seed, common.numerics(), {}, notes};
   for (const auto& [name, values] : command.given()) request.options.emplace_back(name, values);
   write_run_record(folder, request, inputs, seconds);
   write_file_atomic(folder / "options.toml", command.to_toml());

@@ -27,6 +27,7 @@ void add_style(Command& command, std::string& style);
 // a result folder.
 void write_run_record(const std::filesystem::path& folder, const Command& command,
                       const CommonOptions& common,
-                      const std::map<std::string, std::filesystem::path>& inputs, double seconds);
+                      const std::map<std::string, std::filesystem::path>& inputs, double seconds,
+                      const RunNotes& notes = {});
 
 }  // namespace etrlrec

@@ -37,9 +37,11 @@ struct OptionConditions {
     std::function<bool()> holds;
   };
   std::vector<Condition> all;
+  std::function<void()> prepare;
 
   // The first option that would do nothing, with what it needs; empty where there is none.
   std::string complaint() const {
+    if (prepare) prepare();
     for (const Condition& condition : all) {
       if (is_changed_option(*condition.option) && !condition.holds())
         return fmt::format("--{}: only with {}", condition.option->get_single_name(),
@@ -125,6 +127,13 @@ Command& Command::example(const std::string& arguments) {
 }
 Command& Command::on_run(std::function<void()> run) {
   command_->callback(std::move(run));
+  return *this;
+}
+
+Command& Command::before_conditions(std::function<void(const IsGiven& is_given)> prepare) {
+  conditions_->prepare = [app = command_, prepare = std::move(prepare)] {
+    prepare([app](const std::string& name) { return app->count(name) > 0; });
+  };
   return *this;
 }
 

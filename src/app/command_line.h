@@ -62,6 +62,10 @@ class Command {
   Command& alias(const std::string& name);
   Command& example(const std::string& arguments);  // the help ends in it
   Command& on_run(std::function<void()> run);
+  // Called after parsing and before the conditions of only_with are asked, with what says whether
+  // an option was given, e.g. to set what a preset says; may be called several times.
+  using IsGiven = std::function<bool(const std::string& name)>;
+  Command& before_conditions(std::function<void(const IsGiven& is_given)> prepare);
   // Binds `value`, which holds the default; a default that is not empty is shown in the help. T:
   // the integers, float, double, std::string, std::filesystem::path, and vectors of numbers or
   // strings.

@@ -10,6 +10,7 @@
 #include "app/command_line.h"
 #include "method/adapter_options.h"
 #include "method/memory_estimate.h"
+#include "method/run_record.h"
 #include "train/trainer.h"
 
 namespace etrlrec {
@@ -35,11 +36,12 @@ void report_training(const TrainingResult& result, const TrainerOptions& options
 // Runs a stage that trains, writes its run record and prints how it went.
 template <typename Setup>
 void carry_out(Setup stage, const Command& command, const CommonOptions& common,
-               const Stopwatch& watch) {
+               const Stopwatch& watch, RunNotes notes = {}) {
   const auto options = stage.options;
   const TrainingResult result = run(std::move(stage));
+  notes.findings = result.findings;
   write_run_record(options.out, command, common, {{"data", options.data}, {"model", options.model}},
-                   watch.seconds());
+                   watch.seconds(), notes);
   report_training(result, options.trainer, options.out, common);
 }
 

@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "base/io.h"
 #include "base/log.h"
+#include "base/rng.h"
 #include "method/construct.h"
 #include "method/fit.h"
 #include "method/item_embeddings.h"
@@ -16,12 +17,14 @@
 #include "temporal/claim_weights.h"
 #include "temporal/encoding.h"
 #include "temporal/prompts.h"
+#include "train/checkpoint.h"
 
 namespace etrlrec {
 namespace {
 
 constexpr int64_t kCalibrationRows = 2000;
 constexpr size_t kShownSamples = 4;
+constexpr int64_t kCheckedCompletions = 64;  // for min_valid
 
 // The rows that the model was distilled on. A folder of an older version does not name them.
 DistillationRows distilled_rows(const ReinforceOptions& options, const ModelCard& card,
@@ -93,6 +96,7 @@ GrpoOptions grpo_options(const ReinforceOptions& options, const LoadedModel& mod
   if (grpo.policy.max_completion_length <= 0)
     grpo.policy.max_completion_length = std::max<int64_t>(
         1, grpo.format.max_reasoning_tokens + static_cast<int64_t>(encoding.close.size()));
+  check_grpo_options(grpo);
   return grpo;
 }
 
@@ -112,7 +116,12 @@ RewardSetup reward_setup(const ReinforceSetup& setup) {
   made.reward.max_length = options.length_limit > 0
                                ? options.length_limit
                                : std::max<int64_t>(4, format.max_reasoning_tokens + around);
-  made.reward.length_buffer = std::max<int64_t>(1, made.reward.max_length / 4);
+  made.reward.length_buffer = options.length_buffer > 0
+                                  ? options.length_buffer
+                                  : std::max<int64_t>(1, made.reward.max_length / 4);
+  CHECK(made.reward.length_buffer <= made.reward.max_length, kUsage,
+        "--length-buffer: expected at most the limit of {} tokens, found {}",
+        made.reward.max_length, made.reward.length_buffer);
   if (setup.recommender && made.reward.crm == CrmReward::kCalibrated) {
     made.reward.crm_temperature =
         calibrate_recommender(*setup.recommender, *setup.study, kCalibrationRows);
@@ -213,6 +222,26 @@ class Learner {
   GrpoObjective objective_;
 };
 
+// Some prompts of the untrained policy; a training that goes on is not asked again.
+void check_valid_share(const GrpoObjective& objective, const ReinforceSetup& setup) {
+  const ReinforceOptions& options = setup.options;
+  if (options.min_valid <= 0 || !CheckpointFolder(options.out).steps().empty()) return;
+  const int64_t prompts = std::max<int64_t>(1, kCheckedCompletions / setup.grpo.num_generations);
+  const auto batch = objective.roll_out(spread_rows(objective.num_rows(), prompts), 0,
+                                        Rng(options.trainer.seed, "valid share").next());
+  double valid = 0, cut = 0;
+  for (const ScoredCompletion& scored : batch.scored) {
+    valid += scored.invalid.empty();
+    cut += scored.invalid == "truncated";
+  }
+  const auto count = static_cast<double>(batch.scored.size());
+  CHECK(valid >= options.min_valid * count, kModel,
+        "{}: {:.0f} % of its completions are valid ({:.0f} % are cut at their budget), "
+        "reinforcement needs {:.0f} %\nhint: distill longer first, or with a higher "
+        "--max-reasoning-tokens; --min-valid 0 trains all the same; --check-rewards {} shows them",
+        options.model, 100 * valid / count, 100 * cut / count, 100 * options.min_valid, prompts);
+}
+
 }  // namespace
 
 ReinforceSetup setup(const ReinforceOptions& options) {
@@ -295,6 +324,7 @@ MemoryEstimate plan(const ReinforceSetup& setup) {
 TrainingResult run(ReinforceSetup setup) {
   check_memory(plan(setup), available_memory(), "reinforce", kTrainingMemoryHint);
   Learner learner(setup);
+  check_valid_share(learner.objective(), setup);
   return train_model(learner.objective(), *setup.study, setup.model, setup.card,
                      setup.options.trainer, setup.options.eval_rows, setup.options.model,
                      setup.options.out, setup.knowledge.get());

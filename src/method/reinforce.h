@@ -32,8 +32,12 @@ struct ReinforceOptions {
   JudgeOptions judge;
   int64_t length_limit =
       0;  // tokens where the length penalty is complete, 0: the completion's budget
+  int64_t length_buffer = 0;  // tokens before it in which the penalty grows, 0: a quarter of it
   Curriculum curriculum;
   std::vector<double> reward_weights;  // alpha, beta, gamma; empty: the curriculum decides
+  // Of the first rollouts: where less of them are valid, training would see hardly anything to
+  // reward. Whether one is valid is what the model's stage calls so.
+  double min_valid = 0.1;
   bool rank_credit = true;  // r_rank for misses, from the answer probabilities of the rollout
   // Only for a model whose folder does not say which rows it was distilled on: their share; the
   // seed of the run is taken as the seed of that distillation.
@@ -44,7 +48,10 @@ struct ReinforceOptions {
   GrpoOptions grpo{.lambda_format = 0.1};
   LoraConfig lora;  // r = 0 and no prompt: full fine-tuning
   std::optional<PromptTuningOptions> prompt_tuning;
-  TrainerOptions trainer{.learning_rate = 1e-4, .lr_scheduler_type = "constant", .weight_decay = 0};
+  TrainerOptions trainer{.learning_rate = 1e-4,
+                         .lr_scheduler_type = "constant",
+                         .weight_decay = 0,
+                         .stop_on_collapse = true};
 };
 
 // Everything that reinforce reads, except the weights of the model.
@@ -74,7 +81,7 @@ ReinforceSetup setup(const ReinforceOptions& options);
 // Memory and work of run().
 MemoryEstimate plan(const ReinforceSetup& setup);
 // `out` becomes a complete model folder. An interrupted run continues. Error (kMemory) where the
-// plan does not fit.
+// plan does not fit, and (kModel) where too few rollouts of the untrained policy are valid.
 TrainingResult run(ReinforceSetup setup);
 TrainingResult reinforce(const ReinforceOptions& options);  // run(setup(options))
 

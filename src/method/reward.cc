@@ -198,6 +198,8 @@ ScoredCompletion RecommendationReward::score(const Rollout& rollout, const RowCo
     claims = judge_claims(row.view->claims(parsed.reasoning), row.view->context(), claim_weights_);
 
   ScoredCompletion scored;
+  for (const double weight : {weights.gamma, weights.beta, weights.alpha, 1.0})
+    scored.components.push_back({weight, {}});
   for (int32_t k = 1; k <= n; ++k) {
     input.answer = k;
     input.semantic = semantic_reward(row.similarities, k, target);
@@ -206,6 +208,10 @@ ScoredCompletion RecommendationReward::score(const Rollout& rollout, const RowCo
     input.reasoning = reasoning.r_ver;
     const RewardParts parts = compute_reward(input, weights, setup_.reward);
     scored.reward_by_answer.push_back(parts.total);
+    const double values[] = {parts.outcome, parts.gated_crm, parts.gated_reasoning,
+                             -parts.penalties()};
+    for (size_t c = 0; c < scored.components.size(); ++c)
+      scored.components[c].by_answer.push_back(values[c]);
     if (k != output.answer + 1) continue;
     scored.parts = {{"label", parts.label},
                     {"crm", parts.crm},

@@ -51,6 +51,12 @@ void write_run_record(const fs::path& folder, const RunRequest& request,
   for (const auto& [name, values] : request.options)
     options[name] = values.size() == 1 ? OrderedJson(values[0]) : OrderedJson(values);
   record["options"] = options;
+  if (!request.notes.preset.empty()) {
+    OrderedJson preset = OrderedJson::object();
+    for (const auto& [name, value] : request.notes.preset) preset[name.substr(2)] = value;
+    record["preset"] = preset;
+  }
+  if (!request.notes.findings.empty()) record["findings"] = request.notes.findings;
   OrderedJson hashes = OrderedJson::object();
   for (const auto& [name, path] : inputs)
     hashes[name] = {{"path", path.string()}, {"sha256", content_hash(path)}};

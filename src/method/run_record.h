@@ -26,6 +26,12 @@ class Stopwatch {
   std::chrono::steady_clock::time_point begin_ = std::chrono::steady_clock::now();
 };
 
+// What a run says beside its options.
+struct RunNotes {
+  std::vector<std::pair<std::string, std::string>> preset;  // options that a preset has set
+  std::vector<std::string> findings;                        // what went wrong, in words
+};
+
 // What was asked for: the command's name, its seed, its arithmetic, and the options that were
 // given, each with its values.
 struct RunRequest {
@@ -33,11 +39,12 @@ struct RunRequest {
   uint64_t seed = 42;
   Numerics numerics;
   std::vector<std::pair<std::string, std::vector<std::string>>> options;
+  RunNotes notes = {};
 };
 
 // Writes FOLDER/run.json: command, options, seed, version, threads, arithmetic of frozen weights,
-// CPU, input hashes, seconds, peak memory. `inputs` maps a name to a file or folder whose identity
-// is recorded: a file by its SHA-256, a folder by that of its run.json when it has one.
+// CPU, input hashes, seconds, peak memory, notes. `inputs` maps a name to a file or folder whose
+// identity is recorded: a file by its SHA-256, a folder by that of its run.json when it has one.
 void write_run_record(const std::filesystem::path& folder, const RunRequest& request,
                       const std::map<std::string, std::filesystem::path>& inputs, double seconds);
 

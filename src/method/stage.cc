@@ -140,6 +140,7 @@ OrderedJson to_json(const TrainingResult& result, const TrainerOptions& trainer,
                     const fs::path& out) {
   OrderedJson json{{"schema_version", 1}, {"steps", result.steps}, {"best_step", result.best_step}};
   if (result.best_metric) json[trainer.metric_for_best_model] = *result.best_metric;
+  if (!result.findings.empty()) json["findings"] = result.findings;
   json["tokens"] = result.tokens;
   json["seconds"] = result.seconds;
   json["out"] = out.string();

@@ -1,10 +1,11 @@
 // GRPO (Shao et al. 2024), Dr.GRPO (Liu et al. 2025), DAPO (Yu et al. 2025), GSPO (Zheng et al.
-// 2025) on packed tokens. Departure: log-ratios of the KL are clamped to +-20 and k3 to 10, against
-// overflow.
+// 2025), CISPO (MiniMax-M1 2025), GDPO (Liu et al. 2026) on packed tokens. Departure: log-ratios of
+// the KL are clamped to +-20 and k3 to 10, against overflow.
 #include "train/advantage.h"
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "base/check.h"
 
@@ -47,7 +48,7 @@ std::vector<double> group_advantages(std::span<const double> rewards, int64_t gr
                                      const std::string& kind, double std_floor, double epsilon) {
   int64_t groups = check_groups(rewards, group_size);
   CHECK(kind == "group" || kind == "batch" || kind == "mean" || kind == "rloo", kUsage,
-        "unknown advantage \"{}\"; known: group, batch, mean, rloo", kind);
+        "unknown advantage of one reward \"{}\"; known: group, batch, mean, rloo", kind);
   CHECK(kind != "rloo" || group_size > 1, kUsage, "advantage rloo: expected groups of 2 or more");
   double batch_std = kind == "batch" ? moments(rewards).std : 0;
   std::vector<double> advantages(rewards.size());
@@ -65,6 +66,24 @@ std::vector<double> group_advantages(std::span<const double> rewards, int64_t gr
   return advantages;
 }
 
+std::vector<double> component_advantages(std::span<const ComponentRewards> components,
+                                         int64_t group_size, double std_floor, double epsilon) {
+  CHECK(!components.empty(), kUsage,
+        "advantage gdpo: expected a reward of several components, found none");
+  std::vector<double> sums(components.front().values.size());
+  for (const ComponentRewards& component : components) {
+    const auto z = group_advantages(component.values, group_size, "group", std_floor, epsilon);
+    CHECK(z.size() == sums.size() && component.weights.size() == sums.size(), kFailure,
+          "advantage gdpo: components of {} and {} rewards with {} weights", sums.size(), z.size(),
+          component.weights.size());
+    for (size_t i = 0; i < sums.size(); ++i) sums[i] += component.weights[i] * z[i];
+  }
+  if (sums.empty()) return sums;
+  const Moments all = moments(sums);
+  for (double& sum : sums) sum = (sum - all.mean) / (all.std + epsilon);
+  return sums;
+}
+
 PassAtKBonus pass_at_k_bonus(int64_t n, int64_t hits, int64_t k) {
   CHECK(k > 0 && k <= n && hits >= 0 && hits <= n, kInput,
         "pass@k bonus: group {}, hits {}, k {} do not fit", n, hits, k);
@@ -80,30 +99,41 @@ PassAtKBonus pass_at_k_bonus(int64_t n, int64_t hits, int64_t k) {
   return {(1 - rho) / sigma, (1 - rho - share(n - hits - 1, n - 1, k - 1)) / sigma};
 }
 
-double zero_variance_share(std::span<const double> rewards, int64_t group_size, double threshold) {
-  int64_t groups = check_groups(rewards, group_size), zero = 0;
+std::vector<double> group_stds(std::span<const double> rewards, int64_t group_size) {
+  const int64_t groups = check_groups(rewards, group_size);
+  std::vector<double> stds;
   for (int64_t g = 0; g < groups; ++g)
-    zero += moments(rewards.subspan(g * group_size, group_size)).std <= threshold;
-  return groups == 0 ? 0 : static_cast<double>(zero) / static_cast<double>(groups);
+    stds.push_back(moments(rewards.subspan(g * group_size, group_size)).std);
+  return stds;
+}
+
+double zero_variance_share(std::span<const double> rewards, int64_t group_size, double threshold) {
+  const std::vector<double> stds = group_stds(rewards, group_size);
+  const auto zero =
+      std::count_if(stds.begin(), stds.end(), [&](double s) { return s <= threshold; });
+  return stds.empty() ? 0 : static_cast<double>(zero) / static_cast<double>(stds.size());
 }
 
 double mean_group_std(std::span<const double> rewards, int64_t group_size) {
-  int64_t groups = check_groups(rewards, group_size);
-  double sum = 0;
-  for (int64_t g = 0; g < groups; ++g)
-    sum += moments(rewards.subspan(g * group_size, group_size)).std;
-  return groups == 0 ? 0 : sum / static_cast<double>(groups);
+  const std::vector<double> stds = group_stds(rewards, group_size);
+  const double sum = std::accumulate(stds.begin(), stds.end(), 0.0);
+  return stds.empty() ? 0 : sum / static_cast<double>(stds.size());
 }
 
-at::Tensor row_weights(const at::Tensor& counts, const PolicyLossOptions& options) {
-  double rows = static_cast<double>(std::max<int64_t>(counts.numel(), 1));
-  at::Tensor lengths = counts.to(at::kFloat);
+at::Tensor row_weights(const at::Tensor& counts, const PolicyLossOptions& options,
+                       const std::optional<LossScale>& scale) {
+  const at::Tensor lengths = counts.to(at::kFloat);
+  const double here = lengths.sum().item<double>();
+  const double rows =
+      scale ? scale->rows : static_cast<double>(std::max<int64_t>(counts.numel(), 1));
+  const double tokens = std::max(1.0, scale && options.loss_type != "bnpo" ? scale->tokens : here);
   if (options.loss_type == "grpo") return lengths.clamp_min(1).reciprocal() / rows;
-  if (options.loss_type == "dapo" || options.loss_type == "bnpo")
-    return at::ones_like(lengths) / lengths.sum().clamp_min(1);
+  if (options.loss_type == "dapo" || options.loss_type == "bnpo" || options.loss_type == "cispo")
+    return at::ones_like(lengths) / tokens;
   if (options.loss_type == "sum") return at::ones_like(lengths) / rows;
   CHECK(options.loss_type == "dr_grpo", kUsage,
-        "unknown loss type \"{}\"; known: grpo, dapo, bnpo, dr_grpo, sum", options.loss_type);
+        "unknown loss type \"{}\"; known: grpo, dapo, bnpo, dr_grpo, sum, cispo",
+        options.loss_type);
   CHECK(options.max_completion_length > 0, kUsage,
         "loss type dr_grpo: expected a positive max_completion_length, found {}",
         options.max_completion_length);
@@ -118,6 +148,9 @@ PolicyLoss policy_loss(const at::Tensor& logprobs, const at::Tensor& old_logprob
   CHECK(sequence || options.importance_sampling_level == "token", kUsage,
         "unknown importance sampling level \"{}\"; known: token, sequence",
         options.importance_sampling_level);
+  CHECK(!sequence || options.loss_type != "cispo", kUsage,
+        "loss type cispo: weighs every token by its own ratio, not with the importance sampling "
+        "level sequence");
   CHECK(options.kl_estimator == "k3" || options.kl_estimator == "k2", kUsage,
         "unknown KL estimator \"{}\"; known: k2, k3", options.kl_estimator);
   CHECK(options.beta == 0 || reference_logprobs.defined(), kInput,
@@ -134,7 +167,9 @@ PolicyLoss policy_loss(const at::Tensor& logprobs, const at::Tensor& old_logprob
   at::Tensor ratio = log_ratio.exp();
   at::Tensor advantage = advantages.to(ratio.scalar_type()).index_select(0, row_of_token);
   at::Tensor clipped = ratio.clamp(1 - options.epsilon, 1 + options.epsilon_high);
-  at::Tensor loss = -at::minimum(ratio * advantage, clipped * advantage);  // [T]
+  at::Tensor loss = options.loss_type == "cispo"
+                        ? -clipped.detach() * advantage * logprobs
+                        : -at::minimum(ratio * advantage, clipped * advantage);  // [T]
 
   PolicyLoss result;
   if (reference_logprobs.defined()) {

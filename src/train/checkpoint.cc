@@ -46,6 +46,14 @@ OrderedJson to_json(const TrainerState& state) {
   json["options"] = state.options;
   json["window"] = window;
   json["log_history"] = history;
+  OrderedJson findings = OrderedJson::array();
+  for (const auto& [name, finding] : state.findings)
+    findings.push_back({{"name", name},
+                        {"text", finding.text},
+                        {"is_collapse", finding.is_collapse},
+                        {"step", finding.step}});
+  if (!findings.empty()) json["findings"] = findings;
+  if (state.rolled_back_to >= 0) json["rolled_back_to"] = state.rolled_back_to;
   return json;
 }
 
@@ -81,6 +89,16 @@ TrainerState parse_state(const Json& json, const std::string& name) {
   const Json history = get<Json>(json, "log_history", name);
   CHECK(history.is_array(), kInput, "{}: \"log_history\": expected an array", name);
   for (const Json& line : history) state.log_history.push_back(parse_log_entry(line, name));
+  if (json.contains("findings")) {
+    for (const Json& line : json["findings"]) {
+      const auto key = get<std::string>(line, "name", name);
+      state.findings[key] = {key, get<std::string>(line, "text", name),
+                             get<bool>(line, "is_collapse", name),
+                             get<int64_t>(line, "step", name)};
+    }
+  }
+  if (json.contains("rolled_back_to"))
+    state.rolled_back_to = get<int64_t>(json, "rolled_back_to", name);
   return state;
 }
 
@@ -119,20 +137,38 @@ fs::path CheckpointFolder::part(int64_t step, const std::string& name) const {
 }
 
 void CheckpointFolder::save(const TrainerState& state,
-                            const std::map<std::string, ParameterMap>& parts, int64_t limit) const {
+                            const std::map<std::string, ParameterMap>& parts, int64_t limit,
+                            std::optional<int64_t> good_until) const {
   FolderWriter writer(path(state.global_step), /*replace=*/true);
   for (const auto& [name, tensors] : parts)
     save_safetensors(tensors, writer.path() / (name + ".safetensors"));
   write_json_atomic(writer.path() / "trainer_state.json", to_json(state));
   writer.commit();
-  remove_old(state.global_step, state.has_best ? state.best_step : -1, limit);
+  std::vector<int64_t> kept = {state.global_step, state.has_best ? state.best_step : -1,
+                               state.rolled_back_to};
+  if (good_until) {
+    const std::vector<int64_t> all = steps();
+    kept.push_back(std::max(newest_until(*good_until), all.front()));
+    const auto next = std::upper_bound(all.begin(), all.end(), kept.back());
+    if (next != all.end()) kept.push_back(*next);
+  }
+  remove_old(kept, limit);
+}
+
+int64_t CheckpointFolder::newest_until(int64_t step) const {
+  int64_t newest = -1;
+  for (const int64_t found : steps())
+    if (found <= step) newest = found;
+  return newest;
 }
 
 // A checkpoint is renamed before its files go, so that no incomplete folder ever carries its name.
-void CheckpointFolder::remove_old(int64_t newest, int64_t best, int64_t limit) const {
+void CheckpointFolder::remove_old(std::span<const int64_t> kept, int64_t limit) const {
   std::vector<int64_t> removable = steps();
   const auto excess = static_cast<int64_t>(removable.size()) - std::max<int64_t>(limit, 1);
-  std::erase_if(removable, [&](int64_t step) { return step == newest || step == best; });
+  std::erase_if(removable, [&](int64_t step) {
+    return std::find(kept.begin(), kept.end(), step) != kept.end();
+  });
   for (int64_t i = 0; i < std::min<int64_t>(excess, static_cast<int64_t>(removable.size())); ++i) {
     const fs::path doomed = folder_ / fmt::format(".removed-{}", removable[i]);
     fs::remove_all(doomed);

@@ -1,28 +1,31 @@
 #include "train/grpo.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <initializer_list>
+#include <numeric>
 #include <optional>
 #include <set>
 #include <utility>
 
 #include "base/check.h"
+#include "train/completion_values.h"
+#include "train/diagnosis.h"
 #include "train/policy_forest.h"
+#include "train/rollout_metrics.h"
 
 namespace etrlrec {
 namespace {
 
 using Clock = std::chrono::steady_clock;
 
+constexpr double kLeastGroupStd = 0.01;  // of dynamic sampling
+
 double seconds_since(Clock::time_point begin) {
   return std::chrono::duration<double>(Clock::now() - begin).count();
-}
-
-double mean(std::span<const double> values) {
-  double sum = 0;
-  for (double v : values) sum += v;
-  return values.empty() ? 0 : sum / static_cast<double>(values.size());
 }
 
 // Adapters off while it lives, when the reference is the policy itself.
@@ -84,10 +87,19 @@ PolicyForest plant(const LanguageModel& model, const GrpoObjective::Batch& batch
 }
 
 // The answer counts as one more token of its row, sampled or by its exact expectation.
-at::Tensor sample_weights(const PolicyForest& forest, const PolicyLossOptions& options) {
+at::Tensor sample_weights(const PolicyForest& forest, const PolicyLossOptions& options,
+                          const LossScale& scale) {
   std::vector<int64_t> counts(forest.num_samples, forest.num_answers > 0 ? 1 : 0);
   for (int64_t row : forest.rows) ++counts[row];
-  return row_weights(at::tensor(counts), options);
+  return row_weights(at::tensor(counts), options, scale);
+}
+
+// Those that sample_weights counts.
+double loss_tokens(const GrpoObjective::Batch& batch, const GrpoOptions& options) {
+  int64_t tokens = 0;
+  for (const PolicySample& sample : samples_of(batch, options))
+    tokens += sample.sampled + (sample.answer >= 0 ? 1 : 0);
+  return static_cast<double>(tokens);
 }
 
 struct PackedTokens {
@@ -108,17 +120,6 @@ void append_answers(PackedTokens& tokens, const PolicyOutput& policy, const Poli
   tokens.rows = at::cat({tokens.rows, at::arange(index.size(0), at::kLong)});
 }
 
-void add_policy_metrics(const PolicyLoss& loss, const PolicyOutput& policy, bool has_reference,
-                        std::map<std::string, double>& metrics) {
-  metrics["clip_ratio/region_mean"] = loss.clip_ratio;
-  metrics["clip_ratio/low_mean"] = loss.clip_low;
-  metrics["clip_ratio/high_mean"] = loss.clip_high;
-  metrics["importance_ratio"] = loss.mean_ratio;
-  if (policy.entropy.numel() > 0)
-    metrics["entropy"] = policy.entropy.to(at::kDouble).mean().item<double>();
-  if (has_reference) metrics["kl"] = loss.kl;
-}
-
 void check_scores(const std::vector<ScoredCompletion>& scored, const GrpoObjective::Batch& batch,
                   int64_t group) {
   CHECK(scored.size() == batch.completions.size(), kFailure,
@@ -134,10 +135,21 @@ void check_scores(const std::vector<ScoredCompletion>& scored, const GrpoObjecti
   }
 }
 
-// V_i = sum_k p_i(k) r_i(k), from probabilities [R, n] without gradient.
-std::vector<double> expected_rewards(const at::Tensor& probabilities, const at::Tensor& rewards) {
-  at::Tensor v = (probabilities.to(at::kDouble) * rewards.to(at::kDouble)).sum(-1).contiguous();
-  return {v.data_ptr<double>(), v.data_ptr<double>() + v.numel()};
+// Rollouts point to the completions, wherever these have been moved to.
+void link_rollouts(GrpoObjective::Batch& batch, int64_t group) {
+  batch.rollouts.clear();
+  for (size_t i = 0; i < batch.completions.size(); ++i)
+    batch.rollouts.push_back(
+        {batch.rows[i / group]->id, static_cast<int64_t>(i) % group, &batch.completions[i]});
+}
+
+void move_group(GrpoObjective::Batch& from, size_t g, int64_t group, GrpoObjective::Batch& to) {
+  to.rows.push_back(from.rows[g]);
+  for (size_t i = g * group; i < (g + 1) * group; ++i) {
+    to.completions.push_back(std::move(from.completions[i]));
+    to.scored.push_back(std::move(from.scored[i]));
+    to.rewards.push_back(from.rewards[i]);
+  }
 }
 
 at::Tensor reward_table(const GrpoObjective::Batch& batch) {
@@ -147,73 +159,34 @@ at::Tensor reward_table(const GrpoObjective::Batch& batch) {
   return at::tensor(flat).view({static_cast<int64_t>(batch.scored.size()), -1});  // [R, n]
 }
 
-double unique_ratio(const GrpoObjective::Batch& batch, int64_t group) {
-  int64_t distinct = 0;
-  for (size_t begin = 0; begin < batch.completions.size(); begin += group) {
-    std::set<std::vector<int64_t>> seen;
-    for (int64_t i = 0; i < group; ++i) seen.insert(batch.completions[begin + i].ids);
-    distinct += static_cast<int64_t>(seen.size());
-  }
-  return static_cast<double>(distinct) / static_cast<double>(batch.completions.size());
-}
-
-void add_reward_metrics(const GrpoObjective::Batch& batch, int64_t group,
-                        std::map<std::string, double>& metrics) {
-  metrics["reward"] = mean(batch.rewards);
-  metrics["reward_std"] = mean_group_std(batch.rewards, group);
-  std::map<std::string, std::vector<double>> parts;
-  double valid = 0;
-  std::map<std::string, double> reasons;
-  for (const ScoredCompletion& s : batch.scored) {
-    for (const auto& [name, value] : s.parts) parts[name].push_back(value);
-    valid += s.invalid.empty();
-    if (!s.invalid.empty()) ++reasons["invalid/" + s.invalid];
-  }
-  double count = static_cast<double>(batch.scored.size());
-  for (const auto& [name, values] : parts) {
-    double m = mean(values), square = 0;
-    for (double v : values) square += (v - m) * (v - m);
-    metrics["rewards/" + name + "/mean"] = m;
-    metrics["rewards/" + name + "/std"] = std::sqrt(square / static_cast<double>(values.size()));
-  }
-  for (const auto& [name, number] : reasons) metrics[name] = number / count;
-  metrics["valid_ratio"] = valid / count;
-  metrics["unique_ratio"] = unique_ratio(batch, group);
-}
-
-void add_completion_metrics(const GrpoObjective::Batch& batch,
-                            std::map<std::string, double>& metrics) {
-  double total = 0, shortest = 1e18, longest = 0, clipped = 0;
-  for (const Completion& c : batch.completions) {
-    double length = static_cast<double>(c.ids.size());
-    total += length;
-    shortest = std::min(shortest, length);
-    longest = std::max(longest, length);
-    clipped += c.forced_close;
-  }
-  double count = static_cast<double>(batch.completions.size());
-  metrics["completions/mean_length"] = total / count;
-  metrics["completions/min_length"] = shortest;
-  metrics["completions/max_length"] = longest;
-  metrics["completions/clipped_ratio"] = clipped / count;
-}
-
-// Largest distance between the rollout's and the trainer's log-probability of a sampled token.
-double logprob_gap(const GrpoObjective::Batch& batch, const PolicyForest& forest,
-                   const at::Tensor& logprobs) {
-  at::Tensor values = logprobs.detach().to(at::kFloat).contiguous();
-  const float* found = values.data_ptr<float>();
-  double gap = 0;
-  int64_t offset = 0;
-  for (size_t t = 0; t < forest.rows.size(); ++t) {
-    offset = t > 0 && forest.rows[t] == forest.rows[t - 1] ? offset + 1 : 0;
-    gap = std::max<double>(gap,
-                           std::abs(found[t] - batch.completions[forest.rows[t]].logprobs[offset]));
-  }
-  return gap;
+void check_name(const std::string& what, const std::string& name,
+                std::initializer_list<const char*> known) {
+  CHECK(std::find(known.begin(), known.end(), name) != known.end(), kUsage,
+        "unknown {} \"{}\"; known: {}", what, name, fmt::join(known, ", "));
 }
 
 }  // namespace
+
+void check_grpo_options(const GrpoOptions& options) {
+  const PolicyLossOptions& policy = options.policy;
+  CHECK(options.num_generations > 0, kUsage, "num_generations: expected a positive number");
+  check_name("advantage", options.advantage, {"group", "batch", "mean", "rloo", "gdpo"});
+  check_name("loss type", policy.loss_type, {"grpo", "dapo", "bnpo", "dr_grpo", "sum", "cispo"});
+  check_name("importance sampling level", policy.importance_sampling_level, {"token", "sequence"});
+  CHECK(policy.loss_type != "cispo" || policy.importance_sampling_level == "token", kUsage,
+        "loss type cispo: weighs every token by its own ratio\nhint: --importance-sampling-level "
+        "token, or another --loss-type");
+  CHECK(policy.epsilon >= 0 && policy.epsilon <= 1 && policy.epsilon_high >= 0, kUsage,
+        "epsilon, epsilon_high: expected [0, 1] and at least 0, found {} and {}", policy.epsilon,
+        policy.epsilon_high);
+  if (!options.dynamic_sampling) return;
+  CHECK(options.num_generations > 1, kUsage,
+        "dynamic sampling: a group of one completion never differs\nhint: --num-generations 8, or "
+        "--no-dynamic-sampling");
+  CHECK(!options.exact_answer_expectation || options.format.max_reasoning_tokens > 0, kUsage,
+        "dynamic sampling: without reasoning all completions of a prompt have the same exact "
+        "expectation\nhint: --no-rb or --no-dynamic-sampling");
+}
 
 GrpoObjective::GrpoObjective(LanguageModel& model, LanguageModel* reference,
                              std::vector<GrpoRow> rows, GrpoOptions options, RewardFn reward,
@@ -225,7 +198,7 @@ GrpoObjective::GrpoObjective(LanguageModel& model, LanguageModel* reference,
       reward_(std::move(reward)),
       log_(std::move(log)) {
   CHECK(!rows_.empty(), kInput, "GRPO: no rows");
-  CHECK(options_.num_generations > 0, kUsage, "num_generations: expected a positive number");
+  check_grpo_options(options_);
   CHECK(options_.policy.beta == 0 || reference_ != nullptr, kUsage,
         "beta {}: expected a reference model", options_.policy.beta);
   for (const GrpoRow& row : rows_)
@@ -251,10 +224,7 @@ GrpoObjective::Batch GrpoObjective::roll_out(std::span<const int64_t> rows, int6
   generation.max_new_tokens = options_.max_new_tokens;
   if (options_.eos_id >= 0) generation.eos_ids = {options_.eos_id};
   batch.completions = generate(model_, requests, generation);
-  for (size_t i = 0; i < batch.completions.size(); ++i)
-    batch.rollouts.push_back({batch.rows[i / options_.num_generations]->id,
-                              static_cast<int64_t>(i) % options_.num_generations,
-                              &batch.completions[i]});
+  link_rollouts(batch, options_.num_generations);
   batch.scored = reward_(batch.rollouts, step);
   check_scores(batch.scored, batch, options_.num_generations);
   for (size_t i = 0; i < batch.scored.size(); ++i)
@@ -264,7 +234,123 @@ GrpoObjective::Batch GrpoObjective::roll_out(std::span<const int64_t> rows, int6
   return batch;
 }
 
+std::vector<GrpoObjective::StepPart> GrpoObjective::plan_step(
+    std::span<const Batch* const> batches, std::span<const double> shares) const {
+  const int64_t group = options_.num_generations;
+  const bool exact = options_.exact_answer_expectation;
+  std::vector<StepPart> parts(batches.size());
+  std::vector<double> values;
+  double rows = 0, tokens = 0;
+  for (size_t b = 0; b < batches.size(); ++b) {
+    parts[b].values = values_of(*batches[b], exact);
+    values.insert(values.end(), parts[b].values.begin(), parts[b].values.end());
+    rows += static_cast<double>(batches[b]->completions.size());
+    tokens += loss_tokens(*batches[b], options_);
+  }
+  const std::vector<double> advantages =
+      options_.advantage == "gdpo"
+          ? component_advantages(components_of(batches, exact), group, options_.std_floor)
+          : group_advantages(values, group, options_.advantage, options_.std_floor);
+  auto next = advantages.begin();
+  for (size_t b = 0; b < batches.size(); ++b) {
+    const auto end = next + std::ssize(parts[b].values);
+    parts[b].advantages.assign(next, end);
+    next = end;
+    if (options_.pass_at_k > 0 && !exact) add_pass_at_k_bonus(*batches[b], parts[b].advantages);
+    parts[b].scale = {rows * shares[b], tokens * shares[b]};
+  }
+  return parts;
+}
+
+std::vector<Finding> GrpoObjective::review(std::span<const LogEntry> logs) const {
+  // Validations are logs, too.
+  std::vector<LogEntry> trained;
+  for (const LogEntry& log : logs)
+    if (log.values.contains("train/reward")) trained.push_back(log);
+  return diagnose(trained, {.num_generations = options_.num_generations,
+                            .has_reasoning = rows_.front().answers.empty() ||
+                                             options_.format.max_reasoning_tokens > 0,
+                            .exact = options_.exact_answer_expectation});
+}
+
+void GrpoObjective::begin_step(std::span<const MicroBatch> micro_batches, int64_t step) {
+  prepared_.clear();
+  double rows = 0;
+  for (const MicroBatch& part : micro_batches) {
+    const Clock::time_point begin = Clock::now();
+    Rng rng = part.rng;
+    Prepared& prepared = prepared_.emplace_back();
+    prepared.batch = roll_out(part.rows, step, rng.next());
+    prepared.metrics["rollout_time"] = seconds_since(begin);
+    rows += static_cast<double>(part.rows.size());
+  }
+  if (options_.dynamic_sampling) sample_dynamically(micro_batches, step);
+  std::vector<const Batch*> batches;
+  std::vector<double> shares;
+  for (size_t b = 0; b < prepared_.size(); ++b) {
+    batches.push_back(&prepared_[b].batch);
+    shares.push_back(static_cast<double>(micro_batches[b].rows.size()) / rows);
+  }
+  std::vector<StepPart> parts = plan_step(batches, shares);
+  for (size_t b = 0; b < prepared_.size(); ++b) prepared_[b].part = std::move(parts[b]);
+}
+
+// A micro-batch that nothing is left for keeps its first group, which moves no reasoning.
+void GrpoObjective::sample_dynamically(std::span<const MicroBatch> asked, int64_t step) {
+  const int64_t group = options_.num_generations;
+  const auto differs = [&](const Batch& batch) {
+    return group_stds(values_of(batch, options_.exact_answer_expectation), group);
+  };
+  std::set<int64_t> used;
+  int64_t prompts = 0, missing = 0, refilled = 0;
+  std::vector<Batch> kept(prepared_.size());
+  for (size_t b = 0; b < kept.size(); ++b) {
+    const std::vector<double> stds = differs(prepared_[b].batch);
+    for (size_t g = 0; g < stds.size(); ++g)
+      if (stds[g] >= kLeastGroupStd) move_group(prepared_[b].batch, g, group, kept[b]);
+    used.insert(asked[b].rows.begin(), asked[b].rows.end());
+    prompts += std::ssize(stds);
+    missing += std::ssize(stds) - std::ssize(kept[b].rows);
+  }
+  const int64_t dropped = missing;
+  const int64_t all = num_rows();
+  Rng first = asked.front().rng;
+  Rng rng(first.next(), "refill", static_cast<uint64_t>(step));
+  for (int64_t budget = std::min(prompts / 2, all - std::ssize(used)); missing > 0 && budget > 0;) {
+    std::vector<int64_t> drawn;
+    const int64_t count = std::min({missing, budget, std::ssize(asked.front().rows)});
+    while (std::ssize(drawn) < count) {
+      const auto row = static_cast<int64_t>(rng.below(static_cast<uint64_t>(all)));
+      if (used.insert(row).second) drawn.push_back(row);
+    }
+    budget -= count;
+    Batch more = roll_out(drawn, step, rng.next());
+    const std::vector<double> stds = differs(more);
+    for (size_t g = 0, b = 0; g < stds.size(); ++g) {
+      if (stds[g] < kLeastGroupStd) continue;
+      while (kept[b].rows.size() == asked[b].rows.size()) ++b;
+      move_group(more, g, group, kept[b]);
+      ++refilled, --missing;
+    }
+  }
+  for (size_t b = 0; b < kept.size(); ++b) {
+    if (kept[b].rows.empty()) move_group(prepared_[b].batch, 0, group, kept[b]);
+    prepared_[b].batch = std::move(kept[b]);
+    link_rollouts(prepared_[b].batch, group);
+    const auto all_prompts = static_cast<double>(prompts);
+    prepared_[b].metrics["dynamic_sampling/dropped"] = static_cast<double>(dropped) / all_prompts;
+    prepared_[b].metrics["dynamic_sampling/refilled"] = static_cast<double>(refilled) / all_prompts;
+  }
+}
+
 LossOutput GrpoObjective::batch_loss(const Batch& batch, int64_t step, const TrainingNoise& noise) {
+  const Batch* const whole = &batch;
+  const double share = 1;
+  return batch_loss(batch, plan_step({&whole, 1}, {&share, 1}).front(), step, noise);
+}
+
+LossOutput GrpoObjective::batch_loss(const Batch& batch, const StepPart& part, int64_t step,
+                                     const TrainingNoise& noise) {
   const int64_t group = options_.num_generations;
   const std::vector<PolicySample> samples = samples_of(batch, options_);
   const PolicyForest forest = plant(model_, batch, samples);
@@ -279,32 +365,24 @@ LossOutput GrpoObjective::batch_loss(const Batch& batch, int64_t step, const Tra
     reference = evaluate_policy(*reference_, forest, false);
   }
 
-  std::vector<double> rewards = batch.rewards;
-  at::Tensor table;  // [R, n]
-  if (options_.exact_answer_expectation) {
-    table = reward_table(batch);
-    rewards = expected_rewards(policy.answer_logprobs.detach().exp(), table);
-  }
-  std::vector<double> advantages =
-      group_advantages(rewards, group, options_.advantage, options_.std_floor);
-  if (options_.pass_at_k > 0 && !options_.exact_answer_expectation)
-    add_pass_at_k_bonus(batch, advantages);
-  if (log_) log_(step, batch.rollouts, batch.scored, rewards, advantages);
+  if (log_) log_(step, batch.rollouts, batch.scored, part.values, part.advantages);
 
-  const at::Tensor weights = sample_weights(forest, options_.policy);  // [R]
+  const at::Tensor weights = sample_weights(forest, options_.policy, part.scale);  // [R]
   PackedTokens tokens{policy.logprobs, reference.logprobs, at::tensor(forest.rows)};
   if (forest.num_answers > 0 && !options_.exact_answer_expectation)
     append_answers(tokens, policy, reference, samples);
   const PolicyLoss loss =
       policy_loss(tokens.logprobs, {}, tokens.reference, tokens.rows,
-                  at::tensor(advantages).to(at::kFloat), options_.policy, weights);
+                  at::tensor(part.advantages).to(at::kFloat), options_.policy, weights);
   LossOutput output;
   output.loss = loss.loss;
   if (options_.exact_answer_expectation) {
-    at::Tensor value =
-        answer_objective(policy.answer_logprobs, reference.answer_logprobs, table, batch);
+    at::Tensor value = answer_objective(policy.answer_logprobs, reference.answer_logprobs,
+                                        reward_table(batch), batch);
     output.loss = output.loss - (value * weights).sum();
-    output.metrics["reward_expected"] = mean(rewards);
+    output.metrics["reward_expected"] =
+        std::accumulate(part.values.begin(), part.values.end(), 0.0) /
+        static_cast<double>(part.values.size());
   }
   if (policy.contract_logprobs.defined()) {
     output.loss = output.loss - options_.lambda_format * (policy.contract_logprobs * weights).sum();
@@ -315,7 +393,7 @@ LossOutput GrpoObjective::batch_loss(const Batch& batch, int64_t step, const Tra
   add_reward_metrics(batch, group, output.metrics);
   add_completion_metrics(batch, output.metrics);
   add_policy_metrics(loss, policy, tokens.reference.defined(), output.metrics);
-  output.metrics["frac_reward_zero_std"] = zero_variance_share(rewards, group);
+  output.metrics["frac_reward_zero_std"] = zero_variance_share(part.values, group, 1e-6);
   output.metrics["logprob_gap"] = logprob_gap(batch, forest, policy.logprobs);
   if (forest.num_answers > 0)
     add_answer_metrics(batch, policy.answer_logprobs.detach(), output.metrics);
@@ -377,15 +455,19 @@ void GrpoObjective::add_answer_metrics(const Batch& batch, const at::Tensor& log
 }
 
 LossOutput GrpoObjective::loss(std::span<const int64_t> rows, int64_t step, Rng& rng) {
-  Clock::time_point begin = Clock::now();
-  Batch batch = roll_out(rows, step, rng.next());
-  double rollout = seconds_since(begin);
+  const MicroBatch alone{rows, rng};
+  if (prepared_.empty()) begin_step({&alone, 1}, step);
+  const Prepared prepared = std::move(prepared_.front());
+  prepared_.pop_front();
+  const Clock::time_point begin = Clock::now();
+  rng.next();  // the rollouts'
   TrainingNoise noise;
   if (model_.lora().lora_dropout > 0) noise = {true, rng.next()};
-  LossOutput output = batch_loss(batch, step, noise);
-  for (const Completion& c : batch.completions) output.tokens += static_cast<int64_t>(c.ids.size());
-  output.metrics["rollout_time"] = rollout;
-  output.metrics["step_time"] = seconds_since(begin);
+  LossOutput output = batch_loss(prepared.batch, prepared.part, step, noise);
+  for (const Completion& c : prepared.batch.completions)
+    output.tokens += static_cast<int64_t>(c.ids.size());
+  output.metrics.insert(prepared.metrics.begin(), prepared.metrics.end());
+  output.metrics["step_time"] = prepared.metrics.at("rollout_time") + seconds_since(begin);
   return output;
 }
 

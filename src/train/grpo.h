@@ -4,6 +4,7 @@
 // steps. Knows tokens and rewards, neither texts nor items.
 #pragma once
 
+#include <deque>
 #include <functional>
 #include <map>
 #include <string>
@@ -11,30 +12,11 @@
 
 #include "engine/engine.h"
 #include "train/advantage.h"
+#include "train/rollout_batch.h"
 #include "train/trainer.h"
 
 namespace etrlrec {
 
-struct GrpoRow {
-  std::vector<int64_t> prompt;
-  std::vector<std::vector<int64_t>> answers;  // all different; empty: free text
-  int32_t target = -1;                        // index into answers, -1 unknown
-  int64_t id = 0;                             // for the reward function
-};
-
-struct Rollout {
-  int64_t id = 0;          // of the row
-  int64_t completion = 0;  // 0 .. G - 1
-  const Completion* output = nullptr;
-};
-
-struct ScoredCompletion {
-  std::vector<double>
-      reward_by_answer;  // [answers] reward if that answer were given; empty in free text
-  double reward = 0;     // free text only
-  std::map<std::string, double> parts;  // of the answer as sampled, for logs: rewards/<name>/mean
-  std::string invalid;  // reason why the completion does not count, empty when valid
-};
 // All rollouts of a micro-batch at once, results in the same order. Must depend on its arguments
 // only.
 using RewardFn =
@@ -47,7 +29,8 @@ struct GrpoOptions {
   ReasoningFormat format = {};
   int64_t max_new_tokens = 256;  // free text
   int64_t eos_id = -1;
-  std::string advantage = "rloo";  // group | batch | mean | rloo
+  // group | batch | mean | rloo | gdpo, which needs a reward with components.
+  std::string advantage = "rloo";
   double std_floor = 0.05;
   PolicyLossOptions policy{.loss_type = "sum"};
   // The answer of a sampled reasoning is one categorical variable, so its reward is taken as the
@@ -59,7 +42,12 @@ struct GrpoOptions {
   double lambda_format = 0.0;
   int64_t pass_at_k = 0;                    // without it: pass@k bonus on the advantages, 0: off
   bool mask_truncated_completions = false;  // forced closes carry no policy loss
+  // DAPO: groups whose rewards differ by less than a std of 0.01 are dropped; up to half as many
+  // further prompts as a step has are rolled out to take their places.
+  bool dynamic_sampling = false;
 };
+// Errors (kUsage) for names that are not known and for what does not go together.
+void check_grpo_options(const GrpoOptions& options);
 
 // Called after the advantages are known; `rewards` are what they were computed from
 // (the expectation where it is exact).
@@ -77,19 +65,34 @@ class GrpoObjective : public Objective {
   Numerics numerics() const override { return model_.numerics(); }
   LossOutput loss(std::span<const int64_t> rows, int64_t step, Rng& rng) override;
 
-  // The two halves of loss(), for --check-rewards and tests.
-  struct Batch {
-    std::vector<const GrpoRow*> rows;
-    std::vector<Completion> completions;  // [rows * G]
-    std::vector<Rollout> rollouts;
-    std::vector<ScoredCompletion> scored;
-    std::vector<double> rewards;  // as sampled
-  };
+  std::vector<Finding> review(std::span<const LogEntry> logs) const override;
+  // Rolls out all micro-batches, so that what is taken over a step is taken over all of it.
+  void begin_step(std::span<const MicroBatch> micro_batches, int64_t step) override;
+
+  // The parts of loss(), for --check-rewards and tests.
+  using Batch = RolloutBatch;
   Batch roll_out(std::span<const int64_t> rows, int64_t step, uint64_t seed) const;
+  // What a micro-batch takes from its step.
+  struct StepPart {
+    std::vector<double> values, advantages;  // of completions: what is compared, and the result
+    LossScale scale;
+  };
+  // `shares`: what each batch counts for in the step.
+  std::vector<StepPart> plan_step(std::span<const Batch* const> batches,
+                                  std::span<const double> shares) const;
   // `noise`: of the differentiated pass only; rollouts and the reference see none.
+  LossOutput batch_loss(const Batch& batch, const StepPart& part, int64_t step,
+                        const TrainingNoise& noise = {});
+  // Of a batch that is a whole step.
   LossOutput batch_loss(const Batch& batch, int64_t step, const TrainingNoise& noise = {});
 
  private:
+  struct Prepared {
+    Batch batch;
+    StepPart part;
+    std::map<std::string, double> metrics;  // of the rollouts
+  };
+  void sample_dynamically(std::span<const MicroBatch> asked, int64_t step);
   at::Tensor answer_objective(const at::Tensor& logprobs, const at::Tensor& reference,
                               const at::Tensor& rewards, const Batch& batch) const;
   void add_pass_at_k_bonus(const Batch& batch, std::vector<double>& advantages) const;
@@ -102,6 +105,7 @@ class GrpoObjective : public Objective {
   GrpoOptions options_;
   RewardFn reward_;
   RolloutLog log_;
+  std::deque<Prepared> prepared_;  // of the current step, in the order of loss()
 };
 
 }  // namespace etrlrec

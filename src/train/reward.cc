@@ -158,6 +158,7 @@ RewardParts compute_reward(const RewardInput& input, const RewardWeights& given,
   const RewardWeights weights = is_missing ? without_reasoning(given) : given;
   if (faithful) {
     parts.outcome = parts.label;
+    parts.gated_crm = parts.crm, parts.gated_reasoning = parts.reasoning;
     parts.total =
         weights.alpha * parts.reasoning + weights.beta * parts.crm + weights.gamma * parts.label;
     return parts;
@@ -180,6 +181,8 @@ RewardParts compute_reward(const RewardInput& input, const RewardWeights& given,
   } else {
     parts.outcome = parts.label;
   }
+  parts.gated_crm = kappa_crm * parts.crm;
+  parts.gated_reasoning = kappa_reasoning * parts.reasoning;
   parts.total = weights.gamma * parts.outcome + kappa_crm * weights.beta * parts.crm +
                 kappa_reasoning * weights.alpha * parts.reasoning - parts.length_penalty -
                 parts.repetition_penalty;

@@ -60,6 +60,8 @@ void set_reward_mode(RewardOptions& options, const std::string& mode, const std:
 struct RewardParts {
   double label = 0, crm = 0, reasoning = 0, outcome = 0, length_penalty = 0, repetition_penalty = 0,
          total = 0;
+  double gated_crm = 0, gated_reasoning = 0;  // what beta and alpha multiply
+  double penalties() const { return length_penalty + repetition_penalty; }
 };
 // Verified mode: g (gamma r_out + kappa (beta r_CRM + alpha r_reason)) + (1 - g) R_inv - penalties.
 // With gate "on" every right, valid answer beats every wrong one of equal length. An invalid

@@ -123,12 +123,16 @@ class TrainingRun {
   void check_same_options(const std::map<std::string, std::string>& options) const;
   void load(int64_t step);
   void optimizer_step();
-  double backward(std::span<const int64_t> rows, int64_t micro, double share);
+  double backward(const MicroBatch& part, double share);
   std::vector<int64_t> rows_of_step(int64_t step);
+  std::vector<MicroBatch> micro_batches(std::span<const int64_t> rows) const;
   void collect_log(std::map<std::string, double>& values);
   bool evaluate(std::map<std::string, double>& values);
   [[noreturn]] void stop_nonfinite(std::span<const int64_t> rows, const std::string& what,
                                    double value);
+  void review(std::map<std::string, double>& values);
+  void roll_back(const Finding& collapse);
+  std::optional<int64_t> good_until() const;
   void save();
   void finish();
   std::string progress_note() const;
@@ -249,21 +253,19 @@ void TrainingRun::stop_nonfinite(std::span<const int64_t> rows, const std::strin
 
 // Adds the gradients of one micro-batch, weighted by its share of the step's rows; returns its
 // loss.
-double TrainingRun::backward(std::span<const int64_t> rows, int64_t micro, double share) {
-  const int64_t step = state_.global_step;
-  Rng rng(options_.seed, "batch",
-          static_cast<uint64_t>(step * options_.gradient_accumulation_steps + micro));
-  const auto run_backward = [share](const at::Tensor& part) {
-    if (part.requires_grad()) (share == 1 ? part : part * share).backward();
+double TrainingRun::backward(const MicroBatch& part, double share) {
+  Rng rng = part.rng;
+  const auto run_backward = [share](const at::Tensor& term) {
+    if (term.requires_grad()) (share == 1 ? term : term * share).backward();
   };
-  LossOutput output = objective_.loss_in_parts(rows, step, rng, run_backward);
+  LossOutput output = objective_.loss_in_parts(part.rows, state_.global_step, rng, run_backward);
   if (ranks_ != nullptr && ranks_->orth_reg_weight() > 0) {
     const at::Tensor term = ranks_->orth_reg_weight() * orthogonality(optimizer_.parameters());
     output.metrics["orthogonality"] = term.item<double>();
     output.loss = output.loss + term;
   }
   const double loss = output.loss.item<double>();
-  if (!std::isfinite(loss)) stop_nonfinite(rows, "loss", loss);
+  if (!std::isfinite(loss)) stop_nonfinite(part.rows, "loss", loss);
   run_backward(output.loss);
   state_.tokens += output.tokens;
   for (const auto& [name, value] : output.metrics) {
@@ -274,14 +276,25 @@ double TrainingRun::backward(std::span<const int64_t> rows, int64_t micro, doubl
   return loss;
 }
 
+std::vector<MicroBatch> TrainingRun::micro_batches(std::span<const int64_t> rows) const {
+  std::vector<MicroBatch> parts;
+  const auto size = static_cast<size_t>(options_.train_batch_size);
+  const int64_t first = state_.global_step * options_.gradient_accumulation_steps;
+  for (size_t begin = 0; begin < rows.size(); begin += size)
+    parts.push_back(
+        {rows.subspan(begin, std::min(size, rows.size() - begin)),
+         Rng(options_.seed, "batch", static_cast<uint64_t>(first + std::ssize(parts)))});
+  return parts;
+}
+
 void TrainingRun::optimizer_step() {
   const std::vector<int64_t> rows = rows_of_step(state_.global_step);
-  const auto size = static_cast<int64_t>(rows.size());
+  const std::vector<MicroBatch> parts = micro_batches(rows);
+  objective_.begin_step(parts, state_.global_step);
   last_loss_ = 0;
-  for (int64_t begin = 0, micro = 0; begin < size; begin += options_.train_batch_size, ++micro) {
-    const int64_t count = std::min(options_.train_batch_size, size - begin);
-    const double share = static_cast<double>(count) / static_cast<double>(size);
-    last_loss_ += share * backward({rows.data() + begin, static_cast<size_t>(count)}, micro, share);
+  for (const MicroBatch& part : parts) {
+    const double share = static_cast<double>(part.rows.size()) / static_cast<double>(rows.size());
+    last_loss_ += share * backward(part, share);
   }
   last_grad_norm_ =
       clip_grad_norm(optimizer_.parameters(), options_.max_grad_norm, objective_.numerics());
@@ -340,13 +353,47 @@ bool TrainingRun::evaluate(std::map<std::string, double>& values) {
   return better;
 }
 
+// Tells what the logs, this one included, show for the first time, and marks it in the log.
+void TrainingRun::review(std::map<std::string, double>& values) {
+  state_.log_history.push_back({state_.global_step, values});
+  const std::vector<Finding> findings = objective_.review(state_.log_history);
+  state_.log_history.pop_back();
+  for (const Finding& finding : findings) {
+    values["train/finding/" + finding.name] = 1;
+    if (!state_.findings.try_emplace(finding.name, finding).second) continue;
+    log_warning("{}: step {}: {}", options_.label, finding.step, finding.text);
+    if (finding.is_collapse && options_.stop_on_collapse && state_.rolled_back_to < 0)
+      roll_back(finding);
+  }
+}
+
+void TrainingRun::roll_back(const Finding& collapse) {
+  const bool best_is_good = state_.has_best && state_.best_step <= collapse.good_until;
+  const int64_t good =
+      best_is_good ? state_.best_step : checkpoints_.newest_until(collapse.good_until);
+  CHECK(good >= 0, kNumbers,
+        "{}: {}, and no checkpoint is from before step {}\nhint: the model it began with is "
+        "unharmed; --save-steps keeps checkpoints to go back to; --no-stop-on-collapse goes on",
+        options_.label, collapse.text, collapse.step);
+  log_warning("{}: goes back to step {} and ends", options_.label, good);
+  state_.has_best = best_is_good;
+  state_.rolled_back_to = good;
+  state_.finished = true;
+}
+
+// A collapse takes some logs to be seen; what is older than these can be gone back to.
+std::optional<int64_t> TrainingRun::good_until() const {
+  if (!options_.stop_on_collapse) return std::nullopt;
+  return state_.global_step - 4 * options_.logging_steps;
+}
+
 void TrainingRun::save() {
   state_.seconds = seconds();
   std::map<std::string, ParameterMap> parts = {{"model", optimizer_.parameters()},
                                                {"optimizer", optimizer_.state()}};
   if (ranks_ != nullptr) parts["adalora"] = ranks_->state();
   if (average_) parts["average"] = average_->tensors();
-  checkpoints_.save(state_, parts, options_.save_total_limit);
+  checkpoints_.save(state_, parts, options_.save_total_limit, good_until());
   last_save_ = std::chrono::steady_clock::now();
 }
 
@@ -373,7 +420,10 @@ TrainingResult TrainingRun::run() {
         (options_.save_steps > 0 && step % options_.save_steps == 0) || saving_is_late();
     const bool eval_due = options_.eval_steps > 0 && step % options_.eval_steps == 0;
     if (evaluate_ && (eval_due || state_.finished)) save_due |= evaluate(values);
-    if (step % options_.logging_steps == 0 || state_.finished) collect_log(values);
+    if (step % options_.logging_steps == 0 || state_.finished) {
+      collect_log(values);
+      review(values);
+    }
     if (!values.empty()) {
       metrics_->write(step, values);
       state_.log_history.push_back({step, std::move(values)});
@@ -389,15 +439,27 @@ TrainingResult TrainingRun::run() {
     }
   }
   finish();
-  return {state_.global_step, state_.best_step,
-          state_.has_best ? std::optional(state_.best_metric) : std::nullopt, state_.tokens,
-          std::max(state_.seconds, 0.0)};
+  TrainingResult result;
+  result.steps = state_.global_step;
+  result.best_step = state_.best_step;
+  if (state_.has_best) result.best_metric = state_.best_metric;
+  result.tokens = state_.tokens;
+  result.seconds = std::max(state_.seconds, 0.0);
+  std::multimap<int64_t, std::string> by_step;
+  for (const auto& [name, finding] : state_.findings) by_step.emplace(finding.step, finding.text);
+  for (const auto& [step, text] : by_step)
+    result.findings.push_back(fmt::format("step {}: {}", step, text));
+  if (state_.rolled_back_to >= 0)
+    result.findings.push_back(fmt::format("went back to step {}", state_.rolled_back_to));
+  return result;
 }
 
-// The parameters of the best checkpoint, which is not always the last one.
+// The parameters of the best checkpoint, or of the one gone back to.
 void TrainingRun::finish() {
-  if (state_.has_best && state_.best_step != state_.global_step) load(state_.best_step);
-  if (!state_.has_best) state_.best_step = state_.global_step;
+  const bool went_back = state_.rolled_back_to >= 0;
+  if (went_back || !state_.has_best)
+    state_.best_step = went_back ? state_.rolled_back_to : state_.global_step;
+  if (state_.best_step != state_.global_step) load(state_.best_step);
   if (average_) average_->exchange(optimizer_.parameters());
   if (ranks_ != nullptr) ranks_->prune();
 }

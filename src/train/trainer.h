@@ -18,6 +18,7 @@
 #include "base/rng.h"
 #include "nn/numerics.h"
 #include "nn/parameters.h"
+#include "train/checkpoint.h"
 #include "tuning/adalora.h"
 
 namespace etrlrec {
@@ -46,6 +47,7 @@ struct TrainerOptions {
   // > 0: validation, the best checkpoint and the result use the weights' moving average with this
   // decay per step (train/weight_average.h), e.g. 0.99; not with AdaLoRA. 0: off.
   double ema_decay = 0;
+  bool stop_on_collapse = false;  // go back to a good checkpoint where the objective finds one
   int64_t early_stopping_patience = 0;            // evaluations without a better metric; 0: off
   std::string metric_for_best_model = "ndcg@10";  // higher is better
   uint64_t seed = 42;
@@ -64,6 +66,12 @@ using Backward = std::function<void(const at::Tensor& part)>;
 // its value only, so that its graph is gone before the next one.
 void add_part(at::Tensor part, bool is_last, const Backward& backward, LossOutput& output);
 
+// Rows of a micro-batch and the stream of randomness that loss() will get for them.
+struct MicroBatch {
+  std::span<const int64_t> rows;
+  Rng rng;
+};
+
 class Objective {
  public:
   virtual ~Objective() = default;
@@ -74,6 +82,15 @@ class Objective {
   // Called before the first step of every epoch, and again when training continues in the middle of
   // one; what it prepares may depend on `epoch` (and fixed seeds) only.
   virtual void begin_epoch(int64_t epoch) { static_cast<void>(epoch); }
+  // Called before the micro-batches of an optimiser step, in the order in which loss() gets them.
+  virtual void begin_step(std::span<const MicroBatch> micro_batches, int64_t step) {
+    static_cast<void>(micro_batches), static_cast<void>(step);
+  }
+  // What the logs so far show; called after each, and a finding is told once.
+  virtual std::vector<Finding> review(std::span<const LogEntry> logs) const {
+    static_cast<void>(logs);
+    return {};
+  }
   // Loss of one micro-batch; `step` counts optimiser steps from 0. All randomness comes from `rng`,
   // a stream of (seed, step, micro-batch), so that nothing else needs to be stored for an exact
   // resume.
@@ -103,6 +120,7 @@ struct TrainingResult {
   std::optional<double> best_metric;  // none without validation
   int64_t tokens = 0;
   double seconds = 0;
+  std::vector<std::string> findings;  // of the objective, in the order of their steps
 };
 
 // Trains `objective` in `folder`: checkpoint-<step>/{model,optimizer}.safetensors +
@@ -116,6 +134,9 @@ struct TrainingResult {
 // checkpoint ("average.safetensors") and is what the parameters hold on return. Non-finite loss,
 // gradients or validation metric stop the run (kNumbers) after writing the metrics and, with the
 // rows of the batch, nonfinite.json. A folder in which another process trains is refused (kUsage).
+// What the objective finds in its logs is told, and kept in the checkpoints. With stop_on_collapse
+// a collapse ends the training: the result is the best checkpoint, or without validation the newest
+// one from before, which is never removed; error (kNumbers) where there is none.
 // With `ranks`, of AdaLoRA adapters among the objective's parameters, its orthogonality term is
 // added to every step's loss, it sees every step, and its state is part of every checkpoint
 // ("adalora.safetensors"); on return pruned entries are 0.
