@@ -20,12 +20,12 @@ TEST(ReinforcePresets, algorithms_set_what_their_papers_say) {
     bool dynamic_sampling;
   };
   const Published rows[] = {{"grpo", "grpo", "group", "token", .2, .2, .04, false},
-                      {"dr-grpo", "dr_grpo", "mean", "token", .2, .2, 0, false},
-                      {"dapo", "dapo", "group", "token", .2, .28, 0, true},
-                      {"gspo", "grpo", "group", "sequence", 3e-4, 4e-4, 0, false},
-                      {"rloo", "sum", "rloo", "token", .2, .2, .05, false},
-                      {"cispo", "cispo", "group", "token", 1, 4, 0, false},
-                      {"gdpo", "dapo", "gdpo", "token", .2, .2, 0, false}};
+                            {"dr-grpo", "dr_grpo", "mean", "token", .2, .2, 0, false},
+                            {"dapo", "dapo", "group", "token", .2, .28, 0, true},
+                            {"gspo", "grpo", "group", "sequence", 3e-4, 4e-4, 0, false},
+                            {"rloo", "sum", "rloo", "token", .2, .2, .05, false},
+                            {"cispo", "cispo", "group", "token", 1, 4, 0, false},
+                            {"gdpo", "dapo", "gdpo", "token", .2, .2, 0, false}};
   EXPECT_EQ(algorithm_names().size(), std::size(rows));
   for (const Published& row : rows) {
     ReinforceOptions options;

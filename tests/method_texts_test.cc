@@ -81,8 +81,12 @@ TEST(Texts, of_checked_rewards_end_in_the_samples) {
 }
 
 TEST(Texts, of_a_training_name_its_metric) {
-  const TrainingResult result{
-      .steps = 30, .best_step = 20, .best_metric = 0.5, .tokens = 900, .seconds = 12};
+  const TrainingResult result{.steps = 30,
+                              .best_step = 20,
+                              .best_metric = 0.5,
+                              .tokens = 900,
+                              .seconds = 12,
+                              .findings = {}};
   TrainerOptions trainer;
   trainer.metric_for_best_model = "hit@1";
   EXPECT_EQ(format_training(result, trainer),
