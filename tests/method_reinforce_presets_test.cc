@@ -88,6 +88,19 @@ TEST(ReinforcePresets, faithful_is_etrlrec_as_it_is_described) {
   EXPECT_NO_THROW(check_grpo_options(options.grpo));
 }
 
+TEST(ReinforcePresets, a_faithful_judge_sees_the_outcome_and_no_facts) {
+  ReinforceOptions options;
+  options.judge.kind = "local";
+  apply_method("faithful", given({}), options);
+  EXPECT_TRUE(options.judge.reveal);
+  EXPECT_FALSE(options.judge.fact_sheet);
+  ReinforceOptions kept;
+  kept.judge.kind = "local";
+  apply_method("faithful", given({"--judge-reveal", "--judge-facts"}), kept);
+  EXPECT_FALSE(kept.judge.reveal);
+  EXPECT_TRUE(kept.judge.fact_sheet);
+}
+
 TEST(ReinforcePresets, faithful_with_options_of_ours_keeps_them) {
   ReinforceOptions options;
   options.grpo.temperature = 1.0;

@@ -157,6 +157,11 @@ void check_judge_of(const ReinforceOptions& options, const PromptOptions& prompt
   if (!options.judge.is_asked()) return;
   CHECK(prompt.reasoning, kUsage, "--judge: {} answers without a reasoning that could be judged",
         options.model);
+  if (prompt.style != "natural")
+    log_warning(
+        "--judge: reasonings in the style {} are no plain English, which the judge may not "
+        "understand; a model in the style natural writes it",
+        prompt.style);
   CHECK(!options.judge.reveal || !options.grpo.exact_answer_expectation, kUsage,
         "--judge-reveal: the judge speaks of the sampled answer, --rb asks for the reward of every "
         "answer\nhint: leave one of them out");
