@@ -7,6 +7,7 @@
 #include "base/sha256.h"
 #include "chat_server.h"
 #include "method/judge.h"
+#include "method/reward.h"
 #include "refusal.h"
 #include "stages_fixture.h"
 
@@ -137,6 +138,39 @@ TEST_F(Judges, reinforcement_takes_the_score_into_the_reward) {
   EXPECT_EQ(last_metrics("judged-zero")["train/reward"], last_metrics("unjudged")["train/reward"]);
   EXPECT_EQ(sha256_file(root_ / "judged-zero/model.safetensors"),
             sha256_file(root_ / "unjudged/model.safetensors"));
+}
+
+// Texts that are longer than what a string holds in itself.
+TEST_F(Judges, a_reasoning_of_the_teacher_earns_what_construct_says) {
+  const ReinforceSetup made = setup(judged_into("never", {}));
+  const RecommendationReward reward({.reward = {}, .curriculum = {}, .fixed_weights = {}},
+                                    made.source, nullptr, made.claim_weights,
+                                    *made.model.tokenizer);
+  std::vector<Json> lines;
+  for_each_json_line(root_ / "reasoning/reasoning.jsonl",
+                     [&](const Json& line, int64_t) { lines.push_back(line); });
+  ASSERT_GT(lines.size(), 20u);
+  std::vector<Completion> completions;
+  for (const Json& line : lines) {
+    Completion& completion = completions.emplace_back();
+    completion.ids = made.model.tokenizer->encode(line["completion"].get<std::string>());
+    completion.reasoning_tokens = std::ssize(completion.ids);
+    completion.answer = line["meta"]["answer"].get<int64_t>() - 1;
+    completion.answer_logprobs.assign(line["meta"]["candidates"].size(), -1.f);
+  }
+  std::vector<Rollout> rollouts;
+  for (size_t i = 0; i < lines.size(); ++i)
+    rollouts.push_back({lines[i]["meta"]["row"].get<int64_t>(), 0, &completions[i]});
+  const auto scored = reward(rollouts, 0);
+  double covered = 0;
+  for (size_t i = 0; i < lines.size(); ++i) {
+    EXPECT_EQ(scored[i].invalid, "") << lines[i]["completion"];
+    for (const char* part : {"precision", "coverage"})
+      EXPECT_NEAR(scored[i].parts.at(part), lines[i]["meta"][part].get<double>(), 1e-9)
+          << part << lines[i]["completion"];
+    covered += scored[i].parts.at("coverage");
+  }
+  EXPECT_GT(covered, 0.2 * static_cast<double>(lines.size()));
 }
 
 TEST_F(Judges, options_that_make_no_sense_are_refused) {

@@ -147,7 +147,8 @@ std::vector<std::optional<double>> RecommendationReward::ask_judge(
   std::vector<size_t> asked;
   for (size_t i = 0; i < rollouts.size(); ++i) {
     const RowContext& row = rows[row_of_rollout[i]];
-    const ParsedCompletion parsed = row.view->parse(text_of(rollouts[i]));
+    const std::string text = text_of(rollouts[i]);  // parsed views it
+    const ParsedCompletion parsed = row.view->parse(text);
     if (parsed.code == AnswerCode::kNoReasoning) continue;
     std::optional<RevealedOutcome> outcome;
     std::vector<double> shares;
@@ -174,7 +175,8 @@ ScoredCompletion RecommendationReward::score(const Rollout& rollout, const RowCo
   const Request& request = row.view->request();
   const auto n = static_cast<int32_t>(request.candidates.size());
   const int32_t target = request.target_slot + 1;
-  const ParsedCompletion parsed = row.view->parse(text_of(rollout));
+  const std::string text = text_of(rollout);  // parsed views it
+  const ParsedCompletion parsed = row.view->parse(text);
 
   RewardInput input;
   input.num_candidates = n;
