@@ -147,8 +147,9 @@ TEST(Candidates, hard_ones_take_half_from_the_recommender) {
   EXPECT_THROW(drawn.draw(CandidateKind::kMixedHard), Error);
 }
 
-TEST(Candidates, cold_ones_are_items_without_a_training_interaction) {
-  // Items 0 to 9 are chosen by everybody, 10 + u as the last of user u only: a cold target each.
+// Of 19 items 0 to 9 are chosen by everybody and 10 + u as the last of user u only, a cold target
+// for each user but the last one; nobody chooses item 18.
+Dataset log_with_cold_targets() {
   Dataset dataset;
   for (int i = 0; i < 19; ++i) dataset.catalogue.item_ids.push_back(std::to_string(i));
   dataset.catalogue.titles = dataset.catalogue.item_ids;
@@ -161,6 +162,11 @@ TEST(Candidates, cold_ones_are_items_without_a_training_interaction) {
     }
     dataset.user_offsets.push_back(dataset.num_interactions());
   }
+  return dataset;
+}
+
+TEST(Candidates, cold_ones_are_items_without_a_training_interaction) {
+  const Dataset dataset = log_with_cold_targets();
   const Split split = split_leave_one_out(dataset);
   const auto rows = cold_targets(dataset, split, split.test);
   ASSERT_EQ(rows.size(), 8u) << "the last user's target is known";
@@ -177,18 +183,7 @@ TEST(Candidates, cold_ones_are_items_without_a_training_interaction) {
 // U and U* of method.md G.7: the same log of 19 items, of which 10 were learned, 8 are cold and one
 // was never chosen.
 TEST(Candidates, trained_ones_were_learned_and_the_catalogue_has_all) {
-  Dataset dataset;
-  for (int i = 0; i < 19; ++i) dataset.catalogue.item_ids.push_back(std::to_string(i));
-  dataset.catalogue.titles = dataset.catalogue.item_ids;
-  dataset.catalogue.attribute_offsets.assign(20, 0);
-  for (int32_t u = 0; u < 9; ++u) {
-    dataset.user_ids.push_back(std::to_string(u));
-    for (int32_t j = 0; j < 4; ++j) {
-      dataset.items.push_back(j < 3 ? (u + j) % 10 : u == 8 ? 3 : 10 + u);
-      dataset.times.push_back(10 * j + u);
-    }
-    dataset.user_offsets.push_back(dataset.num_interactions());
-  }
+  const Dataset dataset = log_with_cold_targets();
   const Split split = split_leave_one_out(dataset);
   const auto draw = [&](CandidateKind kind, int32_t count) {
     const CandidateSet set = draw_candidates(dataset, split, split.test, {kind, count, 42});

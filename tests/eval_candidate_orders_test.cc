@@ -9,10 +9,10 @@
 #include "base/check.h"
 #include "eval/candidate_orders.h"
 #include "eval/protocol.h"
-#include "models/decoder.h"
 #include "temporal_fixture.h"
 #include "text/bpe_train.h"
 #include "text/tokenizer_folder.h"
+#include "text_model.h"
 
 namespace etrlrec {
 namespace {
@@ -54,13 +54,7 @@ class AveragedOrders : public testing::Test {
     train_bpe(catalogue_.titles, {.vocab_size = 280}, folder);
     tokenizer_ = load_tokenizer(folder);
     std::filesystem::remove_all(folder);
-    LlmConfig config;
-    config.vocab_size = tokenizer_->vocab_size();
-    config.hidden_size = 32;
-    config.intermediate_size = 48;
-    config.num_hidden_layers = 2;
-    config.initializer_range = 0.3;
-    model_ = new_decoder(config, 3);
+    model_ = small_text_model(*tokenizer_, 3);
     requests_[1].history.pop_back();
     requests_[1].times.pop_back();
     requests_[1].target_slot = 0;

@@ -15,13 +15,13 @@
 #include "eval/protocol.h"
 #include "eval/reasoning_change.h"
 #include "eval/reasoning_controls.h"
-#include "models/decoder.h"
 #include "temporal/claim_flip.h"
 #include "temporal/predicates.h"
 #include "temporal/row_view.h"
 #include "temporal_fixture.h"
 #include "text/bpe_train.h"
 #include "text/tokenizer_folder.h"
+#include "text_model.h"
 
 namespace etrlrec {
 namespace {
@@ -67,13 +67,7 @@ class ReasoningControls : public testing::Test {
               folder);
     tokenizer_ = load_tokenizer(folder);
     std::filesystem::remove_all(folder);
-    LlmConfig config;
-    config.vocab_size = tokenizer_->vocab_size();
-    config.hidden_size = 32;
-    config.intermediate_size = 48;
-    config.num_hidden_layers = 2;
-    config.initializer_range = 0.3;
-    model_ = new_decoder(config, 2);
+    model_ = small_text_model(*tokenizer_, 2);
     options_.max_reasoning_tokens = 9;
     options_.statistics = statistics_;
   }

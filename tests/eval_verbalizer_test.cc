@@ -7,12 +7,12 @@
 
 #include "eval/protocol.h"
 #include "eval/verbalizer.h"
-#include "models/decoder.h"
 #include "refusals.h"
 #include "temporal/prompts.h"
 #include "temporal_fixture.h"
 #include "text/bpe_train.h"
 #include "text/tokenizer_folder.h"
+#include "text_model.h"
 
 namespace etrlrec {
 namespace {
@@ -91,13 +91,7 @@ TEST_F(Verbalizing, collisions_are_counted_over_titles_and_rows) {
 }
 
 TEST_F(Verbalizing, scores_are_means_of_first_tokens_and_collisions_are_ties) {
-  LlmConfig config;
-  config.vocab_size = tokenizer_->vocab_size();
-  config.hidden_size = 32;
-  config.intermediate_size = 48;
-  config.num_hidden_layers = 2;
-  config.initializer_range = 0.3;
-  const auto model = new_decoder(config, 1);
+  const auto model = small_text_model(*tokenizer_, 1);
   ProtocolOptions options;
   options.name = "verbalizer";
   options.prompt.answer = AnswerKind::kTitle;

@@ -12,14 +12,15 @@ namespace etrlrec {
 
 inline constexpr int64_t kTinyClose = 1, kTinyFinish = 2, kTinyEos = 0;
 
-inline std::unique_ptr<LanguageModel> grpo_model(int64_t layers = 1) {
+inline std::unique_ptr<LanguageModel> grpo_model(int64_t layers = 1,
+                                                 double initializer_range = 0.5) {
   LlmConfig config;
   config.vocab_size = 12;
   config.hidden_size = 8;
   config.num_hidden_layers = layers;
   config.num_attention_heads = config.num_key_value_heads = 1;
   config.intermediate_size = 12;
-  config.initializer_range = 0.5;
+  config.initializer_range = initializer_range;
   auto model = new_decoder(config, 11);
   for (auto& [name, tensor] : model->parameters()) tensor.set_requires_grad(true);
   return model;

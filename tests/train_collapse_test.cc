@@ -8,6 +8,7 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "models/decoder.h"
+#include "tiny_policy.h"
 #include "train/diagnosis.h"
 #include "train/grpo.h"
 
@@ -233,19 +234,7 @@ TEST_F(CollapseFolder, without_a_checkpoint_from_before_it_is_an_error_and_off_i
 
 // A tiny policy with a rate at which it cannot but leave its reference.
 TEST_F(CollapseFolder, a_policy_with_an_absurd_rate_ends_as_it_was_before) {
-  const auto make = [] {
-    LlmConfig config;
-    config.vocab_size = 12;
-    config.hidden_size = 8;
-    config.num_hidden_layers = 1;
-    config.num_attention_heads = config.num_key_value_heads = 1;
-    config.intermediate_size = 12;
-    config.initializer_range = 0.3;
-    auto model = new_decoder(config, 11);
-    for (auto& [name, tensor] : model->parameters()) tensor.set_requires_grad(true);
-    return model;
-  };
-  auto model = make(), reference = make();
+  auto model = grpo_model(1, 0.3), reference = grpo_model(1, 0.3);
   GrpoOptions options;
   options.num_generations = 8;
   options.format.close = {1};
