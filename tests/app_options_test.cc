@@ -61,6 +61,7 @@ constexpr Refused kRefused[] = {
     {"construct --knowledge time --recommender x", "--knowledge pattern", "--knowledge pattern"},
     {"construct --knowledge time --recommender y", "list", "--knowledge list"},
     {"audit --recommender .", "--reasoning or --model", "--model ."},
+    {"audit --guidance /dev/null", "--reasoning", "--reasoning ."},
     {"construct --knowledge-items 7", "--knowledge", "--knowledge time"},
     {"construct --answer number --list-candidates", "--answer title", "--answer title"},
     {"construct --teacher file --draws 7", "another teacher", "--teacher local"},

@@ -127,6 +127,7 @@ TEST_F(Lists, are_what_later_stages_and_questions_show) {
   EXPECT_EQ(loaded.card.prompt.knowledge_items, kItems);
   ASSERT_TRUE(loaded.card.pattern.has_value());
   EXPECT_EQ(loaded.card.pattern->recommender, "markov");
+  EXPECT_EQ(loaded.card.prompt.recommender, "markov");
   std::vector<std::string> reversed = folds();
   std::reverse(reversed.begin(), reversed.end());
   const Study study = open_study(root_ / "data");

@@ -115,12 +115,13 @@ TEST_F(Patterns, construct_writes_only_rows_after_the_training_and_records_it) {
   EXPECT_EQ(record.prompt.knowledge_items, 3);
   ASSERT_TRUE(record.pattern.has_value());
   EXPECT_EQ(record.pattern->recommender, "markov");
+  EXPECT_EQ(record.prompt.recommender, "markov");
   EXPECT_EQ(record.pattern->fit_hash.size(), 64u);
   const int64_t until = trained_until(root_ / "early/markov");
   int64_t lines = 0, follow = 0;
   for_each_json_line(root_ / "pattern/reasoning.jsonl", [&](const Json& line, int64_t) {
     EXPECT_GT(line["meta"]["now"].get<int64_t>(), until);
-    EXPECT_NE(line["prompt"].get<std::string>().find("\nPattern; "), std::string::npos);
+    EXPECT_NE(line["prompt"].get<std::string>().find("\nMarkov; "), std::string::npos);
     EXPECT_NE(line["completion"].get<std::string>().find(" first( "), std::string::npos);
     follow += line["completion"].get<std::string>().find(" follow( 1)") != std::string::npos;
     ++lines;
@@ -160,7 +161,22 @@ TEST_F(Patterns, distill_shows_them_and_learns_from_later_rows_only) {
   for (int64_t row = 0; row < rows.size(); ++row)
     later += rows.request_time(row) > trained_until(root_ / "early/markov");
   EXPECT_EQ(std::ssize(setup(label).rows), later);
-  EXPECT_EQ(load_model_folder(root_ / "student", "").card.pattern, made.card.pattern);
+  const ModelCard card = load_model_folder(root_ / "student", "").card;
+  EXPECT_EQ(card.pattern, made.card.pattern);
+  EXPECT_EQ(card.prompt.recommender, "markov");
+}
+
+// Older versions headed every list alike; their models go on reading that.
+TEST_F(Patterns, of_an_older_version_stay_without_a_name) {
+  fs::copy(root_ / "student", root_ / "older", fs::copy_options::recursive);
+  const fs::path path = root_ / "older/etrlrec.json";
+  Json card = read_json(path);
+  ASSERT_TRUE(card.at("pattern").at("named").get<bool>());
+  card["pattern"].erase("named");
+  write_file_atomic(path, card.dump());
+  const ModelCard older = load_model_folder(root_ / "older", "").card;
+  EXPECT_EQ(older.pattern->recommender, "markov");
+  EXPECT_EQ(older.prompt.recommender, "");
 }
 
 TEST_F(Patterns, distill_refuses_another_recommender_and_none) {
@@ -245,7 +261,7 @@ TEST_F(Patterns, audit_makes_them_again) {
   // would.
   const AuditReport late = audit({root_ / "data", root_ / "pattern", {root_ / "late/markov"}});
   EXPECT_GT(late.counts.at("pattern"), 20);
-  forge_first_prompt("pattern", "Pattern; ", "changed");
+  forge_first_prompt("pattern", "Markov; ", "changed");
   EXPECT_EQ(audit({root_ / "data", root_ / "changed", {early}}).counts.at("prompt"), 1);
 }
 

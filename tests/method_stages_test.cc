@@ -76,8 +76,8 @@ TEST_F(Stages, construct_keeps_only_true_reasonings_that_name_the_target) {
   for_each_json_line(root_ / "reasoning/reasoning.jsonl", [&](const Json& line, int64_t) {
     EXPECT_EQ(line["meta"]["answer"], line["meta"]["target"]);
     EXPECT_GE(line["meta"]["precision"].get<double>(), 0.9);
-    EXPECT_EQ(parse_completion(line["completion"].get<std::string>(), numbers(6), {}).code,
-              AnswerCode::kValid);
+    const std::string completion = line["completion"];
+    EXPECT_EQ(parse_completion(completion, numbers(6), {}).code, AnswerCode::kValid);
     ++lines;
   });
   EXPECT_EQ(lines, summary_.kept);

@@ -59,6 +59,23 @@ TEST(Pattern, is_one_line_between_history_and_moment_by_title) {
     EXPECT_NE(prompt.find(find_style("compact").title(small_catalogue(), item)), prompt.npos);
 }
 
+TEST(Pattern, is_headed_by_the_name_of_its_recommender) {
+  PromptOptions named = kByTitle;
+  named.recommender = "sasrec";
+  EXPECT_NE(student_prompt(small_catalogue(), pattern_request(), named)
+                .find("\nSasrec; Hollow River II; Paper Crown; Lost Meadow; "),
+            std::string::npos);
+  named.style = "natural";
+  EXPECT_NE(student_prompt(small_catalogue(), pattern_request(), named)
+                .find("\nThe recommender sasrec puts first, from the best on: Hollow River II; "
+                      "Paper Crown; Lost Meadow;\n"),
+            std::string::npos);
+  named.recommender.clear();
+  EXPECT_NE(student_prompt(small_catalogue(), pattern_request(), named)
+                .find("\nThe recommender's list: Hollow River II; "),
+            std::string::npos);
+}
+
 TEST(Pattern, stays_with_a_request_whose_history_is_cut) {
   EXPECT_EQ(with_recent_history(pattern_request(), 2).known.pattern,
             pattern_request().known.pattern);

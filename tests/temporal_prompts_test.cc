@@ -89,8 +89,8 @@ TEST(Completion, a_rendered_one_is_read_back) {
   EXPECT_EQ(parsed.answer, 7);
   EXPECT_EQ(parsed.reasoning, " long( drama) pick( drama 7)");
   const PromptOptions answers{.reasoning = false};
-  const ParsedCompletion direct =
-      parse_completion(completion_text("", number(20), answers), numbers(20), answers);
+  const std::string answered = completion_text("", number(20), answers);
+  const ParsedCompletion direct = parse_completion(answered, numbers(20), answers);
   EXPECT_EQ(direct.code, AnswerCode::kValid);
   EXPECT_EQ(direct.answer, 20);
 }

@@ -47,8 +47,8 @@ TEST(Styles, read_back_what_they_write) {
         EXPECT_EQ(parsed.code, AnswerCode::kValid) << text;
         EXPECT_EQ(parsed.answer, answer) << text;
         EXPECT_EQ(parsed.reasoning, reasoning ? " long( drama)" : "") << text;
-        EXPECT_NE(parse_completion(text + text, numbers_of(style, 20), options).code,
-                  AnswerCode::kValid)
+        const std::string twice = text + text;
+        EXPECT_NE(parse_completion(twice, numbers_of(style, 20), options).code, AnswerCode::kValid)
             << text;
       }
 }

@@ -74,9 +74,9 @@ void expect_all_true(const TeacherReply& reply, const ClaimContext& context) {
     ASSERT_EQ(claim.verdict, Verdict::kTrue)
         << claim.claim.predicate << " in" << reply.reasoning << "\n"
         << student_prompt(context.catalogue, context.request, {});
+  const std::string written = completion_text(reply.reasoning, number(reply.answer), {});
   const ParsedCompletion parsed =
-      parse_completion(completion_text(reply.reasoning, number(reply.answer), {}),
-                       answer_texts(context.catalogue, context.request, {}), {});
+      parse_completion(written, answer_texts(context.catalogue, context.request, {}), {});
   ASSERT_EQ(parsed.code, AnswerCode::kValid);
 }
 

@@ -105,7 +105,8 @@ TEST(TimeLine, titles_of_every_kind_are_answers_of_their_own) {
       EXPECT_EQ(parsed.code, AnswerCode::kValid) << text;
       EXPECT_EQ(parsed.answer, static_cast<int32_t>(k) + 1) << text;
       EXPECT_EQ(parsed.reasoning, reasoning ? " need( drama)" : "");
-      EXPECT_NE(parse_completion(text + text, texts, options).code, AnswerCode::kValid);
+      const std::string twice = text + text;
+      EXPECT_NE(parse_completion(twice, texts, options).code, AnswerCode::kValid);
     }
   }
 }

@@ -35,6 +35,12 @@ void add_audit(CommandLine& app, CommonOptions& common) {
   command.add_option("--reasoning", options->reasoning, "folder of construct, checked too")
       .existing_folder();
   command
+      .add_option(
+          "--guidance", options->guidance,
+          "file of construct --guidance, where the teacher of --reasoning was asked with it")
+      .existing_file()
+      .only_with("--reasoning", [=] { return !options->reasoning.empty(); });
+  command
       .add_option("--model", options->model,
                   "folder of soft-prompt, or of distill --knowledge list: that its recommenders "
                   "were cross-fitted is checked")

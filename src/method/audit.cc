@@ -14,6 +14,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "data/split.h"
+#include "method/audit_texts.h"
 #include "method/construct.h"
 #include "method/cross_fitted_lists.h"
 #include "method/fit.h"
@@ -108,11 +109,12 @@ void check_knowledge(const KnowledgeSource& knowledge, const ReasoningRecord& re
 // At the history length that construct.json records.
 void check_reasoning(const Study& study, const Split& split, const fs::path& folder,
                      const ReasoningRecord& record, const KnowledgeSource* knowledge,
-                     AuditReport& findings) {
+                     const std::string& guidance, AuditReport& findings) {
   RowSource source(study, study.candidates("train"), record.prompt);
   if (record.candidates != source.set().hash || record.catalogue_hash != study.catalogue_hash)
     return findings.add("reasoning", folder.string() + ": written for another candidate file");
   if (knowledge != nullptr) check_knowledge(*knowledge, record, source, findings);
+  const TextAudit texts(source, folder, guidance);
   int64_t lines = 0, hinted = 0;
   for_each_json_line(folder / "reasoning.jsonl", [&](const Json& line, int64_t number) {
     const std::string name = fmt::format("reasoning.jsonl:{}", number);
@@ -130,8 +132,10 @@ void check_reasoning(const Study& study, const Split& split, const fs::path& fol
       if (record.prompt.knowledge == Knowledge::kList) return;  // it makes no list for such a row
     }
     check_line(source, line, name, findings);
+    texts.check(line, name, findings);
   });
   findings.passed("reasoning", lines);
+  if (texts.knows_calls()) findings.passed("teacher messages", lines);
   log_info("reasoning: {} lines, {} written with a hint", lines, hinted);
 }
 
@@ -212,16 +216,6 @@ void check_statistics(const Study& study, const Split& split, AuditReport& findi
 
 }  // namespace
 
-void AuditReport::add(const std::string& kind, const std::string& detail) {
-  if (++counts[kind] <= kShown) log_warning("{}: {}", kind, detail);
-}
-
-int64_t AuditReport::total() const {
-  int64_t sum = 0;
-  for (const auto& [kind, count] : counts) sum += count;
-  return sum;
-}
-
 void audit_request(const Study& study, const Row& row, const Request& request,
                    const PromptOptions& prompt, AuditReport& report) {
   const Dataset& dataset = study.dataset;
@@ -263,14 +257,15 @@ AuditReport audit(const AuditOptions& options) {
         "--recommender: a reasoning was written with one, found {}", options.recommenders.size());
   if (options.model.empty())
     return audit(study, split, options.reasoning,
-                 options.recommenders.empty() ? "" : options.recommenders.front());
+                 options.recommenders.empty() ? "" : options.recommenders.front(),
+                 options.guidance);
   AuditReport report = audit(study, split, {});
   audit_cross_fitting(study, split, options.model, options.recommenders, report);
   return report;
 }
 
 AuditReport audit(const Study& study, const Split& split, const fs::path& reasoning,
-                  const std::string& recommender) {
+                  const std::string& recommender, const std::string& guidance) {
   AuditReport report;
   check_statistics(study, split, report);
   std::optional<ReasoningRecord> record;
@@ -282,7 +277,7 @@ AuditReport audit(const Study& study, const Split& split, const fs::path& reason
   prompt.knowledge = Knowledge::kNone;  // of rows that were not written about
   for (const char* part : {"train", "valid", "test"})
     check_candidates(study, split, part, prompt, report);
-  if (record) check_reasoning(study, split, reasoning, *record, knowledge.get(), report);
+  if (record) check_reasoning(study, split, reasoning, *record, knowledge.get(), guidance, report);
   return report;
 }
 
@@ -295,13 +290,6 @@ void audit_cross_fitting(const Study& study, const Split& split, const fs::path&
   const CrossFittedLists lists(recommenders, study.dataset, split.protocol, {}, 2);
   check_recorded(study, model, lists, report);
   for (const std::string& folder : recommenders) check_learned(study, split, folder, report);
-}
-
-OrderedJson to_json(const AuditReport& report) {
-  OrderedJson document = {{"schema_version", 1}, {"clean", report.total() == 0}};
-  for (const auto& [check, things] : report.checked) document["checked"][check] = things;
-  document["findings"] = report.counts;
-  return document;
 }
 
 }  // namespace etrlrec

@@ -362,6 +362,7 @@ ConstructSetup setup(const ConstructOptions& asked) {
   const auto knowledge = open_knowledge(source.prompt(), {}, options.recommender, study->dataset,
                                         options.numerics, "construct");
   if (knowledge) usable = add_training_knowledge(*knowledge, source);
+  if (knowledge && knowledge->record()) source.name_recommender(knowledge->record()->recommender);
   std::vector<int64_t> rows = draw_limited(std::ssize(usable), options.limit, options.seed);
   for (int64_t& row : rows) row = usable[static_cast<size_t>(row)];
   std::sort(rows.begin(), rows.end());

@@ -63,6 +63,7 @@ PromptOptions prompt_of(const DistillOptions& options, const CandidateSet& set, 
     if (!options.knowledge) return prompt;
     prompt.knowledge = *options.knowledge;
     prompt.knowledge_items = options.knowledge_items;
+    prompt.recommender.clear();
     pattern.reset();
     return prompt;
   }
@@ -108,6 +109,8 @@ std::optional<std::vector<int64_t>> add_knowledge(const DistillOptions& options,
         "{}: written with the patterns of another {} than {}\n"
         "hint: --recommender as it was given to construct",
         options.reasoning, recorded->recommender, fmt::join(options.recommenders, ", "));
+  if (options.knowledge && setup.knowledge->record())
+    source.name_recommender(setup.knowledge->record()->recommender);
   return add_training_knowledge(*setup.knowledge, source);
 }
 
@@ -297,7 +300,7 @@ DistillSetup setup(const DistillOptions& options) {
   const auto open = add_knowledge(options, recorded, source, setup);
   setup.prompt = plan_prompt(options.model, options.prompt_tuning, setup.model, options.lora);
   const DistillationRows chosen{options.sft_share, options.trainer.seed, rows_hash};
-  setup.card = card_of(options, study, prompt, chosen, setup.model);
+  setup.card = card_of(options, study, source.prompt(), chosen, setup.model);
   if (setup.knowledge) setup.card.pattern = setup.knowledge->record();
   make_rows(source, chosen, open, setup);
   check_field_weights(setup.options.sft);

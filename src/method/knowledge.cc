@@ -13,8 +13,9 @@ void write_knowledge(const PromptOptions& prompt, const std::optional<PatternRec
   if (prompt.knowledge == Knowledge::kNone) return;
   json["knowledge"] = knowledge_name(prompt.knowledge);
   json["knowledge_items"] = prompt.knowledge_items;
-  if (pattern)
-    json["pattern"] = {{"recommender", pattern->recommender}, {"fit_hash", pattern->fit_hash}};
+  if (!pattern) return;
+  json["pattern"] = {{"recommender", pattern->recommender}, {"fit_hash", pattern->fit_hash}};
+  if (!prompt.recommender.empty()) json["pattern"]["named"] = true;
 }
 
 std::optional<PatternRecord> read_knowledge(const Json& json, const std::string& name,
@@ -29,8 +30,10 @@ std::optional<PatternRecord> read_knowledge(const Json& json, const std::string&
   prompt.knowledge_items = get<int32_t>(json, items, name);
   if (!knows_pattern(prompt.knowledge)) return {};
   const Json pattern = get<Json>(json, "pattern", name);
-  return PatternRecord{get<std::string>(pattern, "recommender", name),
+  PatternRecord record{get<std::string>(pattern, "recommender", name),
                        get<std::string>(pattern, "fit_hash", name)};
+  prompt.recommender = get_or<bool>(pattern, "named", false, name) ? record.recommender : "";
+  return record;
 }
 
 KnowledgeSource::KnowledgeSource(std::unique_ptr<const PatternSource> pattern,

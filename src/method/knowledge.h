@@ -22,8 +22,9 @@
 
 namespace etrlrec {
 
-// Keys that artefacts with knowledge have, "knowledge", "knowledge_items" and "pattern", and
-// "list_candidates" where prompts with answers by title name the candidates.
+// Keys that artefacts with knowledge have, "knowledge", "knowledge_items" and "pattern" ("named"
+// where prompts name the recommender, which older versions did not), and "list_candidates" where
+// prompts with answers by title name the candidates.
 void write_knowledge(const PromptOptions& prompt, const std::optional<PatternRecord>& pattern,
                      nlohmann::ordered_json& json);
 // Reads them into `prompt`; nothing for artefacts without them. `name`: the file, for errors.

@@ -94,6 +94,17 @@ void check_llm_options(const ConstructOptions& options) {
         options.llm.model);
 }
 
+std::vector<ChatMessage> teacher_messages(const GuidanceTexts& texts,
+                                          const ConstructOptions& options, const RowView& view,
+                                          int64_t row, bool hinted) {
+  Rng rng(options.seed, "guidance", static_cast<uint64_t>(row));
+  const GuidanceOptions guidance{.fact_sheet = options.llm.fact_sheet,
+                                 .with_times = options.with_times,
+                                 .with_attributes = options.with_attributes,
+                                 .hinted = hinted};
+  return guidance_messages(texts, view.context(), guidance, rng);
+}
+
 // One row while it is asked about.
 struct LlmRows::State {
   State(int64_t index, RowView shown) : row(index), view(std::move(shown)) {}
@@ -129,15 +140,6 @@ LlmRows::LlmRows(const ConstructOptions& options, const RowSource& source,
                                            : std::make_unique<StudentReader>(
                                                  options.llm.student, options.llm.usefulness_filter,
                                                  options.numerics, source)) {}
-
-std::vector<ChatMessage> LlmRows::messages(const RowView& view, int64_t row, bool hinted) const {
-  Rng rng(options_.seed, "guidance", static_cast<uint64_t>(row));
-  const GuidanceOptions guidance{.fact_sheet = options_.llm.fact_sheet,
-                                 .with_times = options_.with_times,
-                                 .with_attributes = options_.with_attributes,
-                                 .hinted = hinted};
-  return guidance_messages(texts_, view.context(), guidance, rng);
-}
 
 LlmRows::Judged LlmRows::judge(const TeacherText& text, const State& state, bool hinted) const {
   Judged judged;

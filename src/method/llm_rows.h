@@ -34,6 +34,11 @@ std::string call_parameters(nlohmann::json usual, const std::vector<std::string>
                             const char* option);
 std::string call_parameters(const ConstructOptions& options);
 
+// The messages of a row's draws. `options`: the seed, the fact sheet, times and attributes.
+std::vector<ChatMessage> teacher_messages(const GuidanceTexts& texts,
+                                          const ConstructOptions& options, const RowView& view,
+                                          int64_t row, bool hinted);
+
 class LlmRows {
  public:
   // All are kept as references. The options are checked.
@@ -42,8 +47,9 @@ class LlmRows {
   // Calls `write` with the line of each row, in order: row, draws (verdict, key, what was mined,
   // and of those that are not kept the text), kept.
   void write(std::span<const int64_t> rows, const std::function<void(const std::string&)>& write);
-  // The messages of a row's draws.
-  std::vector<ChatMessage> messages(const RowView& view, int64_t row, bool hinted) const;
+  std::vector<ChatMessage> messages(const RowView& view, int64_t row, bool hinted) const {
+    return teacher_messages(texts_, options_, view, row, hinted);
+  }
 
  private:
   struct State;

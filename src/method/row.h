@@ -35,6 +35,7 @@ class RowSource {
   // What the prompt of each row shows besides (method/knowledge.h), [rows]; empty where nobody may
   // be asked.
   void set_known(std::vector<KnownItems> known) { known_ = std::move(known); }
+  void name_recommender(std::string name) { prompt_.recommender = std::move(name); }
   const KnownItems& known(int64_t row) const { return known_.at(static_cast<size_t>(row)); }
 
   RowView view(int64_t row) const { return view(row, prompt_); }

@@ -52,7 +52,8 @@ void append_item(const Catalogue& catalogue, int32_t item, int32_t number,
   if (!title.empty()) out += fmt::format("{} {}", digit ? ":" : "", title);
 }
 
-constexpr ListHeads kHeads{"Candidates", "Lately", "After", "New", "Pattern"};
+std::string recommender_head(std::string_view name) { return ascii_capitalized(name); }
+constexpr ListHeads kHeads{"Candidates", "Lately", "After", "New", "Pattern", recommender_head};
 
 std::string compact_list_line(std::string_view head, std::span<const std::string> names) {
   std::string line = fmt::format("\n{}", head);
@@ -245,12 +246,11 @@ const Decision* compact_decision(std::string_view reasoning) {
 }
 
 // "Sasrec; mask; Silent Bridge;"
-constexpr MaskedForm kCompactMasked{
-    .entry = " mask;",
-    .name = "mask",
-    .question = "\nMask;",
-    .candidates = kHeads.candidates,
-    .recommender = [](std::string_view name) { return ascii_capitalized(name); }};
+constexpr MaskedForm kCompactMasked{.entry = " mask;",
+                                    .name = "mask",
+                                    .question = "\nMask;",
+                                    .candidates = kHeads.candidates,
+                                    .recommender = kHeads.recommender};
 
 }  // namespace
 

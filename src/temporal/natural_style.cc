@@ -83,8 +83,12 @@ TimeLine natural_time_line(const Catalogue& catalogue, std::span<const int32_t> 
   return line;
 }
 
-constexpr ListHeads kHeads{"To choose from:", "Most people now choose:", "Others went on with:",
-                           "New in the catalogue:", "The recommender's list:"};
+std::string named_recommender(std::string_view name) {
+  return fmt::format("The recommender {} puts first, from the best on:", name);
+}
+constexpr ListHeads kHeads{
+    "To choose from:",       "Most people now choose:", "Others went on with:",
+    "New in the catalogue:", "The recommender's list:", named_recommender};
 
 std::string natural_list_line(std::string_view head, std::span<const std::string> names) {
   return fmt::format("{} {};\n", head,
@@ -197,10 +201,7 @@ constexpr MaskedForm kNaturalMasked{.entry = " [not shown];\n",
                                     .name = "[not shown]",
                                     .question = "The one not shown:",
                                     .candidates = kHeads.candidates,
-                                    .recommender = [](std::string_view name) {
-                                      return fmt::format(
-                                          "The recommender {} puts first, from the best on:", name);
-                                    }};
+                                    .recommender = kHeads.recommender};
 
 }  // namespace
 

@@ -27,7 +27,7 @@ std::vector<PromptList> prompt_lists(const Catalogue& catalogue, const Request& 
   const bool by_title = options.answer == AnswerKind::kTitle;
   std::vector<PromptList> lists;
   const auto add = [&](std::string_view head, std::span<const int32_t> items) {
-    PromptList& list = lists.emplace_back(PromptList{head, {}});
+    PromptList& list = lists.emplace_back(PromptList{std::string(head), {}});
     for (const int32_t item : items)
       list.names.push_back(by_title ? title(item)
                                     : candidate_number(catalogue, request, item, head));
@@ -48,7 +48,9 @@ std::vector<PromptList> prompt_lists(const Catalogue& catalogue, const Request& 
     CHECK(!known.pattern.empty(), kInput,
           "prompt: expected what the recommender says about the request, found nothing\n"
           "hint: --recommender FOLDER");
-    add(heads.pattern, known.pattern);
+    add(options.recommender.empty() ? std::string(heads.pattern)
+                                    : heads.recommender(options.recommender),
+        known.pattern);
   }
   return lists;
 }

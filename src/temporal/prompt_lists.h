@@ -16,9 +16,10 @@ namespace etrlrec {
 // What a style writes in front of each list.
 struct ListHeads {
   std::string_view candidates, lately, after, fresh, pattern;
+  std::string (*recommender)(std::string_view name);  // instead of pattern where it is named
 };
 struct PromptList {
-  std::string_view head;
+  std::string head;
   std::vector<std::string>
       names;  // best first: titles, or where a number answers candidate numbers
 };

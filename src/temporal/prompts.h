@@ -2,6 +2,7 @@
 // Prompts are rendered from the structured request; nothing is cut out of a text afterwards.
 #pragma once
 
+#include <concepts>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -36,8 +37,12 @@ std::string answer_lead(const Catalogue& catalogue, const Request& request,
 // direct answers. `answer`: one of answer_texts().
 std::string completion_text(std::string_view reasoning, std::string_view answer,
                             const PromptOptions& options);
-// Reads back what followed a prompt of these options; `answers`: all of answer_texts().
+// Reads back what followed a prompt of these options, as a view into the text; `answers`: all of
+// answer_texts().
 ParsedCompletion parse_completion(std::string_view text, std::span<const std::string> answers,
                                   const PromptOptions& options);
+template <std::same_as<std::string> Temporary>
+ParsedCompletion parse_completion(Temporary&& text, std::span<const std::string> answers,
+                                  const PromptOptions& options) = delete;
 
 }  // namespace etrlrec

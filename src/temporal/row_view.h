@@ -4,6 +4,7 @@
 // entries. Facts and prompt are made when they are first asked for.
 #pragma once
 
+#include <concepts>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -36,10 +37,12 @@ class RowView {
   std::vector<int64_t> encoding(const Tokenizer& tokenizer, std::span<const int64_t> before = {},
                                 std::span<const int64_t> after = {}) const;
   const PromptStyle& style() const { return find_style(options_.style); }
-  // What was written behind prompt().
+  // What was written behind prompt(): a view into the text.
   ParsedCompletion parse(std::string_view text) const {
     return parse_completion(text, answers(), options_);
   }
+  template <std::same_as<std::string> Temporary>
+  ParsedCompletion parse(Temporary&& text) const = delete;
   // A reasoning in the style of the prompt, and its claims alone.
   ReasoningReading read(std::string_view reasoning) const {
     return style().read(reasoning, context());

@@ -50,6 +50,7 @@ struct PromptOptions {
   AnswerKind answer = AnswerKind::kNumber;
   Knowledge knowledge = Knowledge::kNone;
   int32_t knowledge_items = 5;  // of each list of knowledge, at most
+  std::string recommender{};    // that a pattern or list is headed by; empty: it has no name there
   // Prompts with answers by title may name the candidates; those with answers by number always do.
   bool list_candidates = false;
   bool with_attributes = true;  // false: entries and candidates are titles alone
