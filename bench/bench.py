@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
-"""Speed of the program on this machine, and side by side with a plain PyTorch SASRec where one is given.
+"""Speed of the program on this machine, and side by side with plain PyTorch recommenders where they are given.
 
   ./run bench                                              training and rollout rates on a small synthetic world
-  ./run bench --ml-100k DIR --peer-python P --peer SCRIPT  also SASRec on MovieLens-100K, ours and the peer's in turn
+  ./run bench --ml-100k DIR --peer-python P --peer SCRIPT  also SASRec, GRU4Rec (peer_gru4rec.py) and ranks in the whole catalogue
+                                                           on MovieLens-100K, ours and the peers' in turn
   ./run bench --peers DIR --peer-python P [--shape XS]     language-model work on random weights, ours and the peers' in turn
                                                            (bench/language_models.py); a peer that does not run is named
        [--rows decode,natural,...] [--tokenizer PATH ...] [--text FILE] [--scratch DIR]
   ./run bench --against OLD_BUILD [--jobs decode,sft,...] [--turns 3]   this build and an older one in turn (bench/two_builds.py)
 
-The peer is a script that takes `--impl plain --loss ce` and prints one JSON line with "targets_per_s". Rates are read from the
+The peer is a script that takes `--impl plain --loss ce` and prints one JSON line with "targets_per_s" and "eval_users_per_s", which
+ranks twice, with seen items and without. Rates are read from the
 program's own progress lines; compare ratios of one run, never absolute numbers of two machines."""
 import argparse
 import json
@@ -71,22 +73,46 @@ def small_world(folder):
         print(f"{stage:<12} {rate_of_stage(PROGRAM, folder, stage):>10.0f} tokens/s")
 
 
-def sasrec(folder, options):
-    """Ours and the peer's in turn, three times; medians. Both rates leave validation out."""
-    data, ours, theirs = folder / "ml", [], []
-    run("prepare", "--input", options.ml_100k, "--split", "leave-one-out", "--out", data)
-    for turn in range(3):
-        text, _ = run("fit", "--data", data, "--model", "sasrec", "--out", folder / f"ml-fit-{turn}", "--num-train-epochs", 6)
-        ours.append(rate(text))
-        if options.peer:
-            command = [options.peer_python, options.peer, "--impl", "plain", "--loss", "ce", "--max-epochs", 6, "--data",
-                       Path(options.ml_100k) / "u.data"]
-            done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=True)
-            theirs.append(json.loads(done.stdout.strip().splitlines()[-1])["result"]["targets_per_s"])
-    print(f"SASRec       {statistics.median(ours):>10.0f} targets/s   ({', '.join(f'{x:.0f}' for x in ours)})")
+def compare(name, unit, ours, theirs):
+    """Medians, all turns, and their ratio."""
+    print(f"{name:<12} {statistics.median(ours):>10.0f} {unit}   ({', '.join(f'{x:.0f}' for x in ours)})")
     if theirs:
-        print(f"  the peer   {statistics.median(theirs):>10.0f} targets/s   ({', '.join(f'{x:.0f}' for x in theirs)})")
-        print(f"  ratio      {statistics.median(ours) / statistics.median(theirs):>10.2f}")
+        print(f"  the peer   {statistics.median(theirs):>10.0f} {unit}   ({', '.join(f'{x:.0f}' for x in theirs)})")
+        print(f"  ratio      {statistics.median(ours) / statistics.median(theirs):>10.2f}", flush=True)
+
+
+def peer_line(options, script, *arguments):
+    command = [options.peer_python, script, *arguments]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+    if done.returncode != 0:
+        raise SystemExit(f"{script} failed:\n{done.stderr}")
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def recommenders(folder, options):
+    """Ours and the peers' in turn, three times. Rates of training leave validation out; users ranked in the whole catalogue count
+    from histories to ranks on both sides."""
+    data, log = folder / "ml", Path(options.ml_100k) / "u.data"
+    run("prepare", "--input", options.ml_100k, "--split", "leave-one-out", "--out", data)
+    names = ("sasrec", "gru4rec", "ranking", "ranking twice")
+    ours, theirs = {name: [] for name in names}, {name: [] for name in names}
+    for turn in range(3):
+        for model in ("sasrec", "gru4rec"):
+            text, _ = run("fit", "--data", data, "--model", model, "--out", folder / f"{model}-{turn}", "--num-train-epochs", 6)
+            ours[model].append(rate(text))
+        line = language_models.ours("ranking", "sasrec", "float32")
+        ours["ranking"].append(line["users_per_s"])
+        ours["ranking twice"].append(line["users_per_s_both"])
+        if options.peer:
+            peer = peer_line(options, options.peer, "--impl", "plain", "--loss", "ce", "--max-epochs", 6, "--data", log)["result"]
+            theirs["sasrec"].append(peer["targets_per_s"])
+            theirs["ranking twice"].append(peer["eval_users_per_s"])
+            peer = peer_line(options, language_models.HERE / "peer_gru4rec.py", "--data", log)
+            theirs["gru4rec"].append(peer["targets_per_s"])
+    compare("SASRec", "targets/s", ours["sasrec"], theirs["sasrec"])
+    compare("GRU4Rec", "targets/s", ours["gru4rec"], theirs["gru4rec"])
+    compare("ranking", "users/s", ours["ranking"], [])
+    compare("  twice", "users/s", ours["ranking twice"], theirs["ranking twice"])
 
 
 def main():
@@ -107,7 +133,7 @@ def main():
     with tempfile.TemporaryDirectory() as name:
         small_world(Path(name))
         if options.ml_100k:
-            sasrec(Path(name), options)
+            recommenders(Path(name), options)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
 Groups of rows (--rows): decode, rollouts, rank, grpo, sft (scripts of --peers: generate.py, llamacpp_decode.py, rank_candidates.py,
 grpo_step.py, sft_lora.py); natural (LoRA SFT on 64 padded natural rows, peer_sft.py); load (checkpoint of shape S to the first
 token, peer_load.py); bpe (one core, peer_bpe.py, needs --tokenizer); reading (time lines, all
-weights of the model that reads MovieLens-100K, peer_reading.py); memory (adapters on int8 bases of 0.5B and 3B, no peer)."""
+weights of the model that reads MovieLens-100K, peer_reading.py); prompt (a step of DELRec's stage 1,
+peer_prompt.py); memory (adapters on int8 bases of 0.5B and 3B, no peer)."""
 import json
 import os
 import statistics
@@ -15,7 +16,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 SPEED = HERE.parent / "build" / "etrlrec_speed"
-GROUPS = ["decode", "rollouts", "rank", "grpo", "sft", "natural", "load", "bpe", "reading", "memory"]
+GROUPS = ["decode", "rollouts", "rank", "grpo", "sft", "natural", "load", "bpe", "reading", "prompt", "memory"]
 
 
 def add_options(parser):
@@ -213,6 +214,16 @@ def reading_rows(options):
             statistics.median(found) if found else None)
 
 
+def prompt_rows(options):
+    for dtype in OWN:
+        mine = ours("prompt", options.shape, dtype)
+        for head in ("labelled", "all"):
+            peer = theirs(options, "peer_prompt.py", "--shape", options.shape, "--dtype", dtype, "--head", head)
+            name = f"prompt tuning, 20 rows, both {dtype}, {{}} (PEFT, logits: {head})"
+            row(name.format("s a step"), mine["step_s"], peer and peer["step_s"], True)
+            row(name.format("peak MB"), mine["peak_rss_mb"], peer and peer["peak_rss_mb"], True)
+
+
 def memory_rows(options):
     for shape, rows, bar in (("S", 1, 1536), ("S", 2, 1536), ("3B", 1, 6144)):
         mine = ours("adapters", checkpoint(options, shape), "int8", rows, 400)
@@ -224,7 +235,8 @@ def run_groups(options):
     print(f"{'shape ' + options.shape:<60} {'ours':>10} {'peer':>10}")
     decode_rows(options)
     for group, job in (("rank", rank_rows), ("grpo", grpo_rows), ("sft", dense_sft_rows), ("natural", natural_rows),
-                       ("load", load_rows), ("bpe", bpe_rows), ("reading", reading_rows), ("memory", memory_rows)):
+                       ("load", load_rows), ("bpe", bpe_rows), ("reading", reading_rows), ("prompt", prompt_rows),
+                       ("memory", memory_rows)):
         if group in options.groups:
             job(options)
 

@@ -2,8 +2,9 @@
 //   etrlrec_speed JOB SHAPE STORAGE [BATCH]
 // Jobs: decode (BATCH rows, 256-token prompts, 128 new tokens), rollouts (4 prompts x 8), rank (20
 // titles below a 256-token prompt), sft (64 natural rows in batches, LoRA), grpo (one step, 4
-// prompts x 8 x 64 tokens, LoRA), reading (64 texts in batches, all weights). Shapes: XS, S
-// (bench/RESULTS.md), 3B, timeline (the model that reads MovieLens-100K). Jobs on files:
+// prompts x 8 x 64 tokens, LoRA), reading (64 texts in batches, all weights), prompt (20 rows a
+// step behind 100 virtual tokens). Shapes: XS, S (bench/RESULTS.md), 3B, timeline (the model that
+// reads MovieLens-100K). "ranking sasrec float32": ranks in the whole catalogue. Jobs on files:
 //   etrlrec_speed save SHAPE STORAGE FOLDER           a random checkpoint
 //   etrlrec_speed load FOLDER STORAGE                 checkpoint to first token, decoding
 //   etrlrec_speed adapters FOLDER STORAGE ROWS TOKENS memory of LoRA training
@@ -298,6 +299,7 @@ void run(int argc, char** argv) {
   const Storage storage = parse_storage(argv[3]);
   if (job == "save") return save_random(name, storage, last);
   if (job == "load") return first_token(name, storage);
+  if (job == "ranking") return catalogue_ranking();
   if (job == "adapters")
     return adapter_memory(name, storage, argc > 4 ? std::stoll(argv[4]) : 2,
                           argc > 5 ? std::stoll(argv[5]) : 400);
@@ -308,9 +310,10 @@ void run(int argc, char** argv) {
   if (job == "rank") return rank(*model);
   if (job == "sft") return sft(*model, argc > 4 ? batch : 8, name == "XS" ? 3 : 1);
   if (job == "reading") return reading(*model);
+  if (job == "prompt") return prompt_tuning(*model, name == "XS" ? 3 : 1);
   CHECK(job == "grpo", kUsage,
-        "job: expected decode, rollouts, rank, sft, grpo, reading, save, load, adapters or bpe, "
-        "found {}",
+        "job: expected decode, rollouts, rank, sft, grpo, reading, prompt, ranking, save, load, "
+        "adapters or bpe, found {}",
         job);
   grpo(*model);
 }

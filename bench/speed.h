@@ -30,6 +30,9 @@ double train_step(Objective& objective, Optimizer& optimizer, std::span<const in
 // `figures`: members of the JSON object, e.g. "\"step_s\": 1.5".
 void print_job(const std::string& job, const std::string& figures);
 
+void catalogue_ranking();
+void prompt_tuning(LanguageModel& model, int steps);
+
 // Random weights in files of at most 1 GB, made one tensor at a time. Storage float32 or bfloat16.
 void save_random(const std::string& shape, Storage storage, const std::string& folder);
 // Checkpoint to the first token behind an 8-token prompt.

@@ -87,7 +87,8 @@ endif()
 
 # Speed of language-model work (./run bench builds it).
 if(ETRLREC_TORCH)
-  add_executable(etrlrec_speed EXCLUDE_FROM_ALL bench/speed.cc bench/speed_files.cc)
+  add_executable(etrlrec_speed EXCLUDE_FROM_ALL bench/speed.cc bench/speed_files.cc
+                 bench/speed_recommenders.cc)
   target_link_libraries(etrlrec_speed PRIVATE etrlrec_app)
   precompiled(etrlrec_speed src/pch.h)
 endif()

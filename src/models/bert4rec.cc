@@ -77,7 +77,7 @@ Bert4Rec::Bert4Rec(const Bert4RecConfig& config, uint64_t seed) : config_(config
   for (auto& [name, tensor] : parameters_) tensor.requires_grad_();
 }
 
-Tensor Bert4Rec::masked_states(const ItemSequences& sequences, Rng* rng) const {
+Tensor Bert4Rec::masked_states(const ItemSequences& sequences, Rng* rng, const Tensor& kept) const {
   const ItemTransformerConfig& layers = config_.layers;
   check_sequences(sequences, layers.num_items + 1, layers.max_length + 1, "bert4rec");
   DropoutDraws dropout(layers.dropout, rng);
@@ -106,20 +106,18 @@ Tensor Bert4Rec::masked_states(const ItemSequences& sequences, Rng* rng) const {
     const Tensor shares = at::softmax(logits.masked_fill(keys.logical_not(), -1e30), 3);
     return from_heads(at::matmul(shares, heads(2)), rows);
   };
-  return transformer.run(hidden, attend, dropout);
+  return transformer.run(hidden, attend, dropout, kept);
 }
 
 Tensor Bert4Rec::last_states(const ItemSequences& sequences) const {
   ItemSequences masked;
-  std::vector<int64_t> last;
   for (const Segment& segment : sequences.segments) {
     std::vector<int64_t> items(sequences.ids.begin() + segment.begin,
                                sequences.ids.begin() + segment.end);
     items.push_back(num_items());
     masked.add(-1, items);
-    last.push_back(masked.num_tokens() - 1);
   }
-  return transformed(masked_states(masked).index_select(0, at::tensor(last)));
+  return transformed(masked_states(masked, nullptr, last_items(masked)));
 }
 
 // The items of a sequence are its inputs and the next item of the last one.
@@ -153,7 +151,7 @@ TrainingStates Bert4Rec::training_states(const ItemSequences& sequences,
     }
     masked.add(-1, items);
   }
-  out.states = transformed(masked_states(masked, &rng).index_select(0, at::tensor(places)));
+  out.states = transformed(masked_states(masked, &rng, at::tensor(places)));
   return out;
 }
 

@@ -41,8 +41,9 @@ class Bert4Rec : public TrainableRecommender {
   TrainingStates training_states(const ItemSequences& sequences, std::span<const int64_t> targets,
                                  Rng& rng) const override;
   // States of all tokens of sequences of at most max_length + 1 items, in which the item num_items
-  // is the mask. [T, C]
-  at::Tensor masked_states(const ItemSequences& sequences, Rng* rng = nullptr) const;
+  // is the mask, or of the kept ones (ItemTransformer::run). [T, C]
+  at::Tensor masked_states(const ItemSequences& sequences, Rng* rng = nullptr,
+                           const at::Tensor& kept = {}) const;
 
   std::string name() const override { return "bert4rec"; }
   int64_t num_items() const override { return config_.layers.num_items; }

@@ -130,15 +130,21 @@ Tensor ItemTransformer::activate(const Tensor& values) const {
   return config_.hidden_act == "gelu" ? at::gelu(values) : at::relu(values);
 }
 
-Tensor ItemTransformer::run(Tensor hidden, const Attend& attend, DropoutDraws& dropout) const {
+Tensor ItemTransformer::run(Tensor hidden, const Attend& attend, DropoutDraws& dropout,
+                            const Tensor& kept) const {
   const auto add = [&](const Tensor& residual, const Tensor& branch) {
     return residual_dropout(residual, branch, dropout.next(), numerics_);
   };
   for (int64_t layer = 0; layer < config_.num_hidden_layers; ++layer) {
     const std::string prefix = fmt::format("layers.{}.", layer);
+    const bool cut = kept.defined() && layer + 1 == config_.num_hidden_layers;
     const auto attention = [&](const Tensor& values) {
-      return linear(attend(linear(values, prefix + "attention.qkv"), layer),
-                    prefix + "attention.out");
+      Tensor gathered = attend(linear(values, prefix + "attention.qkv"), layer);
+      if (cut) {
+        gathered = gathered.index_select(0, kept);
+        hidden = hidden.index_select(0, kept);
+      }
+      return linear(gathered, prefix + "attention.out");
     };
     const auto feed_forward = [&](const Tensor& values) {
       return linear(activate(linear(values, prefix + "feed_forward.up")),
@@ -146,10 +152,12 @@ Tensor ItemTransformer::run(Tensor hidden, const Attend& attend, DropoutDraws& d
     };
     const std::string norm1 = prefix + "attention_norm", norm2 = prefix + "feed_forward_norm";
     if (config_.norm_first) {
-      hidden = add(hidden, attention(layer_norm(hidden, norm1)));
+      const Tensor branch = attention(layer_norm(hidden, norm1));  // which may cut `hidden`
+      hidden = add(hidden, branch);
       hidden = add(hidden, feed_forward(layer_norm(hidden, norm2)));
     } else {
-      hidden = layer_norm(add(hidden, attention(hidden)), norm1);
+      const Tensor branch = attention(hidden);
+      hidden = layer_norm(add(hidden, branch), norm1);
       hidden = layer_norm(add(hidden, feed_forward(hidden)), norm2);
     }
   }

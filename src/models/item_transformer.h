@@ -63,8 +63,11 @@ class ItemTransformer {
   ItemTransformer(const ItemTransformerConfig& config, const ParameterMap& parameters,
                   const Numerics& numerics)
       : config_(config), parameters_(parameters), numerics_(numerics) {}
-  // The layers and the last norm over embedded items; hidden [T, C] -> [T, C].
-  at::Tensor run(at::Tensor hidden, const Attend& attend, DropoutDraws& dropout) const;
+  // The layers and the last norm over embedded items; hidden [T, C] -> [T, C]. `kept`: int64 [K],
+  // the rows that are asked for, ascending -> [K, C]; the last layer computes no others behind its
+  // attention. Undefined: all.
+  at::Tensor run(at::Tensor hidden, const Attend& attend, DropoutDraws& dropout,
+                 const at::Tensor& kept = {}) const;
   at::Tensor layer_norm(const at::Tensor& values, const std::string& name) const;
   at::Tensor linear(const at::Tensor& values, const std::string& name) const;
   at::Tensor activate(const at::Tensor& values) const;  // hidden_act

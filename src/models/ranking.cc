@@ -11,7 +11,7 @@ namespace etrlrec {
 namespace {
 
 constexpr int64_t kTileScores = int64_t{1} << 22;  // at most 16 MiB of scores at a time
-constexpr int64_t kTileRows = 512;
+constexpr int64_t kTileRows = 128;
 
 // Twice the number of higher scores plus the number of equal ones; -1 where a score is NaN.
 ETRLREC_VECTORIZE

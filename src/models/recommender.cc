@@ -53,6 +53,12 @@ void ItemSequences::add_history(const HistoryView& history) {
   users.push_back(history.user);
 }
 
+at::Tensor last_items(const ItemSequences& sequences) {
+  std::vector<int64_t> last;
+  for (const Segment& segment : sequences.segments) last.push_back(segment.end - 1);
+  return at::tensor(last);
+}
+
 void check_sequences(const ItemSequences& sequences, int64_t num_items, int64_t max_length,
                      const std::string& name) {
   for (const Segment& segment : sequences.segments)
@@ -86,9 +92,7 @@ at::Tensor TrainableRecommender::score(std::span<const HistoryView> histories) c
 }
 
 at::Tensor CausalRecommender::last_states(const ItemSequences& sequences) const {
-  std::vector<int64_t> last_tokens;
-  for (const Segment& segment : sequences.segments) last_tokens.push_back(segment.end - 1);
-  return hidden_states(sequences).index_select(0, at::tensor(last_tokens));
+  return hidden_states(sequences).index_select(0, last_items(sequences));
 }
 
 TrainingStates CausalRecommender::training_states(const ItemSequences& sequences,

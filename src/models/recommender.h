@@ -66,6 +66,8 @@ struct ItemSequences : TokenForest {
   std::vector<int32_t> users{};  // [sequences], -1: unknown, for models that look at users
   void add_history(const HistoryView& history);  // of at least one item
 };
+// The place of each sequence's last item among all. int64 [sequences]
+at::Tensor last_items(const ItemSequences& sequences);
 // Refuses (kInput) items outside of [0, num_items), sequences of more than max_length items and
 // segments that continue others. `name` begins the message.
 void check_sequences(const ItemSequences& sequences, int64_t num_items, int64_t max_length,

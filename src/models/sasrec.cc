@@ -63,7 +63,7 @@ Sasrec::Sasrec(const SasrecConfig& config, uint64_t seed) : config_(config) {
   for (auto& [name, tensor] : parameters_) tensor.requires_grad_();
 }
 
-Tensor Sasrec::hidden_states(const ItemSequences& forest, Rng* rng) const {
+Tensor Sasrec::states(const ItemSequences& forest, Rng* rng, const Tensor& kept) const {
   DropoutDraws dropout(config_.dropout, rng);
   const ItemTransformer transformer(config_, parameters_, numerics());
   const Inputs inputs = make_inputs(forest, config_);
@@ -83,7 +83,7 @@ Tensor Sasrec::hidden_states(const ItemSequences& forest, Rng* rng) const {
   const auto attend = [&](const Tensor& qkv, int64_t) {
     return rotary_attention(qkv, plan, shape, RotaryTable{}, scale, numerics());
   };
-  return transformer.run(hidden, attend, dropout);
+  return transformer.run(hidden, attend, dropout, kept);
 }
 
 void Sasrec::save(const fs::path& folder) const {

@@ -33,13 +33,21 @@ class Sasrec : public CausalRecommender {
     return parameters_.at("item_embeddings.weight");
   }
   // States after the last norm. [T, C]
-  at::Tensor hidden_states(const ItemSequences& forest, Rng* rng = nullptr) const override;
+  at::Tensor hidden_states(const ItemSequences& forest, Rng* rng = nullptr) const override {
+    return states(forest, rng, {});
+  }
+  at::Tensor last_states(const ItemSequences& forest) const override {
+    return states(forest, nullptr, last_items(forest));
+  }
 
   std::string name() const override { return "sasrec"; }
   int64_t num_items() const override { return config_.num_items; }
   void save(const std::filesystem::path& folder) const override;
 
  private:
+  // Of the kept tokens (ItemTransformer::run).
+  at::Tensor states(const ItemSequences& forest, Rng* rng, const at::Tensor& kept) const;
+
   SasrecConfig config_;
   ParameterMap parameters_;
 };

@@ -112,7 +112,7 @@ TiSasrec::TiSasrec(const TiSasrecConfig& config, uint64_t seed) : config_(config
   for (auto& [name, tensor] : parameters_) tensor.requires_grad_();
 }
 
-Tensor TiSasrec::hidden_states(const ItemSequences& sequences, Rng* rng) const {
+Tensor TiSasrec::states(const ItemSequences& sequences, Rng* rng, const Tensor& kept) const {
   const ItemTransformerConfig& layers = config_.layers;
   check_sequences(sequences, layers.num_items, layers.max_length, "tisasrec");
   const PaddedRows rows = pad_rows(sequences);
@@ -153,7 +153,7 @@ Tensor TiSasrec::hidden_states(const ItemSequences& sequences, Rng* rng) const {
   DropoutDraws dropout(layers.dropout, rng);
   const Tensor embedded = masked_dropout(at::embedding(item_weight(), at::tensor(sequences.ids)),
                                          dropout.next(), numerics());
-  return ItemTransformer(layers, parameters_, numerics()).run(embedded, attend, dropout);
+  return ItemTransformer(layers, parameters_, numerics()).run(embedded, attend, dropout, kept);
 }
 
 void TiSasrec::save(const fs::path& folder) const {

@@ -38,13 +38,21 @@ class TiSasrec : public CausalRecommender {
     return parameters_.at("item_embeddings.weight");
   }
   // States after the last norm; sequences need times. [T, C]
-  at::Tensor hidden_states(const ItemSequences& sequences, Rng* rng = nullptr) const override;
+  at::Tensor hidden_states(const ItemSequences& sequences, Rng* rng = nullptr) const override {
+    return states(sequences, rng, {});
+  }
+  at::Tensor last_states(const ItemSequences& sequences) const override {
+    return states(sequences, nullptr, last_items(sequences));
+  }
 
   std::string name() const override { return "tisasrec"; }
   int64_t num_items() const override { return config_.layers.num_items; }
   void save(const std::filesystem::path& folder) const override;
 
  private:
+  // Of the kept tokens (ItemTransformer::run).
+  at::Tensor states(const ItemSequences& sequences, Rng* rng, const at::Tensor& kept) const;
+
   TiSasrecConfig config_;
   ParameterMap parameters_;
 };
