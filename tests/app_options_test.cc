@@ -102,6 +102,8 @@ constexpr Refused kRefused[] = {
      "--protocol likelihood"},
     {"evaluate --reasoning-share 0.25", "--protocol truncated-reasoning",
      "--protocol truncated-reasoning"},
+    {"evaluate --reasoning-share 0.5 --protocol flipped-facts", "--protocol truncated-reasoning",
+     "--protocol truncated-reasoning"},
     {"evaluate --retrieve .", "--candidates all", "--candidates all"},
     {"evaluate --top-n 9", "--retrieve", "--candidates all --retrieve ."},
     {"evaluate --replace", "--out", "--out x"},

@@ -387,7 +387,11 @@ class Judging(unittest.TestCase):
             self.assertEqual(flipped["total_variation"], 0)
         else:
             self.assertLessEqual(flipped["flipped"], flipped["claims"])
-        run("evaluate", "-d", "data", "-m", "student", "--reasoning-share", .25, code=2)
+        facts = self.evaluate("ff", "-m", "student", "--protocol", "flipped-facts", limit=20)["reasoning_change"]
+        self.assertEqual(facts["rows_without_decision"] + facts["rows_without_flip"] + facts.get("flipped_rows", 0), 20)
+        self.assertLessEqual(facts["decision_changed"], facts.get("flipped_rows", 0) / 20)
+        for share in (.25, .5):
+            run("evaluate", "-d", "data", "-m", "student", "--reasoning-share", share, code=2)
         self.evaluate("a-none", "-m", "student")
         for ablation in ["shuffle-history", "reverse-history", "permute-gaps", "inflate-gaps", "shift-season", "remove-times"]:
             self.evaluate("a-" + ablation, "-m", "student", "--ablate", ablation)

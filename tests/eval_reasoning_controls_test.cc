@@ -191,10 +191,11 @@ TEST_F(ReasoningControls, refuse_what_they_cannot_change) {
   EXPECT_THROW(ask("truncated-reasoning", 1.5), Error);
   EXPECT_THROW(ask("truncated-reasoning", -0.1), Error);
   options_.statistics = nullptr;
-  EXPECT_THROW(ask("flipped-claims"), Error);
+  for (const char* name : {"flipped-claims", "flipped-facts"})
+    EXPECT_THROW(ask(name), Error) << name;
   options_.statistics = statistics_;
   options_.prompt.reasoning = false;
-  for (const char* name : {"truncated-reasoning", "flipped-claims"})
+  for (const char* name : {"truncated-reasoning", "flipped-claims", "flipped-facts"})
     EXPECT_THROW(ask(name), Error) << name;
 }
 
@@ -214,7 +215,12 @@ Predictions changed_rows() {
     row.row = r;
     row.user = r / 2;
     row.rank = 1;
-    row.change = {.claims = 3, .flipped = r % 2, .total_variation = 0.2 * (r % 2)};
+    row.change = {.claims = 3, .flipped = r % 2, .total_variation = r % 2 == 0 ? 0 : 0.25F};
+    if (r > 0) {
+      row.change->decision = static_cast<DecisionChange>(r);
+      row.change->answer_changed = r == 2;
+      row.change->own_hit = r == 3;
+    }
   }
   return predictions;
 }
@@ -226,16 +232,16 @@ TEST(ReasoningChange, is_summed_over_rows_and_over_those_with_a_flip) {
   EXPECT_EQ(changes->claims, 12);
   EXPECT_EQ(changes->flipped, 2);
   EXPECT_EQ(changes->flipped_rows, 2);
-  EXPECT_DOUBLE_EQ(changes->total_variation.mean, 0.1);
-  EXPECT_DOUBLE_EQ(changes->total_variation.low, 0.1) << "both users have the same mean";
-  EXPECT_DOUBLE_EQ(changes->flipped_total_variation, 0.2);
-  EXPECT_EQ(to_json(*changes).at("flipped_total_variation").get<double>(), 0.2);
+  EXPECT_DOUBLE_EQ(changes->total_variation.mean, 0.125);
+  EXPECT_DOUBLE_EQ(changes->total_variation.low, 0.125) << "both users have the same mean";
+  EXPECT_DOUBLE_EQ(changes->flipped_total_variation, 0.25);
+  EXPECT_EQ(to_json(*changes).at("flipped_total_variation").get<double>(), 0.25);
   EXPECT_NE(reasoning_changes_text(*changes).find("2 of 12 true claims flipped, in 2 rows"),
             std::string::npos);
   Predictions without = changed_rows();
   for (Prediction& row : without.rows) row.change.reset();
   EXPECT_FALSE(summarize_changes(without).has_value());
-  for (Prediction& row : without.rows) row.change = {.total_variation = 0.5};
+  for (Prediction& row : without.rows) row.change = {.total_variation = 0.5F};
   EXPECT_FALSE(to_json(*summarize_changes(without)).contains("claims"));
 }
 
@@ -247,15 +253,23 @@ TEST(ReasoningChange, is_kept_in_the_file_and_refused_where_it_cannot_be) {
   for (size_t r = 0; r < 4; ++r) {
     EXPECT_EQ(loaded.rows[r].change->claims, 3);
     EXPECT_EQ(loaded.rows[r].change->flipped, static_cast<int32_t>(r % 2));
-    EXPECT_EQ(loaded.rows[r].change->total_variation, 0.2 * static_cast<double>(r % 2));
+    EXPECT_EQ(loaded.rows[r].change->total_variation, r % 2 == 0 ? 0 : 0.25F);
+    EXPECT_EQ(loaded.rows[r].change->decision, static_cast<DecisionChange>(r));
+    EXPECT_EQ(loaded.rows[r].change->answer_changed, r == 2);
+    EXPECT_EQ(loaded.rows[r].change->own_hit, r == 3);
   }
   for (const ReasoningChange& bad :
-       {ReasoningChange{1, 2, 0}, ReasoningChange{1, -1, 0}, ReasoningChange{1, 1, 1.5},
-        ReasoningChange{1, 1, -0.5}, ReasoningChange{1, 1, std::nan("")}}) {
+       {ReasoningChange{1, 2, 0}, ReasoningChange{1, -1, 0}, ReasoningChange{1, 1, 1.5F},
+        ReasoningChange{1, 1, -0.5F}, ReasoningChange{1, 1, std::nanf("")}}) {
     Predictions predictions = changed_rows();
     predictions.rows[2].change = bad;
     EXPECT_THROW(save_predictions(predictions, path), Error);
   }
+  std::string text = read_file(path);
+  const size_t word = text.find("kept");
+  ASSERT_NE(word, std::string::npos);
+  write_file_atomic(path, text.replace(word, 4, "lost"));
+  EXPECT_THROW(load_predictions(path), Error);
   fs::remove(path);
 }
 

@@ -107,7 +107,7 @@ TEST(Protocols, say_what_they_ask_of_a_model) {
   EXPECT_EQ(sampled, std::vector<std::string>{"likelihood"});
   EXPECT_EQ(in_rounds, std::vector<std::string>{"elimination"});
   EXPECT_EQ(twice, (std::vector<std::string>{"swapped-reasoning", "truncated-reasoning",
-                                             "flipped-claims"}));
+                                             "flipped-claims", "flipped-facts"}));
   EXPECT_THROW(protocol_work("title-max"), Error);
 }
 

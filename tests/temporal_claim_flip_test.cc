@@ -2,17 +2,18 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <optional>
 #include <set>
 
+#include "claims_fixture.h"
 #include "temporal/claim_flip.h"
 #include "temporal/predicates.h"
 #include "temporal/prompts.h"
-#include "temporal_fixture.h"
 
 namespace etrlrec {
 namespace {
 
-class ClaimFlip : public testing::Test {
+class ClaimFlip : public ClaimsFixture {
  protected:
   FlippedReasoning flip(std::string_view text, const char* style, uint64_t seed = 1) const {
     Rng rng(seed, "flips");
@@ -30,12 +31,6 @@ class ClaimFlip : public testing::Test {
   std::vector<JudgedClaim> judge(std::string_view text, const char* style) const {
     return judge_claims(find_style(style).read(text, context_).claims, context_, {});
   }
-
-  const Catalogue catalogue_ = small_catalogue();
-  const TemporalStatistics statistics_ = small_statistics();
-  const Request request_ = small_request();
-  FactSheet facts_ = compute_facts(catalogue_, statistics_, request_);
-  const ClaimContext context_{catalogue_, request_, facts_};
 };
 
 TEST_F(ClaimFlip, the_nearest_false_claim_comes_first) {
@@ -150,12 +145,61 @@ TEST_F(ClaimFlip, sentences_keep_their_place_and_their_full_stops) {
   EXPECT_EQ(flip(text, "natural").text, changed.text) << "the same stream, the same flips";
 }
 
+// What stands in front of the first decision, and what is decided.
+TEST_F(ClaimFlip, the_facts_end_where_a_decision_begins) {
+  struct Case {
+    const char *style, *text;
+    std::optional<std::string> before;
+    std::vector<std::string> decisions;
+  };
+  const Case cases[] = {
+      {"compact",
+       " long( drama) gap( 5 now week) order need( crime) pick( 2)",
+       " long( drama) gap( 5 now week)",
+       {"order", "need( crime)", "pick( 2)"}},
+      // Neither the claim "season" nor a word that begins with a decision's decides.
+      {"compact",
+       " season( winter dark) orderly taste need( drama)",
+       " season( winter dark) orderly",
+       {"taste", "need( drama)"}},
+      {"compact", " long( drama) prune( 2) taste", " long( drama)", {"taste", "prune( 2)"}},
+      {"compact",
+       " long( drama) need( nothing_like_it)",
+       " long( drama)",
+       {"need( nothing_like_it)"}},
+      {"compact", " order long( drama)", "", {"order"}},
+      {"compact", " long( drama) season( winter dark)", std::nullopt, {}},
+      {"compact", "", std::nullopt, {}},
+      {"natural",
+       " The lasting taste is drama. The season is near. The season decides. It should "
+       "be crime.",
+       " The lasting taste is drama. The season is near.",
+       {"season", "need( crime)"}},
+      {"natural",
+       " The lasting taste is drama. It should be crime.",
+       " The lasting taste is drama.",
+       {"need( crime)"}},
+      {"natural",
+       " The lasting taste is drama. The next choice should be crime.",
+       " The lasting taste is drama.",
+       {"need( crime)"}},
+      {"natural", " The lasting taste is drama.", std::nullopt, {}}};
+  for (const Case& row : cases) {
+    const PromptStyle& style = find_style(row.style);
+    const auto before = before_decision(row.text, style, context_);
+    EXPECT_EQ(before.has_value(), row.before.has_value()) << row.text;
+    EXPECT_EQ(before.value_or(""), row.before.value_or("")) << row.text;
+    EXPECT_EQ(decisions_in(row.text, style, context_), row.decisions) << row.text;
+  }
+}
+
 TEST_F(ClaimFlip, takes_any_text) {
   for (const char* style : {"compact", "natural"})
     for (const std::string& text : {std::string(), std::string("\xff(("), std::string(9000, '(')}) {
       const FlippedReasoning changed = flip(text, style);
       EXPECT_EQ(changed.text, text);
       EXPECT_EQ(changed.claims + changed.flipped, 0);
+      EXPECT_FALSE(before_decision(text, find_style(style), context_).has_value());
     }
 }
 

@@ -4,11 +4,11 @@
 
 #include "base/check.h"
 #include "base/json.h"
+#include "claims_fixture.h"
 #include "temporal/claim_weights.h"
 #include "temporal/predicates.h"
 #include "temporal/statistics.h"
 #include "temporal/verifier.h"
-#include "temporal_fixture.h"
 
 namespace etrlrec {
 namespace {
@@ -16,7 +16,7 @@ namespace {
 constexpr Verdict kTrue = Verdict::kTrue, kFalse = Verdict::kFalse,
                   kUnverifiable = Verdict::kUnverifiable;
 
-class Claims : public testing::Test {
+class Claims : public ClaimsFixture {
  protected:
   Verdict verdict(std::string_view text) const { return verdict_of(text, context_); }
   std::vector<JudgedClaim> judge(std::string_view text) const {
@@ -25,12 +25,6 @@ class Claims : public testing::Test {
   ReasoningScore score(std::string_view text, int32_t answer) const {
     return score_reasoning(judge(text), answer, context_);
   }
-
-  const Catalogue catalogue_ = small_catalogue();
-  const TemporalStatistics statistics_ = small_statistics();
-  const Request request_ = small_request();
-  FactSheet facts_ = compute_facts(catalogue_, statistics_, request_);
-  const ClaimContext context_{catalogue_, request_, facts_};
 };
 
 TEST_F(Claims, are_found_in_free_text_with_blanks_or_commas) {

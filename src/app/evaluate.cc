@@ -3,6 +3,7 @@
 
 #include <iostream>
 #include <memory>
+#include <vector>
 
 #include "app/command.h"
 #include "app/command_line.h"
@@ -91,10 +92,17 @@ void add_protocol_options(Command& command, const std::shared_ptr<EvaluateOption
                   "in each --reasonings are asked for")
       .range(1, 64)
       .only_with("--protocol likelihood", [=] { return options->protocol.name == "likelihood"; });
+  // Empty until it is given, so that it is refused beside other protocols with its default, too.
+  auto share = std::make_shared<std::vector<double>>();
+  command.before_conditions([=](const Command::IsGiven&) {
+    if (!share->empty()) options->protocol.reasoning_share = share->front();
+  });
   command
-      .add_option("--reasoning-share", options->protocol.reasoning_share,
-                  "truncated-reasoning: the share of the model's own reasoning that it answers "
-                  "below, 0 none to 1 all")
+      .add_option("--reasoning-share", *share,
+                  fmt::format("truncated-reasoning: the share of the model's own reasoning that it "
+                              "answers below, 0 none to 1 all (default {})",
+                              options->protocol.reasoning_share))
+      .count(1, 1)
       .range(0.0, 1.0)
       .only_with("--protocol truncated-reasoning",
                  [=] { return options->protocol.name == "truncated-reasoning"; });

@@ -35,7 +35,7 @@ struct ProtocolOptions {
   // titles are as likely as their spelling.
   std::shared_ptr<const NewItems> new_items = nullptr;
   double reasoning_share = 0.5;  // truncated-reasoning: of the tokens, in [0, 1], rounded down
-  // flipped-claims: what claims are judged by, counted in the training part.
+  // flipped-claims, flipped-facts: what claims are judged by, counted in the training part.
   std::shared_ptr<const TemporalStatistics> statistics = nullptr;
   int32_t rounds = 10;  // elimination; at most the items of a pattern in the prompts
   uint64_t seed = 42;

@@ -22,6 +22,8 @@ constexpr const char* kFormat = "etrlrec-predictions";
 constexpr int64_t kVersion = 1;
 constexpr int64_t kIntervalDraws = 2000;
 
+constexpr std::string_view kDecisionChanges[] = {"", "none", "kept", "changed"};
+
 void check_header(const Predictions& p, const std::string& name) {
   CHECK(p.num_candidates >= 1 && p.num_candidates <= 10'000'000, kInput,
         "{}: num_candidates: expected 1 to 10000000, found {}", name, p.num_candidates);
@@ -72,8 +74,19 @@ Prediction read_row(const Json& line, int32_t num_candidates, const std::string&
   row.answer = get<int32_t>(line, "answer", name);
   row.reasoning = get_or<std::string>(line, "reasoning", "", name);
   if (line.contains("total_variation"))
-    row.change = {get<int32_t>(line, "claims", name), get<int32_t>(line, "flipped", name),
-                  get<double>(line, "total_variation", name)};
+    row.change = {.claims = get<int32_t>(line, "claims", name),
+                  .flipped = get<int32_t>(line, "flipped", name),
+                  .total_variation = get<float>(line, "total_variation", name)};
+  if (row.change && line.contains("decision")) {
+    const auto word = get<std::string>(line, "decision", name);
+    const auto found =
+        std::find(std::begin(kDecisionChanges) + 1, std::end(kDecisionChanges), word);
+    CHECK(found != std::end(kDecisionChanges), kInput,
+          "{}: decision: expected none, kept or changed, found \"{}\"", name, word);
+    row.change->decision = static_cast<DecisionChange>(found - std::begin(kDecisionChanges));
+    row.change->answer_changed = get<bool>(line, "answer_changed", name);
+    row.change->own_hit = get<bool>(line, "own_hit", name);
+  }
   check_row(row, num_candidates, name);
   return row;
 }
@@ -94,8 +107,8 @@ void set_ranking(Prediction& prediction, std::span<const double> scores) {
 std::optional<std::vector<AnswerProbabilities>> answer_probabilities(
     const Predictions& predictions) {
   constexpr std::string_view kOfProbabilities[] = {
-      "likelihood",     "swapped-reasoning", "no-reasoning", "truncated-reasoning",
-      "flipped-claims", "likelihood+trend",  "score+trend"};
+      "likelihood",     "swapped-reasoning", "no-reasoning",     "truncated-reasoning",
+      "flipped-claims", "flipped-facts",     "likelihood+trend", "score+trend"};
   const std::string_view protocol =
       std::string_view(predictions.protocol).substr(0, predictions.protocol.find_first_of("[("));
   if (std::find(std::begin(kOfProbabilities), std::end(kOfProbabilities), protocol) ==
@@ -222,6 +235,11 @@ void save_predictions(const Predictions& predictions, const std::filesystem::pat
     if (row.change)
       fmt::format_to(std::back_inserter(text), R"(,"claims":{},"flipped":{},"total_variation":{})",
                      row.change->claims, row.change->flipped, row.change->total_variation);
+    if (row.change && row.change->decision != DecisionChange::kNotAsked)
+      fmt::format_to(std::back_inserter(text),
+                     R"(,"decision":"{}","answer_changed":{},"own_hit":{})",
+                     kDecisionChanges[static_cast<size_t>(row.change->decision)],
+                     row.change->answer_changed, row.change->own_hit);
     if (!row.reasoning.empty()) text += ",\"reasoning\":" + json_text(row.reasoning);
     text += "}\n";
   }

@@ -16,9 +16,14 @@
 namespace etrlrec {
 
 // What a control has changed in the reasoning that a model wrote (eval/reasoning_controls.h).
+enum class DecisionChange : int8_t { kNotAsked, kNone, kKept, kChanged };
 struct ReasoningChange {
   int32_t claims = 0, flipped = 0;  // true claims that could be flipped, and those that were
-  double total_variation = 0;       // of the answer's probabilities, 1/2 sum |p - q|
+  float total_variation = 0;        // of the answer's probabilities, 1/2 sum |p - q|
+  // Where the model wrote on (flipped-facts): what became of its decision, none where it decided
+  // nothing; whether its first answer is another one; whether that was the target before.
+  DecisionChange decision = DecisionChange::kNotAsked;
+  bool answer_changed = false, own_hit = false;
 };
 
 struct Prediction {

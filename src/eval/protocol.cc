@@ -226,6 +226,7 @@ constexpr Protocol kProtocols[] = {
     {"no-reasoning", foreign_reasoning},
     {"truncated-reasoning", truncated_reasoning, {.asks_twice = true}},
     {"flipped-claims", flipped_claims, {.asks_twice = true}},
+    {"flipped-facts", flipped_facts, {.asks_twice = true}},
     {"first-answer", first_answer},
     {"elimination", elimination, {.has_rounds = true}},
     {"title-sum", title_likelihood, {.reads_titles = true}},

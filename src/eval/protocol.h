@@ -7,6 +7,8 @@
 //   no-reasoning  the same below an empty reasoning: controls of what the reasoning decides
 //   truncated-reasoning  the same below the first share of the model's own reasoning
 //   flipped-claims  the same below its own reasoning with false claims instead of the true ones
+//   flipped-facts  its own reasoning up to its first decision with false claims instead of the true
+//                 ones, from where it writes on: does its decision follow from its facts?
 //   first-answer  free generation, the first answer counts if the completion keeps the contract;
 //                 hit@1 and valid ratio
 //   elimination   asked again without the candidate it chose, up to `rounds` times, without looking

@@ -30,6 +30,15 @@ void truncated_reasoning(const Asked& asked, std::span<const Request> requests,
 void flipped_claims(const Asked& asked, std::span<const Request> requests,
                     const ProtocolOptions& options, int64_t first_row, Predictions& out);
 
+// The model writes on (greedy, as many tokens as a whole reasoning may have) from what it wrote in
+// front of its first decision (before_decision) after flip_claims, drawn from the row's stream, and
+// answers below that. Prediction::change is measured against the same model that writes on from the
+// same text unflipped, both encoded anew, so that nothing but the facts tells them apart; it says
+// what became of the decision (decisions_in). Rows without a decision or without a flipped fact
+// keep the model's own reasoning and answer. Without `statistics`: kUsage.
+void flipped_facts(const Asked& asked, std::span<const Request> requests,
+                   const ProtocolOptions& options, int64_t first_row, Predictions& out);
+
 // 1/2 sum |p - q| of two distributions over the same candidates.
 double total_variation(std::span<const double> p, std::span<const double> q);
 

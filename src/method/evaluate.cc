@@ -200,7 +200,7 @@ EvaluateSetup setup(const EvaluateOptions& options) {
   // It was fitted among candidates.
   const bool all_at_once = setup.full && options.retrieve.empty();
   if (!all_at_once) setup.protocol.temperature = setup.model->card.temperature;
-  if (setup.protocol.name == "flipped-claims")
+  if (setup.protocol.name == "flipped-claims" || setup.protocol.name == "flipped-facts")
     setup.protocol.statistics = std::make_shared<const TemporalStatistics>(
         count_statistics(setup.dataset, load_split(options.data)));
   check_orders(setup.protocol.prompt, setup.protocol.permutations);

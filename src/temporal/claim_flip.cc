@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <array>
+#include <span>
 #include <utility>
 
 #include "base/strings.h"
 #include "temporal/predicates.h"
+#include "temporal/sentence_forms.h"
 #include "temporal/verifier.h"
 
 namespace etrlrec {
@@ -22,6 +24,32 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 6> kOpposite
 bool can_be_false(const Predicate& predicate) {
   return predicate.demand == Demand::kNothing || predicate.demand == Demand::kSequel ||
          predicate.demand == Demand::kLack;
+}
+
+bool decides(const Claim& claim) {
+  for (const Predicate& predicate : predicate_table())
+    if (predicate.name == claim.predicate) return !can_be_false(predicate);
+  return false;
+}
+
+// Where the reasoning names first what decides: the decision's sentence, or its word by itself
+// outside of the claims. Its end where it names nothing.
+size_t named_decision(std::string_view reasoning, const PromptStyle& style,
+                      std::span<const Claim> claims) {
+  const Decision* decision = style.decision(reasoning);
+  if (decision == nullptr) return reasoning.size();
+  const size_t sentence = ascii_lower(reasoning).find(ascii_lower(decision->sentence));
+  if (sentence != std::string::npos) return sentence;
+  const auto is_edge = [&](size_t p) {
+    return p >= reasoning.size() || reasoning[p] == ' ' || reasoning[p] == ')';
+  };
+  for (size_t at = reasoning.find(decision->word); at != std::string_view::npos;
+       at = reasoning.find(decision->word, at + 1)) {
+    const bool is_word = (at == 0 || is_edge(at - 1)) && is_edge(at + decision->word.size());
+    const auto around = [at](const Claim& claim) { return claim.begin <= at && at < claim.end; };
+    if (is_word && std::none_of(claims.begin(), claims.end(), around)) return at;
+  }
+  return reasoning.size();
 }
 
 bool holds_not(const Claim& claim, const ClaimContext& context) {
@@ -122,6 +150,39 @@ FlippedReasoning flip_claims(std::string_view reasoning, const PromptStyle& styl
     }
   }
   return result;
+}
+
+std::optional<std::string_view> before_decision(std::string_view reasoning,
+                                                const PromptStyle& style,
+                                                const ClaimContext& context) {
+  const std::vector<Claim> claims = style.read(reasoning, context).claims;
+  size_t end = named_decision(reasoning, style, claims);
+  for (const Claim& claim : claims)
+    if (decides(claim)) end = std::min(end, claim.begin);
+  if (end == reasoning.size()) return std::nullopt;
+  std::string_view before = reasoning.substr(0, end);
+  const auto drop_blanks = [&] { before = before.substr(0, before.find_last_not_of(' ') + 1); };
+  drop_blanks();
+  for (const std::string_view article : {" the", " a", " an"})
+    if (ascii_lower(before).ends_with(article)) {
+      before.remove_suffix(article.size());
+      break;
+    }
+  drop_blanks();
+  return before;
+}
+
+std::vector<std::string> decisions_in(std::string_view reasoning, const PromptStyle& style,
+                                      const ClaimContext& context) {
+  std::vector<std::string> found;
+  if (const Decision* decision = style.decision(reasoning)) found.emplace_back(decision->word);
+  for (const Claim& claim : style.read(reasoning, context).claims) {
+    if (!decides(claim)) continue;
+    std::string& text = found.emplace_back(claim.predicate + "(");
+    for (const std::string& argument : claim.arguments) text += " " + argument;
+    text += ")";
+  }
+  return found;
 }
 
 }  // namespace etrlrec

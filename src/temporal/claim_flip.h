@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -30,5 +31,16 @@ struct FlippedReasoning {
 // its verdict. A claim that cannot be flipped so stays as it is.
 FlippedReasoning flip_claims(std::string_view reasoning, const PromptStyle& style,
                              const ClaimContext& context, Rng& rng);
+
+// A reasoning in front of its first decision: what it names as what decides, wishes, avoids, rules
+// out, picks or follows, whether such a claim is true or not. Without the blanks and the article
+// that stand there, which belong to the decision. Nothing where it decides nothing.
+std::optional<std::string_view> before_decision(std::string_view reasoning,
+                                                const PromptStyle& style,
+                                                const ClaimContext& context);
+// What it decides: each of those as "predicate( argument argument)", in the order of the text, and
+// in front the word of what it names first as what decides.
+std::vector<std::string> decisions_in(std::string_view reasoning, const PromptStyle& style,
+                                      const ClaimContext& context);
 
 }  // namespace etrlrec
