@@ -115,6 +115,8 @@ TEST(Reward, every_right_valid_answer_beats_every_wrong_one) {
     right.repetition = wrong.repetition = rng.uniform();
     RewardOptions options;
     options.eta = 0.9 * rng.uniform();
+    options.usefulness_share = 0.99 * rng.uniform() * (1 - options.eta) / (2 - options.eta);
+    right.usefulness = 2 * rng.uniform() - 1, wrong.usefulness = 2 * rng.uniform() - 1;
     options.crm = static_cast<CrmReward>(rng.below(3));
     RewardWeights weights{rng.uniform(), rng.uniform(), 0.01 + rng.uniform()};
     EXPECT_GT(compute_reward(right, weights, options).total,
@@ -195,6 +197,39 @@ TEST(Reward, a_judge_that_said_nothing_is_neither_zero_nor_nan) {
   input.judge.reset();
   input.has_reasoning = false;
   EXPECT_NEAR(compute_reward(input, kLater, faithful()).total, 0.6, 1e-6);
+}
+
+TEST(Reward, usefulness_is_the_gain_over_log_n_between_minus_one_and_one) {
+  const struct {
+    double gain;
+    int64_t n;
+    double expected;
+  } rows[] = {{0, 20, 0}, {std::log(20.0), 20, 1},   {std::log(2.0), 4, 0.5},
+              {9, 20, 1}, {-std::log(3.0), 9, -0.5}, {-9, 20, -1},
+              {5, 1, 0}};
+  for (const auto& row : rows)
+    EXPECT_NEAR(usefulness_reward(row.gain, row.n), row.expected, 1e-12) << row.gain;
+  EXPECT_THROW(usefulness_reward(std::numeric_limits<double>::quiet_NaN(), 4), Error);
+  EXPECT_THROW(usefulness_reward(-std::numeric_limits<double>::infinity(), 4), Error);
+}
+
+TEST(Reward, usefulness_has_its_share_of_the_outcome_below_every_answer) {
+  const auto outcome = [](int32_t k, double share, double usefulness, bool valid = true) {
+    RewardInput input = answer(k, 3);
+    input.semantic = 0.5, input.usefulness = usefulness, input.format_ok = valid;
+    RewardOptions options;  // eta .3
+    options.usefulness_share = share;
+    return compute_reward(input, kLater, options).outcome;
+  };
+  EXPECT_DOUBLE_EQ(outcome(3, 0.2, 0.5), 0.8 + 0.2 * 0.75);
+  EXPECT_DOUBLE_EQ(outcome(7, 0.2, 0.5), 0.8 * 0.15 + 0.2 * 0.75);
+  EXPECT_DOUBLE_EQ(outcome(3, 0.2, -1), 0.8);
+  EXPECT_DOUBLE_EQ(outcome(7, 0.2, 1, false), 0);
+  EXPECT_EQ(outcome(7, 0, 0.5), outcome(7, 0, -1));
+  // (1 - W) (1 - eta) - W = .8 * .7 - .2
+  EXPECT_NEAR(dominance_gate(kWarmUp, 0.3, 0.2), 0.9 * 0.2 * 0.36 / 0.8, 1e-12);
+  EXPECT_THROW(outcome(3, 0.42, 0), Error);  // .7 / 1.7 = .412
+  EXPECT_THROW(outcome(3, 0.2, 1.01), Error);
 }
 
 TEST(Reward, values_that_are_not_finite_are_errors) {

@@ -91,6 +91,14 @@ void add_reward_options(Command& command, ReinforceOptions& options, GivenWords&
       .range(0.0, 0.99)
       .group(group);
   command
+      .add_option("--usefulness-share", options.reward.usefulness_share,
+                  "of the label's term: how much likelier the reasoning makes the target to the "
+                  "model before its first step; 0: not asked")
+      .range(0.0, 0.99)
+      .group(group)
+      .only_with("--reward-mode verified",
+                 [&options] { return options.reward.mode == RewardMode::kVerified; });
+  command
       .add_flag("--rank-credit,!--no-rank-credit", options.rank_credit,
                 "misses are credited by the target's rank, too")
       .group(group);

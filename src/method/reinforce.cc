@@ -18,6 +18,7 @@
 #include "temporal/encoding.h"
 #include "temporal/prompts.h"
 #include "train/checkpoint.h"
+#include "train/frozen_reader.h"
 
 namespace etrlrec {
 namespace {
@@ -112,6 +113,7 @@ RewardSetup reward_setup(const ReinforceSetup& setup) {
   made.judge = options.judge;
   made.seed = options.trainer.seed;
   made.item_embeddings = setup.item_embeddings;
+  made.frame = setup.model.frame(setup.model.card.prompt);
   const auto around = static_cast<int64_t>(format.close.size() + format.finish.size());
   made.reward.max_length = options.length_limit > 0
                                ? options.length_limit
@@ -169,6 +171,20 @@ void check_judge_of(const ReinforceOptions& options, const PromptOptions& prompt
         kUsage, "--judge endpoint: expected --out or --judge-calls, where its answers are kept");
 }
 
+void check_usefulness_of(const ReinforceOptions& options, const PromptOptions& prompt) {
+  check_reward_options(options.reward);
+  CHECK(options.reward.usefulness_share == 0 || prompt.reasoning, kUsage,
+        "--usefulness-share: {} answers without a reasoning that could be useful", options.model);
+}
+
+// Whether the model before the first step is asked, and whether it is a copy of its own.
+bool needs_reference(const ReinforceOptions& options, const GrpoOptions& grpo) {
+  return grpo.policy.beta > 0 || options.reward.usefulness_share > 0;
+}
+bool needs_copy(const ReinforceOptions& options, const GrpoOptions& grpo) {
+  return needs_reference(options, grpo) && options.lora.r == 0;
+}
+
 std::unique_ptr<Judge> judge_of(const ReinforceOptions& options) {
   const JudgeOptions& judge = options.judge;
   if (!judge.is_asked()) return nullptr;
@@ -186,8 +202,9 @@ class Learner {
         num_rows_(std::ssize(setup.rows)),
         reference_(load_models()),
         judge_(judge_of(setup.options)),
+        reader_(reader_of(setup)),
         reward_(reward_setup(setup), setup.source, setup.recommender.get(), setup.claim_weights,
-                *setup.model.tokenizer, judge_.get()),
+                *setup.model.tokenizer, judge_.get(), reader_.get()),
         objective_(*setup.model.model, reference_, std::move(setup.rows), setup.grpo,
                    std::cref(reward_),
                    SampleWriter(setup.options.out, setup.options.samples,
@@ -206,23 +223,30 @@ class Learner {
   }
 
   // Loads the policy into the setup's model and returns the reference, the model before the first
-  // step: the policy itself with its new adapter off, a frozen copy, or null without divergence.
+  // step: the policy itself with its new adapter off, a frozen copy, or null where nobody asks it.
   LanguageModel* load_models() {
     const ReinforceOptions& options = setup_.options;
     std::unique_ptr<LanguageModel> policy = load_policy();
-    if (setup_.grpo.policy.beta > 0 && options.lora.r == 0) frozen_ = load_policy();
+    if (needs_copy(options, setup_.grpo)) frozen_ = load_policy();
     setup_.model.model = std::move(policy);
     attach_adapter(*setup_.model.model, options.lora, num_rows_, options.trainer);
     trained_tensors(*setup_.model.model, setup_.prompt);  // refuses a model that moves elsewhere
-    if (setup_.grpo.policy.beta <= 0) return nullptr;
+    if (!needs_reference(options, setup_.grpo)) return nullptr;
     return frozen_ ? frozen_.get() : setup_.model.model.get();
+  }
+
+  std::unique_ptr<const FrozenReader> reader_of(const ReinforceSetup& setup) const {
+    if (setup.options.reward.usefulness_share == 0) return nullptr;
+    return std::make_unique<const FrozenReader>(*setup.model.model, *reference_,
+                                                setup.grpo.format.close);
   }
 
   ReinforceSetup& setup_;
   int64_t num_rows_;
   std::unique_ptr<LanguageModel> frozen_;
   LanguageModel* reference_;
-  std::unique_ptr<Judge> judge_;  // null: nobody judges
+  std::unique_ptr<Judge> judge_;                // null: nobody judges
+  std::unique_ptr<const FrozenReader> reader_;  // null: nobody asks how useful reasonings are
   RecommendationReward reward_;
   GrpoObjective objective_;
 };
@@ -257,6 +281,7 @@ ReinforceSetup setup(const ReinforceOptions& options) {
   CHECK(!model.card.catalogue_hash.empty(), kModel,
         "{}: not trained on this data set\nhint: etrlrec distill first", options.model);
   check_judge_of(options, model.card.prompt);
+  check_usefulness_of(options, model.card.prompt);
   const DistillationRows distilled = distilled_rows(options, model.card, set);
   PromptPlan prompt = plan_prompt(options.model, options.prompt_tuning, model, options.lora);
   RowSource source(*study, std::move(set), model.card.prompt);
@@ -310,7 +335,7 @@ MemoryEstimate plan(const ReinforceSetup& setup) {
   MemoryEstimate estimate =
       estimate_training(*model.model, {options.lora, setup.prompt.num_trained_tokens},
                         options.trainer, std::move(tokens));
-  if (grpo.policy.beta > 0 && options.lora.r == 0)
+  if (needs_copy(options, grpo))
     estimate.parts.emplace_back("reference", weights_bytes(*model.model));
   load.rows_per_prompt = grpo.num_generations;
   load.total_rows = options.trainer.train_batch_size * grpo.num_generations;
@@ -323,6 +348,19 @@ MemoryEstimate plan(const ReinforceSetup& setup) {
   const double forward = frozen_base ? 1.0 / 2 : 1.0 / 3;
   estimate.tokens = 2 * update.tokens;
   estimate.flops = update.flops * (1 + forward);
+  if (options.reward.usefulness_share > 0) {
+    // The reference reads all that was rolled out; a pass takes what batch_tokens allow.
+    const int64_t row = load.prompt_tokens + (grpo.num_generations + 1) * completion;
+    const int64_t together = std::clamp<int64_t>(GenerationOptions{}.batch_tokens / row, 1,
+                                                 options.trainer.train_batch_size);
+    const PassShape pass{.prompt_tokens = together * load.prompt_tokens,
+                         .text_tokens = together * (row - load.prompt_tokens),
+                         .longest_prompt = load.prompt_tokens};
+    estimate.parts.emplace_back("activations of usefulness",
+                                model.model->cost(pass).activation_bytes);
+    estimate.tokens += update.tokens;
+    estimate.flops += update.flops * forward;
+  }
   return estimate;
 }
 

@@ -12,6 +12,7 @@
 #include "eval/mix.h"
 #include "eval/protocol.h"
 #include "temporal/claim_weights.h"
+#include "temporal/encoding.h"
 #include "temporal/judge_text.h"
 #include "temporal/prompts.h"
 #include "temporal/verifier.h"
@@ -48,6 +49,21 @@ struct RecommendationReward::RowContext {
   std::vector<float> crm_scores, similarities;  // [n]; the first empty without a recommender
 };
 
+// A rollout as text. `parsed` views `text`, which therefore stays where it is.
+struct RecommendationReward::Reading {
+  Reading() = default;
+  Reading(const Reading&) = delete;
+
+  const Rollout* rollout = nullptr;
+  const RowContext* row = nullptr;
+  std::string text;
+  ParsedCompletion parsed;
+  std::optional<double> judge;       // its score; nothing where there is no reasoning, too
+  std::optional<double> usefulness;  // r_use; nothing where there is no reasoning or no reader
+
+  bool has_reasoning() const { return parsed.code != AnswerCode::kNoReasoning; }
+};
+
 double calibrate_recommender(const Recommender& recommender, const Study& study, int64_t num_rows) {
   const CandidateSet set = study.candidates("valid");
   const auto rows = spread_rows(static_cast<int64_t>(set.rows.size()), num_rows);
@@ -63,13 +79,16 @@ double calibrate_recommender(const Recommender& recommender, const Study& study,
 RecommendationReward::RecommendationReward(RewardSetup setup, const RowSource& rows,
                                            const Recommender* recommender,
                                            ClaimWeights claim_weights, const Tokenizer& tokenizer,
-                                           Judge* judge)
+                                           Judge* judge, const FrozenReader* reader)
     : setup_(std::move(setup)),
       rows_(rows),
       recommender_(recommender),
       claim_weights_(std::move(claim_weights)),
       tokenizer_(tokenizer),
-      judge_(judge) {
+      judge_(judge),
+      reader_(reader) {
+  CHECK(setup_.reward.usefulness_share == 0 || reader_ != nullptr, kUsage,
+        "usefulness share {}: expected a frozen reader", setup_.reward.usefulness_share);
   if (judge_ != nullptr)
     judge_texts_ =
         guidance_texts(setup_.judge.domain == "auto" ? guess_domain(rows.study().dataset.catalogue)
@@ -128,60 +147,90 @@ std::vector<RecommendationReward::RowContext> RecommendationReward::prepare(
   return contexts;
 }
 
-std::string RecommendationReward::text_of(const Rollout& rollout) const {
-  std::vector<int64_t> ids = rollout.output->ids;
-  while (!ids.empty() && ids.back() == tokenizer_.eos_id()) ids.pop_back();
-  return tokenizer_.decode(ids);
-}
-
-std::vector<std::optional<double>> RecommendationReward::ask_judge(
+std::vector<RecommendationReward::Reading> RecommendationReward::read(
     std::span<const Rollout> rollouts, std::span<const RowContext> rows,
     std::span<const size_t> row_of_rollout) const {
-  std::vector<std::optional<double>> scores(rollouts.size());
-  if (judge_ == nullptr) return scores;
+  std::vector<Reading> readings(rollouts.size());
+  at::parallel_for(0, std::ssize(rollouts), 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      Reading& reading = readings[static_cast<size_t>(i)];
+      reading.rollout = &rollouts[static_cast<size_t>(i)];
+      reading.row = &rows[row_of_rollout[static_cast<size_t>(i)]];
+      std::vector<int64_t> ids = reading.rollout->output->ids;
+      while (!ids.empty() && ids.back() == tokenizer_.eos_id()) ids.pop_back();
+      reading.text = tokenizer_.decode(ids);
+      reading.parsed = reading.row->view->parse(reading.text);
+    }
+  });
+  return readings;
+}
+
+void RecommendationReward::ask_judge(std::span<Reading> readings) const {
+  if (judge_ == nullptr) return;
   const PromptOptions& prompt = rows_.prompt();
   const GuidanceOptions shown{.fact_sheet = setup_.judge.fact_sheet,
                               .with_times = prompt.with_times,
                               .with_attributes = prompt.with_attributes};
   std::vector<std::vector<ChatMessage>> questions;
-  std::vector<size_t> asked;
-  for (size_t i = 0; i < rollouts.size(); ++i) {
-    const RowContext& row = rows[row_of_rollout[i]];
-    const std::string text = text_of(rollouts[i]);  // parsed views it
-    const ParsedCompletion parsed = row.view->parse(text);
-    if (parsed.code == AnswerCode::kNoReasoning) continue;
+  std::vector<Reading*> asked;
+  for (Reading& reading : readings) {
+    if (!reading.has_reasoning()) continue;
     std::optional<RevealedOutcome> outcome;
     std::vector<double> shares;
     if (setup_.judge.reveal) {
-      for (const float score : row.crm_scores)
+      for (const float score : reading.row->crm_scores)
         shares.push_back(score / setup_.reward.crm_temperature);
       if (!shares.empty()) shares = softmax(std::move(shares));
-      outcome = RevealedOutcome{static_cast<int32_t>(rollouts[i].output->answer) + 1, shares};
+      outcome = RevealedOutcome{static_cast<int32_t>(reading.rollout->output->answer) + 1, shares};
     }
-    Rng rng(setup_.seed, "judge", static_cast<uint64_t>(rollouts[i].id));
-    questions.push_back(
-        judge_messages(judge_texts_, row.view->context(), parsed.reasoning, shown, outcome, rng));
-    asked.push_back(i);
+    Rng rng(setup_.seed, "judge", static_cast<uint64_t>(reading.rollout->id));
+    questions.push_back(judge_messages(judge_texts_, reading.row->view->context(),
+                                       reading.parsed.reasoning, shown, outcome, rng));
+    asked.push_back(&reading);
   }
   const auto said = judge_->scores(questions);
-  for (size_t q = 0; q < asked.size(); ++q) scores[asked[q]] = said[q];
-  return scores;
+  for (size_t q = 0; q < asked.size(); ++q) asked[q]->judge = said[q];
 }
 
-ScoredCompletion RecommendationReward::score(const Rollout& rollout, const RowContext& row,
-                                             const std::optional<double>& judged,
+// The tokens of a rollout are read as they were sampled; what they say plays no role.
+void RecommendationReward::ask_reader(std::span<Reading> readings,
+                                      std::span<const RowContext> rows) const {
+  if (reader_ == nullptr) return;
+  std::vector<ReasonedPrompt> prompts(rows.size());
+  std::vector<std::vector<Reading*>> asked(rows.size());
+  for (Reading& reading : readings) {
+    if (!reading.has_reasoning()) continue;
+    const auto row = static_cast<size_t>(reading.row - rows.data());
+    const Completion& output = *reading.rollout->output;
+    prompts[row].reasonings.emplace_back(output.ids.begin(),
+                                         output.ids.begin() + output.reasoning_tokens);
+    asked[row].push_back(&reading);
+  }
+  for (size_t r = 0; r < rows.size(); ++r) {
+    const RowView& view = *rows[r].view;
+    prompts[r].prompt = view.encoding(tokenizer_, setup_.frame.before, setup_.frame.after);
+    prompts[r].answers = encode_answers(tokenizer_, view.answers(), rows_.prompt()).answers;
+    prompts[r].target = view.request().target_slot;
+  }
+  const auto gains = reader_->gains(prompts);
+  for (size_t r = 0; r < rows.size(); ++r)
+    for (size_t i = 0; i < asked[r].size(); ++i)
+      asked[r][i]->usefulness = usefulness_reward(gains[r][i], std::ssize(prompts[r].answers));
+}
+
+ScoredCompletion RecommendationReward::score(const Reading& reading,
                                              const RewardWeights& weights) const {
-  const Completion& output = *rollout.output;
+  const RowContext& row = *reading.row;
+  const ParsedCompletion& parsed = reading.parsed;
+  const Completion& output = *reading.rollout->output;
   const Request& request = row.view->request();
   const auto n = static_cast<int32_t>(request.candidates.size());
   const int32_t target = request.target_slot + 1;
-  const std::string text = text_of(rollout);  // parsed views it
-  const ParsedCompletion parsed = row.view->parse(text);
 
   RewardInput input;
   input.num_candidates = n;
   input.target = target;
-  input.has_reasoning = parsed.code != AnswerCode::kNoReasoning;
+  input.has_reasoning = reading.has_reasoning();
   input.format_ok = parsed.code == AnswerCode::kValid;
   input.crm_scores = row.crm_scores;
   input.completion_tokens = static_cast<int64_t>(output.ids.size());
@@ -193,7 +242,8 @@ ScoredCompletion RecommendationReward::score(const Rollout& rollout, const RowCo
     input.has_rank = true;
   }
   input.is_judged = judge_ != nullptr;
-  input.judge = judged;
+  input.judge = reading.judge;
+  input.usefulness = reading.usefulness.value_or(0);
   const bool verifies = rows_.prompt().reasoning;
   std::vector<JudgedClaim> claims;
   if (verifies)
@@ -225,12 +275,13 @@ ScoredCompletion RecommendationReward::score(const Rollout& rollout, const RowCo
                     {"coverage", reasoning.coverage},
                     {"link", reasoning.r_link}};
     if (judge_ != nullptr && input.has_reasoning) {
-      scored.parts["judge_missing"] = judged ? 0 : 1;
-      if (judged) {
-        scored.parts["judge"] = *judged;
-        scored.parts["judge_lead"] = *judged - reasoning.r_ver;
+      scored.parts["judge_missing"] = reading.judge ? 0 : 1;
+      if (reading.judge) {
+        scored.parts["judge"] = *reading.judge;
+        scored.parts["judge_lead"] = *reading.judge - reasoning.r_ver;
       }
     }
+    if (reading.usefulness) scored.parts["usefulness"] = *reading.usefulness;
   }
   if (!input.format_ok)
     scored.invalid = answer_code_name(parsed.code);
@@ -248,11 +299,12 @@ std::vector<ScoredCompletion> RecommendationReward::operator()(std::span<const R
     hits += rollouts[i].output->answer == rows[row_of_rollout[i]].view->request().target_slot;
   const RewardWeights now =
       weights(step, rollouts.empty() ? 0 : hits / static_cast<double>(rollouts.size()));
-  const auto judged = ask_judge(rollouts, rows, row_of_rollout);
+  std::vector<Reading> readings = read(rollouts, rows, row_of_rollout);
+  ask_judge(readings);
+  ask_reader(readings, rows);
   std::vector<ScoredCompletion> scored(rollouts.size());
   at::parallel_for(0, static_cast<int64_t>(rollouts.size()), 1, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i)
-      scored[i] = score(rollouts[i], rows[row_of_rollout[i]], judged[i], now);
+    for (int64_t i = begin; i < end; ++i) scored[i] = score(readings[i], now);
   });
   return scored;
 }

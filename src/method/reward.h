@@ -1,6 +1,7 @@
 // The reward of a recommendation with reasoning (method.md G.3): verified claims, a recommender's
-// opinion, the label. Each rollout's text is judged once; the result is the reward for every
-// possible answer, so that the expectation over answers is exact (G.6).
+// opinion, the label, what the reasoning is worth to a frozen reader. Each rollout's text is judged
+// once; the result is the reward for every possible answer, so that the expectation over answers is
+// exact (G.6).
 #pragma once
 
 #include <cstdint>
@@ -15,7 +16,9 @@
 #include "models/recommender.h"
 #include "temporal/claim_weights.h"
 #include "temporal/guidance.h"
+#include "text/chat.h"
 #include "text/tokenizer.h"
+#include "train/frozen_reader.h"
 #include "train/grpo.h"
 #include "train/reward.h"
 
@@ -32,6 +35,7 @@ struct RewardSetup {
   // Near misses are items like the target: by these vectors of length 1, float [items, C], or,
   // where there are none, by the attributes.
   at::Tensor item_embeddings{};
+  ChatFrame frame{};  // around prompts, as a frozen reader sees them
 };
 
 // The temperature at which the recommender's softmax over candidates is calibrated, measured on
@@ -40,13 +44,13 @@ double calibrate_recommender(const Recommender& recommender, const Study& study,
 
 class RecommendationReward {
  public:
-  // `rows`, `recommender` (null: its weight is 0), `tokenizer` and `judge` (null: nobody judges)
-  // outlive the object. Rollout ids
-  // are rows of `rows`. The hit rate of curriculum C4 is that of the rollouts at hand, so that
+  // `rows`, `recommender` (null: its weight is 0), `tokenizer`, `judge` (null: nobody judges) and
+  // `reader` (null: nobody says how useful a reasoning is) outlive the object. Rollout ids are rows
+  // of `rows`. The hit rate of curriculum C4 is that of the rollouts at hand, so that
   // nothing has to be remembered between steps.
   RecommendationReward(RewardSetup setup, const RowSource& rows, const Recommender* recommender,
                        ClaimWeights claim_weights, const Tokenizer& tokenizer,
-                       Judge* judge = nullptr);
+                       Judge* judge = nullptr, const FrozenReader* reader = nullptr);
   ~RecommendationReward();
   // One call at a time. Views of rows are kept between calls, so that facts of a row that comes
   // back are not computed again; the results depend on the arguments only.
@@ -55,15 +59,14 @@ class RecommendationReward {
 
  private:
   struct RowContext;
+  struct Reading;
   std::vector<RowContext> prepare(std::span<const Rollout> rollouts,
                                   std::vector<size_t>& row_of_rollout) const;
-  std::string text_of(const Rollout& rollout) const;
-  // Of each rollout, what the judge says about its reasoning; nothing where there is none.
-  std::vector<std::optional<double>> ask_judge(std::span<const Rollout> rollouts,
-                                               std::span<const RowContext> rows,
-                                               std::span<const size_t> row_of_rollout) const;
-  ScoredCompletion score(const Rollout& rollout, const RowContext& row,
-                         const std::optional<double>& judged, const RewardWeights& weights) const;
+  std::vector<Reading> read(std::span<const Rollout> rollouts, std::span<const RowContext> rows,
+                            std::span<const size_t> row_of_rollout) const;
+  void ask_judge(std::span<Reading> readings) const;
+  void ask_reader(std::span<Reading> readings, std::span<const RowContext> rows) const;
+  ScoredCompletion score(const Reading& reading, const RewardWeights& weights) const;
 
   RewardSetup setup_;
   const RowSource& rows_;
@@ -72,6 +75,7 @@ class RecommendationReward {
   const Tokenizer& tokenizer_;
   Judge* judge_;
   GuidanceTexts judge_texts_;  // of judge_
+  const FrozenReader* reader_;
   mutable std::unordered_map<int64_t, RowView> views_;
 };
 

@@ -15,6 +15,7 @@
 #include "train/completion_values.h"
 #include "train/diagnosis.h"
 #include "train/policy_forest.h"
+#include "train/reference_scope.h"
 #include "train/rollout_metrics.h"
 
 namespace etrlrec {
@@ -27,23 +28,6 @@ constexpr double kLeastGroupStd = 0.01;  // of dynamic sampling
 double seconds_since(Clock::time_point begin) {
   return std::chrono::duration<double>(Clock::now() - begin).count();
 }
-
-// Adapters off while it lives, when the reference is the policy itself.
-class ReferenceScope {
- public:
-  ReferenceScope(LanguageModel& model, const LanguageModel& reference)
-      : model_(model), switched_(&model == &reference) {
-    if (switched_) model_.adapters().set_enabled(false);
-  }
-  ReferenceScope(const ReferenceScope&) = delete;
-  ~ReferenceScope() {
-    if (switched_) model_.adapters().set_enabled(true);
-  }
-
- private:
-  LanguageModel& model_;
-  bool switched_;
-};
 
 PolicySample sample_of(const Completion& completion, int64_t prompt, const GrpoRow& row,
                        const GrpoOptions& options) {

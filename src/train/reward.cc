@@ -47,12 +47,19 @@ void check_input(const RewardInput& input, const RewardWeights& weights) {
   check_unit(input.semantic, "semantic closeness");
   if (input.has_rank) check_unit(input.rank, "rank");
   check_unit(input.repetition, "repetition");
+  CHECK(std::isfinite(input.usefulness) && std::abs(input.usefulness) <= 1, kNumbers,
+        "reward: usefulness: expected a value in [-1, 1], found {}", input.usefulness);
 }
 
 // The negative constants of G.3 (0); 0 where nothing is wrong.
 double invalid_crm(const RewardInput& input) {
   if (input.answer == 0) return -1;
   return input.answer < 1 || input.answer > input.num_candidates ? -0.5 : 0;
+}
+
+// How far the outcome of right answers is above that of wrong ones at least.
+double outcome_margin(double eta, double usefulness_share) {
+  return (1 - usefulness_share) * (1 - eta) - usefulness_share;
 }
 
 // Mean negative log-likelihood of the targets at inverse temperature b; convex in b.
@@ -117,9 +124,29 @@ RewardWeights curriculum_weights(const Curriculum& curriculum, int64_t step,
   fail(ExitCode::kUsage, "unknown curriculum \"{}\"; known: C0, C1, C2, C3, C4", name);
 }
 
-double dominance_gate(const RewardWeights& weights, double eta) {
+double dominance_gate(const RewardWeights& weights, double eta, double usefulness_share) {
   double other = weights.alpha + weights.beta;
-  return other <= 0 ? 1 : std::min(1.0, kGateMargin * weights.gamma * (1 - eta) / other);
+  return other <= 0 ? 1
+                    : std::min(1.0, kGateMargin * weights.gamma *
+                                        outcome_margin(eta, usefulness_share) / other);
+}
+
+void check_reward_options(const RewardOptions& options) {
+  const double share = options.usefulness_share;
+  CHECK(options.eta >= 0 && options.eta < 1, kUsage, "reward: eta: expected [0, 1), found {}",
+        options.eta);
+  CHECK(share >= 0 && share < 1, kUsage, "reward: usefulness share: expected [0, 1), found {}",
+        share);
+  if (share == 0) return;
+  CHECK(options.mode == RewardMode::kVerified, kUsage,
+        "reward: usefulness share: counts in verified mode only, found {}\n"
+        "hint: --reward-mode verified, or --usefulness-share 0",
+        share);
+  CHECK(options.gate == "off" || outcome_margin(options.eta, share) > 0, kUsage,
+        "reward: usefulness share: expected less than {:.3g}, so that right answers stay above "
+        "wrong ones with eta {}, found {}\nhint: a smaller --usefulness-share or --eta, or "
+        "--gate off",
+        (1 - options.eta) / (2 - options.eta), options.eta, share);
 }
 
 double reasoning_reward(const RewardInput& input, const RewardOptions& options) {
@@ -140,8 +167,7 @@ RewardWeights without_reasoning(const RewardWeights& weights) {
 RewardParts compute_reward(const RewardInput& input, const RewardWeights& given,
                            const RewardOptions& options) {
   check_input(input, given);
-  CHECK(options.eta >= 0 && options.eta < 1, kUsage, "reward: eta: expected [0, 1), found {}",
-        options.eta);
+  check_reward_options(options);
   bool in_range = input.answer >= 1 && input.answer <= input.num_candidates;
   bool valid = in_range && input.has_reasoning && input.format_ok;
   bool faithful = options.mode == RewardMode::kFaithful;
@@ -173,13 +199,17 @@ RewardParts compute_reward(const RewardInput& input, const RewardWeights& given,
   if (valid && parts.label == 0) {
     double rank = input.has_rank ? input.rank : input.semantic;
     parts.outcome = options.eta * (input.semantic + rank) / 2;
-    double kappa = dominance_gate(weights, options.eta);
+    double kappa = dominance_gate(weights, options.eta, options.usefulness_share);
     CHECK(options.gate == "on" || options.gate == "off" || options.gate == "reasoning-only", kUsage,
           "unknown gate \"{}\"; known: on, off, reasoning-only", options.gate);
     if (options.gate != "off") kappa_reasoning = kappa;
     if (options.gate == "on") kappa_crm = kappa;
   } else {
     parts.outcome = parts.label;
+  }
+  if (valid) {
+    const double share = options.usefulness_share;
+    parts.outcome = (1 - share) * parts.outcome + share * (1 + input.usefulness) / 2;
   }
   parts.gated_crm = kappa_crm * parts.crm;
   parts.gated_reasoning = kappa_reasoning * parts.reasoning;
@@ -258,6 +288,15 @@ double semantic_reward(std::span<const float> similarities, int32_t answer, int3
   double span = similarities[target - 1] - mean;
   CHECK(std::isfinite(span), kNumbers, "semantic reward: a similarity is not finite");
   return span <= 0 ? 0 : std::clamp((similarities[answer - 1] - mean) / span, 0.0, 1.0);
+}
+
+double usefulness_reward(double gain, int64_t num_candidates) {
+  CHECK(std::isfinite(gain), kNumbers, "usefulness: gain: expected a finite number, found {}",
+        gain);
+  CHECK(num_candidates >= 1, kInput, "usefulness: expected at least one candidate, found {}",
+        num_candidates);
+  if (num_candidates == 1) return 0;
+  return std::clamp(gain / std::log(static_cast<double>(num_candidates)), -1.0, 1.0);
 }
 
 double rank_reward(double rank) {
