@@ -84,7 +84,7 @@ TEST(LastStates, of_masked_items_have_the_same_gradients) {
   const at::Tensor kept = at::tensor({int64_t{2}, int64_t{3}, int64_t{7}, int64_t{10}});
   const at::Tensor u = at::randn({4, 16});
   const auto gradients = [&](const at::Tensor& states) {
-    for (auto& [name, tensor] : model.parameters()) tensor.mutable_grad() = {};
+    for (auto& [name, tensor] : model.parameters()) tensor.mutable_grad() = at::Tensor();
     (states * u).sum().backward();
     std::map<std::string, at::Tensor> found;
     for (auto& [name, tensor] : model.parameters())
