@@ -136,7 +136,7 @@ TEST_F(AuditTexts, find_a_teacher_that_was_asked_with_more_than_the_past) {
   EXPECT_NE(usage_refusal([&] {
               planted(
                   "reasoning", [](Json&) {}, {}, guidance);
-            }).find("by the program"),
+            }).find("(program) was asked with none"),
             std::string::npos);
   options.out = root_ / "asked-otherwise";
   options.llm.guidance = guidance;

@@ -104,11 +104,13 @@ TextAudit::TextAudit(const RowSource& source, const fs::path& folder, const std:
     : source_(source) {
   const std::string name = (folder / "construct.json").string();
   const Json made = get<Json>(read_json(name), "options", name);
-  free_text_ = writes_free_text(get<std::string>(made, "teacher", name));
-  CHECK(free_text_ || guidance.empty(), kUsage,
-        "--guidance: {} was written by the program, which reads none", folder.string());
-  if (!free_text_ || !made.at("llm").contains("guidance")) return;  // a file is asked nothing
-  const Json llm = get<Json>(made, "llm", name);
+  const auto teacher = get<std::string>(made, "teacher", name);
+  free_text_ = writes_free_text(teacher);
+  const Json llm = free_text_ ? get<Json>(made, "llm", name) : Json::object();
+  const bool asked = llm.contains("guidance");
+  CHECK(asked || guidance.empty(), kUsage, "--guidance: the teacher of {} ({}) was asked with none",
+        folder.string(), teacher);
+  if (!asked) return;
   const auto domain = get<std::string>(llm, "domain", name);
   const auto known = guidance_domains();
   options_.llm.domain =
