@@ -8,6 +8,7 @@
 #include <numeric>
 
 #include "base/check.h"
+#include "base/rng.h"
 #include "data/histories.h"
 #include "eval/full_ranking.h"
 #include "eval/mix.h"
@@ -117,6 +118,27 @@ TEST_F(FullRanking, gives_the_ranks_of_every_title_scored_by_itself) {
       EXPECT_EQ(found.rows[r].target_slot, rows_.tasks[r].target);
       EXPECT_EQ(found.rows[r].user, static_cast<int32_t>(r));
       EXPECT_TRUE(found.rows[r].scores.empty());
+    }
+  }
+}
+
+TEST(BestItems, are_those_of_a_sorted_list) {
+  Rng rng(4, "best items");
+  for (int turn = 0; turn < 300; ++turn) {
+    std::vector<float> scores(1 + rng.below(40));
+    for (float& score : scores) score = static_cast<float>(rng.below(6));  // many ties
+    std::vector<int32_t> history(rng.below(12));
+    for (int32_t& item : history) item = static_cast<int32_t>(rng.below(scores.size()));
+    const std::vector<int64_t> times(history.size());
+    const RankingTask task{{history, times}, static_cast<int32_t>(rng.below(scores.size()))};
+    const auto count = static_cast<int64_t>(rng.below(45));
+    for (const bool mask_seen : {false, true}) {
+      std::vector<int32_t> open;
+      for (int32_t item = 0; item < static_cast<int32_t>(scores.size()); ++item)
+        if (!mask_seen || item == task.target ||
+            std::count(history.begin(), history.end(), item) == 0)
+          open.push_back(item);
+      EXPECT_EQ(best_items(scores, task, mask_seen, count), best_items(scores, open, count));
     }
   }
 }

@@ -1,6 +1,9 @@
 #include "eval/full_ranking.h"
 
+#include <ATen/Parallel.h>
+
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "base/check.h"
@@ -14,6 +17,15 @@ namespace {
 
 constexpr int64_t kRowsTogether = 128;
 constexpr int64_t kScoresTogether = int64_t{1} << 24;  // 64 MiB
+
+// The better item first; equal scores in the catalogue's order.
+struct ByScore {
+  std::span<const float> scores;
+  bool operator()(int32_t a, int32_t b) const {
+    const float of_a = scores[static_cast<size_t>(a)], of_b = scores[static_cast<size_t>(b)];
+    return of_a != of_b ? of_a > of_b : a < b;
+  }
+};
 
 Predictions with_scores(const char* protocol, std::vector<std::vector<float>> scores) {
   Predictions out;
@@ -125,25 +137,35 @@ DistinctTitles distinct_titles(const Catalogue& catalogue) {
 std::vector<int32_t> best_items(std::span<const float> scores, std::vector<int32_t> items,
                                 int64_t count) {
   const auto kept = std::min(std::ssize(items), count);
-  const auto is_better = [scores](int32_t a, int32_t b) {
-    const float of_a = scores[static_cast<size_t>(a)], of_b = scores[static_cast<size_t>(b)];
-    return of_a != of_b ? of_a > of_b : a < b;
-  };
-  std::partial_sort(items.begin(), items.begin() + kept, items.end(), is_better);
+  std::partial_sort(items.begin(), items.begin() + kept, items.end(), ByScore{scores});
   items.resize(static_cast<size_t>(kept));
   return items;
 }
 
 std::vector<int32_t> best_items(std::span<const float> scores, const RankingTask& task,
                                 bool mask_seen, int64_t count) {
-  std::vector<bool> masked(scores.size());
-  if (mask_seen)
-    for (const int32_t item : task.history.items)
-      if (item != task.target) masked[static_cast<size_t>(item)] = true;
-  std::vector<int32_t> items;
-  for (int32_t item = 0; item < static_cast<int32_t>(scores.size()); ++item)
-    if (!masked[static_cast<size_t>(item)]) items.push_back(item);
-  return best_items(scores, std::move(items), count);
+  std::vector<int32_t> seen;
+  if (mask_seen) seen.assign(task.history.items.begin(), task.history.items.end());
+  std::sort(seen.begin(), seen.end());
+  const auto is_masked = [&](int32_t item) {
+    return item != task.target && std::binary_search(seen.begin(), seen.end(), item);
+  };
+  // One pass; the heap's front is the worst of the best so far, which few items beat.
+  std::vector<int32_t> best;
+  const ByScore by_score{scores};
+  for (int32_t item = 0; item < static_cast<int32_t>(scores.size()); ++item) {
+    const bool full = std::ssize(best) >= count;
+    if (full && (count == 0 || !by_score(item, best.front()))) continue;
+    if (is_masked(item)) continue;
+    if (full) {
+      std::pop_heap(best.begin(), best.end(), by_score);
+      best.pop_back();
+    }
+    best.push_back(item);
+    std::push_heap(best.begin(), best.end(), by_score);
+  }
+  std::sort_heap(best.begin(), best.end(), by_score);
+  return best;
 }
 
 Predictions rank_catalogue(const FullRows& rows, int64_t num_items, const AskCatalogue& ask,
@@ -152,20 +174,22 @@ Predictions rank_catalogue(const FullRows& rows, int64_t num_items, const AskCat
   const auto rank_batch = [&](int64_t begin, int64_t end) {
     Predictions asked = ask(begin, end);
     out.protocol = asked.protocol;
-    for (int64_t row = begin; row < end; ++row) {
-      Prediction& prediction = asked.rows[static_cast<size_t>(row - begin)];
-      const RankingTask& task = rows.tasks[static_cast<size_t>(row)];
-      CHECK(std::ssize(prediction.scores) == num_items, kFailure,
-            "full ranking: expected scores of {} items, found {}", num_items,
-            prediction.scores.size());
-      prediction.row = row;
-      prediction.user = rows.rows[static_cast<size_t>(row)].user;
-      prediction.target_slot = task.target;
-      prediction.rank = full_rank(prediction.scores, task, rows.mask_seen);
-      prediction.answer = best_items(prediction.scores, task, rows.mask_seen, 1).at(0) + 1;
-      prediction.scores = std::vector<float>();
-      out.rows.push_back(std::move(prediction));
-    }
+    at::parallel_for(begin, end, 1, [&](int64_t first, int64_t last) {
+      for (int64_t row = first; row < last; ++row) {
+        Prediction& prediction = asked.rows[static_cast<size_t>(row - begin)];
+        const RankingTask& task = rows.tasks[static_cast<size_t>(row)];
+        CHECK(std::ssize(prediction.scores) == num_items, kFailure,
+              "full ranking: expected scores of {} items, found {}", num_items,
+              prediction.scores.size());
+        prediction.row = row;
+        prediction.user = rows.rows[static_cast<size_t>(row)].user;
+        prediction.target_slot = task.target;
+        prediction.rank = full_rank(prediction.scores, task, rows.mask_seen);
+        prediction.answer = best_items(prediction.scores, task, rows.mask_seen, 1).at(0) + 1;
+        prediction.scores = std::vector<float>();
+      }
+    });
+    std::move(asked.rows.begin(), asked.rows.end(), std::back_inserter(out.rows));
   };
   for_each_batch(std::ssize(rows.tasks), num_items, rank_batch, on_progress);
   out.num_candidates = static_cast<int32_t>(num_items);
