@@ -4,7 +4,7 @@
   bench/catalogue.py --items 1000000 --users 200000 --events 50 [--epochs 0.2] [--rows 2000] [--max-length 50] [--threads N] [--scratch DIR]
 
 An event is, with .7, one of the 20 items behind the user's last one, else one drawn by popularity (Zipf). Prints one JSON line: seconds
-and peak memory of prepare, of --epochs passes over the users (with targets/s and loss first and last) and of ranking --rows test rows in
+and peak memory of prepare, of --epochs passes over the users (with targets/s) and of ranking --rows test rows in
 the whole catalogue. Needs Python alone."""
 import argparse
 import json

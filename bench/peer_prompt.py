@@ -18,20 +18,14 @@ import torch
 from peft import PromptTuningConfig, get_peft_model
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
-from peer_sft import SHAPES
+from peer_sft import SHAPES, collate
 
 ROWS, VIRTUAL, TITLE = 20, 100, 8
 
 
 def make_batch(vocab):
     lengths = [300 + 137 * i % 251 + TITLE for i in range(ROWS)]
-    ids = torch.zeros(ROWS, max(lengths), dtype=torch.long)
-    mask, labels = torch.zeros_like(ids), torch.full_like(ids, -100)
-    for r, length in enumerate(lengths):
-        ids[r, :length] = torch.randint(1, vocab, (length,))
-        mask[r, :length] = 1
-        labels[r, length - TITLE:length] = ids[r, length - TITLE:length]
-    return ids, mask, labels
+    return collate([(torch.randint(1, vocab, (length,)), length - TITLE) for length in lengths])
 
 
 def main():

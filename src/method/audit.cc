@@ -70,12 +70,12 @@ void check_candidates(const Study& study, const Split& split, const std::string&
   findings.passed("candidates-" + part, static_cast<int64_t>(set.rows.size()));
 }
 
-// What a line of reasoning.jsonl says about its row, against the row itself.
-void check_line(const RowSource& source, const Json& line, const std::string& name,
-                AuditReport& findings) {
-  const auto& ids = source.study().dataset.catalogue.item_ids;
+// What a line of reasoning.jsonl says about its row, against the row itself; `parsed`: its
+// completion.
+void check_line(const Study& study, const RowView& view, const ParsedCompletion& parsed,
+                const Json& line, const std::string& name, AuditReport& findings) {
+  const auto& ids = study.dataset.catalogue.item_ids;
   const Json meta = get<Json>(line, "meta", name);
-  const RowView view = source.view(get<int64_t>(meta, "row", name));
   const Request& request = view.request();
   const std::string& target = ids[static_cast<size_t>(request.candidates[request.target_slot])];
   if (get<std::string>(meta, "target_item_id", name) != target ||
@@ -86,8 +86,6 @@ void check_line(const RowSource& source, const Json& line, const std::string& na
   if (get<std::vector<std::string>>(meta, "candidates", name) != candidates ||
       get<int64_t>(meta, "now", name) != request.now)
     findings.add("reasoning", name + ": names other candidates or another request time");
-  const auto completion = get<std::string>(line, "completion", name);
-  const ParsedCompletion parsed = parse_completion(completion, view.answers(), source.prompt());
   if (parsed.code != AnswerCode::kValid || parsed.answer != get<int32_t>(meta, "answer", name))
     findings.add("answer", name + ": the completion does not give the answer of its record");
   if (get<std::string>(line, "prompt", name) != view.prompt())
@@ -131,8 +129,12 @@ void check_reasoning(const Study& study, const Split& split, const fs::path& fol
       findings.add("pattern", name + ": the recommender has learned from this row or later events");
       if (record.prompt.knowledge == Knowledge::kList) return;  // it makes no list for such a row
     }
-    check_line(source, line, name, findings);
-    texts.check(line, name, findings);
+    const RowView view = source.view(r);
+    const auto completion = get<std::string>(line, "completion", name);
+    const ParsedCompletion parsed = view.parse(completion);
+    check_line(study, view, parsed, line, name, findings);
+    texts.check(view, parsed.code == AnswerCode::kValid ? parsed.reasoning : completion, meta, name,
+                findings);
   });
   findings.passed("reasoning", lines);
   if (texts.knows_calls()) findings.passed("teacher messages", lines);

@@ -131,28 +131,25 @@ TextAudit::TextAudit(const RowSource& source, const fs::path& folder, const std:
   draws_ = std::max(get<int32_t>(made, "draws", name), get<int32_t>(made, "hinted_draws", name));
 }
 
-void TextAudit::check(const Json& line, const std::string& name, AuditReport& report) const {
-  const Json meta = get<Json>(line, "meta", name);
-  const auto row = get<int64_t>(meta, "row", name);
-  const auto completion = get<std::string>(line, "completion", name);
-  if (knows_calls())
-    check_messages(row, get<bool>(meta, "hinted", name), get<std::string>(meta, "key", name), name,
-                   report);
-  const ParsedCompletion parsed =
-      parse_completion(completion, source_.view(row).answers(), source_.prompt());
-  const std::string said(parsed.code == AnswerCode::kValid ? parsed.reasoning : completion);
+void TextAudit::check(const RowView& view, std::string_view said, const Json& meta,
+                      const std::string& name, AuditReport& report) const {
+  if (knows_calls()) check_messages(view, meta, name, report);
   if (betrays(said, free_text_)) report.add("betrayal", name + ": says that the answer was known");
-  check_words(row, said, name, report);
+  check_words(view, said, get<int64_t>(meta, "row", name), name, report);
 }
 
 // The key of a call is a hash of its messages (etrlrec construct --audit compares the two).
-void TextAudit::check_messages(int64_t row, bool hinted, const std::string& key,
-                               const std::string& name, AuditReport& report) const {
+void TextAudit::check_messages(const RowView& view, const Json& meta, const std::string& name,
+                               AuditReport& report) const {
   const Study& study = source_.study();
-  Request request = source_.view(row).request();
+  const bool hinted = get<bool>(meta, "hinted", name);
+  const auto key = get<std::string>(meta, "key", name);
+  Request request = view.request();
   if (!hinted) request.target_slot = -1;
-  const RowView view(study.dataset.catalogue, &study.statistics, request, source_.prompt());
-  ChatCall call{model_, teacher_messages(guidance_, options_, view, row, hinted), parameters_};
+  const RowView asked(study.dataset.catalogue, &study.statistics, request, source_.prompt());
+  ChatCall call{
+      model_, teacher_messages(guidance_, options_, asked, get<int64_t>(meta, "row", name), hinted),
+      parameters_};
   for (call.draw = 0; call.draw < draws_; ++call.draw)
     if (call_key(call) == key) return;
   report.add("teacher messages",
@@ -160,34 +157,35 @@ void TextAudit::check_messages(int64_t row, bool hinted, const std::string& key,
                          hinted ? " with the hint" : ""));
 }
 
-void TextAudit::check_words(int64_t row, const std::string& text, const std::string& name,
-                            AuditReport& report) const {
+void TextAudit::check_words(const RowView& view, std::string_view said, int64_t row,
+                            const std::string& name, AuditReport& report) const {
   const Dataset& dataset = source_.study().dataset;
-  const Catalogue& catalogue = dataset.catalogue;
   const Row& asked = source_.set().rows[static_cast<size_t>(row)];
   const auto user = static_cast<size_t>(asked.user);
   const auto spoken = [&](int32_t item) {
-    return spoken_titles(catalogue.titles[static_cast<size_t>(item)]);
+    return spoken_titles(dataset.catalogue.titles[static_cast<size_t>(item)]);
   };
-  const RowView view = source_.view(row);
-  if (!source_.study().dataset.order_only)
-    if (const auto day = later_day(text, view.request().now))
+  if (!dataset.order_only)
+    if (const auto day = later_day(said, view.request().now))
       report.add("later day", fmt::format("{}: {}", name, *day));
   std::set<std::string> known;
-  const auto know = [&](int32_t item) {
-    for (std::string& title : spoken(item)) known.insert(std::move(title));
-  };
-  for (int64_t i = dataset.user_offsets[user]; i < asked.position; ++i)
-    know(dataset.items[static_cast<size_t>(i)]);
-  for (const int32_t item : view.request().candidates) know(item);
   std::optional<std::string> rest;  // of the text, without what may be named
+  const auto may_be_named = [&](const std::string& title) {
+    if (!rest) {
+      const auto know = [&](int32_t item) {
+        for (std::string& one : spoken(item)) known.insert(std::move(one));
+      };
+      for (int64_t i = dataset.user_offsets[user]; i < asked.position; ++i)
+        know(dataset.items[static_cast<size_t>(i)]);
+      for (const int32_t item : view.request().candidates) know(item);
+      rest = text_without(std::string(said), known);
+    }
+    return known.contains(title) || !has_words(*rest, title) || has_words(view.prompt(), title);
+  };
   for (int64_t i = asked.position + 1; i < dataset.user_offsets[user + 1]; ++i)
     for (const std::string& title : spoken(dataset.items[static_cast<size_t>(i)])) {
-      if (title.size() < kShortestTitle || title.find(' ') == title.npos ||
-          !has_words(text, title) || known.contains(title))
-        continue;
-      if (!rest) rest = text_without(text, known);
-      if (has_words(*rest, title) && !has_words(view.prompt(), title))
+      if (title.size() < kShortestTitle || title.find(' ') == title.npos) continue;
+      if (has_words(said, title) && !may_be_named(title))
         report.add("later item",
                    fmt::format("{}: {}, which the user chose only later", name, title));
     }

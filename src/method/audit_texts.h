@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
+#include <string_view>
 
 #include "method/audit_report.h"
 #include "method/construct_options.h"
@@ -21,18 +22,20 @@ class TextAudit {
             const std::string& guidance);
   // Whether the teacher was asked by calls, so that their messages are checked.
   bool knows_calls() const { return !model_.empty(); }
-  // Adds what is wrong with a line of reasoning.jsonl whose row is one of the source. Kinds:
+  // Adds what is wrong with what a line of reasoning.jsonl says; `view` of its row, `meta` as it
+  // stands there. Kinds:
   // "teacher messages": not those that the events before the request give, made again without the
   // target where no hint was to be given; "betrayal": says that the answer was known; "later item":
   // names a title that the user chose only later; "later day": names a day (2024-05-31) after the
   // request. A title of one word is no name here: it may be any word. One that history, candidates
   // or the prompt hold may be named.
-  void check(const nlohmann::json& line, const std::string& name, AuditReport& report) const;
+  void check(const RowView& view, std::string_view said, const nlohmann::json& meta,
+             const std::string& name, AuditReport& report) const;
 
  private:
-  void check_messages(int64_t row, bool hinted, const std::string& key, const std::string& name,
+  void check_messages(const RowView& view, const nlohmann::json& meta, const std::string& name,
                       AuditReport& report) const;
-  void check_words(int64_t row, const std::string& text, const std::string& name,
+  void check_words(const RowView& view, std::string_view said, int64_t row, const std::string& name,
                    AuditReport& report) const;
 
   const RowSource& source_;

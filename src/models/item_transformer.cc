@@ -137,27 +137,22 @@ Tensor ItemTransformer::run(Tensor hidden, const Attend& attend, DropoutDraws& d
   };
   for (int64_t layer = 0; layer < config_.num_hidden_layers; ++layer) {
     const std::string prefix = fmt::format("layers.{}.", layer);
-    const bool cut = kept.defined() && layer + 1 == config_.num_hidden_layers;
-    const auto attention = [&](const Tensor& values) {
-      Tensor gathered = attend(linear(values, prefix + "attention.qkv"), layer);
-      if (cut) {
-        gathered = gathered.index_select(0, kept);
-        hidden = hidden.index_select(0, kept);
-      }
-      return linear(gathered, prefix + "attention.out");
-    };
+    const std::string norm1 = prefix + "attention_norm", norm2 = prefix + "feed_forward_norm";
     const auto feed_forward = [&](const Tensor& values) {
       return linear(activate(linear(values, prefix + "feed_forward.up")),
                     prefix + "feed_forward.down");
     };
-    const std::string norm1 = prefix + "attention_norm", norm2 = prefix + "feed_forward_norm";
+    const Tensor input = config_.norm_first ? layer_norm(hidden, norm1) : hidden;
+    Tensor gathered = attend(linear(input, prefix + "attention.qkv"), layer);
+    if (kept.defined() && layer + 1 == config_.num_hidden_layers) {
+      gathered = gathered.index_select(0, kept);
+      hidden = hidden.index_select(0, kept);
+    }
+    hidden = add(hidden, linear(gathered, prefix + "attention.out"));
     if (config_.norm_first) {
-      const Tensor branch = attention(layer_norm(hidden, norm1));  // which may cut `hidden`
-      hidden = add(hidden, branch);
       hidden = add(hidden, feed_forward(layer_norm(hidden, norm2)));
     } else {
-      const Tensor branch = attention(hidden);
-      hidden = layer_norm(add(hidden, branch), norm1);
+      hidden = layer_norm(hidden, norm1);
       hidden = layer_norm(add(hidden, feed_forward(hidden)), norm2);
     }
   }
