@@ -220,6 +220,47 @@ TEST_F(Recipes, settings_change_one_option_or_say_what_exists) {
   EXPECT_NE(refused("rows").find("KEY=VALUE"), std::string::npos);
 }
 
+TEST_F(Recipes, a_step_like_another_has_its_options_but_those_that_it_says_itself) {
+  const std::string text = std::string(kSmall) + R"([[stage]]
+id = "fourth"
+like = "first"
+heading = "again"
+model = "sasrec"
+[[stage]]
+id = "fifth"
+like = "fourth"
+rows = ""
+[[judge]]
+id = "again"
+like = "first"
+name = "again"
+)";
+  Recipe recipe = read_recipe(text, "x.toml");
+  const RecipeStep &fourth = recipe.stages[4], &fifth = recipe.stages[5];
+  EXPECT_EQ(fourth.command, "fit");
+  EXPECT_EQ(fourth.heading, "again");
+  EXPECT_EQ(fifth.heading, "fit");
+  EXPECT_EQ(fourth.word("data") + fourth.word("rows") + fourth.word("model"), "@data5sasrec");
+  EXPECT_EQ(fifth.word("data") + fifth.word("rows") + fifth.word("model"), "@datasasrec");
+  EXPECT_EQ(recipe.judges[2].word("model"), "@first");
+  // What is set later reaches those that do not say it themselves.
+  set_in_recipe(recipe, "first.rows=7");
+  set_in_recipe(recipe, "first.model=markov");
+  set_in_recipe(recipe, "first.name=one");
+  EXPECT_EQ(fourth.word("rows") + fourth.word("model") + fourth.word("name"), "7sasrecone");
+  EXPECT_EQ(fifth.word("rows") + fifth.word("model") + fifth.word("name"), "sasrecone");
+  set_in_recipe(recipe, "fourth.rows=8");
+  set_in_recipe(recipe, "first.rows=9");
+  set_in_recipe(recipe, "first.data=");
+  EXPECT_EQ(fourth.word("rows") + fourth.word("data"), "8");
+  EXPECT_EQ(fifth.find("data"), nullptr);
+  // What is written down says the same without the word.
+  EXPECT_TRUE(changed(recipe, read_recipe(to_toml(recipe), "copy.toml")).empty());
+  EXPECT_NE(refusal(with("rows = 5", "like = \"secnd\"")).find("x.toml:12: like: no stage"),
+            std::string::npos);
+  EXPECT_NE(refusal(with("rows = 5", "like = \"second\"")).find("before it"), std::string::npos);
+}
+
 TEST_F(Recipes, a_written_recipe_reads_back_as_the_same) {
   Recipe recipe = small();
   set_in_recipe(recipe, "title=a \"b\" \\ c");

@@ -3,10 +3,10 @@
 #include <ATen/Parallel.h>
 
 #include "base/check.h"
+#include "base/heap.h"
 #include "base/io.h"
 #include "base/log.h"
 #include "base/print_to_file.h"
-#include "base/startup.h"
 
 namespace etrlrec {
 

@@ -49,6 +49,15 @@ void set_option(RecipeStep& step, const RecipeOption& option) {
   }
 }
 
+// Those like it follow, unless they say it themselves.
+void set_with_followers(std::vector<RecipeStep>& steps, RecipeStep& step,
+                        const RecipeOption& option) {
+  set_option(step, option);
+  for (RecipeStep& other : steps)
+    if (other.like == step.id && !std::count(other.own.begin(), other.own.end(), option.name))
+      set_with_followers(steps, other, option);
+}
+
 // One thing of a recipe gets a value: the words of the key between its dots.
 void assign(Recipe& recipe, const std::vector<std::string>& key, const RecipeOption& what,
             ExitCode code) {
@@ -74,7 +83,8 @@ void assign(Recipe& recipe, const std::vector<std::string>& key, const RecipeOpt
   if (key.size() != (judged ? 3 : 2) || step == nullptr)
     fail(code, "{}: no {} \"{}\"{}\nhint: STAGE.OPTION, judge.OPTION or judge.ID.OPTION", where,
          judged ? "judge" : "stage", id, did_you_mean(id, ids_of(steps)));
-  set_option(*step, what);
+  step->own.push_back(what.name);
+  set_with_followers(steps, *step, what);
 }
 
 // A number as it is written: fmt prints the shortest text that reads back as the same double.
@@ -114,7 +124,7 @@ class Reader {
   }
   const toml::array& array(const toml::node& node, const std::string& key) const;
   std::vector<std::string> texts(const toml::node& node, const std::string& key) const;
-  RecipeStep step(const toml::node& node, bool judged) const;
+  RecipeStep step(const toml::node& node, std::vector<RecipeStep>& before, bool judged) const;
   void read_head(const toml::table& table);
   void read_seeds(const toml::node& node);
   void read_steps(const toml::table& table, const char* key, std::vector<RecipeStep>& steps);
@@ -143,14 +153,24 @@ std::vector<std::string> Reader::texts(const toml::node& node, const std::string
   return all;
 }
 
-RecipeStep Reader::step(const toml::node& node, bool judged) const {
+RecipeStep Reader::step(const toml::node& node, std::vector<RecipeStep>& before,
+                        bool judged) const {
   CHECK(node.is_table(), kInput, "{}: expected [[{}]] with keys and values", to_string(place(node)),
-        judged ? "judge" : "stage");
+        judged ? kJudge : "stage");
   RecipeStep step;
   step.place = place(node);
   if (judged) step.command = "evaluate";
+  if (const toml::node* like = node.as_table()->get("like")) {
+    step.like = text(*like, "like");
+    const RecipeStep* same = find_step(before, step.like);
+    CHECK(same != nullptr, kInput, "{}: like: no {} \"{}\" before it{}", to_string(place(*like)),
+          judged ? kJudge : "stage", step.like, did_you_mean(step.like, ids_of(before)));
+    step.command = same->command;
+    step.options = same->options;
+  }
   for (const auto& [key, each] : *node.as_table()) {
     const std::string name(key.str());
+    if (name == "like") continue;
     if (name == "id") {
       step.id = text(each, name);
     } else if (name == "command" && !judged) {
@@ -162,6 +182,7 @@ RecipeStep Reader::step(const toml::node& node, bool judged) const {
             to_string(place(each)));
       step.curves = each.as_boolean()->get();
     } else {
+      step.own.push_back(name);
       set_option(step, {name, value(each), place(each)});
     }
   }
@@ -180,7 +201,7 @@ void Reader::read_steps(const toml::table& table, const char* key, std::vector<R
   const toml::node* node = table.get(key);
   if (node == nullptr) return;
   for (const toml::node& each : array(*node, key)) {
-    RecipeStep next = step(each, key == std::string(kJudge));
+    RecipeStep next = step(each, steps, key == std::string(kJudge));
     const RecipeStep* same = find_step(steps, next.id);
     CHECK(same == nullptr, kInput, "{}: {} \"{}\" is there already, at {}", to_string(next.place),
           key, next.id, to_string(same->place));

@@ -37,7 +37,9 @@ struct RecipeStep {
   std::string command;
   std::string heading;  // in log, curves and seconds; empty: the command
   bool curves = false;  // the report shows the curves of its training
+  std::string like;     // id of the step whose options it starts from
   std::vector<RecipeOption> options;
+  std::vector<std::string> own;  // names of the options that it gives or takes back itself
   RecipePlace place;
 
   // Null where the option is not given.

@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "base/check.h"
+#include "base/heap.h"
 #include "base/io.h"
 #include "base/json.h"
 #include "base/log.h"
@@ -394,6 +395,7 @@ void TrainingRun::save() {
   if (ranks_ != nullptr) parts["adalora"] = ranks_->state();
   if (average_) parts["average"] = average_->tensors();
   checkpoints_.save(state_, parts, options_.save_total_limit, good_until());
+  return_freed_memory();
   last_save_ = std::chrono::steady_clock::now();
 }
 

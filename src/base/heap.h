@@ -1,4 +1,4 @@
-// What the process does once, before it works: the policy of the memory allocator.
+// The policy of the memory allocator of this process.
 #pragma once
 
 namespace etrlrec {
@@ -8,5 +8,10 @@ namespace etrlrec {
 // walks of the page table take a third of the time of decoding. Weights mapped from a file cannot
 // have huge pages. A second call does nothing.
 void keep_freed_memory();
+
+// Gives freed pages back to the system. Between long-lived pieces of other sizes the allocator
+// finds ever fewer places for large ones, so that a process that keeps everything grows for hours;
+// what is asked for again costs fresh pages once, so this is for pauses of minutes.
+void return_freed_memory();
 
 }  // namespace etrlrec
