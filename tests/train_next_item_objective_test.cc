@@ -66,7 +66,7 @@ TEST(NextItemObjective, learns_what_follows_what) {
   fs::remove_all(folder);
   std::vector<int32_t> items{4, 5, 6};
   const std::vector<RankingTask> tasks{{{items, {}, 0}, 7}, {{{items.data(), 2}, {}, 0}, 6}};
-  EXPECT_EQ(full_ranks(model, tasks, false), (std::vector<double>{1, 1}));
+  EXPECT_EQ(full_ranks(model, tasks).all, (std::vector<double>{1, 1}));
 }
 
 TEST(NextItemObjective, refuses_a_model_of_another_catalogue) {

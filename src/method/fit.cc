@@ -94,6 +94,14 @@ void add_metrics(std::map<std::string, double>& all, const std::string& prefix,
   for (const auto& [name, value] : values) all[prefix + name] = value;
 }
 
+// Among all items, and without those of the history.
+void add_full_ranking(std::map<std::string, double>& all, const std::string& prefix,
+                      const Recommender& model, std::span<const RankingTask> tasks) {
+  const FullRanks ranks = full_ranks(model, tasks);
+  add_metrics(all, prefix + "all/", ranking_metrics(ranks.all));
+  add_metrics(all, prefix + "unseen/", ranking_metrics(ranks.unseen));
+}
+
 std::map<std::string, double> candidate_metrics(const Recommender& model, const Dataset& dataset,
                                                 const fs::path& data, uint64_t seed) {
   const CandidateSet set = load_candidates(data / "candidates-test.jsonl", dataset);
@@ -118,14 +126,10 @@ struct FitData {
 std::map<std::string, double> final_metrics(const Recommender& model, const FitData& data,
                                             const FitOptions& options) {
   std::map<std::string, double> metrics;
-  if (!data.valid.empty()) {
-    add_metrics(metrics, "valid/all/", full_ranking_metrics(model, data.valid, false));
-    add_metrics(metrics, "valid/unseen/", full_ranking_metrics(model, data.valid, true));
-  }
+  if (!data.valid.empty()) add_full_ranking(metrics, "valid/", model, data.valid);
   if (options.evaluate == "full") {
     CHECK(!data.test.empty(), kInput, "{}: the split has no test rows", options.data);
-    add_metrics(metrics, "test/all/", full_ranking_metrics(model, data.test, false));
-    add_metrics(metrics, "test/unseen/", full_ranking_metrics(model, data.test, true));
+    add_full_ranking(metrics, "test/", model, data.test);
   }
   if (options.evaluate == "candidates")
     add_metrics(metrics, "test/candidates/",
@@ -355,17 +359,15 @@ std::vector<RankingTask> ranking_tasks(const Dataset& dataset, std::span<const R
   return tasks;
 }
 
-std::map<std::string, double> full_ranking_metrics(const Recommender& model,
-                                                   std::span<const RankingTask> tasks,
-                                                   bool mask_seen) {
-  CHECK(!tasks.empty(), kInput, "full ranking: expected a row, found none");
+std::map<std::string, double> ranking_metrics(std::span<const double> ranks) {
+  CHECK(!ranks.empty(), kInput, "full ranking: expected a row, found none");
   std::map<std::string, double> sums;
-  for (const double rank : full_ranks(model, tasks, mask_seen)) {
+  for (const double rank : ranks) {
     for (const int64_t k : {1, 5, 10}) sums[fmt::format("hit@{}", k)] += hit_at(rank, k);
     for (const int64_t k : {5, 10}) sums[fmt::format("ndcg@{}", k)] += ndcg_at(rank, k);
     sums["mrr"] += reciprocal_rank(rank);
   }
-  for (auto& [name, value] : sums) value /= static_cast<double>(tasks.size());
+  for (auto& [name, value] : sums) value /= static_cast<double>(ranks.size());
   return sums;
 }
 
@@ -378,7 +380,10 @@ TrainingResult train_recommender(TrainableRecommender& model, const InteractionL
   if (options.eval_steps == 0) options.eval_steps = std::max<int64_t>(epoch_steps, 1);
   EvaluateFn evaluate;
   if (!valid.empty())
-    evaluate = [&](int64_t) { return full_ranking_metrics(model, valid, mask_seen); };
+    evaluate = [&](int64_t) {
+      const FullRanks ranks = full_ranks(model, valid);
+      return ranking_metrics(mask_seen ? ranks.unseen : ranks.all);
+    };
   return train(objective, options, folder / "training", evaluate);
 }
 

@@ -42,10 +42,8 @@ std::unique_ptr<Recommender> load_recommender_of(const std::filesystem::path& fo
 std::vector<RankingTask> ranking_tasks(const Dataset& dataset, std::span<const Row> rows,
                                        int64_t limit = 0);
 
-// "hit@1", "hit@5", "hit@10", "ndcg@5", "ndcg@10", "mrr" over the whole catalogue.
-std::map<std::string, double> full_ranking_metrics(const Recommender& model,
-                                                   std::span<const RankingTask> tasks,
-                                                   bool mask_seen);
+// "hit@1", "hit@5", "hit@10", "ndcg@5", "ndcg@10", "mrr" of ranks; there must be one (kInput).
+std::map<std::string, double> ranking_metrics(std::span<const double> ranks);
 
 // Trains an initialised recommender in folder/training (checkpoints, metrics.jsonl, tb/), where it
 // continues after an interruption; the model then holds the best weights by NDCG@10 of `valid`.

@@ -30,33 +30,40 @@ int64_t count_above(const float* __restrict scores, int64_t size, float target) 
   return not_numbers == 0 ? total : -1;
 }
 
-}  // namespace
-
-double full_rank(std::span<const float> scores, const RankingTask& task, bool mask_seen) {
+struct TargetRanks {
+  double all, unseen;
+};
+TargetRanks target_ranks(std::span<const float> scores, const RankingTask& task) {
   const auto score = [scores](int32_t item) { return scores[static_cast<size_t>(item)]; };
   const float target = score(task.target);
   const int64_t above = count_above(scores.data(), std::ssize(scores), target);
   CHECK(above >= 0, kNumbers, "ranking: expected scores that are numbers, found NaN");
-  int64_t doubled = above - 1;  // the target equals itself
-  if (mask_seen) {
-    std::vector<int32_t> seen(task.history.items.begin(), task.history.items.end());
-    std::sort(seen.begin(), seen.end());
-    seen.erase(std::unique(seen.begin(), seen.end()), seen.end());
-    for (const int32_t item : seen)
-      if (item != task.target) doubled -= (score(item) > target) + (score(item) >= target);
-  }
-  return 1 + static_cast<double>(doubled) / 2;
+  const int64_t doubled = above - 1;  // the target equals itself
+  int64_t of_seen = 0;
+  std::vector<int32_t> seen(task.history.items.begin(), task.history.items.end());
+  std::sort(seen.begin(), seen.end());
+  seen.erase(std::unique(seen.begin(), seen.end()), seen.end());
+  for (const int32_t item : seen)
+    if (item != task.target) of_seen += (score(item) > target) + (score(item) >= target);
+  const auto rank = [](int64_t twice) { return 1 + static_cast<double>(twice) / 2; };
+  return {rank(doubled), rank(doubled - of_seen)};
 }
 
-std::vector<double> full_ranks(const Recommender& model, std::span<const RankingTask> tasks,
-                               bool mask_seen,
-                               const std::function<void(int64_t done)>& on_progress) {
+}  // namespace
+
+double full_rank(std::span<const float> scores, const RankingTask& task, bool mask_seen) {
+  const TargetRanks ranks = target_ranks(scores, task);
+  return mask_seen ? ranks.unseen : ranks.all;
+}
+
+FullRanks full_ranks(const Recommender& model, std::span<const RankingTask> tasks,
+                     const std::function<void(int64_t done)>& on_progress) {
   const int64_t items = model.num_items(), count = static_cast<int64_t>(tasks.size());
   for (const RankingTask& task : tasks)
     CHECK(task.target >= 0 && task.target < items, kInput, "ranking: target {} is not in [0, {})",
           task.target, items);
   const int64_t tile = std::clamp<int64_t>(kTileScores / items, 1, kTileRows);
-  std::vector<double> ranks(tasks.size());
+  FullRanks ranks{std::vector<double>(tasks.size()), std::vector<double>(tasks.size())};
   std::vector<HistoryView> histories;
   for (int64_t begin = 0; begin < count; begin += tile) {
     const int64_t end = std::min(count, begin + tile);
@@ -65,9 +72,11 @@ std::vector<double> full_ranks(const Recommender& model, std::span<const Ranking
     const at::Tensor scores = model.score(histories).contiguous();  // [end - begin, N]
     const float* data = scores.const_data_ptr<float>();
     at::parallel_for(begin, end, 8, [&](int64_t first, int64_t last) {
-      for (int64_t i = first; i < last; ++i)
-        ranks[i] = full_rank({data + (i - begin) * items, static_cast<size_t>(items)}, tasks[i],
-                             mask_seen);
+      for (int64_t i = first; i < last; ++i) {
+        const auto [all, unseen] =
+            target_ranks({data + (i - begin) * items, static_cast<size_t>(items)}, tasks[i]);
+        ranks.all[i] = all, ranks.unseen[i] = unseen;
+      }
     });
     if (on_progress) on_progress(end);
   }

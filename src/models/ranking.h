@@ -21,9 +21,11 @@ struct RankingTask {
 // the target itself excepted. Error (kNumbers) where a score is NaN.
 double full_rank(std::span<const float> scores, const RankingTask& task, bool mask_seen);
 
-// The full_rank of every task's target.
-std::vector<double> full_ranks(const Recommender& model, std::span<const RankingTask> tasks,
-                               bool mask_seen,
-                               const std::function<void(int64_t done)>& on_progress = {});
+// The full_rank of every task's target: among all items, and without those of the history.
+struct FullRanks {
+  std::vector<double> all, unseen;
+};
+FullRanks full_ranks(const Recommender& model, std::span<const RankingTask> tasks,
+                     const std::function<void(int64_t done)>& on_progress = {});
 
 }  // namespace etrlrec
