@@ -1,5 +1,5 @@
-// A tile of Outs x Rows sums runs along the shared dimension, one vector of partial sums each. A
-// step takes 16 values of every weight row of the tile and of every x row. Words of 32 bits hold
+// A tile of Outs x Rows sums runs along the shared dimension, one register of partial sums each. A
+// step takes a register of every weight row of the tile and of every x row. Words of 32 bits hold
 // two bfloat16 values (a mask or a shift makes each a float) or four int8 values (shifts
 // sign-extend each), so step s of a group takes the values at place s of every word, and x is split
 // in the same way beforehand.
@@ -38,24 +38,22 @@ struct Words<64> {
   using U = uint32_t __attribute__((vector_size(64)));
 };
 
-// Step `step` of the group at `group`: 16 weights as floats.
+// Part `part` of step `step` of the group at `group`: a register of weights as floats.
 template <int B, WeightType Type>
-[[gnu::always_inline]] inline void load_step(Vec<B>& r, const char* group, int step) {
-  using V = Vec<B>;
-  using F = typename V::F;
-  using I = typename V::I;
-  for (int i = 0; i < V::kParts; ++i) {
-    if constexpr (Type == WeightType::kFloat) {
-      std::memcpy(&r.part[i], group + i * B, B);
-      continue;
-    }
+[[gnu::always_inline]] inline void load_part(typename Vec<B>::F& r, const char* group, int step,
+                                             int part) {
+  using F = typename Vec<B>::F;
+  using I = typename Vec<B>::I;
+  if constexpr (Type == WeightType::kFloat) {
+    std::memcpy(&r, group + part * B, B);
+  } else {
     typename Words<B>::U words;
-    std::memcpy(&words, group + i * B, B);
+    std::memcpy(&words, group + part * B, B);
     if constexpr (Type == WeightType::kBFloat16) {
       words = step == 0 ? words << 16 : words & 0xffff0000u;
-      r.part[i] = reinterpret_cast<F>(words);
+      r = reinterpret_cast<F>(words);
     } else {
-      r.part[i] = __builtin_convertvector(reinterpret_cast<I>(words << (24 - 8 * step)) >> 24, F);
+      r = __builtin_convertvector(reinterpret_cast<I>(words << (24 - 8 * step)) >> 24, F);
     }
   }
 }
@@ -75,23 +73,40 @@ template <typename F>
       __builtin_shufflevector(a, b, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31);
 }
 
-// The sums of four vectors.
+// The sums of four registers.
 template <int B>
-[[gnu::always_inline]] inline void sum_four(const Vec<B>& a, const Vec<B>& b, const Vec<B>& c,
-                                            const Vec<B>& d, float* out) {
+[[gnu::always_inline]] inline void sum_four(const typename Vec<B>::F& a,
+                                            const typename Vec<B>::F& b,
+                                            const typename Vec<B>::F& c,
+                                            const typename Vec<B>::F& d, float* out) {
+  using F = typename Vec<B>::F;
   if constexpr (B == 64) {
-    using F = typename Vec<B>::F;
     F ab, cd;
-    add_halves(ab, a.part[0], b.part[0]);
-    add_halves(cd, c.part[0], d.part[0]);
+    add_halves(ab, a, b);
+    add_halves(cd, c, d);
     F x =
         __builtin_shufflevector(ab, cd, 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27) +
         __builtin_shufflevector(ab, cd, 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31);
     x += __builtin_shufflevector(x, x, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13);
     x += __builtin_shufflevector(x, x, 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14);
     for (int i = 0; i < 4; ++i) out[i] = x[4 * i];
+  } else if constexpr (B == 32) {  // within halves of a register, as AVX2 shuffles
+    const F ab = __builtin_shufflevector(a, b, 0, 1, 2, 3, 8, 9, 10, 11) +
+                 __builtin_shufflevector(a, b, 4, 5, 6, 7, 12, 13, 14, 15);
+    const F cd = __builtin_shufflevector(c, d, 0, 1, 2, 3, 8, 9, 10, 11) +
+                 __builtin_shufflevector(c, d, 4, 5, 6, 7, 12, 13, 14, 15);
+    F x = __builtin_shufflevector(ab, cd, 0, 1, 8, 9, 4, 5, 12, 13) +
+          __builtin_shufflevector(ab, cd, 2, 3, 10, 11, 6, 7, 14, 15);
+    x += __builtin_shufflevector(x, x, 1, 0, 3, 2, 5, 4, 7, 6);
+    out[0] = x[0], out[1] = x[4], out[2] = x[2], out[3] = x[6];
   } else {
-    out[0] = sum(a), out[1] = sum(b), out[2] = sum(c), out[3] = sum(d);
+    const F ab =
+        __builtin_shufflevector(a, b, 0, 1, 4, 5) + __builtin_shufflevector(a, b, 2, 3, 6, 7);
+    const F cd =
+        __builtin_shufflevector(c, d, 0, 1, 4, 5) + __builtin_shufflevector(c, d, 2, 3, 6, 7);
+    const F x =
+        __builtin_shufflevector(ab, cd, 0, 2, 4, 6) + __builtin_shufflevector(ab, cd, 1, 3, 5, 7);
+    for (int i = 0; i < 4; ++i) out[i] = x[i];
   }
 }
 
@@ -110,57 +125,77 @@ template <WeightType Type>
   return Type == WeightType::kInt8 ? t.scale[output] : 1.0f;
 }
 
+// Or compilers would load it for each of the products that it is a factor of.
+template <typename F>
+[[gnu::always_inline]] inline void keep_in_register(F& r) {
+#if ETRLREC_X86
+  asm("" : "+v"(r));
+#else
+  asm("" : "+w"(r));
+#endif
+}
+
 template <int B, WeightType Type, int Outs, int Rows>
 [[gnu::always_inline]] inline void tile(const Tile& t) {
-  Vec<B> sums[Outs][Rows];
-  for (int o = 0; o < Outs; ++o) {
-    for (int r = 0; r < Rows; ++r) fill(sums[o][r], 0.0f);
-  }
+  using F = typename Vec<B>::F;
+  constexpr int kParts = Vec<B>::kParts, kPartsOfGroup = kSteps<Type> * kParts;
   constexpr int64_t kGroupBytes = 64;
+  F sums[Outs][Rows] = {};
   for (int64_t group = 0; group < t.groups; ++group) {
-    ETRLREC_UNROLL(4)
-    for (int step = 0; step < kSteps<Type>; ++step) {
-      Vec<B> x[Rows];
-      for (int r = 0; r < Rows; ++r)
-        load(x[r], t.x + r * t.x_stride + group * kGroup<Type> + step * kLanes);
-      for (int o = 0; o < Outs; ++o) {
-        Vec<B> w;
-        load_step<B, Type>(w, t.weight + o * t.row_bytes + group * kGroupBytes, step);
-        for (int r = 0; r < Rows; ++r) add_product(sums[o][r], w, x[r]);
+    ETRLREC_UNROLL(16)
+    for (int i = 0; i < kPartsOfGroup; ++i) {
+      const int step = i / kParts, part = i % kParts;
+      F w[Outs];
+      ETRLREC_UNROLL(8)
+      for (int o = 0; o < Outs; ++o)
+        load_part<B, Type>(w[o], t.weight + o * t.row_bytes + group * kGroupBytes, step, part);
+      ETRLREC_UNROLL(8)
+      for (int o = 0; o < Outs && Rows > 1; ++o) keep_in_register(w[o]);
+      ETRLREC_UNROLL(4)
+      for (int r = 0; r < Rows; ++r) {
+        F x;
+        std::memcpy(&x, t.x + r * t.x_stride + group * kGroup<Type> + i * Vec<B>::kWidth, B);
+        ETRLREC_UNROLL(8)
+        for (int o = 0; o < Outs; ++o) sums[o][r] += w[o] * x;
       }
     }
   }
-  Vec<B> none;
-  fill(none, 0.0f);
-  ETRLREC_UNROLL(4)
-  for (int r = 0; r < Rows; ++r) {
+  const F none = {};
+  if constexpr (Rows == 1) {
     ETRLREC_UNROLL(2)
     for (int o = 0; o < Outs; o += 4) {
       float four[4];
-      sum_four(sums[o][r], o + 1 < Outs ? sums[o + 1][r] : none,
-               o + 2 < Outs ? sums[o + 2][r] : none, o + 3 < Outs ? sums[o + 3][r] : none, four);
-      for (int i = o; i < std::min(o + 4, Outs); ++i)
-        t.y[r * t.y_stride + i] = four[i - o] * scale_of<Type>(t, i);
+      sum_four<B>(sums[o][0], o + 1 < Outs ? sums[o + 1][0] : none,
+                  o + 2 < Outs ? sums[o + 2][0] : none, o + 3 < Outs ? sums[o + 3][0] : none, four);
+      for (int i = o; i < std::min(o + 4, Outs); ++i) t.y[i] = four[i - o] * scale_of<Type>(t, i);
+    }
+  } else {
+    ETRLREC_UNROLL(8)
+    for (int o = 0; o < Outs; ++o) {
+      float four[4];
+      sum_four<B>(sums[o][0], sums[o][1], Rows > 2 ? sums[o][2] : none,
+                  Rows > 3 ? sums[o][3] : none, four);
+      for (int r = 0; r < Rows; ++r) t.y[r * t.y_stride + o] = four[r] * scale_of<Type>(t, o);
     }
   }
 }
 
-// One output of one or two rows: the weights pass by in the order of memory.
+// One output of one or two rows, in registers that hold a step each: the weights pass by in the
+// order of memory.
 template <int B, WeightType Type, int Rows>
 [[gnu::always_inline]] inline void stream(const Tile& t) {
+  static_assert(Vec<B>::kParts == 1);
+  using F = typename Vec<B>::F;
   constexpr int kUnroll = 4 / kSteps<Type>;  // groups of an iteration: 64 elements, four sums
   constexpr int64_t kGroupBytes = 64;
-  Vec<B> sums[Rows][4];
-  for (int r = 0; r < Rows; ++r) {
-    for (int i = 0; i < 4; ++i) fill(sums[r][i], 0.0f);
-  }
+  F sums[Rows][4] = {};
   const auto add_group = [&](int64_t group, int first) __attribute__((always_inline)) {
     for (int step = 0; step < kSteps<Type>; ++step) {
-      Vec<B> w, x;
-      load_step<B, Type>(w, t.weight + group * kGroupBytes, step);
+      F w, x;
+      load_part<B, Type>(w, t.weight + group * kGroupBytes, step, 0);
       for (int r = 0; r < Rows; ++r) {
-        load(x, t.x + r * t.x_stride + group * kGroup<Type> + step * kLanes);
-        add_product(sums[r][first + step], w, x);
+        std::memcpy(&x, t.x + r * t.x_stride + group * kGroup<Type> + step * kLanes, B);
+        sums[r][first + step] += w * x;
       }
     }
   };
@@ -171,20 +206,28 @@ template <int B, WeightType Type, int Rows>
   for (; group < t.groups; ++group) add_group(group, 0);
   for (int r = 0; r < Rows; ++r) {
     float four[4];
-    sum_four(sums[r][0], sums[r][1], sums[r][2], sums[r][3], four);
+    sum_four<B>(sums[r][0], sums[r][1], sums[r][2], sums[r][3], four);
     t.y[r * t.y_stride] = (four[0] + four[1] + four[2] + four[3]) * scale_of<Type>(t, 0);
   }
 }
 
+// Outputs of a tile: its sums, weights and one x fill the registers, of which there are sixteen of
+// 32 bytes and thirty-two of 64.
+template <int B>
+constexpr int tile_outputs(int rows) {
+  if (B == 64) return 6;
+  return rows == 1 ? 8 : rows == 2 ? 4 : 3;
+}
+
 template <int B, WeightType Type, int Rows>
 [[gnu::always_inline]] inline void outputs(Tile t, int64_t count) {
-  constexpr int kOuts = B == 64 ? 6 : 2;
+  constexpr int kOuts = tile_outputs<B>(Rows);
   const auto skip = [&](int64_t n) {
     t.weight += n * t.row_bytes;
     t.y += n;
     if (Type == WeightType::kInt8) t.scale += n;
   };
-  if constexpr (Rows <= 2) {
+  if constexpr (B == 64 && Rows <= 2) {
     for (; count > 0; --count, skip(1)) stream<B, Type, Rows>(t);
   } else {
     for (; count >= kOuts; count -= kOuts, skip(kOuts)) tile<B, Type, kOuts, Rows>(t);
@@ -201,7 +244,8 @@ template <int B, WeightType Type>
 [[gnu::always_inline]] inline void product(const VectorRows& p, int64_t begin, int64_t end) {
   const WeightRows& w = *p.weight;
   const int64_t row_bytes = w.row_bytes();
-  const int64_t block = std::max<int64_t>((int64_t{1} << 15) / row_bytes / 6, 1) * 6;
+  constexpr int64_t kTiles = 24;  // outputs, a multiple of those of every tile
+  const int64_t block = std::max<int64_t>((int64_t{1} << 15) / row_bytes / kTiles, 1) * kTiles;
   for (int64_t o = begin; o < end; o += block) {
     const int64_t count = std::min(block, end - o);
     // The next block comes from memory while this one is multiplied.

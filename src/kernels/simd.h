@@ -122,14 +122,26 @@ template <int B>
     r.part[i] = a.part[i] > r.part[i] ? a.part[i] : r.part[i];
   }
 }
+// Halves are added until one lane is left, within registers.
 template <int B>
 [[gnu::always_inline]] inline float sum(const Vec<B>& r) {
-  float lanes[kLanes];
-  store(lanes, r);
-  for (int64_t n = kLanes / 2; n > 0; n /= 2) {
-    for (int64_t i = 0; i < n; ++i) lanes[i] += lanes[i + n];
+  typename Vec<B>::F x = r.part[0];
+  if constexpr (B == 64) {
+    x += __builtin_shufflevector(x, x, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7);
+    x += __builtin_shufflevector(x, x, 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11);
+    x += __builtin_shufflevector(x, x, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13);
+    x += __builtin_shufflevector(x, x, 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14);
+  } else if constexpr (B == 32) {
+    x += r.part[1];
+    x += __builtin_shufflevector(x, x, 4, 5, 6, 7, 0, 1, 2, 3);
+    x += __builtin_shufflevector(x, x, 2, 3, 0, 1, 6, 7, 4, 5);
+    x += __builtin_shufflevector(x, x, 1, 0, 3, 2, 5, 4, 7, 6);
+  } else {
+    x = (r.part[0] + r.part[2]) + (r.part[1] + r.part[3]);
+    x += __builtin_shufflevector(x, x, 2, 3, 0, 1);
+    x += __builtin_shufflevector(x, x, 1, 0, 3, 2);
   }
-  return lanes[0];
+  return x[0];
 }
 template <int B>
 [[gnu::always_inline]] inline float max_lane(const Vec<B>& r) {
