@@ -23,7 +23,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
-#include "base/startup.h"
+#include "base/heap.h"
 #include "engine/engine.h"
 #include "engine/scoring.h"
 #include "models/decoder.h"
