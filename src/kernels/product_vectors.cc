@@ -152,6 +152,13 @@ template <int B, WeightType Type, int Outs, int Rows>
         load_part<B, Type>(w[o], t.weight + o * t.row_bytes + group * kGroupBytes, step, part);
       ETRLREC_UNROLL(8)
       for (int o = 0; o < Outs && Rows > 1; ++o) keep_in_register(w[o]);
+      if constexpr (Rows <= 2) {  // weights pass by once: those of the next tile come from memory
+        if (i == 0) {
+          ETRLREC_UNROLL(8)
+          for (int o = 0; o < Outs; ++o)
+            __builtin_prefetch(t.weight + (Outs + o) * t.row_bytes + group * kGroupBytes, 0, 2);
+        }
+      }
       ETRLREC_UNROLL(4)
       for (int r = 0; r < Rows; ++r) {
         F x;
