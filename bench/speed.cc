@@ -22,8 +22,8 @@
 #include <numeric>
 
 #include "base/check.h"
-#include "base/log.h"
 #include "base/heap.h"
+#include "base/log.h"
 #include "engine/engine.h"
 #include "engine/scoring.h"
 #include "models/decoder.h"
