@@ -30,30 +30,34 @@ int64_t count_above(const float* __restrict scores, int64_t size, float target) 
   return not_numbers == 0 ? total : -1;
 }
 
-struct TargetRanks {
-  double all, unseen;
-};
-TargetRanks target_ranks(std::span<const float> scores, const RankingTask& task) {
+// Twice the number of items above a target; of two with equal scores each is half above the other.
+int64_t doubled_above(std::span<const float> scores, int32_t target) {
+  const int64_t above =
+      count_above(scores.data(), std::ssize(scores), scores[static_cast<size_t>(target)]);
+  CHECK(above >= 0, kNumbers, "ranking: expected scores that are numbers, found NaN");
+  return above - 1;  // the target equals itself
+}
+
+// The same of the items in the task's history.
+int64_t doubled_seen_above(std::span<const float> scores, const RankingTask& task) {
   const auto score = [scores](int32_t item) { return scores[static_cast<size_t>(item)]; };
   const float target = score(task.target);
-  const int64_t above = count_above(scores.data(), std::ssize(scores), target);
-  CHECK(above >= 0, kNumbers, "ranking: expected scores that are numbers, found NaN");
-  const int64_t doubled = above - 1;  // the target equals itself
-  int64_t of_seen = 0;
   std::vector<int32_t> seen(task.history.items.begin(), task.history.items.end());
   std::sort(seen.begin(), seen.end());
   seen.erase(std::unique(seen.begin(), seen.end()), seen.end());
+  int64_t doubled = 0;
   for (const int32_t item : seen)
-    if (item != task.target) of_seen += (score(item) > target) + (score(item) >= target);
-  const auto rank = [](int64_t twice) { return 1 + static_cast<double>(twice) / 2; };
-  return {rank(doubled), rank(doubled - of_seen)};
+    if (item != task.target) doubled += (score(item) > target) + (score(item) >= target);
+  return doubled;
 }
+
+double rank_below(int64_t doubled) { return 1 + static_cast<double>(doubled) / 2; }
 
 }  // namespace
 
 double full_rank(std::span<const float> scores, const RankingTask& task, bool mask_seen) {
-  const TargetRanks ranks = target_ranks(scores, task);
-  return mask_seen ? ranks.unseen : ranks.all;
+  const int64_t above = doubled_above(scores, task.target);
+  return rank_below(mask_seen ? above - doubled_seen_above(scores, task) : above);
 }
 
 FullRanks full_ranks(const Recommender& model, std::span<const RankingTask> tasks,
@@ -73,9 +77,10 @@ FullRanks full_ranks(const Recommender& model, std::span<const RankingTask> task
     const float* data = scores.const_data_ptr<float>();
     at::parallel_for(begin, end, 8, [&](int64_t first, int64_t last) {
       for (int64_t i = first; i < last; ++i) {
-        const auto [all, unseen] =
-            target_ranks({data + (i - begin) * items, static_cast<size_t>(items)}, tasks[i]);
-        ranks.all[i] = all, ranks.unseen[i] = unseen;
+        const std::span<const float> row{data + (i - begin) * items, static_cast<size_t>(items)};
+        const int64_t above = doubled_above(row, tasks[i].target);
+        ranks.all[i] = rank_below(above);
+        ranks.unseen[i] = rank_below(above - doubled_seen_above(row, tasks[i]));
       }
     });
     if (on_progress) on_progress(end);
