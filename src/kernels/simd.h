@@ -122,35 +122,50 @@ template <int B>
     r.part[i] = a.part[i] > r.part[i] ? a.part[i] : r.part[i];
   }
 }
-// Halves are added until one lane is left, within registers.
-template <int B>
-[[gnu::always_inline]] inline float sum(const Vec<B>& r) {
+// r = r + a, or the greater of both.
+template <bool IsMax, typename F>
+[[gnu::always_inline]] inline void combine(F& r, const F& a) {
+  if constexpr (IsMax) {
+    r = r > a ? r : a;
+  } else {
+    r += a;
+  }
+}
+// Halves are combined until one lane is left, within registers.
+template <bool IsMax, int B>
+[[gnu::always_inline]] inline float across_lanes(const Vec<B>& r) {
   typename Vec<B>::F x = r.part[0];
   if constexpr (B == 64) {
-    x += __builtin_shufflevector(x, x, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7);
-    x += __builtin_shufflevector(x, x, 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11);
-    x += __builtin_shufflevector(x, x, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13);
-    x += __builtin_shufflevector(x, x, 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14);
+    combine<IsMax>(
+        x, __builtin_shufflevector(x, x, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7));
+    combine<IsMax>(
+        x, __builtin_shufflevector(x, x, 4, 5, 6, 7, 0, 1, 2, 3, 12, 13, 14, 15, 8, 9, 10, 11));
+    combine<IsMax>(
+        x, __builtin_shufflevector(x, x, 2, 3, 0, 1, 6, 7, 4, 5, 10, 11, 8, 9, 14, 15, 12, 13));
+    combine<IsMax>(
+        x, __builtin_shufflevector(x, x, 1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14));
   } else if constexpr (B == 32) {
-    x += r.part[1];
-    x += __builtin_shufflevector(x, x, 4, 5, 6, 7, 0, 1, 2, 3);
-    x += __builtin_shufflevector(x, x, 2, 3, 0, 1, 6, 7, 4, 5);
-    x += __builtin_shufflevector(x, x, 1, 0, 3, 2, 5, 4, 7, 6);
+    combine<IsMax>(x, r.part[1]);
+    combine<IsMax>(x, __builtin_shufflevector(x, x, 4, 5, 6, 7, 0, 1, 2, 3));
+    combine<IsMax>(x, __builtin_shufflevector(x, x, 2, 3, 0, 1, 6, 7, 4, 5));
+    combine<IsMax>(x, __builtin_shufflevector(x, x, 1, 0, 3, 2, 5, 4, 7, 6));
   } else {
-    x = (r.part[0] + r.part[2]) + (r.part[1] + r.part[3]);
-    x += __builtin_shufflevector(x, x, 2, 3, 0, 1);
-    x += __builtin_shufflevector(x, x, 1, 0, 3, 2);
+    typename Vec<B>::F y = r.part[1];
+    combine<IsMax>(x, r.part[2]);
+    combine<IsMax>(y, r.part[3]);
+    combine<IsMax>(x, y);
+    combine<IsMax>(x, __builtin_shufflevector(x, x, 2, 3, 0, 1));
+    combine<IsMax>(x, __builtin_shufflevector(x, x, 1, 0, 3, 2));
   }
   return x[0];
 }
 template <int B>
+[[gnu::always_inline]] inline float sum(const Vec<B>& r) {
+  return across_lanes<false>(r);
+}
+template <int B>
 [[gnu::always_inline]] inline float max_lane(const Vec<B>& r) {
-  float lanes[kLanes];
-  store(lanes, r);
-  for (int64_t n = kLanes / 2; n > 0; n /= 2) {
-    for (int64_t i = 0; i < n; ++i) lanes[i] = lanes[i] > lanes[i + n] ? lanes[i] : lanes[i + n];
-  }
-  return lanes[0];
+  return across_lanes<true>(r);
 }
 
 // e^x to 2e-7 relative for |x| <= 86.5; beyond, x is clamped (e^-86.5 is 3e-38).
