@@ -45,7 +45,7 @@ class State:
     """What the threads of the server share."""
 
     def __init__(self, options):
-        self.options, self.lock, self.requests = options, threading.Lock(), 0
+        self.options, self.lock, self.requests, self.under_way = options, threading.Lock(), 0, 0
         self.shares = [(name, float(share)) for name, share in (fault.split("=") for fault in options.fault)]
         for name in [name for name, _ in self.shares] + options.first:
             if name not in FAULTS:
@@ -55,8 +55,9 @@ class State:
     def next_fault(self):
         with self.lock:
             number, self.requests = self.requests, self.requests + 1
-        if self.options.die_after and number >= self.options.die_after:
-            return "die"
+            if self.options.die_after and number >= self.options.die_after:
+                return "die"
+            self.under_way += 1
         if number < len(self.options.first):
             return self.options.first[number]
         drawn = random.Random(f"{self.options.seed}/{number}").random()
@@ -65,6 +66,16 @@ class State:
                 return name
             drawn -= share
         return ""
+
+    def answered(self):
+        with self.lock:
+            self.under_way -= 1
+
+    def die(self):
+        """Ends the process once what was sent is in the log, too."""
+        while self.under_way:
+            time.sleep(0.001)
+        os._exit(1)
 
     def paid(self, entry):
         if self.log:
@@ -194,6 +205,16 @@ def make_handler(state):
         def do_POST(self):
             request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             fault = state.next_fault()
+            if fault == "die":
+                self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 900\r\n\r\n{\"POISON")
+                self.wfile.flush()
+                state.die()
+            try:
+                self.answer(request, fault)
+            finally:
+                state.answered()
+
+        def answer(self, request, fault):
             if options.redirect:
                 return self.send(307, "", headers=[("Location", options.redirect)])
             if options.status:
@@ -205,10 +226,6 @@ def make_handler(state):
             nonce = "n%016x" % random.SystemRandom().getrandbits(64)
             document = self.completion(request, nonce)
             body = json.dumps(document)
-            if fault == "die":
-                self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 900\r\n\r\n{\"POISON")
-                self.wfile.flush()
-                os._exit(1)
             if self.misbehave(fault, body, document):
                 return None
             if fault == "stream":
