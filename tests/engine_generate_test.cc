@@ -322,9 +322,13 @@ TEST(Generate, keeps_rows_within_two_gigabytes) {
   config.num_hidden_layers = 28;
   config.num_key_value_heads = 2;
   config.head_dim = 128;
-  EXPECT_EQ(default_max_batch(config.key_value_bytes(), 256), 146);  // 57,344 bytes a token
-  EXPECT_EQ(default_max_batch(config.key_value_bytes(), 1), 1024);
-  EXPECT_EQ(default_max_batch(config.key_value_bytes(), int64_t{1} << 20), 1);
+  const int64_t bytes = config.key_value_bytes();
+  EXPECT_EQ(bytes, 57344);  // a token
+  EXPECT_EQ(default_max_batch(bytes, {256, 0, 1}), 146);
+  EXPECT_EQ(default_max_batch(bytes, {256, 2048, 8}), 73);  // a prompt for eight rows
+  EXPECT_EQ(default_max_batch(bytes, {256, 2048, 1}), 16);
+  EXPECT_EQ(default_max_batch(bytes, {1, 0, 1}), 1024);
+  EXPECT_EQ(default_max_batch(bytes, {int64_t{1} << 20, 0, 1}), 1);
 }
 
 TEST(Generate, reports_tokens_and_progress) {

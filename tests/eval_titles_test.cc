@@ -197,5 +197,12 @@ TEST(Likelihood, a_temperature_flattens_the_probabilities) {
   EXPECT_EQ(after.rank, before.rank);
 }
 
+TEST(Protocols, ask_a_large_model_about_fewer_rows_at_once) {
+  EXPECT_EQ(rows_per_pass(0), 1024);
+  EXPECT_EQ(rows_per_pass(850'000), 1024);
+  EXPECT_EQ(rows_per_pass(40'000'000), 102);
+  EXPECT_EQ(rows_per_pass(7'000'000'000), 32);
+}
+
 }  // namespace
 }  // namespace etrlrec

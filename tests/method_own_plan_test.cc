@@ -86,6 +86,10 @@ TEST(OwnPlan, reads_short_histories_and_long_logs_in_another_way) {
   EXPECT_EQ(timeline(facts, "half-life-days"), "");
   facts.span_days = 2600;
   EXPECT_EQ(timeline(facts, "half-life-days"), "120");
+  const std::string usual = word(facts, "student", "learning-rate");
+  facts.attributes = 0;  // and reasonings are short
+  EXPECT_EQ(word(facts, "student", "learning-rate"), "2e-3");
+  EXPECT_NE(usual, "2e-3");
 }
 
 // The larger the model, the less of it: the time goes to the given one, a small one stands beside

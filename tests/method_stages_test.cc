@@ -178,6 +178,8 @@ TEST_F(Stages, fields_of_a_row_follow_its_claims) {
 TEST_F(Stages, distill_and_reinforce_leave_complete_model_folders) {
   const TrainingResult distilled = distill(distill_into("student"));
   EXPECT_EQ(distilled.steps, 3);
+  ASSERT_EQ(distilled.findings.size(), 1u);  // three steps do not teach how a reasoning ends
+  EXPECT_EQ(distilled.findings[0].find("100 % of the reasonings about 4"), 0u);
   const std::string hash = open_study(root_ / "data").catalogue_hash;
   EXPECT_EQ(load_model_folder(root_ / "student", hash).card.stage, "distill");
   ReinforceOptions options = reinforce_into("student", "policy");
@@ -224,7 +226,7 @@ TEST_F(Stages, label_only_trains_and_reinforces_without_reasoning) {
   DistillOptions options = distill_into("label");
   options.label_only = true;
   options.reasoning.clear();
-  distill(options);
+  EXPECT_TRUE(distill(options).findings.empty());
   EXPECT_FALSE(load_model_folder(root_ / "label", "").card.prompt.reasoning);
   EXPECT_EQ(reinforce(reinforce_into("label", "label-policy")).steps, 2);
 }

@@ -46,9 +46,9 @@ double slow_loss(const LanguageModel& model, const std::vector<CandidateRow>& ro
       total += p;
       if (static_cast<int32_t>(k) == row.target) target = p;
     }
-    loss -= answer_weight * std::log(target / total);
+    loss -= row.weight * answer_weight * std::log(target / total);
     if (!row.reasoning.empty())
-      loss -= log_probability(model, row.prompt, row.reasoning) /
+      loss -= row.weight * log_probability(model, row.prompt, row.reasoning) /
               static_cast<double>(row.reasoning.size());
   }
   return loss / static_cast<double>(rows.size());
@@ -65,6 +65,22 @@ TEST(CandidateObjective, is_the_softmax_over_whole_candidates) {
       EXPECT_GT(output.metrics.at("nll/reasoning"), 0);
     }
   }
+}
+
+TEST(CandidateObjective, weighs_rows_in_the_loss_and_not_in_the_metrics) {
+  const auto model = tiny_model();
+  std::vector<CandidateRow> rows = candidate_rows();
+  const auto output = [&] {
+    CandidateObjective objective(*model, rows, {});
+    Rng rng(1, "unused");
+    return objective.loss(std::vector<int64_t>{0, 1, 2}, 0, rng);
+  };
+  const LossOutput alike = output();
+  rows[0].weight = 0.25, rows[1].weight = 2, rows[2].weight = 0.75;
+  const LossOutput weighed = output();
+  EXPECT_NEAR(weighed.loss.item<double>(), slow_loss(*model, rows, 1), 1e-5);
+  EXPECT_NE(weighed.loss.item<double>(), alike.loss.item<double>());
+  EXPECT_EQ(weighed.metrics, alike.metrics);
 }
 
 TEST(CandidateObjective, has_the_same_gradient_in_parts) {

@@ -99,6 +99,20 @@ TEST(Sft, prompt_weight_adds_the_mean_over_the_prompt) {
   EXPECT_NEAR(loss_of(with, {0}), loss_of(without, {0}) + 0.5 * (l[0] + l[1]) / 2, 1e-4);
 }
 
+TEST(Sft, a_row_weighs_what_it_says) {
+  auto model = tiny_model();
+  auto rows = three_rows();
+  rows[0].weight = 0.25, rows[1].weight = 3;
+  for (const char* type : {"segment", "token"}) {
+    SftOptions options;
+    options.loss_type = type;
+    options.prompt_weight = 0.5;
+    SftObjective alike(*model, three_rows(), options), weighed(*model, rows, options);
+    EXPECT_NEAR(loss_of(weighed, {0}), 0.25 * loss_of(alike, {0}), 1e-5) << type;
+    EXPECT_NEAR(loss_of(weighed, {1}), 3 * loss_of(alike, {1}), 1e-5) << type;
+  }
+}
+
 // Rows that begin with the same 20 tokens: two with one prompt, one that ends where others go on, a
 // repeated row, one that shares nothing.
 std::vector<SftRow> rows_with_an_instruction() {

@@ -115,6 +115,10 @@ void add_distill(CommandLine& app, CommonOptions& common) {
       .add_option("--sft-share", options->sft_share,
                   "share of the training rows for distill; reinforce uses the others")
       .range(0.0, 1.0);
+  command
+      .add_option("--half-life-days", options->half_life_days,
+                  "age at which a row counts half of the latest one, 0: all count alike")
+      .at_least(0);
   auto shown = std::make_shared<Shown>();
   add_shown(command, *shown);
   add_knowledge(command, *shown, *options);

@@ -39,6 +39,9 @@ class Rollouts {
         prefixes_(options.prefix_cache != nullptr ? *options.prefix_cache : own_prefixes_),
         head_(model) {
     const auto per_prompt = static_cast<size_t>(options.completions_per_prompt);
+    RolloutShape shape{.rows_per_prompt = options.completions_per_prompt};
+    for (const GenerationRequest& request : requests)
+      shape.prompt_tokens = std::max(shape.prompt_tokens, std::ssize(request.prompt));
     rows_.reserve(completions.size());
     for (size_t r = 0; r < completions.size(); ++r) {
       const GenerationRequest& request = requests[r / per_prompt];
@@ -46,10 +49,10 @@ class Rollouts {
                          completions[r]);
       capacity_ = std::max(capacity_, RolloutRow::capacity(request, options));
     }
+    shape.new_tokens = capacity_;
     open_.assign(requests.size(), options.completions_per_prompt);
-    const int64_t most = options.max_batch > 0
-                             ? options.max_batch
-                             : default_max_batch(model.key_value_bytes(), capacity_);
+    const int64_t most = options.max_batch > 0 ? options.max_batch
+                                               : default_max_batch(model.key_value_bytes(), shape);
     room_ = std::min(std::max(most, options.completions_per_prompt),
                      static_cast<int64_t>(completions.size()));
   }
@@ -337,10 +340,11 @@ void check_options(const LanguageModel& model, const GenerationOptions& options)
 
 }  // namespace
 
-int64_t default_max_batch(int64_t key_value_bytes, int64_t capacity) {
+int64_t default_max_batch(int64_t key_value_bytes, const RolloutShape& shape) {
   constexpr int64_t kCacheBytes = int64_t{2} << 30, kMostRows = 1024;
-  return std::clamp<int64_t>(kCacheBytes / (key_value_bytes * std::max<int64_t>(capacity, 1)), 1,
-                             kMostRows);
+  const int64_t tokens =
+      std::max<int64_t>(shape.new_tokens + shape.prompt_tokens / shape.rows_per_prompt, 1);
+  return std::clamp<int64_t>(kCacheBytes / (key_value_bytes * tokens), 1, kMostRows);
 }
 
 std::vector<Completion> generate(const LanguageModel& model,

@@ -22,8 +22,7 @@
 namespace etrlrec {
 namespace {
 
-constexpr int64_t kScoreBatch = 256;    // histories scored together
-constexpr int64_t kRowsPerPass = 1024;  // requests generated together, bounds memory
+constexpr int64_t kScoreBatch = 256;  // histories scored together
 
 // All requests with their candidates in one of the orders.
 struct OrderedRequests {
@@ -250,6 +249,11 @@ std::vector<std::string> protocol_names() {
 
 ProtocolWork protocol_work(std::string_view name) { return find_protocol(name).work; }
 
+int64_t rows_per_pass(int64_t num_parameters) {
+  constexpr int64_t kMost = 1024, kFewest = 32, kParameters = 4'000'000;
+  return std::clamp(kMost * kParameters / std::max<int64_t>(num_parameters, 1), kFewest, kMost);
+}
+
 Predictions ask_language_model(const LanguageModel& model, const PromptEncoder& encoder,
                                std::span<const Request> requests, const ProtocolOptions& options,
                                const ProgressFn& on_progress) {
@@ -260,8 +264,9 @@ Predictions ask_language_model(const LanguageModel& model, const PromptEncoder& 
                      ? fmt::format("{}({})", options.name, options.reasoning_share)
                      : options.name;
   const auto total = static_cast<int64_t>(requests.size());
-  for (int64_t begin = 0; begin < total; begin += kRowsPerPass) {
-    const int64_t count = std::min(kRowsPerPass, total - begin);
+  const int64_t together = rows_per_pass(model.num_parameters());
+  for (int64_t begin = 0; begin < total; begin += together) {
+    const int64_t count = std::min(together, total - begin);
     protocol.ask(asked, requests.subspan(static_cast<size_t>(begin), static_cast<size_t>(count)),
                  options, begin, out);
     if (on_progress) on_progress(begin + count, total);

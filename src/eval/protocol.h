@@ -53,6 +53,10 @@ struct ProtocolWork {
 };
 ProtocolWork protocol_work(std::string_view name);  // error (kUsage) lists the names
 
+// Rows that are asked about together, which bounds memory: 1024, and fewer of a model of more than
+// four million parameters, at least 32, so that progress is seen.
+int64_t rows_per_pass(int64_t num_parameters);
+
 using ProgressFn = std::function<void(int64_t done, int64_t total)>;
 
 // Rows are numbered 0.. in the order of `requests`; scores are candidate probabilities, with

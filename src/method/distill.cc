@@ -9,6 +9,7 @@
 #include "base/io.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "method/age_weights.h"
 #include "method/candidate_draw.h"
 #include "method/construct.h"
 #include "method/row.h"
@@ -121,7 +122,8 @@ class RowMaker {
       : options_(options), source_(source), model_(model), around_(model.frame(source.prompt())) {}
 
   // An answer of 0 means the target.
-  void add(int64_t row, std::string_view reasoning, int32_t answer, bool with_reasoning) {
+  void add(int64_t row, std::string_view reasoning, int32_t answer, bool with_reasoning,
+           double weight) {
     PromptOptions prompt = source_.prompt();
     prompt.reasoning = with_reasoning;
     const RowView view = source_.view(row, prompt);
@@ -130,6 +132,7 @@ class RowMaker {
     SftRow made = make_sft_row(*model_.tokenizer,
                                view.encoding(*model_.tokenizer, around_.before, around_.after),
                                reasoning, answer, encoding, prompt, names);
+    made.weight = weight;
     const int64_t close = made.answer_begin;  // reasoning and closing tags stand before the answer
     if (with_reasoning && close > options_.max_reasoning_tokens) {
       ++too_long;
@@ -141,7 +144,8 @@ class RowMaker {
       candidate_rows.push_back({made.prompt,
                                 {made.completion.begin(), made.completion.begin() + close},
                                 std::move(encoding.answers),
-                                answer - 1});
+                                answer - 1,
+                                weight});
     rows.push_back(std::move(made));
   }
 
@@ -188,13 +192,21 @@ void make_rows(const RowSource& source, const DistillationRows& chosen,
       eligible_rows(options, source, chosen, setup.card.read_until, open);
   std::vector<int64_t> drawn = draw_limited(std::ssize(eligible), options.limit, seed);
   std::sort(drawn.begin(), drawn.end());
+  AgeWeights ages;
+  if (options.half_life_days != 0 && !drawn.empty()) {
+    std::vector<int64_t> times;
+    for (const int64_t index : drawn)
+      times.push_back(source.request_time(eligible[static_cast<size_t>(index)].row));
+    ages = {times, options.half_life_days};
+  }
   for (const int64_t index : drawn) {
     const TeacherRow& row = eligible[static_cast<size_t>(index)];
+    const float weight = ages.at(source.request_time(row.row));
     maker.add(row.row, row.reasoning, options.answers == "target" ? 0 : row.answer,
-              !options.label_only);
+              !options.label_only, weight);
     if (options.label_only) continue;
     Rng rng(seed, "direct answers", static_cast<uint64_t>(row.row));
-    if (rng.chance(options.direct_share)) maker.add(row.row, {}, 0, false);
+    if (rng.chance(options.direct_share)) maker.add(row.row, {}, 0, false, weight);
   }
   CHECK(!maker.rows.empty(), kInput,
         "distill: no rows to train on ({} had more than {} reasoning tokens{})", maker.too_long,

@@ -40,7 +40,10 @@ struct DistillOptions {
   std::optional<Knowledge> knowledge;
   int32_t knowledge_items = PromptOptions{}.knowledge_items;  // of each list, with knowledge
   int64_t max_reasoning_tokens = 160;
-  int64_t limit = 0;        // training rows, drawn by the seed; 0: all
+  int64_t limit = 0;  // training rows, drawn by the seed; 0: all
+  // A row's weight halves with every so many days between its request and the last one that is
+  // learned from (method/age_weights.h). 0: all rows weigh alike.
+  double half_life_days = 0;
   int64_t eval_rows = 500;  // of the validation rows, 0: no validation
   // What an answer is told apart from: the candidates of the training file, or popular ones that
   // are drawn anew for the same rows (data/candidates.h). For label_only, whose answer is the

@@ -54,7 +54,9 @@ struct RowsTogether {
 };
 RowsTogether rows_together(const RolloutLoad& load, int64_t key_value_bytes) {
   const int64_t most =
-      load.max_batch > 0 ? load.max_batch : default_max_batch(key_value_bytes, load.new_tokens);
+      load.max_batch > 0 ? load.max_batch
+                         : default_max_batch(key_value_bytes, {load.new_tokens, load.prompt_tokens,
+                                                               load.rows_per_prompt});
   const int64_t rows =
       std::min(std::max(most, load.rows_per_prompt), std::max<int64_t>(load.total_rows, 1));
   return {rows, (rows + load.rows_per_prompt - 1) / load.rows_per_prompt};

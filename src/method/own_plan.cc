@@ -127,8 +127,7 @@ void OwnPlanner::describe() {
         facts_.untitled, facts_.items);
   if (facts_.attributes == 0)
     say("Items have no attributes: no reasoning about taste and its change. Give --attributes, "
-        "e.g. "
-        "a category.");
+        "e.g. a category.");
   if (facts_.tie_share > 0.1)
     say("{:.0f} % of neighbouring events of a user have the same time: nothing is said about the "
         "order inside such a tie.",
@@ -236,6 +235,10 @@ void OwnPlanner::choose_budgets() {
   set("student.max-steps", steps);
   set("label-only.max-steps", steps * 5 / 4);
   set("policy.max-steps", rewarded);
+  if (facts_.attributes == 0) {
+    set("student.learning-rate", "2e-3");
+    say("Without attributes reasonings are short, and learned at a higher rate.");
+  }
   const double reading = static_cast<double>(epochs) * tokens * width_cost_ / kReadingTokens;
   const double total = (static_cast<double>(fit) * 1.5 * events / kFitEvents + reading +
                         static_cast<double>(steps) * kImitationStep +

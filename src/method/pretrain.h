@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "method/age_weights.h"
 #include "method/memory_estimate.h"
 #include "method/model_folder.h"
 #include "method/study.h"
@@ -64,19 +65,6 @@ class ReadingWindows {
   std::vector<Place> rows_;
   int32_t window_;
   uint64_t seed_;
-};
-
-// Weights of events by their age: 2^(-age / half life), their mean over the events that are read 1.
-class AgeWeights {
- public:
-  AgeWeights() = default;  // 1 for every event
-  // `times`: of all events that are read, at least one.
-  AgeWeights(std::span<const int64_t> times, double half_life_days);
-  float at(int64_t time) const;
-
- private:
-  int64_t last_ = 0;
-  double half_life_ = 0, scale_ = 1;
 };
 
 // Everything that pretrain reads, except the weights of the model.

@@ -96,13 +96,32 @@ void finish_model_folder(LanguageModel& model, const fs::path& parent, const Mod
 
 namespace {
 
-// What the card says about probabilities; a stage without validation rows says nothing.
+constexpr double kFewValid = 0.5;  // share of the reasonings
+
+// An answer below a reasoning that never ended is worth less than one without any.
+void find_unfinished(const Predictions& predictions, const ModelCard& card,
+                     std::vector<std::string>& findings) {
+  const auto count = static_cast<double>(predictions.rows.size());
+  double valid = 0;
+  for (const Prediction& row : predictions.rows) valid += row.valid;
+  if (!card.prompt.reasoning || valid >= kFewValid * count) return;
+  findings.push_back(fmt::format(
+      "{:.0f} % of the reasonings about {} validation rows do not end in their form within {} "
+      "tokens: the model has not learned to write them, and its answers suffer from it\nhint: a "
+      "higher --learning-rate, more steps, or a higher --max-reasoning-tokens",
+      100 * (1 - valid / count), predictions.rows.size(), card.max_reasoning_tokens));
+  log_warning("{}", findings.back());
+}
+
+// What the card says about probabilities, and what is wrong with the reasonings; a stage without
+// validation rows says nothing.
 void learn_from_validation(const Study& study, const ValidationQuestions& questions,
-                           ModelCard& card) {
+                           ModelCard& card, std::vector<std::string>& findings) {
   card.temperature = 1;
   card.trend.reset();
   if (!questions.ask) return;
   const Predictions predictions = questions.ask();
+  find_unfinished(predictions, card, findings);
   card.temperature = fit_temperature(answer_probabilities(predictions).value());
   Trend trend(study.dataset, learned_events(study.dataset, load_split(study.folder)));
   card.trend = choose_trend(trend, questions.requests, predictions);
@@ -127,11 +146,11 @@ TrainingResult train_model(Objective& objective, const Study& study, const Loade
       values.merge(also(step));
       return values;
     };
-  const TrainingResult result = train(objective, trainer, out, evaluate, ranks ? &*ranks : nullptr);
+  TrainingResult result = train(objective, trainer, out, evaluate, ranks ? &*ranks : nullptr);
   // The first step of a warm-up has rate 0.
   if (trained != nullptr && result.best_step > 1) trained->check_moved();
   if (ranks) model.model->adapters().set_rank_pattern(ranks->rank_pattern());
-  learn_from_validation(study, questions, card);
+  learn_from_validation(study, questions, card, result.findings);
   finish_model_folder(*model.model, parent, card, out);
   return result;
 }

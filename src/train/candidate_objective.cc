@@ -69,20 +69,26 @@ struct Sums {
 at::Tensor part_loss(const PolicyForest& forest, const PolicyOutput& output,
                      std::span<const CandidateRow* const> rows, double answer_weight, Sums& sums) {
   std::vector<int64_t> targets;
-  for (const CandidateRow* row : rows) targets.push_back(row->target);
+  std::vector<float> row_weights;
+  for (const CandidateRow* row : rows) {
+    targets.push_back(row->target);
+    row_weights.push_back(static_cast<float>(row->weight));
+  }
   const at::Tensor index = at::tensor(targets).unsqueeze(1);
-  const at::Tensor answers = -output.answer_logprobs.gather(1, index).sum();
-  sums.nll += answers.item<double>();
+  const at::Tensor answers = -output.answer_logprobs.gather(1, index).squeeze(1);
+  sums.nll += answers.sum().item<double>();
   sums.hits += output.answer_logprobs.argmax(1).eq(index.squeeze(1)).sum().item<int64_t>();
-  at::Tensor loss = answer_weight * answers;
+  at::Tensor loss = answer_weight * (answers * at::tensor(row_weights)).sum();
   if (forest.sources.empty()) return loss;
-  std::vector<float> weights;
-  for (const int64_t row : forest.rows)
-    weights.push_back(1.0f / static_cast<float>(rows[static_cast<size_t>(row)]->reasoning.size()));
-  const at::Tensor reasoning = -(output.logprobs * at::tensor(weights)).sum();
-  sums.reasoning_nll += reasoning.item<double>();
+  std::vector<float> shares, weights;  // of each token: in its row's mean, and of that
+  for (const int64_t row : forest.rows) {
+    const auto r = static_cast<size_t>(row);
+    shares.push_back(1.0f / static_cast<float>(rows[r]->reasoning.size()));
+    weights.push_back(shares.back() * row_weights[r]);
+  }
+  sums.reasoning_nll -= (output.logprobs.detach() * at::tensor(shares)).sum().item<double>();
   for (const CandidateRow* row : rows) sums.reasonings += !row->reasoning.empty();
-  return loss + reasoning;
+  return loss - (output.logprobs * at::tensor(weights)).sum();
 }
 
 }  // namespace

@@ -20,6 +20,7 @@ struct CandidateRow {
   std::vector<std::vector<int64_t>> answers;  // of the candidates, all different, none beginning
                                               // another one; the same number in all rows
   int32_t target = 0;                         // index into answers
+  double weight = 1;                          // of its loss
 };
 
 struct CandidateLossOptions {
@@ -30,9 +31,10 @@ struct CandidateLossOptions {
   int64_t tokens_per_pass = 8192;
 };
 
-// Loss: mean over the rows of answer_weight * -log p(target) + the mean of -log p over the
-// reasoning's tokens. Metrics: "nll" (of the targets), "accuracy/answer" (targets that lead),
-// "nll/reasoning" where there is one. Error (kInput) for a row that breaks what CandidateRow says.
+// Loss: mean over the rows of weight * (answer_weight * -log p(target) + the mean of -log p over
+// the reasoning's tokens). Metrics, without weights: "nll" (of the targets), "accuracy/answer"
+// (targets that lead), "nll/reasoning" where there is one. Error (kInput) for a row that breaks
+// what CandidateRow says.
 class CandidateObjective : public Objective {
  public:
   CandidateObjective(LanguageModel& model, std::vector<CandidateRow> rows,

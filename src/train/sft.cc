@@ -50,15 +50,16 @@ class Weighting {
   // `member`: index of the row in the micro-batch.
   float completion(const SftRow& row, int64_t member, int64_t offset) const {
     double weight = token(row, offset);
-    if (options_.loss_type == "token") return static_cast<float>(weight / total_);
+    if (options_.loss_type == "token") return static_cast<float>(row.weight * weight / total_);
     bool answer = is_answer(row, offset);
-    double share = weight / segments_[member][answer];
+    double share = row.weight * weight / segments_[member][answer];
     return static_cast<float>((answer ? options_.answer_weight : 1) * share / num_rows_);
   }
   float prompt(const SftRow& row) const {
-    if (options_.loss_type == "token") return static_cast<float>(options_.prompt_weight / total_);
+    const double weight = row.weight * options_.prompt_weight;
+    if (options_.loss_type == "token") return static_cast<float>(weight / total_);
     double length = static_cast<double>(row.prompt.size()) - 1;
-    return static_cast<float>(options_.prompt_weight / (length * num_rows_));
+    return static_cast<float>(weight / (length * num_rows_));
   }
 
  private:

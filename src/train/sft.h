@@ -21,7 +21,8 @@ struct SftRow {
   // 0: one segment.
   int64_t answer_begin = 0, answer_tokens = 0;
   std::vector<int16_t>
-      fields;  // of each completion token, index into field_names; empty: not tracked
+      fields;         // of each completion token, index into field_names; empty: not tracked
+  double weight = 1;  // of its loss; metrics are without it
 };
 
 struct SftOptions {
