@@ -53,6 +53,36 @@ class LlmTeachers : public Stages {
     return fmt::format("<think>POISON</think><reasoning>{}</reasoning><answer>{}</answer>", text,
                        answer);
   }
+  static Json chat_message(const char* role, const std::string& content) {
+    return {{"role", role}, {"content", content}};
+  }
+  // What the program wrote passes again, where `form` makes each line of a prompt and a completion:
+  // the lines find their rows by the prompt, and below another prompt by meta.row.
+  static void expect_rows_found(
+      const std::string& name,
+      const std::function<Json(const std::string& prompt, const std::string& completion)>& form) {
+    const auto written = lines(root_ / "reasoning/reasoning.jsonl");
+    for (const bool by_prompt : {true, false}) {
+      std::string made;
+      for (const Json& line : written) {
+        Json own =
+            form(by_prompt ? line["prompt"].get<std::string>() : "Which one?", line["completion"]);
+        own["meta"]["hinted"] = line["meta"]["hinted"];
+        if (!by_prompt) own["meta"]["row"] = line["meta"]["row"];
+        made += own.dump() + "\n";
+      }
+      ConstructOptions options =
+          construct_into(fmt::format("{}-{}", name, by_prompt ? "by-prompt" : "by-row"));
+      options.teacher = "file";
+      options.llm.file = root_ / (name + ".jsonl");
+      write_file_atomic(options.llm.file, made);
+      EXPECT_EQ(construct(options).kept, summary_.kept) << options.out;
+      const auto read = lines(fs::path(options.out) / "reasoning.jsonl");
+      ASSERT_EQ(read.size(), written.size()) << options.out;
+      for (size_t i = 0; i < read.size(); ++i)
+        EXPECT_EQ(read[i]["completion"], written[i]["completion"]) << options.out;
+    }
+  }
   static int64_t count(const fs::path& path, const std::string& word) {
     const std::string text = read_file(path);
     int64_t found = 0;
@@ -106,19 +136,51 @@ TEST_F(LlmTeachers, what_the_program_wrote_passes_as_a_file) {
   }
 }
 
-TEST_F(LlmTeachers, a_line_without_a_row_finds_it_by_its_prompt) {
-  ConstructOptions options = construct_into("by-prompt");
-  options.teacher = "file";
-  std::string made;
-  for (const Json& line : lines(root_ / "reasoning/reasoning.jsonl"))
-    made += Json{{"prompt", line["prompt"]},
-                 {"completion", line["completion"]},
-                 {"meta", {{"hinted", line["meta"]["hinted"]}}}}
-                .dump() +
-            "\n";
-  write_file_atomic(root_ / "plain.jsonl", made);
-  options.llm.file = root_ / "plain.jsonl";
-  EXPECT_EQ(construct(options).kept, summary_.kept);
+TEST_F(LlmTeachers, lines_of_prompt_and_completion_find_their_rows) {
+  expect_rows_found("plain", [](const std::string& prompt, const std::string& completion) {
+    return Json{{"prompt", prompt}, {"completion", completion}};
+  });
+  expect_rows_found("plain-lists", [](const std::string& prompt, const std::string& completion) {
+    return Json{{"prompt", Json::array({chat_message("user", prompt)})},
+                {"completion", Json::array({chat_message("assistant", completion)})}};
+  });
+}
+
+TEST_F(LlmTeachers, lines_of_messages_find_their_rows) {
+  expect_rows_found("messages", [](const std::string& prompt, const std::string& completion) {
+    return Json{{"messages",
+                 {chat_message("user", "POISON"), chat_message("assistant", "POISON"),
+                  chat_message("user", prompt), chat_message("assistant", completion)}},
+                {"conversations", nullptr}};
+  });
+}
+
+TEST_F(LlmTeachers, lines_of_sharegpt_find_their_rows) {
+  for (const auto& [user, assistant] : {std::pair{"human", "gpt"}, {"user", "assistant"}}) {
+    const auto said = [](const char* who, const std::string& text) {
+      return Json{{"from", who}, {"value", text}};
+    };
+    const char* const asks = user;
+    const char* const answers = assistant;
+    expect_rows_found(asks, [&](const std::string& prompt, const std::string& completion) {
+      return Json{{"conversations",
+                   {said("system", "POISON"), said(asks, prompt), said(answers, completion)}}};
+    });
+  }
+}
+
+TEST_F(LlmTeachers, lines_of_alpaca_find_their_rows) {
+  expect_rows_found("alpaca", [](const std::string& prompt, const std::string& completion) {
+    return Json{{"instruction", prompt}, {"input", ""}, {"output", completion}};
+  });
+  expect_rows_found("alpaca-input", [](const std::string& prompt, const std::string& completion) {
+    const size_t end = prompt.find('\n');
+    return Json{{"instruction", prompt.substr(0, end)},
+                {"input", end == prompt.npos ? "" : prompt.substr(end + 1)},
+                {"output", completion},
+                {"system", "POISON"},
+                {"history", Json::array({"POISON", "POISON"})}};
+  });
 }
 
 TEST_F(LlmTeachers, chats_go_out_and_come_back) {
@@ -140,17 +202,48 @@ TEST_F(LlmTeachers, chats_go_out_and_come_back) {
 }
 
 TEST_F(LlmTeachers, files_of_another_form_or_another_data_set_are_refused) {
-  for (const char* wrong :
-       {R"({"text": "x"})", R"({"messages": "x", "prompt": 1})",
-        R"({"messages": [{"role": "user"}]})",
-        R"({"messages": [{"role": "user", "content": "x"}]})", R"([1])",
-        R"({"prompt": "x", "completion": "y", "meta": {"row": 100000}})",
-        R"({"prompt": "x", "completion": "y", "meta": {"row": 1, "target_item_id": "other"}})"}) {
+  for (const auto& [wrong, says] : std::vector<std::pair<std::string, std::string>>{
+           {R"({"text": "x"})", "found none of them"},
+           {R"([1])", "found none of them"},
+           {R"({"prompt": "x"})", "\"prompt\" and \"completion\""},
+           {R"({"prompt": "x", "completion": null})", "\"conversations\" (ShareGPT"},
+           {R"({"instruction": "x", "input": "y"})", "\"instruction\" and \"output\" (Alpaca)"},
+           {R"({"messages": [], "conversations": []})",
+            "found several: \"messages\" (of role and content); \"conversations\""},
+           {R"({"prompt": "x", "completion": "y", "instruction": "x", "output": "y"})",
+            "found several: \"prompt\""},
+           {R"({"messages": "x", "prompt": 1})", "expected a list of messages, found string"},
+           {R"({"messages": [{"role": "user"}]})", "key \"content\" is missing"},
+           {R"({"messages": [{"content": "x"}]})", "key \"role\" is missing"},
+           {R"({"messages": [{"role": "user", "content": "x"}]})", "role assistant"},
+           {R"({"messages": [{"role": "user", "content": "x"}, {"role": "assistant"}]})",
+            "key \"content\" is missing"},
+           {R"({"prompt": 1, "completion": "y"})",
+            "expected a text or a list of messages, found number"},
+           {R"({"prompt": "x", "completion": []})", "role assistant"},
+           {R"({"conversations": {"from": "gpt"}})", "expected a list of messages, found object"},
+           {R"({"conversations": [{"from": "gpt", "value": "x"}]})", "role human"},
+           {R"({"conversations": [{"from": "human", "value": "x"}, {"from": "bot"}]})", "role gpt"},
+           {R"({"conversations": [{"role": "user", "content": "x"}]})", "key \"from\" is missing"},
+           {R"({"instruction": "x", "output": 1})", "key \"output\" has the wrong type"},
+           {R"({"instruction": "x", "input": ["y"], "output": "z"})", "key \"input\""},
+           {R"({"prompt": "x", "completion": "y", "meta": {"row": 100000}})",
+            "expected a training row below"},
+           {R"({"prompt": "x", "completion": "y", "meta": {"row": 1, "target_item_id": "other"}})",
+            "meta names the target other"}}) {
     ConstructOptions options = construct_into("wrong-file");
     options.teacher = "file";
     options.llm.file = root_ / "wrong.jsonl";
-    write_file_atomic(root_ / "wrong.jsonl", std::string(wrong) + "\n");
-    EXPECT_THROW(construct(options), Error) << wrong;
+    write_file_atomic(root_ / "wrong.jsonl", wrong + "\n");
+    try {
+      construct(options);
+      ADD_FAILURE() << wrong;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ExitCode::kInput) << wrong;
+      const std::string message = error.what();
+      EXPECT_NE(message.find("wrong.jsonl:1"), message.npos) << message;
+      EXPECT_NE(message.find(says), message.npos) << wrong << ": " << message;
+    }
     fs::remove_all(root_ / "wrong-file");
   }
 }

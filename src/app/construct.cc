@@ -111,7 +111,7 @@ void add_llm_options(Command& command, const Given& given) {
                     of_text = "--teacher endpoint, local or file";
   add("--teacher-model", llm.model, "endpoint: the model's name there; local: its folder",
       of_models, asked);
-  add("--teacher-file", llm.file, "JSONL with messages, or with prompt and completion",
+  add("--teacher-file", llm.file, "JSONL: messages, prompt and completion, ShareGPT or Alpaca",
       "--teacher file", [=] { return given->has_teacher({"file"}); })
       .existing_file();
   add("--teacher-dtype", llm.dtype, "local: of the weights", "--teacher local", [=] {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 #include <optional>
+#include <string_view>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -18,33 +19,109 @@
 namespace etrlrec {
 namespace {
 
+// What a line says of one request.
 struct FileLine {
-  std::string asked, answered;  // the last user's message or prompt; what the teacher wrote
-  Json meta;
+  std::string asked, answered;  // the prompt or the user's last message; what the teacher wrote
 };
 
-// A text, or the content of the last message of `role`.
-std::string message_text(const Json& value, const char* role, const std::string& name) {
-  if (value.is_string()) return value.get<std::string>();
-  CHECK(value.is_array(), kInput, "{}: expected a text or a list of messages", name);
-  for (auto message = value.rbegin(); message != value.rend(); ++message)
-    if (get<std::string>(*message, "role", name) == role)
-      return get<std::string>(*message, "content", name);
-  fail(ExitCode::kInput, "{}: expected a message of the role {}", name, role);
+// How a list of messages says who wrote which text.
+struct ChatNames {
+  const char *role, *text;
+  std::vector<std::string_view> user, assistant;  // what the role is called
+};
+const ChatNames kMessages{"role", "content", {"user"}, {"assistant"}};
+const ChatNames kShareGpt{"from", "value", {"human", "user"}, {"gpt", "assistant"}};
+
+// The text of the last message of a role.
+std::string last_text(const Json& messages, const ChatNames& names,
+                      const std::vector<std::string_view>& roles, const std::string& name) {
+  CHECK(messages.is_array(), kInput, "{}: expected a list of messages, found {}", name,
+        messages.type_name());
+  for (auto message = messages.rbegin(); message != messages.rend(); ++message) {
+    const auto role = get<std::string>(*message, names.role, name);
+    if (std::find(roles.begin(), roles.end(), role) != roles.end())
+      return get<std::string>(*message, names.text, name);
+  }
+  fail(ExitCode::kInput, "{}: expected a message of the role {}, found none", name, roles[0]);
 }
 
-FileLine read_line(const Json& line, const std::string& name) {
-  CHECK(line.is_object() &&
-            (line.contains("messages") || (line.contains("prompt") && line.contains("completion"))),
-        kInput, "{}: expected \"messages\", or \"prompt\" and \"completion\"", name);
-  const Json meta = get_or<Json>(line, "meta", Json::object(), name);
-  CHECK(!line.contains("messages") || line["messages"].is_array(), kInput,
-        "{}: expected a list of messages", name);
-  if (!line.contains("messages"))
-    return {message_text(line["prompt"], "user", name),
-            message_text(line["completion"], "assistant", name), meta};
-  return {message_text(line["messages"], "user", name),
-          message_text(line["messages"], "assistant", name), meta};
+// Both last texts of the chat under `key`.
+FileLine read_chat(const Json& line, const char* key, const ChatNames& names,
+                   const std::string& name) {
+  const std::string list = fmt::format("{}: key \"{}\"", name, key);
+  return {last_text(line[key], names, names.user, list),
+          last_text(line[key], names, names.assistant, list)};
+}
+
+// A text, or the last text of a role in a list of messages.
+std::string read_side(const Json& line, const char* key, const std::vector<std::string_view>& roles,
+                      const std::string& name) {
+  const Json& value = line[key];
+  if (value.is_string()) return value.get<std::string>();
+  CHECK(value.is_array(), kInput, "{}: key \"{}\": expected a text or a list of messages, found {}",
+        name, key, value.type_name());
+  return last_text(value, kMessages, roles, fmt::format("{}: key \"{}\"", name, key));
+}
+
+// Alpaca's instruction with its input on the next line.
+std::string read_instruction(const Json& line, const std::string& name) {
+  const auto instruction = get<std::string>(line, "instruction", name);
+  const auto input = get_or<std::string>(line, "input", "", name);
+  return input.empty() ? instruction : instruction + "\n" + input;
+}
+
+// What a form looks like: the keys that each of its lines has, and what they mean.
+struct Form {
+  const char* says;
+  std::vector<std::string> keys;
+  FileLine (*read)(const Json& line, const std::string& name);
+
+  bool fits(const Json& line) const {
+    return std::all_of(keys.begin(), keys.end(), [&](const std::string& key) {
+      return line.contains(key) && !line[key].is_null();
+    });
+  }
+};
+
+const Form kForms[] = {
+    {"\"messages\" (of role and content)",
+     {"messages"},
+     [](const Json& line, const std::string& name) {
+       return read_chat(line, "messages", kMessages, name);
+     }},
+    {"\"prompt\" and \"completion\"",
+     {"prompt", "completion"},
+     [](const Json& line, const std::string& name) {
+       return FileLine{read_side(line, "prompt", kMessages.user, name),
+                       read_side(line, "completion", kMessages.assistant, name)};
+     }},
+    {"\"conversations\" (ShareGPT: of from and value)",
+     {"conversations"},
+     [](const Json& line, const std::string& name) {
+       return read_chat(line, "conversations", kShareGpt, name);
+     }},
+    {"\"instruction\" and \"output\" (Alpaca)",
+     {"instruction", "output"},
+     [](const Json& line, const std::string& name) {
+       return FileLine{read_instruction(line, name), get<std::string>(line, "output", name)};
+     }},
+};
+
+// The form of a line, which has exactly one.
+const Form& form_of(const Json& line, const std::string& name) {
+  std::vector<const char*> known, found;
+  const Form* form = nullptr;
+  for (const Form& each : kForms) {
+    known.push_back(each.says);
+    if (!line.is_object() || !each.fits(line)) continue;
+    found.push_back(each.says);
+    form = &each;
+  }
+  CHECK(!found.empty(), kInput, "{}: expected one of these forms: {}, found none of them", name,
+        fmt::join(known, "; "));
+  CHECK(found.size() == 1, kInput, "{}: expected one of these forms: {}, found several: {}", name,
+        fmt::join(known, "; "), fmt::join(found, "; "));
+  return *form;
 }
 
 class FileTeacher : public ReplySource {
@@ -77,36 +154,36 @@ class FileTeacher : public ReplySource {
 
  private:
   void add(const Json& json, const std::string& name) {
-    const FileLine line = read_line(json, name);
+    const FileLine line = form_of(json, name).read(json, name);
+    const Json meta = get_or<Json>(json, "meta", Json::object(), name);
     ++lines_;
-    const std::optional<int64_t> row = row_of(line, name);
+    const std::optional<int64_t> row = row_of(line.asked, meta, name);
     if (!row) {
       ++unknown_;
       return;
     }
-    check_meta(*row, line.meta, name);
+    check_meta(*row, meta, name);
     TeacherText text;
     text.fate = TeacherText::Fate::kReply;
     text.key = sha256_hex(json.dump(-1, ' ', false, Json::error_handler_t::replace));
     text.reply.text = in_contract(*row, line.answered);
-    text.reply.finish_reason = get_or<std::string>(line.meta, "finish_reason", "stop", name);
-    texts_[{*row, get_or<bool>(line.meta, "hinted", false, name)}].push_back(std::move(text));
+    text.reply.finish_reason = get_or<std::string>(meta, "finish_reason", "stop", name);
+    texts_[{*row, get_or<bool>(meta, "hinted", false, name)}].push_back(std::move(text));
   }
 
-  std::optional<int64_t> row_of(const FileLine& line, const std::string& name) {
-    if (line.meta.contains("row")) {
-      const auto row = get<int64_t>(line.meta, "row", name);
+  std::optional<int64_t> row_of(const std::string& asked, const Json& meta,
+                                const std::string& name) {
+    if (meta.contains("row")) {
+      const auto row = get<int64_t>(meta, "row", name);
       CHECK(row >= 0 && row < source_.size(), kInput,
-            "{}: expected a training row below {}, found "
-            "{}",
-            name, source_.size(), row);
+            "{}: expected a training row below {}, found {}", name, source_.size(), row);
       return std::binary_search(rows_.begin(), rows_.end(), row) ? std::optional(row)
                                                                  : std::nullopt;
     }
     if (row_of_prompt_.empty())
       for (const int64_t row : rows_)
         row_of_prompt_.emplace(sha256_hex(source_.view(row).prompt()), row);
-    const auto found = row_of_prompt_.find(sha256_hex(line.asked));
+    const auto found = row_of_prompt_.find(sha256_hex(asked));
     return found == row_of_prompt_.end() ? std::nullopt : std::optional(found->second);
   }
 
