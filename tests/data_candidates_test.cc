@@ -208,6 +208,38 @@ TEST(Candidates, trained_ones_were_learned_and_the_catalogue_has_all) {
             std::vector<int32_t>(9, 15));
 }
 
+// What is to come stands among the negatives only where what was chosen before is too little.
+TEST(Candidates, alive_ones_were_chosen_before_the_request) {
+  const Dataset dataset = make_log();
+  const auto canonical = canonical_items(dataset.catalogue);
+  std::vector<Row> rows;
+  for (int32_t u = 0; u < 30; ++u)
+    for (int64_t k = 0; k < 8; k += 2) rows.push_back({u, dataset.user_offsets[u] + k});
+  const CandidateSet set =
+      draw_candidates(dataset, split_leave_one_out(dataset), rows, {CandidateKind::kAlive, 10, 42});
+  expect_valid(dataset, set);
+  int64_t with_later = 0;
+  for (size_t r = 0; r < rows.size(); ++r) {
+    const int64_t now = dataset.times[rows[r].position];
+    std::set<int32_t> alive, past, titles;
+    for (size_t p = 0; p < dataset.items.size(); ++p)
+      if (dataset.times[p] < now) alive.insert(dataset.items[p]);
+    for (int64_t p = dataset.user_offsets[rows[r].user]; p <= rows[r].position; ++p)
+      past.insert(canonical[dataset.items[p]]);
+    for (const int32_t item : alive)
+      if (!past.contains(canonical[item])) titles.insert(canonical[item]);
+    int64_t later = 0;
+    for (size_t c = 0; c < 10; ++c) {
+      const int32_t item = set.items[r * 10 + c];
+      later += static_cast<int32_t>(c) != set.slots[r] && !alive.contains(item);
+    }
+    EXPECT_EQ(later, std::max<int64_t>(9 - std::ssize(titles), 0)) << r;
+    with_later += later > 0;
+  }
+  EXPECT_GT(with_later, 3);
+  EXPECT_LT(with_later, 60);
+}
+
 TEST(Candidates, sets_of_every_kind_have_the_published_sizes) {
   // 60 items, each chosen by somebody.
   Dataset dataset;

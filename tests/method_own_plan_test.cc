@@ -85,7 +85,9 @@ TEST(OwnPlan, reads_short_histories_and_long_logs_in_another_way) {
   EXPECT_EQ(word(facts, "base", "whole-titles"), "12000");
   EXPECT_EQ(timeline(facts, "half-life-days"), "");
   facts.span_days = 2600;
-  EXPECT_EQ(timeline(facts, "half-life-days"), "120");
+  for (const char* id : {"timeline", "label-only", "student"})
+    EXPECT_EQ(word(facts, id, "half-life-days"), "120") << id;
+  EXPECT_EQ(word(facts, "data", "train-negatives"), "alive");
   const std::string usual = word(facts, "student", "learning-rate");
   facts.attributes = 0;  // and reasonings are short
   EXPECT_EQ(word(facts, "student", "learning-rate"), "2e-3");

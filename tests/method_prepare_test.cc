@@ -4,6 +4,7 @@
 #include "base/check.h"
 #include "base/io.h"
 #include "base/json.h"
+#include "data/candidate_file.h"
 #include "method/prepare.h"
 
 namespace etrlrec {
@@ -53,6 +54,20 @@ TEST_F(PrepareFolder, rows_without_enough_negatives_get_no_candidates_in_any_par
   const auto judged = report["candidates"]["test"]["rows"].get<int64_t>();
   EXPECT_GT(judged, 0);
   EXPECT_LT(judged, rows) << "the last rows of a user who has chosen everything";
+}
+
+TEST_F(PrepareFolder, training_rows_may_have_negatives_of_another_kind) {
+  options_.candidates.count = 3;
+  options_.train.kind = CandidateKind::kAlive;
+  prepare_log(log_with_heavy_user());
+  const Dataset dataset = load_dataset(folder_ / "out");
+  const auto kind = [&](const char* part) {
+    const fs::path file = folder_ / fmt::format("out/candidates-{}.jsonl", part);
+    return load_candidates(file, dataset).options.kind;
+  };
+  EXPECT_EQ(kind("train"), CandidateKind::kAlive);
+  EXPECT_EQ(kind("valid"), CandidateKind::kUniform);
+  EXPECT_EQ(kind("test"), CandidateKind::kUniform);
 }
 
 TEST_F(PrepareFolder, a_log_without_times_is_told_by_its_order) {

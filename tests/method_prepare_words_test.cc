@@ -62,6 +62,9 @@ TEST(PrepareWords, a_world_gets_the_seed_of_the_run) {
   EXPECT_EQ(options.world->seed, 5U);
   EXPECT_EQ(options.split.seed, 5U);
   EXPECT_EQ(options.candidates.seed, 5U);
+  EXPECT_FALSE(options.train.kind);
+  words.train_negatives = "alive";
+  EXPECT_EQ(prepare_options(words, 5).train.kind, CandidateKind::kAlive);
 }
 
 TEST(PrepareWords, a_cut_is_a_quantile_or_a_date) {

@@ -154,6 +154,12 @@ void add_selection(Command& command, PrepareWords& options, PrepareFlags& flags)
                   "training rows that get candidates (for distill and reinforce), 0: none, -1: all")
       .at_least(-1);
   command
+      .add_option("--train-negatives", options.train_negatives,
+                  "how negatives of training rows are drawn, default as --candidates says; alive: "
+                  "among what somebody had chosen before, so that what is to come is not taught as "
+                  "unlikely")
+      .one_of({"uniform", "popular", "alive"});
+  command
       .add_option("--valid-candidates", options.prepare.valid.rows,
                   "validation rows that get candidates, 0: none, -1: all")
       .at_least(-1);

@@ -22,9 +22,11 @@ namespace etrlrec {
 namespace {
 
 // In the order of CandidateKind.
-constexpr const char* kKindNames[] = {"uniform", "popular", "hard", "cold", "trained", "catalogue"};
+constexpr const char* kKindNames[] = {"uniform", "popular",   "hard", "cold",
+                                      "trained", "catalogue", "alive"};
 
 constexpr double kPopularityPower = 0.75;
+constexpr double kToCome = 1e-9;  // weight of what nobody has chosen yet, beside 1
 constexpr int32_t kTriesPerNegative = 20;
 
 // Weights by item with O(log N) update and draw.
@@ -117,6 +119,7 @@ class Pool {
   Pool(const Dataset& dataset, const Split& split, CandidateKind kind)
       : dataset_(dataset),
         split_(split),
+        popularity_power_(kind == CandidateKind::kAlive ? 0 : kPopularityPower),
         tree_(dataset.catalogue.item_ids.size()),
         train_count_(tree_.size()) {
     std::vector<int32_t> later_count(tree_.size());
@@ -125,7 +128,8 @@ class Pool {
     for (size_t i = 0; i < tree_.size(); ++i) {
       const bool cold = train_count_[i] == 0 && later_count[i] > 0;
       cold_.push_back(cold);
-      if (starts_alive(kind, train_count_[i] > 0, cold)) add(i, 1);
+      if (const double weight = first_weight(kind, train_count_[i] > 0, cold); weight > 0)
+        add(i, weight);
     }
     if (!moves(kind)) {
       for (size_t i = 0; i < tree_.size(); ++i)
@@ -143,13 +147,14 @@ class Pool {
     for (; next_ < events_.size() && dataset_.times[events_[next_].position] < now; ++next_) {
       const int32_t item = dataset_.items[events_[next_].position];
       train_count_[item] += events_[next_].train;
-      add(item, std::pow(std::max(train_count_[item], 1), kPopularityPower));
+      add(item, std::pow(std::max(train_count_[item], 1), popularity_power_));
     }
   }
 
   // Whether weights of this kind change with time.
   static bool moves(CandidateKind kind) {
-    return kind == CandidateKind::kPopular || kind == CandidateKind::kMixedHard;
+    return kind == CandidateKind::kPopular || kind == CandidateKind::kMixedHard ||
+           kind == CandidateKind::kAlive;
   }
 
   const WeightTree& tree() const { return tree_; }
@@ -181,21 +186,23 @@ class Pool {
       }
     }
   }
-  // Whether an item may be drawn before any event; `trained`: it has a training interaction.
-  static bool starts_alive(CandidateKind kind, bool trained, bool cold) {
+  // Weight of an item before any event; `trained`: it has a training interaction.
+  static double first_weight(CandidateKind kind, bool trained, bool cold) {
     switch (kind) {
       case CandidateKind::kUniform:
-        return trained || cold;
+        return trained || cold ? 1 : 0;
       case CandidateKind::kTrained:
-        return trained;
+        return trained ? 1 : 0;
       case CandidateKind::kCatalogue:
-        return true;
+        return 1;
+      case CandidateKind::kAlive:
+        return trained || cold ? kToCome : 0;
       case CandidateKind::kPopular:
       case CandidateKind::kMixedHard:
       case CandidateKind::kCold:
         break;
     }
-    return cold;
+    return cold ? 1 : 0;
   }
   void add(size_t item, double weight) {
     num_alive_ += tree_.weight(item) == 0;
@@ -204,6 +211,7 @@ class Pool {
 
   const Dataset& dataset_;
   const Split& split_;
+  double popularity_power_;
   WeightTree tree_;
   std::vector<int32_t> train_count_;
   std::vector<bool> cold_;

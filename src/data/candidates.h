@@ -12,9 +12,10 @@
 
 namespace etrlrec {
 
-// The sets of method.md G.7, kTrained is U, kCatalogue U*, kPopular P and kMixedHard H; and two of
-// our own. See draw_candidates. F is the whole catalogue (eval/full_ranking.h, eval/reranking.h).
-enum class CandidateKind { kUniform, kPopular, kMixedHard, kCold, kTrained, kCatalogue };
+// The sets of method.md G.7, kTrained is U, kCatalogue U*, kPopular P and kMixedHard H; and three
+// of our own. See draw_candidates. F is the whole catalogue (eval/full_ranking.h,
+// eval/reranking.h).
+enum class CandidateKind { kUniform, kPopular, kMixedHard, kCold, kTrained, kCatalogue, kAlive };
 
 struct CandidateOptions {
   CandidateKind kind = CandidateKind::kUniform;
@@ -56,6 +57,10 @@ struct CandidateSet {
 // the candidates was never learned. kCatalogue draws from all items of the catalogue, those that
 // nobody ever chose included.
 //
+// kAlive draws from items with an interaction strictly before the request, so that what is to come
+// does not stand among the negatives of earlier rows; from what is to come only where these are
+// too few.
+//
 // Errors (kInput) when a row has fewer than count - 1 possible negatives, or with kCold a target
 // with a training interaction. `threads` (0: as many as the machine has) share the rows of kinds
 // that do not follow time; the candidates do not depend on them.
@@ -75,7 +80,7 @@ std::vector<Row> cold_targets(const Dataset& dataset, const Split& split,
 std::string candidate_hash(const CandidateSet& set);  // of everything but `hash`
 const char* candidate_kind_name(CandidateKind kind);
 std::vector<std::string>
-candidate_kind_names();  // uniform | popular | hard | cold | trained | catalogue
+candidate_kind_names();  // uniform | popular | hard | cold | trained | catalogue | alive
 CandidateKind candidate_kind(const std::string& name);
 
 // The request of row r of the set, with at most max_history most recent entries.

@@ -195,6 +195,9 @@ void OwnPlanner::choose_sizes() {
   }
   if (facts_.span_days > kLongLogDays) {
     set("timeline.half-life-days", kHalfLifeDays);
+    for (const char* stage : {"label-only", "student"})
+      set(fmt::format("{}.half-life-days", stage), kHalfLifeDays);
+    set_data("train-negatives", "alive");
     if (has_student()) set(small_ + ".half-life-days", kHalfLifeDays);
     say("The log spans {:.1f} years: an event counts half of one {} days later, so that the model "
         "follows what is usual now.",

@@ -258,9 +258,11 @@ PrepareSummary prepare(const PrepareOptions& options, const fs::path& folder, Or
   for (const auto& [part, all, chosen] : {std::tuple{"train", &split.train, &options.train},
                                           std::tuple{"valid", &split.valid, &options.valid},
                                           std::tuple{"test", &split.test, &options.test}}) {
-    const auto rows = choose_rows(dataset, split, part, *all, *chosen, options.candidates);
+    CandidateOptions candidates = options.candidates;
+    candidates.kind = chosen->kind.value_or(candidates.kind);
+    const auto rows = choose_rows(dataset, split, part, *all, *chosen, candidates);
     if (rows.empty()) continue;
-    json["candidates"][part] = write_candidates(dataset, split, rows, options.candidates,
+    json["candidates"][part] = write_candidates(dataset, split, rows, candidates,
                                                 folder / fmt::format("candidates-{}.jsonl", part));
   }
   write_json_atomic(folder / "prepare.json", json);

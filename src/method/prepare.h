@@ -22,6 +22,8 @@ struct PartOptions {
   static constexpr int64_t kAll = -1;
   int64_t rows = kAll;      // at most so many, drawn by seed; 0: none
   int32_t min_history = 1;  // earlier interactions of the user
+  // How their negatives are drawn; nothing: as PrepareOptions::candidates says.
+  std::optional<CandidateKind> kind = {};
 };
 
 struct PrepareOptions {

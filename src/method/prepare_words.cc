@@ -84,6 +84,7 @@ PrepareOptions prepare_options(const PrepareWords& words, uint64_t seed) {
   if (words.min_rating) options.filters.min_rating = static_cast<float>(*words.min_rating);
   options.split = split_options(words, seed);
   options.candidates.kind = candidate_kind(words.candidates);
+  if (!words.train_negatives.empty()) options.train.kind = candidate_kind(words.train_negatives);
   options.candidates.seed = seed;
   options.valid.min_history = options.test.min_history = words.min_test_history;
   return options;

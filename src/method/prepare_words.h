@@ -24,8 +24,8 @@ struct PrepareWords {
   std::optional<double> min_rating;
   // `valid` and `test` are quantiles in (0, 1] or dates.
   std::string split = "global-time", valid = "0.8", test = "0.9", target = "all";
-  std::vector<double> ratio = {0.6, 0.1, 0.3};  // shares of train, valid and test users
-  std::string candidates = "uniform";
+  std::vector<double> ratio = {0.6, 0.1, 0.3};          // shares of train, valid and test users
+  std::string candidates = "uniform", train_negatives;  // empty: as candidates
   int32_t min_test_history = 1;
 };
 
