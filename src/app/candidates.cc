@@ -43,7 +43,8 @@ void add_candidates(CommandLine& app, CommonOptions& common) {
           "uniform: any item that somebody chose; trained: in the training part; catalogue: any "
           "item at all; popular: by popularity^0.75 among items alive at the request; hard: half "
           "from the recommender's top 50, half popular; cold: items that nobody chose in the "
-          "training part, for rows with such a target")
+          "training part, for rows with such a target; alive: chosen by somebody before the "
+          "request")
       .one_of(candidate_kind_names());
   command.add_option("--recommender", options->recommender, "for hard ones: a folder of fit")
       .only_with("--kind hard", [=] { return options->kind == "hard"; });
