@@ -1,6 +1,7 @@
 // GGUF in and out as whole folders: import, export, import of the export, and a real trained model.
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include "base/check.h"
 #include "base/io.h"
@@ -55,7 +56,8 @@ class ImportModel : public testing::Test {
     }
     EXPECT_EQ(read_llm_config(path(to)).eos_token_ids, read_llm_config(path(from)).eos_token_ids);
   }
-  const fs::path root_ = fs::path(testing::TempDir()) / "import-model";
+  // Quick and slow tests run at the same time.
+  const fs::path root_ = fs::path(testing::TempDir()) / fmt::format("import-model-{}", getpid());
   const fs::path gguf_ = golden_path() / "gguf" / "llama-tied.gguf";
 };
 

@@ -90,8 +90,8 @@ TEST(OwnPlan, reads_short_histories_and_long_logs_in_another_way) {
   EXPECT_EQ(word(facts, "data", "train-negatives"), "alive");
   const std::string usual = word(facts, "student", "learning-rate");
   facts.attributes = 0;  // and reasonings are short
-  EXPECT_EQ(word(facts, "student", "learning-rate"), "2e-3");
-  EXPECT_NE(usual, "2e-3");
+  EXPECT_EQ(word(facts, "student", "learning-rate"), "0.002");
+  EXPECT_EQ(usual, "0.0005");
 }
 
 // The larger the model, the less of it: the time goes to the given one, a small one stands beside
