@@ -90,7 +90,7 @@ TEST(OwnPlan, reads_short_histories_and_long_logs_in_another_way) {
   EXPECT_EQ(word(facts, "data", "train-negatives"), "alive");
   const std::string usual = word(facts, "student", "learning-rate");
   facts.attributes = 0;  // and reasonings are short
-  EXPECT_EQ(word(facts, "student", "learning-rate"), "0.002");
+  EXPECT_EQ(word(facts, "student", "learning-rate"), "0.003");
   EXPECT_EQ(usual, "0.0005");
 }
 

@@ -239,7 +239,7 @@ void OwnPlanner::choose_budgets() {
   set("label-only.max-steps", steps * 5 / 4);
   set("policy.max-steps", rewarded);
   if (facts_.attributes == 0) {
-    set("student.learning-rate", "2e-3");
+    set("student.learning-rate", "3e-3");
     say("Without attributes reasonings are short, and learned at a higher rate.");
   }
   const double reading = static_cast<double>(epochs) * tokens * width_cost_ / kReadingTokens;
