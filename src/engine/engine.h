@@ -11,11 +11,12 @@
 
 namespace etrlrec {
 
-// Rows whose tokens, of `key_value_bytes` each, take at most 2 GiB together: what a row may grow by
-// and its share of the prompt; in [1, 1024].
+// What a row may grow by, and the prompt that it shares with others: the most of any row.
 struct RolloutShape {
-  int64_t new_tokens = 1, prompt_tokens = 0, rows_per_prompt = 1;  // the most of any row
+  int64_t new_tokens = 1, prompt_tokens = 0, rows_per_prompt = 1;
 };
+// Rows whose tokens, of `key_value_bytes` each, take at most 2 GiB together, each with its share of
+// the prompt; in [1, 1024].
 int64_t default_max_batch(int64_t key_value_bytes, const RolloutShape& shape);
 
 // Continuous batching: rows leave when they are done, and the next prompts enter as soon as there

@@ -194,8 +194,7 @@ void OwnPlanner::choose_sizes() {
         "from an unlikely one.");
   }
   if (facts_.span_days > kLongLogDays) {
-    set("timeline.half-life-days", kHalfLifeDays);
-    for (const char* stage : {"label-only", "student"})
+    for (const char* stage : {"timeline", "label-only", "student"})
       set(fmt::format("{}.half-life-days", stage), kHalfLifeDays);
     set_data("train-negatives", "alive");
     if (has_student()) set(small_ + ".half-life-days", kHalfLifeDays);
